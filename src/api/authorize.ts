@@ -1,0 +1,74 @@
+// Owns who may ask: with `-basicauth`, whoever the volumes let in. The password file is theirs alone.
+// 1. Nobody passes unless a volume that turns strangers away has accepted the credentials.
+// 2. What is remembered is a salted digest, for `authMs`; never the password.
+import { MkvError, reasonOf } from "../errors";
+import { type Topology } from "../format/placement";
+import { limits } from "../limits";
+import { type VolumeAccess, judge } from "../volumes/volume";
+
+/** Asks volumes whether credentials are good. */
+export class Authorizer {
+  readonly #salt = crypto.getRandomValues(new Uint8Array(16));
+  readonly #good = new Map<string, number>();
+  readonly #asked = new Map<string, Promise<void>>();
+
+  constructor(
+    readonly volumes: VolumeAccess,
+    readonly topology: Topology,
+  ) {}
+
+  /**
+   * @param credentials the request's `Authorization` header
+   * @returns the same header, to be passed on to the volumes
+   * @throws MkvError unauthorized; unavailable if no volume can tell
+   */
+  async check(credentials: string | null): Promise<string> {
+    if (credentials === null || !parse(credentials))
+      throw new MkvError("unauthorized", "this store asks for a user and a password");
+    const digest = new Bun.CryptoHasher("sha256").update(this.#salt).update(credentials).digest("base64");
+    if ((this.#good.get(digest) ?? 0) > performance.now()) return credentials;
+    let answer = this.#asked.get(digest);
+    if (!answer) {
+      answer = this.#ask(credentials, digest).finally(() => this.#asked.delete(digest));
+      this.#asked.set(digest, answer);
+    }
+    await answer;
+    return credentials;
+  }
+
+  async #ask(credentials: string, digest: string): Promise<void> {
+    const reasons: string[] = [];
+    const { health } = this.volumes;
+    const volumes = this.topology.volumes.toSorted((a, b) => Number(health.isUp(b)) - Number(health.isUp(a)));
+    for (const volume of volumes) {
+      try {
+        const verdict = await judge({ ...this.volumes, credentials }, volume);
+        if (verdict === "wrong") throw new MkvError("unauthorized", "the user or the password is wrong");
+        if (verdict === "good") return this.#remember(digest);
+        reasons.push(`${volume} lets anybody in: start it with AUTH`);
+      } catch (error) {
+        if (error instanceof MkvError && error.code === "unauthorized") throw error;
+        reasons.push(reasonOf(error));
+      }
+    }
+    throw new MkvError("unavailable", `no volume can check the password: ${reasons.join("; ")}`);
+  }
+
+  #remember(digest: string): void {
+    if (this.#good.size >= limits.authEntries) this.#good.clear();
+    this.#good.set(digest, performance.now() + limits.authMs);
+  }
+}
+
+/** Credentials as the `user:password@` of a URL, percent-encoded; empty without any. */
+export function asUserInfo(credentials: string | undefined): string {
+  const parsed = credentials === undefined ? undefined : parse(credentials);
+  return parsed ? `${encodeURIComponent(parsed.user)}:${encodeURIComponent(parsed.password)}@` : "";
+}
+
+function parse(credentials: string): { user: string; password: string } | undefined {
+  const base64 = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(credentials)?.[1];
+  if (base64 === undefined) return undefined;
+  const [, user, password] = /^([^:]+):(.*)$/s.exec(Buffer.from(base64, "base64").toString("utf8")) ?? [];
+  return user === undefined || password === undefined ? undefined : { user, password };
+}

@@ -1,0 +1,120 @@
+// Owns the HTTP dialect of the original: a function from Request to Response. The only reader of URLs.
+import { MkvError } from "../errors";
+import { type Key, decodePercent, encodePercent, parseKey } from "../format/key";
+import { deleteKey } from "../store/delete";
+import { moveKey } from "../store/move";
+import { put } from "../store/put";
+import { type Store, locate, unlink } from "../store/store";
+import { type Authorizer, asUserInfo } from "./authorize";
+import { answerList } from "./list";
+import { empty, failed } from "./respond";
+
+/** What the dialect needs: a store, and what the flags say of answering. */
+export type Native = {
+  readonly store: Store;
+  /** Server (`host:port`) that absent keys redirect to. */
+  readonly fallback: string | undefined;
+  readonly authorizer: Authorizer | undefined;
+};
+
+/** Answers a request; never throws. */
+export async function answer(native: Native, request: Request): Promise<Response> {
+  try {
+    if (!native.authorizer) return await dispatch(native, request);
+    const credentials = await native.authorizer.check(request.headers.get("authorization"));
+    const { store } = native;
+    return await dispatch({ ...native, store: { ...store, volumes: { ...store.volumes, credentials } } }, request);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function dispatch(native: Native, request: Request): Response | Promise<Response> {
+  const { path, query } = split(request.url);
+  const key = parseKey(path);
+  const { method } = request;
+  if (query !== "") return operate(native, { method, key, query, signal: request.signal });
+  switch (method) {
+    case "GET":
+    case "HEAD":
+      return redirect(native, key);
+    case "PUT":
+      return receive(native.store, key, request);
+    case "DELETE":
+      return deleteKey(native.store, key).then(() => empty(204));
+    case "UNLINK":
+      return unlink(native.store, key).then(() => empty(204));
+    default:
+      throw new MkvError("method", `${method} is not a method of this store`);
+  }
+}
+
+/** Requests with a query: its first parameter is the operation. */
+function operate(
+  { store }: Native,
+  { method, key, query, signal }: { method: string; key: Key; query: string; signal: AbortSignal },
+): Response | Promise<Response> {
+  const [operation, ...parameters] = query.split("&").map(readParameter);
+  const isRead = method === "GET" || method === "HEAD";
+  if (isRead && operation!.name === "list") return answerList(store, key, { state: "live", parameters, signal });
+  if (isRead && operation!.name === "unlinked")
+    return answerList(store, key, { state: "unlinked", parameters, signal });
+  if (method === "POST" && operation!.name === "rebalance")
+    return moveKey(store, key).then(() => empty(204), asBadRequest);
+  throw new MkvError("forbidden", `there is no operation "${operation!.name}" for ${method}`);
+}
+
+async function redirect({ store, fallback }: Native, key: Key): Promise<Response> {
+  const location = await locate(store, key);
+  if (!location) {
+    if (fallback === undefined) return empty(404, { "content-length": "0" });
+    return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
+  }
+  const { volume, path, record, balanced } = location;
+  const headers: Record<string, string> = {
+    location: `http://${asUserInfo(store.volumes.credentials)}${volume}${path}`,
+    "key-volumes": record.volumes.join(","),
+    "key-balance": balanced ? "balanced" : "unbalanced",
+  };
+  if (record.md5 !== undefined) headers["content-md5"] = record.md5;
+  return empty(302, headers);
+}
+
+async function receive(store: Store, key: Key, request: Request): Promise<Response> {
+  const announced = request.headers.get("content-length");
+  const md5 = readMd5(request.headers.get("content-md5"));
+  const bytes = announced === null ? undefined : Number(announced);
+  await put(store, key, { body: request.body ?? new Blob().stream(), bytes, md5 });
+  return empty(201);
+}
+
+/** MD5 in lower-case hex out of a `Content-MD5` header, which is Base64 by RFC 1864 and hex by habit. */
+function readMd5(header: string | null): string | undefined {
+  if (header === null) return undefined;
+  if (/^[0-9a-f]{32}$/i.test(header)) return header.toLowerCase();
+  if (/^[A-Za-z0-9+/]{22}==$/.test(header)) return Buffer.from(header, "base64").toString("hex");
+  throw new MkvError("bad-request", "Content-MD5 is neither 32 hex digits nor the Base64 of 16 bytes");
+}
+
+function asBadRequest(error: unknown): never {
+  if (!(error instanceof MkvError) || error.code === "absent" || error.code === "busy") throw error;
+  throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
+}
+
+/** A URL, or the bare path that Bun hands over where the Host header is none. A "#" is part of the path. */
+function split(url: string): { path: string; query: string } {
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
+  const mark = url.indexOf("?", start);
+  return mark < 0
+    ? { path: url.slice(start), query: "" }
+    : { path: url.slice(start, mark), query: url.slice(mark + 1) };
+}
+
+/** A parameter of a query; its value as bytes. */
+export type Parameter = { readonly name: string; readonly value: Uint8Array };
+
+function readParameter(text: string): Parameter {
+  const equals = text.indexOf("=");
+  const [name, value] = equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+  return { name: decodePercent(name).toString(), value: decodePercent(value.replaceAll("+", " ")) };
+}

@@ -1,0 +1,51 @@
+// Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
+import { MkvError, reasonOf } from "../errors";
+import { limits } from "../limits";
+import { log } from "../log";
+import { type Native, answer } from "./native";
+
+/** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
+export type Service = { readonly port: number; drain(): Promise<void> };
+
+/**
+ * Serves the native dialect.
+ * @param options.shared several threads listen on the same port
+ * @throws MkvError failed if the port is not to be had
+ */
+export function serve(native: Native, options: { port: number; verbose: boolean; shared: boolean }): Service {
+  const handle = (request: Request) => answer(native, request);
+  let server: Bun.Server<undefined>;
+  try {
+    server = Bun.serve({
+      port: options.port,
+      reusePort: options.shared,
+      idleTimeout: limits.idleSeconds,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      fetch(request, self) {
+        self.timeout(request, 0); // From here on every wait has a deadline of its own.
+        return options.verbose ? logged(request, handle) : handle(request);
+      },
+    });
+  } catch (error) {
+    const text =
+      (error as { code?: string }).code === "EADDRINUSE" ? "is in use: choose another with -port" : reasonOf(error);
+    throw new MkvError("failed", `port ${options.port} ${text}`, { cause: error });
+  }
+  return {
+    port: server.port!,
+    async drain() {
+      const timer = setTimeout(() => void server.stop(true), limits.drainMs);
+      await server.stop(false);
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function logged(request: Request, handle: (request: Request) => Promise<Response>): Promise<Response> {
+  const startMs = performance.now();
+  const response = await handle(request);
+  const path = request.url.replace(/^[a-z]+:\/\/[^/]*/, "");
+  log(`${request.method} ${path} ${response.status} ${(performance.now() - startMs).toFixed(1)}ms`);
+  return response;
+}

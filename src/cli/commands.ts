@@ -1,0 +1,74 @@
+// Owns the commands: what each is called, what its help says, what it runs.
+import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
+import pkg from "../../package.json";
+import { MkvError } from "../errors";
+import { type Config, type Flags, readConfig } from "./config";
+import { flags, readCommandLine } from "./flags";
+import { runRebalance, runRebuild } from "./jobs";
+import { runServer } from "./server";
+import { runVolume } from "./volume";
+
+/** What a command may use of the process. */
+export type Surroundings = {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborted when the process is asked to end. */
+  readonly stop: AbortSignal;
+};
+
+const descriptions = {
+  server: "Serve the store: the master",
+  rebuild: "Regenerate the index from the volumes, with the master stopped",
+  rebalance: "Bring every key to the volumes where it belongs, with the master stopped",
+  volume: "Serve a folder as a volume with nginx: PORT and AUTH in the environment",
+} as const;
+type Name = keyof typeof descriptions;
+
+/**
+ * Runs a command line.
+ * @returns the exit code of a command that went well
+ * @throws MkvError usage, failed
+ */
+export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const line = readCommandLine(argv);
+  const commands = define(surroundings);
+  if (line.version) return say(pkg.version);
+  if (line.command === undefined && !line.help) throw new MkvError("usage", "which command? See mkv --help");
+  if (line.command === undefined) return say(await renderUsage(commands.root));
+  if (!Object.hasOwn(descriptions, line.command))
+    throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);
+  const command = commands.named[line.command as Name] as CommandDef;
+  if (line.help) return say(await renderUsage(command, commands.root));
+  const { result } = await runCommand(command, { rawArgs: [...line.args] });
+  return typeof result === "number" ? result : 0;
+}
+
+function define({ environment, stop }: Surroundings) {
+  const onStore = (name: Name, runs: (config: Config) => Promise<void>) =>
+    defineCommand({
+      meta: { name, description: descriptions[name] },
+      args: flags as ArgsDef,
+      async run({ args }) {
+        if (args._.length > 0)
+          throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
+        await runs(readConfig(args as Flags, environment));
+      },
+    });
+  const named = {
+    server: onStore("server", (config) => runServer(config, stop)),
+    rebuild: onStore("rebuild", runRebuild),
+    rebalance: onStore("rebalance", runRebalance),
+    volume: defineCommand({
+      meta: { name: "volume", description: descriptions.volume },
+      args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },
+      run: ({ args }) => runVolume(args._, { environment, stop }),
+    }),
+  };
+  const description = "A distributed key-value store for blobs: a master, nginx volumes";
+  const meta = { name: "mkv", version: pkg.version, description };
+  return { named, root: defineCommand({ meta, args: flags as ArgsDef, subCommands: named }) };
+}
+
+function say(text: string): number {
+  console.log(process.stdout.isTTY ? text : Bun.stripANSI(text));
+  return 0;
+}

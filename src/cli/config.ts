@@ -1,0 +1,101 @@
+// Owns the settings: every flag checked once, with one clear line for what is wrong.
+import { resolve } from "node:path";
+import { MkvError } from "../errors";
+import { type Topology } from "../format/placement";
+import { type FlagName } from "./flags";
+
+/** The settings of `server`, `rebuild` and `rebalance`. Times in milliseconds. */
+export type Config = {
+  readonly db: string;
+  readonly topology: Topology;
+  readonly port: number;
+  readonly minReplicas: number;
+  readonly fallback: string | undefined;
+  readonly protect: boolean;
+  readonly md5sum: boolean;
+  readonly volTimeoutMs: number;
+  readonly stallTimeoutMs: number;
+  readonly clientTimeoutMs: number;
+  readonly basicAuth: boolean;
+  /** Value of an `Authorization` header. */
+  readonly credentials: string | undefined;
+  readonly verbose: boolean;
+};
+
+/** Flags as citty hands them over. */
+export type Flags = Readonly<Partial<Record<FlagName, string | boolean>>>;
+
+/** The settings that these flags and this environment make. Throws MkvError usage. */
+export function readConfig(flags: Flags, environment: Readonly<Record<string, string | undefined>>): Config {
+  const text = (name: FlagName) => (typeof flags[name] === "string" && flags[name] !== "" ? flags[name] : undefined);
+  const db = text("db");
+  if (db === undefined) throw wrong("-db is missing: the folder of the index, as in -db /var/lib/mkv/indexdb");
+  const volumes = readVolumes(text("volumes"));
+  const replicas = readNumber("replicas", text("replicas"), { from: 1, to: 100 });
+  if (replicas > volumes.length) {
+    throw wrong(
+      `-replicas ${replicas} needs as many volumes, -volumes names ${volumes.length}: add volumes or lower -replicas`,
+    );
+  }
+  const fallback = text("fallback");
+  if (fallback !== undefined && !hostPort.test(fallback)) throw wrong(`-fallback is host:port, not "${fallback}"`);
+  return {
+    db: resolve(db),
+    topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
+    port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
+    minReplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
+    fallback,
+    protect: flags.protect === true,
+    md5sum: flags.md5sum !== false,
+    volTimeoutMs: readDuration("voltimeout", text("voltimeout")),
+    stallTimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
+    clientTimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
+    basicAuth: flags.basicauth === true,
+    credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
+    verbose: flags.v === true,
+  };
+}
+
+const host = String.raw`(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])`;
+const hostPort = new RegExp(`^${host}:\\d{1,5}$`);
+const volumeName = new RegExp(`^(?!DELETED|HASH)${host}:\\d{1,5}(?:/[A-Za-z0-9_.~-]+)*$`);
+
+function readVolumes(text: string | undefined): string[] {
+  if (text === undefined) throw wrong("-volumes is missing: the volume servers, as in -volumes host1:3001,host2:3001");
+  const volumes = text.split(",");
+  for (const volume of volumes) {
+    if (!volumeName.test(volume)) throw wrong(`-volumes: "${volume}" is not host:port or host:port/path`);
+  }
+  const twice = volumes.find((volume, i) => volumes.indexOf(volume) !== i);
+  if (twice !== undefined) throw wrong(`-volumes names ${twice} twice`);
+  return volumes;
+}
+
+function readNumber(name: FlagName, text: string | undefined, { from, to }: { from: number; to: number }): number {
+  const number = /^\d{1,9}$/.test(text ?? "") ? Number(text) : Number.NaN;
+  if (number >= from && number <= to) return number;
+  throw wrong(`-${name} is a whole number from ${from} to ${to}, not "${text ?? ""}"`);
+}
+
+const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Milliseconds of a duration as Go writes it: `1s`, `500ms`, `1m30s`. */
+function readDuration(name: FlagName, text: string | undefined): number {
+  if (/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text ?? "")) {
+    let ms = 0;
+    for (const [, number, unit] of text!.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
+      ms += Number(number) * unitMs[unit!]!;
+    if (ms >= 1 && ms <= 24 * unitMs["h"]!) return ms;
+  }
+  throw wrong(`-${name} is a duration such as 1s, 500ms or 1m30s, from 1ms to 24h, not "${text ?? ""}"`);
+}
+
+function readUserPass(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (!/^[^:]+:/.test(text)) throw wrong("-userpass (or MKV_USERPASS) is user:password");
+  return `Basic ${Buffer.from(text).toString("base64")}`;
+}
+
+function wrong(line: string): MkvError {
+  return new MkvError("usage", line);
+}

@@ -1,0 +1,102 @@
+// Owns the command line: Go-style flags, anywhere, made into what citty reads, and citty's help made out of the same table.
+import { type ArgsDef } from "citty";
+import { MkvError } from "../errors";
+
+/** All flags. Every command takes every flag, as the Go program's do, so that one set serves all of them. */
+export const flags = {
+  db: { type: "string", valueHint: "path", description: "folder of the LevelDB index (required)" },
+  volumes: {
+    type: "string",
+    valueHint: "list",
+    description: "volume servers, comma separated: host:port or host:port/path (required)",
+  },
+  port: {
+    type: "string",
+    valueHint: "n",
+    default: "3000",
+    description: "port of the master; 0 lets the system choose",
+  },
+  replicas: { type: "string", valueHint: "n", default: "3", description: "replicas of each value" },
+  minreplicas: {
+    type: "string",
+    valueHint: "n",
+    description: "fewest replicas that may be acknowledged while volumes are down (Default: -replicas)",
+  },
+  subvolumes: { type: "string", valueHint: "n", default: "10", description: "disks of a volume server" },
+  fallback: { type: "string", valueHint: "host:port", description: "server that missing keys are redirected to" },
+  protect: { type: "boolean", default: false, description: "a key must be unlinked before it can be deleted" },
+  md5sum: { type: "boolean", description: "compute and store the MD5 of values (Default: true)" },
+  voltimeout: {
+    type: "string",
+    valueHint: "duration",
+    default: "1s",
+    description: "volumes that take longer to answer GET or HEAD count as down",
+  },
+  stalltimeout: {
+    type: "string",
+    valueHint: "duration",
+    default: "10s",
+    description: "longest silence of a volume in the middle of a value",
+  },
+  clienttimeout: {
+    type: "string",
+    valueHint: "duration",
+    default: "30s",
+    description: "longest silence of a client in the middle of a value",
+  },
+  basicauth: { type: "boolean", default: false, description: "ask for basic authorization, which the volumes check" },
+  userpass: {
+    type: "string",
+    valueHint: "user:password",
+    description: "credentials for the volumes; better in MKV_USERPASS, which ps does not show",
+  },
+  v: { type: "boolean", default: false, description: "log every request" },
+} as const satisfies ArgsDef;
+
+export type FlagName = keyof typeof flags;
+
+/** A command line, taken apart. */
+export type CommandLine = {
+  readonly help: boolean;
+  readonly version: boolean;
+  readonly command: string | undefined;
+  /** What citty is given: positional arguments, then `--name=value`. */
+  readonly args: readonly string[];
+};
+
+/**
+ * Takes a command line apart: `-db x`, `--db x`, `-db=x`, `-protect`, `-protect=false`, before or after the command.
+ * @throws MkvError usage for an unknown flag, a flag without its value, a boolean that is none
+ */
+export function readCommandLine(argv: readonly string[]): CommandLine {
+  const positional: string[] = [];
+  const named: string[] = [];
+  let [help, version] = [false, false];
+  const rest = [...argv];
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (word === "--") positional.push(...rest.splice(0));
+    else if (!/^-./.test(word)) positional.push(word);
+    else {
+      const [, name, value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word)!;
+      if (name === "h" || name === "help") help = true;
+      else if (name === "version") version = true;
+      else named.push(`--${name}=${valueOf(name!, value, rest)}`);
+    }
+  }
+  const [command, ...others] = positional;
+  return { help, version, command, args: [...others, ...named] };
+}
+
+function valueOf(name: string, value: string | undefined, rest: string[]): string {
+  if (!Object.hasOwn(flags, name)) throw new MkvError("usage", `unknown flag -${name}: see mkv --help`);
+  if (flags[name as FlagName].type === "boolean") return String(readBoolean(name, value ?? "true"));
+  const given = value ?? rest.shift();
+  if (given === undefined) throw new MkvError("usage", `flag -${name} needs a value`);
+  return given;
+}
+
+function readBoolean(name: string, text: string): boolean {
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+  throw new MkvError("usage", `-${name} is true or false, not "${text}"`);
+}

@@ -1,0 +1,92 @@
+// Owns the putting together of a store out of settings, and the work in the background that keeps it well.
+import { Gate } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { type Index } from "../index/index";
+import { Journal } from "../index/journal";
+import { openLevelIndex } from "../index/leveldb";
+import { limits } from "../limits";
+import { log } from "../log";
+import { settleAll } from "../store/debts";
+import { KeyLocks } from "../store/locks";
+import { type Store } from "../store/store";
+import { Health, serverOf } from "../volumes/health";
+import { Presence } from "../volumes/presence";
+import { type VolumeAccess, probe } from "../volumes/volume";
+import { type Config } from "./config";
+
+/** Access to the volumes as these settings want it. */
+export function accessVolumes(config: Config): VolumeAccess {
+  return {
+    health: new Health(config.topology),
+    answerMs: config.volTimeoutMs,
+    silenceMs: config.stallTimeoutMs,
+    credentials: config.credentials,
+  };
+}
+
+/** Opens the store of these settings; disposing of it closes its index. Throws MkvError failed. */
+export async function openStore(config: Config, options: { mustExist: boolean }): Promise<Store & AsyncDisposable> {
+  const index: Index = await openLevelIndex(config.db, options);
+  let journal: Journal;
+  try {
+    journal = new Journal(config.db, { thread: 0, inherit: true, sync: false });
+  } catch (error) {
+    await index[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    topology: config.topology,
+    index,
+    journal,
+    locks: new KeyLocks(),
+    presence: new Presence(),
+    volumes: accessVolumes(config),
+    lists: new Gate(limits.listsAtOnce),
+    minReplicas: config.minReplicas,
+    clientSilenceMs: config.clientTimeoutMs,
+    keepMd5: config.md5sum,
+    protect: config.protect,
+    async [Symbol.asyncDispose]() {
+      journal.close();
+      await index[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Looks after the volumes' health and pays debts until it is disposed of. */
+export function keepWell(store: Store): AsyncDisposable {
+  const stop = new AbortController();
+  const servers = [...new Set(store.topology.volumes.map(serverOf))];
+  let said = "";
+  async function round(): Promise<void> {
+    await Promise.all(servers.map((server) => probe(store.volumes, server)));
+    try {
+      await settleAll(store);
+      said = "";
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      if (said !== error.message) log(`mkv: unfinished work is left for later: ${(said = reasonOf(error))}`);
+    }
+  }
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      await round();
+      await sleep(limits.probeMs, stop.signal);
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+  clearTimeout(timer);
+}

@@ -1,0 +1,48 @@
+// Owns how far a job has got: a bar on a terminal, plain lines elsewhere.
+import { Presets, SingleBar } from "cli-progress";
+import { log } from "../log";
+
+/** The progress of a job. `total` may become known later or change. */
+export interface Progress extends Disposable {
+  at(done: number, total: number): void;
+  /** A line that must be seen. */
+  note(line: string): void;
+}
+
+/** Progress on stderr. Dispose of it before the job's last lines. */
+export function showProgress(what: string): Progress {
+  return process.stderr.isTTY ? bar(what) : lines(what);
+}
+
+function bar(what: string): Progress {
+  const options = {
+    format: `${what} {bar} {percentage}% | {value} of {total} | {eta_formatted} left`,
+    hideCursor: true,
+  };
+  const shown = new SingleBar({ ...options, stream: process.stderr, forceRedraw: true }, Presets.shades_classic);
+  shown.start(1, 0);
+  return {
+    at(done, total) {
+      shown.setTotal(total);
+      shown.update(done);
+    },
+    note(line) {
+      process.stderr.write(`\r\x1b[K${line}\n`);
+    },
+    [Symbol.dispose]: () => shown.stop(),
+  };
+}
+
+function lines(what: string): Progress {
+  const everyMs = 5000;
+  let lastMs = performance.now();
+  return {
+    at(done, total) {
+      if (performance.now() - lastMs < everyMs) return;
+      lastMs = performance.now();
+      log(`${what}: ${done} of ${total}`);
+    },
+    note: log,
+    [Symbol.dispose]() {},
+  };
+}

@@ -1,0 +1,41 @@
+// Owns the one class of expected failures. A code is a closed set; the text tells the reader what is wrong and, where
+// there is something to do, what to do next. Anything else that is thrown is a bug.
+
+/** What went wrong, for programs: `api/respond.ts` maps each code to an HTTP status, `main.ts` to an exit code. */
+export type ErrorCode =
+  | "bad-request"
+  | "unauthorized"
+  | "forbidden"
+  | "absent"
+  | "method"
+  | "busy"
+  | "gone"
+  | "empty"
+  | "too-many"
+  | "key-too-long"
+  | "client-gone"
+  | "client-slow"
+  | "corrupt"
+  | "failed"
+  | "volume-failed"
+  | "unavailable"
+  | "timeout"
+  | "usage";
+
+/** A failure that the world can cause, as opposed to a bug. */
+export class MkvError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = "MkvError";
+  }
+}
+
+/** The one-line reason of anything that was thrown. */
+export function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return text.split("\n", 1)[0] ?? "";
+}

@@ -1,0 +1,29 @@
+// Owns the value of a key's index entry.
+//   record := "DELETED"? ("HASH" md5hex)? volume ("," volume)*
+// "DELETED" stands for unlinked, and for a write or delete that has begun and not ended: never shown as live.
+import { MkvError } from "../errors";
+
+/** What the index knows of a key. */
+export type ValueRecord = {
+  readonly state: "live" | "unlinked";
+  /** MD5 of the value in lower-case hex, where it is known. */
+  readonly md5: string | undefined;
+  /** The volumes that hold the value, in order, subvolume included. */
+  readonly volumes: readonly string[];
+};
+
+/** The record as the bytes (ASCII) that the index holds. */
+export function encodeRecord({ state, md5, volumes }: ValueRecord): string {
+  return `${state === "unlinked" ? "DELETED" : ""}${md5 === undefined ? "" : `HASH${md5}`}${volumes.join(",")}`;
+}
+
+/** `encodeRecord` undone; throws MkvError failed for what is no record. */
+export function decodeRecord(text: string): ValueRecord {
+  const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,]+(?:,[^,]+)*)?$/.exec(text);
+  if (!match)
+    throw new MkvError(
+      "failed",
+      `the index holds a damaged record (${JSON.stringify(text.slice(0, 80))}): run rebuild`,
+    );
+  return { state: match[1] ? "unlinked" : "live", md5: match[2], volumes: match[3]?.split(",") ?? [] };
+}

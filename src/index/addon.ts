@@ -1,0 +1,86 @@
+// Owns the way of LevelDB's native addon from inside the executable into the process. Only the build imports it, in the
+// place of classic-level's own search for the file (scripts/build.ts).
+//
+// 1. Nothing that others can write to is trusted: the addon is unpacked anew into a folder of this process alone. (Bun's
+//    own unpacking takes whatever lies in the temporary folder under the expected name, and knows no other folder.)
+// 2. All threads load the same inode, so that they share one LevelDB and its locks. Locks on files belong to the whole
+//    process: a second copy would open an index that is in use, and destroy it.
+// 3. Nothing is left behind, where /proc is there even after a kill: the file is unlinked before it is loaded.
+import { strict as assert } from "node:assert";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { getEnvironmentData, isMainThread, setEnvironmentData } from "node:worker_threads";
+import { MkvError, reasonOf } from "../errors";
+
+/** Name under which the main thread tells its workers, and nobody else, what to load. */
+const SHARED_PATH = "mkv.leveldb-addon";
+
+/**
+ * Loads the addon that lies in the file `embedded` and returns its exports. The main thread must have loaded it before it
+ * starts a worker that does. Throws `MkvError` if no folder of this machine can be written to and allows execution.
+ */
+export function loadAddon(embedded: string): unknown {
+  if (!isMainThread) {
+    const path = getEnvironmentData(SHARED_PATH);
+    assert(typeof path === "string", "a worker opened LevelDB before the main thread had loaded it");
+    return dlopen(path);
+  }
+  const bytes = readFileSync(embedded);
+  const tried: string[] = [];
+  let firstFailure: unknown;
+  for (const candidate of [tmpdir, () => "/var/tmp", () => "/dev/shm", () => dirname(process.execPath), process.cwd]) {
+    try {
+      const parent = resolve(candidate());
+      if (tried.includes(parent)) continue;
+      tried.push(parent);
+      const { addon, path } = unpackAndLoad(bytes, parent);
+      setEnvironmentData(SHARED_PATH, path);
+      return addon;
+    } catch (error) {
+      firstFailure ??= error; // Read-only, full, or mounted noexec: the next folder may do.
+    }
+  }
+  throw new MkvError(
+    "failed",
+    `cannot load LevelDB from ${tried.join(", ")} (${reasonOf(firstFailure)}): ` +
+      "set TMPDIR=/some/folder/that/allows/execution",
+    { cause: firstFailure },
+  );
+}
+
+/** The exports, and a path under which other threads find the same inode for as long as the process lives. */
+function unpackAndLoad(bytes: Uint8Array, parent: string): { addon: unknown; path: string } {
+  const folder = mkdtempSync(join(parent, "mkv-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    const file = join(folder, "leveldb.node");
+    writeFileSync(file, bytes, { flag: "wx", mode: 0o700 });
+    if (existsSync("/proc/self/fd")) return loadUnlinked(file, remove);
+    const addon = dlopen(file);
+    process.on("exit", remove);
+    return { addon, path: file };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+/** Linux: an open descriptor keeps the file alive, and /proc gives it a name, after it is gone from its folder. */
+function loadUnlinked(file: string, remove: () => void): { addon: unknown; path: string } {
+  const descriptor = openSync(file, "r");
+  try {
+    remove();
+    const path = `/proc/self/fd/${descriptor}`;
+    return { addon: dlopen(path), path };
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+function dlopen(path: string): unknown {
+  const module = { exports: {} };
+  process.dlopen(module, path);
+  return module.exports;
+}

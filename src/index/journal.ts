@@ -1,0 +1,159 @@
+// Owns what is unfinished: beside the index, never in it, since the Go program must still open that one. A debt says
+// that these volumes may hold a file of this key which the index does not account for.
+//   journal := (JSON of a debt "\n" | JSON of a settled key's hex "\n")*      a torn last line was never acknowledged
+// 1. A debt is written before the first volume is touched and settled after the last.
+// 2. Each thread appends to a file of its own; opening gathers the debts of all earlier ones into it.
+// 3. The file is rewritten with the outstanding debts whenever it is long and mostly settled.
+import {
+  closeSync,
+  fdatasync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { limits } from "../limits";
+
+/** A key whose files and record may disagree. */
+export type Debt = {
+  readonly key: Key;
+  /** The volumes that may hold a file which the record does not name. */
+  readonly volumes: readonly string[];
+  /** The record while the work was under way; if the index still holds it, the work has not ended. */
+  readonly unfinished?: string | undefined;
+  /** The record to go back to then; none if the key is to be forgotten once its files are gone. */
+  readonly restore?: string | undefined;
+};
+
+/** The debts of one thread. */
+export class Journal {
+  readonly #path: string;
+  readonly #sync: boolean;
+  readonly #debts = new Map<string, Debt>();
+  #file: number;
+  #bytes = 0;
+  #compactAtBytes = 0;
+  #lastSync: Promise<void> = Promise.resolve();
+  #nextSync: Promise<void> | undefined;
+
+  /**
+   * @param index the folder of the index; the journal is `index.journal-THREAD`
+   * @param inherit takes over the debts of all journals of this index: for the one thread that opens first
+   * @throws MkvError failed if it cannot be written there
+   */
+  constructor(index: string, { thread, inherit, sync }: { thread: number; inherit: boolean; sync: boolean }) {
+    this.#path = `${index}.journal-${thread}`;
+    this.#sync = sync;
+    try {
+      const earlier = inherit ? filesOf(index) : [];
+      for (const path of earlier) for (const debt of readDebts(path)) this.#debts.set(hex(debt.key), debt);
+      this.#file = this.#rewrite();
+      for (const path of earlier) if (path !== this.#path) rmSync(path);
+    } catch (error) {
+      throw new MkvError("failed", `the journal ${this.#path} cannot be written: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  /** The debts that are outstanding, oldest first. */
+  get debts(): readonly Debt[] {
+    return [...this.#debts.values()];
+  }
+
+  /** How many keys have a debt. */
+  get size(): number {
+    return this.#debts.size;
+  }
+
+  /** The debt of this key, if it has one. */
+  debtOf(key: Key): Debt | undefined {
+    return this.#debts.get(hex(key));
+  }
+
+  /** Remembers a debt, in place of an earlier one of the same key; with `sync` it is on the disk when this resolves. */
+  async owe(debt: Debt): Promise<void> {
+    this.#debts.set(hex(debt.key), debt);
+    this.#append(JSON.stringify({ ...debt, key: hex(debt.key) }));
+    if (this.#sync) await this.#commit();
+  }
+
+  /** Forgets the debt of this key. */
+  settle(key: Key): void {
+    if (this.#debts.delete(hex(key))) this.#append(JSON.stringify(hex(key)));
+  }
+
+  close(): void {
+    closeSync(this.#file);
+    if (this.#debts.size === 0) rmSync(this.#path, { force: true });
+  }
+
+  #append(line: string): void {
+    this.#bytes += writeSync(this.#file, `${line}\n`);
+    if (!this.#sync) this.#compact();
+  }
+
+  /** Waits for the disk, together with all who wait meanwhile: one `fdatasync` at a time. */
+  #commit(): Promise<void> {
+    if (!this.#nextSync) {
+      this.#nextSync = this.#lastSync.then(async () => {
+        this.#nextSync = undefined;
+        await promisify(fdatasync)(this.#file);
+        this.#compact(); // Here, since nothing waits for the old file now.
+      });
+      this.#lastSync = this.#nextSync.catch(() => {}); // Those who wait are told.
+    }
+    return this.#nextSync;
+  }
+
+  #compact(): void {
+    if (this.#bytes < this.#compactAtBytes) return;
+    closeSync(this.#file);
+    this.#file = this.#rewrite();
+  }
+
+  #rewrite(): number {
+    const next = `${this.#path}.new`;
+    const file = openSync(next, "w", 0o600);
+    this.#bytes = 0;
+    for (const debt of this.#debts.values()) {
+      this.#bytes += writeSync(file, `${JSON.stringify({ ...debt, key: hex(debt.key) })}\n`);
+    }
+    this.#compactAtBytes = Math.max(limits.journalBytes, 2 * this.#bytes);
+    fsyncSync(file);
+    renameSync(next, this.#path);
+    return file;
+  }
+}
+
+/** The debts of the journals beside an index, without opening it for writing: for jobs that must respect them. */
+export function debtsBeside(index: string): Debt[] {
+  return filesOf(index).flatMap(readDebts);
+}
+
+function filesOf(index: string): string[] {
+  const prefix = `${basename(index)}.journal-`;
+  const names = readdirSync(dirname(index)).filter((name) => name.startsWith(prefix) && !name.endsWith(".new"));
+  return names.map((name) => join(dirname(index), name));
+}
+
+function readDebts(path: string): Debt[] {
+  const debts = new Map<string, Debt>();
+  const lines = readFileSync(path, "utf8").split("\n");
+  lines.pop(); // Empty, or torn by a crash before anything relied on it.
+  for (const line of lines) {
+    const entry = JSON.parse(line) as string | (Omit<Debt, "key"> & { key: string });
+    if (typeof entry === "string") debts.delete(entry);
+    else debts.set(entry.key, { ...entry, key: new Uint8Array(Buffer.from(entry.key, "hex")) as Key });
+  }
+  return [...debts.values()];
+}
+
+function hex(key: Key): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex");
+}

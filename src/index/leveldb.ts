@@ -1,0 +1,149 @@
+// Owns the embedded index: a LevelDB folder in the format of the Go program. The only importer of classic-level.
+// 1. A write is in the operating system's hands when its promise resolves, and on the disk if opened with `sync`: a
+//    kill -9 of the process loses nothing, a power cut only what was not synced.
+// 2. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { ClassicLevel } from "classic-level";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
+import { limits } from "../limits";
+import { type Index, type IndexEntry, type KeyRange } from "./index";
+
+type Level = ClassicLevel<Uint8Array, string>;
+
+/**
+ * Opens the LevelDB in this folder, which is made if it is missing. Several threads of one process may open the same.
+ * @param options.sync every write waits for the disk
+ * @param options.mustExist an index that is not there is an error, not a new one
+ * @throws MkvError failed: in use by another process, damaged, not to be had
+ */
+export async function openLevelIndex(
+  folder: string,
+  options: { sync?: boolean; mustExist?: boolean } = {},
+): Promise<Index> {
+  finishSwap(folder);
+  if (options.mustExist && !existsSync(folder)) throw new MkvError("failed", `there is no index at ${folder}`);
+  const db: Level = new ClassicLevel(folder, {
+    keyEncoding: "view",
+    valueEncoding: "utf8",
+    multithreading: true,
+    cacheSize: limits.indexCacheBytes,
+    writeBufferSize: limits.indexBufferBytes,
+  });
+  try {
+    await db.open();
+  } catch (error) {
+    throw openFailure(folder, error);
+  }
+  return new LevelIndex(db, options.sync ?? false);
+}
+
+/** Opens an index if there is one that can be opened; throws MkvError failed only if another process uses it. */
+export async function mayOpenLevelIndex(folder: string): Promise<Index | undefined> {
+  finishSwap(folder);
+  if (!existsSync(folder)) return undefined;
+  try {
+    return await openLevelIndex(folder);
+  } catch (error) {
+    if (isLocked((error as Error).cause)) throw error;
+    return undefined; // Damaged beyond opening: the reason to rebuild.
+  }
+}
+
+/**
+ * Puts a finished index in the place of another. A crash in between leaves the old one as `folder.old`, from where
+ * opening brings it back.
+ */
+export function swapIndex(finished: string, folder: string): void {
+  const old = oldOf(folder);
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(folder)) renameSync(folder, old);
+  renameSync(finished, folder);
+  rmSync(old, { recursive: true, force: true });
+}
+
+function finishSwap(folder: string): void {
+  if (!existsSync(folder) && existsSync(oldOf(folder))) renameSync(oldOf(folder), folder);
+}
+
+function oldOf(folder: string): string {
+  return `${folder}.old`;
+}
+
+class LevelIndex implements Index {
+  readonly #db: Level;
+  readonly #write: { sync: boolean };
+
+  constructor(db: Level, sync: boolean) {
+    this.#db = db;
+    this.#write = { sync };
+  }
+
+  get(key: Key): ValueRecord | undefined {
+    try {
+      const text = this.#db.getSync(key);
+      return text === undefined ? undefined : decodeRecord(text);
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  async put(key: Key, record: ValueRecord): Promise<void> {
+    await this.#db.put(key, encodeRecord(record), this.#write).catch(rethrow);
+  }
+
+  async delete(key: Key): Promise<void> {
+    await this.#db.del(key, this.#write).catch(rethrow);
+  }
+
+  async putAll(entries: readonly IndexEntry[]): Promise<void> {
+    const puts = entries.map(({ key, record }) => ({ type: "put" as const, key, value: encodeRecord(record) }));
+    await this.#db.batch(puts, this.#write).catch(rethrow);
+  }
+
+  async *scan({ start, end }: KeyRange): AsyncGenerator<IndexEntry[]> {
+    const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
+    const iterator = this.#db.iterator({ ...range, fillCache: false });
+    try {
+      for (;;) {
+        const page = await iterator.nextv(limits.scanKeys);
+        if (page.length === 0) return;
+        yield page.map(([key, text]) => ({ key: key as Key, record: decodeRecord(text) }));
+      }
+    } catch (error) {
+      throw failure(error);
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const nowhere = new Uint8Array();
+    await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
+    await this.#db.close();
+  }
+}
+
+function openFailure(folder: string, error: unknown): MkvError {
+  const cause = (error as Error).cause;
+  if (isLocked(error)) {
+    return new MkvError("failed", `the index ${folder} is in use by another process: stop that one first`, {
+      cause: error,
+    });
+  }
+  return new MkvError("failed", `the index ${folder} cannot be opened: ${reasonOf(cause ?? error)}`, { cause: error });
+}
+
+function isLocked(error: unknown): boolean {
+  return ((error as Error).cause as { code?: string } | undefined)?.code === "LEVEL_LOCKED";
+}
+
+function failure(error: unknown): MkvError {
+  if (error instanceof MkvError) return error;
+  return new MkvError("failed", `the index cannot be read or written: ${reasonOf(error)}`, { cause: error });
+}
+
+function rethrow(error: unknown): never {
+  throw failure(error);
+}

@@ -1,0 +1,82 @@
+// Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there
+// is one, of what they cannot tell: which keys are unlinked, and the hashes.
+import { keyAt } from "../format/path";
+import { type Key, showKey } from "../format/key";
+import { type Topology, place } from "../format/placement";
+import { type Index, type IndexEntry } from "../index/index";
+import { type Debt } from "../index/journal";
+import { limits } from "../limits";
+import { union, without } from "../store/debts";
+import { type VolumeAccess } from "../volumes/volume";
+import { type Folder, type FoundFile, files, folders } from "./folders";
+import { forEach } from "./pool";
+
+/** What a job tells of how far it is. */
+export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
+
+/** Copies are counted, not keys, in `files` and `rejected`. */
+export type RebuildCounts = { keys: number; files: number; rejected: number };
+
+type Rebuild = {
+  readonly old: Index | undefined;
+  readonly next: Index;
+  /** Files that unfinished work has left: not taken for values. */
+  readonly debts: readonly Debt[];
+  readonly topology: Topology;
+  readonly volumes: VolumeAccess;
+  readonly progress: JobProgress;
+};
+
+/**
+ * Puts a record of every value on the volumes into `next`.
+ * @throws MkvError volume-failed, timeout if a volume cannot be listed; `next` is of no use then
+ */
+export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
+  const counts = { keys: 0, files: 0, rejected: 0 };
+  const owed = new Map(job.debts.map(({ key, volumes }) => [showKey(key), volumes]));
+  let done = 0;
+  await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
+    await rebuildFolder(job, folder, { owed, counts });
+    job.progress.at(++done, 65_536);
+  });
+  return counts;
+}
+
+async function rebuildFolder(
+  job: Rebuild,
+  folder: Folder,
+  { owed, counts }: { owed: ReadonlyMap<string, readonly string[]>; counts: RebuildCounts },
+): Promise<void> {
+  let batch: IndexEntry[] = [];
+  for await (const file of files(job.volumes, folder)) {
+    const key = keyAt(file.path);
+    const volumes = key ? soundCopies(file, owed.get(showKey(key)) ?? []) : [];
+    report(job, file, { key, volumes });
+    counts.rejected += file.copies.size - volumes.length;
+    if (!key || volumes.length === 0) continue;
+    counts.keys++;
+    counts.files += volumes.length;
+    const known = await job.old?.get(key);
+    const targets = place(key, job.topology).filter((target) => volumes.includes(target));
+    const ordered = union(targets, without(volumes, targets));
+    batch.push({ key, record: { state: known?.state ?? "live", md5: known?.md5, volumes: ordered } });
+    if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
+  }
+  if (batch.length > 0) await job.next.putAll(batch);
+}
+
+function soundCopies({ copies }: FoundFile, owed: readonly string[]): string[] {
+  return [...copies].filter(([volume, bytes]) => bytes > 0 && !owed.includes(volume)).map(([volume]) => volume);
+}
+
+function report(
+  job: Rebuild,
+  { path, copies }: FoundFile,
+  { key, volumes }: { key: Key | undefined; volumes: string[] },
+): void {
+  for (const [volume, bytes] of copies) {
+    if (volumes.includes(volume)) continue;
+    const why = !key ? "not where its name belongs" : bytes === 0 ? "empty" : "left by an unfinished write";
+    job.progress.note(`${volume}${path}: ${why}, not indexed`);
+  }
+}

@@ -1,0 +1,61 @@
+// Owns the bounds: everything that could grow or last has one here, with its unit in its name.
+export const limits = {
+  /** Longest key; its path then still fits every file system. */
+  keyBytes: 1024,
+  /** Most keys that a list without `limit` answers. */
+  listKeys: 1_000_000,
+  /** Most text that one list answers: with `limit` the page ends early, without it is refused. */
+  listTextBytes: 256 * 1024 * 1024,
+  /** Lists that are gathered at once; further ones wait. */
+  listsAtOnce: 4,
+
+  /** An answer of a volume is proof for so long that it is there (health) and that it holds a file (GET). */
+  freshMs: 1000,
+  /** How often the health of the volumes is looked after in the background. */
+  probeMs: 500,
+  /** A volume that fell silent is not written to for so long after it answers again. */
+  settleMs: 2000,
+  /** A disk that refused a write is left alone for so long. */
+  fullMs: 30_000,
+  /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
+  confirmMs: 10_000,
+  /** Longest silence of a volume in the middle of a body. */
+  volumeSilenceMs: 10_000,
+  /** Longest silence of a client in the middle of a body. */
+  clientSilenceMs: 30_000,
+  /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
+  listingMs: 300_000,
+
+  /** Records that one step of a scan reads. */
+  scanKeys: 1000,
+  /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
+  indexCacheBytes: 32 * 1024 * 1024,
+  indexBufferBytes: 8 * 1024 * 1024,
+  /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
+  journalBytes: 1024 * 1024,
+  /** Keys whose unfinished work waits for a volume; more are not begun. */
+  debts: 100_000,
+  /** Keys that can be locked at once, in groups of so many. */
+  lockGroups: 4096,
+  locksOfGroup: 15,
+  /** Locations of values that are remembered as just seen. */
+  presences: 100_000,
+  /** A GET that waits for so long asks the next volume as well. */
+  hedgeMs: 100,
+
+  /** Good credentials are remembered for so long, and no more than so many of them. */
+  authMs: 5000,
+  authEntries: 1000,
+  /** A request that brings no byte of its head, or an idle connection, is given up after this. */
+  idleSeconds: 60,
+  /** Requests that still run so long after SIGTERM are cut off. */
+  drainMs: 60_000,
+
+  /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
+  volumeRequests: 16_384,
+  /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */
+  foldersAtOnce: 16,
+  movesAtOnce: 16,
+  /** Records that one write of a job puts. */
+  batchRecords: 1000,
+} as const;

@@ -1,0 +1,89 @@
+// Owns the paying of debts: what an unfinished write, delete or move has left on the volumes is removed, and its record
+// goes back to what it was. Used by every operation at its end, and for those that a crash cut short.
+// 1. A debt is only paid by whoever holds the lock of its key.
+// 2. A volume that the record names, unless that record is the unfinished one, is not touched.
+// 3. A volume is only believed when it has confirmed. One that is down or was silent a moment ago is not asked: a
+//    request that it still holds could bring the file back.
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { decodeRecord, encodeRecord } from "../format/record";
+import { type Debt } from "../index/journal";
+import { limits } from "../limits";
+import { MkvError } from "../errors";
+import { remove } from "../volumes/volume";
+import { type Store } from "./store";
+
+/** Adds to what is owed for this key. Throws MkvError unavailable if more is owed already than can be remembered. */
+export async function owe(store: Store, debt: Debt): Promise<void> {
+  const earlier = store.journal.debtOf(debt.key);
+  if (!earlier && store.journal.size >= limits.debts) {
+    throw new MkvError(
+      "unavailable",
+      `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`,
+    );
+  }
+  await store.journal.owe({ ...debt, volumes: union(debt.volumes, earlier?.volumes ?? []) });
+}
+
+/** Pays what is owed for this key, as far as the volumes can be reached; the rest stays owed. The key must be locked. */
+export async function settle(store: Store, key: Key): Promise<void> {
+  const debt = store.journal.debtOf(key);
+  if (!debt) return;
+  const record = await store.index.get(key);
+  const isUnfinished = record !== undefined && encodeRecord(record) === debt.unfinished;
+  if (isUnfinished && debt.restore !== undefined) {
+    await store.index.put(key, decodeRecord(debt.restore));
+    return store.journal.settle(key);
+  }
+  const owned = isUnfinished ? [] : (record?.volumes ?? []);
+  const left = await removeFrom(store, key, without(debt.volumes, owned));
+  if (left.length > 0) return store.journal.owe({ ...debt, volumes: left });
+  if (isUnfinished) await store.index.delete(key);
+  store.journal.settle(key);
+}
+
+/** Owes no more than these volumes for this key, and pays that. The key must be locked. */
+export async function reduce(store: Store, key: Key, volumes: readonly string[]): Promise<void> {
+  if (volumes.length === 0) return store.journal.settle(key);
+  await store.journal.owe({ key, volumes });
+  await settle(store, key);
+}
+
+/** Pays all debts that can be paid now, one after the other; keys in use are left for the next time. */
+export async function settleAll(store: Store): Promise<void> {
+  for (const { key, volumes } of store.journal.debts) {
+    if (!volumes.some((volume) => store.volumes.health.isWritable(volume))) continue;
+    try {
+      using _lock = store.locks.take(key);
+      await settle(store, key);
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "busy")) throw error;
+    }
+  }
+}
+
+/** Removes a key's file from these volumes at once; those that did not confirm are returned. */
+export async function removeFrom(store: Store, key: Key, volumes: readonly string[]): Promise<string[]> {
+  const path = pathOf(key);
+  const access = { ...store.volumes, answerMs: limits.confirmMs };
+  const results = await Promise.all(
+    volumes.map(async (volume) => {
+      if (!access.health.isSettled(volume)) return volume;
+      return await remove(access, volume, path).then(
+        () => undefined,
+        () => volume, // The health knows why; what matters here is that it is still owed.
+      );
+    }),
+  );
+  return results.filter((volume) => volume !== undefined);
+}
+
+/** The volumes of both lists, each once, in order. */
+export function union(a: readonly string[], b: readonly string[]): string[] {
+  return [...new Set([...a, ...b])];
+}
+
+/** The volumes of `a` that are not in `b`. */
+export function without(a: readonly string[], b: readonly string[]): string[] {
+  return a.filter((volume) => !b.includes(volume));
+}

@@ -1,0 +1,204 @@
+// Owns the commit of a write.
+// 1. The journal owes the volumes, the index holds the unfinished record. A crash from here on shows nothing; the next
+//    start takes back what reached a volume.
+// 2. The body goes to all volumes at once. A volume that falls out is replaced by the next in placement order, with a
+//    copy from one that finished.
+// 3. The final record is written: the commit. After a crash the value is live.
+// 4. What the key has elsewhere is removed; what cannot be reached stays owed.
+import { within } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { rank } from "../format/placement";
+import { type ValueRecord, encodeRecord } from "../format/record";
+import { Upload } from "../volumes/upload";
+import { isAwake } from "../volumes/volume";
+import { copy } from "./copy";
+import { owe, removeFrom, settle, union, without } from "./debts";
+import { type Replicated, replicate } from "./replicate";
+import { type Store } from "./store";
+
+/** A value on its way in. */
+export type Incoming = {
+  readonly body: ReadableStream<Uint8Array>;
+  /** Its length, where it is announced. */
+  readonly bytes: number | undefined;
+  /** The MD5 that it must have, lower-case hex, where that is announced. */
+  readonly md5: string | undefined;
+};
+
+/**
+ * Stores a value on its replicas and makes it live. The body is not touched before the key is known to be free.
+ * @throws MkvError forbidden (exists), busy, empty, bad-request (wrong MD5), unavailable (too few volumes), client-gone,
+ * client-slow, failed (the index); nothing is stored then
+ */
+export async function put(store: Store, key: Key, value: Incoming): Promise<void> {
+  using _lock = store.locks.take(key);
+  const before = await store.index.get(key);
+  if (before?.state === "live")
+    throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
+  if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
+  await new Write(store, key, before).run(value);
+}
+
+class Write {
+  readonly #path: string;
+  readonly #ranked: readonly string[];
+  #touched: string[] = [];
+  #uploads: Upload[] = [];
+
+  constructor(
+    readonly store: Store,
+    readonly key: Key,
+    readonly before: ValueRecord | undefined,
+  ) {
+    this.#path = pathOf(key);
+    this.#ranked = rank(key, store.topology);
+  }
+
+  async run(value: Incoming): Promise<void> {
+    const targets = await this.#awake(this.store.topology.replicas);
+    this.#demand(targets.length, "answer");
+    await this.#begin(targets);
+    try {
+      const { stored, bytes, md5 } = await this.#receive(value, targets);
+      const holders = await this.#replenish(
+        stored.map((upload) => upload.volume),
+        { bytes, md5 },
+      );
+      this.#demand(holders.length, "took the value");
+      const volumes = this.#ranked.filter((volume) => holders.includes(volume));
+      await this.store.index.put(this.key, { state: "live", md5: this.store.keepMd5 ? md5 : undefined, volumes });
+    } catch (error) {
+      await this.#takeBack();
+      throw error;
+    }
+    await settle(this.store, this.key);
+  }
+
+  /** The first volumes in placement order that can be written to; full or down ones only where others run short. */
+  async #awake(wanted: number): Promise<string[]> {
+    const { volumes } = this.store;
+    const found: string[] = [];
+    const willing = this.#ranked.filter((volume) => volumes.health.isWritable(volume));
+    for (const tier of [willing, without(this.#ranked, willing)]) {
+      for (let at = 0; at < tier.length && found.length < wanted;) {
+        const asked = tier.slice(at, at + wanted - found.length);
+        const answers = await Promise.all(asked.map((volume) => isAwake(volumes, volume)));
+        found.push(...asked.filter((volume, i) => answers[i] && volumes.health.isSettled(volume)));
+        at += asked.length;
+      }
+    }
+    return this.#ranked.filter((volume) => found.includes(volume));
+  }
+
+  async #begin(volumes: readonly string[]): Promise<void> {
+    const { journal, index } = this.store;
+    const debt = journal.debtOf(this.key);
+    const leftOver = debt?.unfinished !== undefined && debt.restore === undefined;
+    const unfinished: ValueRecord = {
+      state: "unlinked",
+      md5: undefined,
+      volumes: union(volumes, this.before?.volumes ?? []),
+    };
+    const text = encodeRecord(unfinished);
+    const restore = this.before && !leftOver ? text : undefined;
+    await owe(this.store, { key: this.key, volumes: unfinished.volumes, unfinished: text, restore });
+    await index.put(this.key, unfinished);
+  }
+
+  async #receive(value: Incoming, targets: readonly string[]): Promise<Replicated> {
+    const { bytes } = value;
+    const date = new Date().toUTCString();
+    const { store } = this;
+    this.#uploads = targets.map((volume) => new Upload(store.volumes, volume, this.#path, { bytes, date }));
+    const spares = this.#ranked.length - targets.length;
+    try {
+      return await replicate(chunksOf(value.body, store.clientSilenceMs), this.#uploads, {
+        atLeast: Math.max(1, store.minReplicas - spares),
+        md5: store.keepMd5 || value.md5 !== undefined,
+        approve: (body) => check(value, body),
+      });
+    } catch (error) {
+      if (!(error instanceof MkvError) || (error.code !== "volume-failed" && error.code !== "timeout")) throw error;
+      throw new MkvError("unavailable", `not written: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** Copies the value to the next volumes in placement order until it has its replicas, as far as there are any. */
+  async #replenish(stored: string[], { bytes, md5 }: { bytes: number; md5: string | undefined }): Promise<string[]> {
+    const holders = [...stored];
+    const tried = this.#uploads.map((upload) => upload.volume);
+    for (const spare of without(this.#ranked, tried)) {
+      if (holders.length >= this.store.topology.replicas) break;
+      const { health } = this.store.volumes;
+      if (!health.isWritable(spare) || !(await isAwake(this.store.volumes, spare))) continue;
+      tried.push(spare);
+      this.#touched.push(spare);
+      await this.#begin(tried);
+      try {
+        await copy(this.store.volumes, this.#path, { from: holders[0]!, to: [spare], expected: { bytes, md5 } });
+        holders.push(spare);
+      } catch (error) {
+        if (!(error instanceof MkvError)) throw error;
+        holders.push(holders.shift()!); // Whichever of the two failed: another source, another target.
+      }
+    }
+    return holders;
+  }
+
+  /** Undoes what has been done: the record as it was, no file of this write on any volume that can be reached. */
+  async #takeBack(): Promise<void> {
+    const { store, key, before } = this;
+    const reached = this.#uploads.filter(({ sent }) => sent === "all" || (sent === "some" && !before));
+    const volumes = union(
+      reached.map((upload) => upload.volume),
+      this.#touched,
+    );
+    if (!before) {
+      const debt = store.journal.debtOf(key)!;
+      await store.journal.owe({ ...debt, volumes });
+      return await settle(store, key);
+    }
+    const left = await removeFrom(store, key, volumes);
+    await store.index.put(
+      key,
+      volumes.length === 0 ? before : { ...before, md5: undefined, volumes: union(before.volumes, left) },
+    );
+    store.journal.settle(key);
+  }
+
+  #demand(count: number, did: string): void {
+    const { minReplicas, topology } = this.store;
+    if (count >= minReplicas) return;
+    const text = `not written: ${count} of ${topology.volumes.length} volumes ${did}, ${minReplicas} are needed`;
+    throw new MkvError("unavailable", text);
+  }
+}
+
+async function* chunksOf(body: ReadableStream<Uint8Array>, silenceMs: number): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
+  const slow = () => new MkvError("client-slow", `the client has sent nothing for ${silenceMs} ms`);
+  try {
+    for (;;) {
+      const { done, value } = await within(silenceMs, reader.read(), slow);
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    if (error instanceof MkvError) throw error;
+    throw new MkvError("client-gone", `the client went away: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    await reader.cancel().catch(() => {}); // It may be broken already.
+  }
+}
+
+function check(value: Incoming, { bytes, md5 }: { bytes: number; md5: string | undefined }): void {
+  if (bytes === 0) throw new MkvError("empty", "a value has at least one byte");
+  if (value.bytes !== undefined && bytes !== value.bytes) {
+    throw new MkvError("client-gone", `the client sent ${bytes} of ${value.bytes} bytes`);
+  }
+  if (value.md5 !== undefined && md5 !== value.md5) {
+    throw new MkvError("bad-request", `the value has MD5 ${md5}, not the announced ${value.md5}`);
+  }
+}

@@ -1,0 +1,130 @@
+// Owns what the operations on keys share, and the ones that need no body: finding, listing, unlinking.
+import { Gate } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { type Topology, place, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
+import { type Index } from "../index/index";
+import { type Journal } from "../index/journal";
+import { limits } from "../limits";
+import { type Presence } from "../volumes/presence";
+import { type VolumeAccess } from "../volumes/volume";
+import { type KeyLocks } from "./locks";
+
+/** A store as one thread sees it: the same index, locks and health for all, a journal of its own. */
+export type Store = {
+  readonly topology: Topology;
+  readonly index: Index;
+  readonly journal: Journal;
+  readonly locks: KeyLocks;
+  readonly presence: Presence;
+  readonly volumes: VolumeAccess;
+  readonly lists: Gate;
+  /** Fewest replicas of a value that may be acknowledged. */
+  readonly minReplicas: number;
+  /** Longest silence of a client in the middle of a value. */
+  readonly clientSilenceMs: number;
+  /** Whether the MD5 of values is computed and recorded. */
+  readonly keepMd5: boolean;
+  /** Whether a key must be unlinked before it is deleted. */
+  readonly protect: boolean;
+};
+
+/** Where a value can be read. */
+export type Location = {
+  readonly volume: string;
+  readonly path: string;
+  readonly record: ValueRecord;
+  readonly balanced: boolean;
+};
+
+/**
+ * Finds a volume, at random among those that answer, that holds the value of a key; undefined if the key is not live.
+ * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
+ */
+export async function locate(store: Store, key: Key): Promise<Location | undefined> {
+  const record = await store.index.get(key);
+  if (record?.state !== "live") return undefined;
+  const path = pathOf(key);
+  const volume = await findHolder(store, path, record.volumes);
+  return { volume, path, record, balanced: sameVolumes(record.volumes, place(key, store.topology)) };
+}
+
+/** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
+export async function unlink(store: Store, key: Key): Promise<void> {
+  using _lock = store.locks.take(key);
+  const record = await store.index.get(key);
+  if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
+  await store.index.put(key, { ...record, state: "unlinked" });
+}
+
+/** The keys in one state that begin with `prefix`, from `start` on, in order, in pieces of bounded size. */
+export async function* list(
+  store: Store,
+  { prefix, start, state }: { prefix: Uint8Array; start: Uint8Array; state: ValueRecord["state"] },
+): AsyncGenerator<Key[]> {
+  const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
+  for await (const page of store.index.scan({ start: from, end: endOf(prefix) })) {
+    yield page.filter(({ record }) => record.state === state).map(({ key }) => key);
+  }
+}
+
+async function findHolder(
+  { volumes: access, presence }: Store,
+  path: string,
+  holders: readonly string[],
+): Promise<string> {
+  const shuffled = shuffle(holders);
+  const order = [...shuffled.filter((v) => access.health.isUp(v)), ...shuffled.filter((v) => !access.health.isUp(v))];
+  const known = order.find((volume) => presence.isKnown(volume, path));
+  if (known) return known;
+
+  const found = Promise.withResolvers<string>();
+  const silent: string[] = [];
+  const asks: Promise<void>[] = [];
+  let holder: string | undefined;
+  void found.promise.then((volume) => (holder = volume));
+  for (const volume of order) {
+    const ask = presence.ask(access, volume, path).then(
+      (holds) => void (holds && found.resolve(volume)),
+      (error) => void silent.push(reasonOf(error)), // A dead volume is a miss: the next replica may answer.
+    );
+    asks.push(ask);
+    await firstOf(found.promise, ask, limits.hedgeMs);
+    if (holder) return holder;
+  }
+  await Promise.race([found.promise, Promise.all(asks)]);
+  if (holder) return holder;
+  if (silent.length > 0)
+    throw new MkvError("unavailable", `no volume with this value can be reached: ${silent.join("; ")}`);
+  throw new MkvError("gone", `the value is gone: none of ${holders.join(", ")} has it`);
+}
+
+/** Waits for the first of two promises to settle, or so long. */
+async function firstOf(a: Promise<unknown>, b: Promise<unknown>, atMostMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, atMostMs);
+  await Promise.race([a, b, promise]);
+  clearTimeout(timer);
+}
+
+function shuffle<T>(items: readonly T[]): T[] {
+  const shuffled = [...items];
+  for (let i = shuffled.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
+  }
+  return shuffled;
+}
+
+/** The first key after all that begin with this prefix; undefined if there is none. */
+function endOf(prefix: Uint8Array): Uint8Array | undefined {
+  const end = Uint8Array.from(prefix);
+  for (let last = end.length - 1; last >= 0; last--) {
+    if (end[last] === 0xff) continue;
+    end[last]!++;
+    return end.subarray(0, last + 1);
+  }
+  return undefined;
+}
