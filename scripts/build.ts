@@ -33,9 +33,9 @@ function embedAddon(target: Target): BunPlugin {
       build.onResolve({ filter: /^mkv:addon$/ }, ({ path }) => ({ path, namespace: "mkv" }));
       build.onLoad({ filter: /^mkv:addon$/, namespace: "mkv" }, () => ({
         contents: `
-          import { loadAddon } from ${JSON.stringify(loader)};
+          import { lazyAddon } from ${JSON.stringify(loader)};
           import embedded from ${JSON.stringify(addon)} with { type: "file" };
-          export default loadAddon(embedded);`,
+          export default lazyAddon(embedded);`,
         loader: "js",
       }));
     },

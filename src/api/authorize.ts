@@ -45,7 +45,7 @@ export class Authorizer {
         const verdict = await judge({ ...this.volumes, credentials }, volume);
         if (verdict === "wrong") throw new MkvError("unauthorized", "the user or the password is wrong");
         if (verdict === "good") return this.#remember(digest);
-        reasons.push(`${volume} lets anybody in: start it with AUTH`);
+        reasons.push(`${volume} asks for no authorization: start it with AUTH`);
       } catch (error) {
         if (error instanceof MkvError && error.code === "unauthorized") throw error;
         reasons.push(reasonOf(error));

@@ -61,6 +61,7 @@ function operate(
     return answerList(store, key, { state: "unlinked", parameters, signal });
   if (method === "POST" && operation!.name === "rebalance")
     return moveKey(store, key).then(() => empty(204), asBadRequest);
+  if (method === "POST") throw new MkvError("method", "POST does one thing: /key?rebalance");
   throw new MkvError("forbidden", `there is no operation "${operation!.name}" for ${method}`);
 }
 

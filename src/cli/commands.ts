@@ -32,7 +32,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   const line = readCommandLine(argv);
   const commands = define(surroundings);
   if (line.version) return say(pkg.version);
-  if (line.command === undefined && !line.help) throw new MkvError("usage", "which command? See mkv --help");
+  if (line.command === undefined && !line.help)
+    throw new MkvError("usage", "name a command: server, rebuild, rebalance or volume; see mkv --help");
   if (line.command === undefined) return say(await renderUsage(commands.root));
   if (!Object.hasOwn(descriptions, line.command))
     throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);

@@ -85,9 +85,9 @@ function readDuration(name: FlagName, text: string | undefined): number {
     let ms = 0;
     for (const [, number, unit] of text!.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
       ms += Number(number) * unitMs[unit!]!;
-    if (ms >= 1 && ms <= 24 * unitMs["h"]!) return ms;
+    if (ms > 0 && ms <= 24 * unitMs["h"]!) return Math.max(ms, 1);
   }
-  throw wrong(`-${name} is a duration such as 1s, 500ms or 1m30s, from 1ms to 24h, not "${text ?? ""}"`);
+  throw wrong(`-${name} is a duration such as 1s, 500ms or 1m30s, at most 24h, not "${text ?? ""}"`);
 }
 
 function readUserPass(text: string | undefined): string | undefined {

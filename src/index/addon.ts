@@ -17,10 +17,24 @@ import { MkvError, reasonOf } from "../errors";
 const SHARED_PATH = "mkv.leveldb-addon";
 
 /**
- * Loads the addon that lies in the file `embedded` and returns its exports. The main thread must have loaded it before it
- * starts a worker that does. Throws `MkvError` if no folder of this machine can be written to and allows execution.
+ * The exports of the addon in the file `embedded`, which is loaded when the first of them is used: a command that opens
+ * no index does without, and a failure is thrown to the one who opens an index, not out of an `import`.
+ * The main thread must have opened an index before a worker does.
+ * @throws MkvError failed: no folder of this machine can be written to and allows execution
  */
-export function loadAddon(embedded: string): unknown {
+export function lazyAddon(embedded: string): object {
+  const exports: Record<string | symbol, unknown> = {};
+  const notYet = new Proxy(Object.prototype, {
+    get(_, name) {
+      Object.assign(exports, loadAddon(embedded));
+      Object.setPrototypeOf(exports, Object.prototype); // From now on a plain object, as fast as the addon's own.
+      return exports[name];
+    },
+  });
+  return Object.setPrototypeOf(exports, notYet) as object;
+}
+
+function loadAddon(embedded: string): object {
   if (!isMainThread) {
     const path = getEnvironmentData(SHARED_PATH);
     assert(typeof path === "string", "a worker opened LevelDB before the main thread had loaded it");
@@ -50,7 +64,7 @@ export function loadAddon(embedded: string): unknown {
 }
 
 /** The exports, and a path under which other threads find the same inode for as long as the process lives. */
-function unpackAndLoad(bytes: Uint8Array, parent: string): { addon: unknown; path: string } {
+function unpackAndLoad(bytes: Uint8Array, parent: string): { addon: object; path: string } {
   const folder = mkdtempSync(join(parent, "mkv-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   try {
@@ -67,7 +81,7 @@ function unpackAndLoad(bytes: Uint8Array, parent: string): { addon: unknown; pat
 }
 
 /** Linux: an open descriptor keeps the file alive, and /proc gives it a name, after it is gone from its folder. */
-function loadUnlinked(file: string, remove: () => void): { addon: unknown; path: string } {
+function loadUnlinked(file: string, remove: () => void): { addon: object; path: string } {
   const descriptor = openSync(file, "r");
   try {
     remove();
@@ -79,7 +93,7 @@ function loadUnlinked(file: string, remove: () => void): { addon: unknown; path:
   }
 }
 
-function dlopen(path: string): unknown {
+function dlopen(path: string): object {
   const module = { exports: {} };
   process.dlopen(module, path);
   return module.exports;

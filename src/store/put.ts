@@ -81,10 +81,14 @@ class Write {
     const { volumes } = this.store;
     const found: string[] = [];
     const willing = this.#ranked.filter((volume) => volumes.health.isWritable(volume));
-    for (const tier of [willing, without(this.#ranked, willing)]) {
+    const patient = { ...volumes, answerMs: volumes.silenceMs };
+    for (const [tier, access] of [
+      [willing, volumes],
+      [without(this.#ranked, willing), patient],
+    ] as const) {
       for (let at = 0; at < tier.length && found.length < wanted;) {
         const asked = tier.slice(at, at + wanted - found.length);
-        const answers = await Promise.all(asked.map((volume) => isAwake(volumes, volume)));
+        const answers = await Promise.all(asked.map((volume) => isAwake(access, volume)));
         found.push(...asked.filter((volume, i) => answers[i] && volumes.health.isSettled(volume)));
         at += asked.length;
       }

@@ -1,5 +1,5 @@
-// Owns the way of a body: one stream of chunks to all its replicas at once. The slowest volume sets the pace; no more
-// than a chunk is held.
+// Owns the way of a body: one stream of chunks to all its replicas at once. The slowest volume sets the pace.
+// The last chunk is held back until the whole body is approved of: with it a volume has all it needs to store the value.
 import { MkvError } from "../errors";
 import { type Upload } from "../volumes/upload";
 
@@ -13,7 +13,7 @@ export type Replicated = {
 
 /**
  * Sends a body to all uploads. An upload that fails falls out; the others go on while `atLeast` are left.
- * @param approve is asked before the last byte is confirmed to any volume; what it throws leaves nothing stored
+ * @param approve is asked before any volume has the whole body; what it throws leaves nothing stored
  * @throws MkvError the failure that left too few, whatever `chunks` or `approve` throw; the uploads are aborted then
  */
 export async function replicate(
@@ -25,6 +25,7 @@ export async function replicate(
   const failures: MkvError[] = [];
   const hasher = options.md5 ? new Bun.CryptoHasher("md5") : undefined;
   let bytes = 0;
+  let last: Uint8Array | undefined;
 
   async function all(step: (upload: Upload) => Promise<void>): Promise<void> {
     await Promise.all(
@@ -42,11 +43,13 @@ export async function replicate(
     for await (const chunk of chunks) {
       hasher?.update(chunk);
       bytes += chunk.length;
-      await all((upload) => upload.write(chunk));
+      const ready = last;
+      last = chunk;
+      if (ready) await all((upload) => upload.write(ready));
     }
     const md5 = hasher?.digest("hex");
     options.approve({ bytes, md5 });
-    await all((upload) => upload.finish());
+    await all((upload) => upload.finish(last ?? new Uint8Array()));
     return { bytes, md5, stored: [...alive], failures };
   } catch (error) {
     const reason = error instanceof MkvError ? error : new MkvError("failed", "the body broke off", { cause: error });

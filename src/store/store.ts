@@ -77,8 +77,8 @@ async function findHolder(
 ): Promise<string> {
   const shuffled = shuffle(holders);
   const order = [...shuffled.filter((v) => access.health.isUp(v)), ...shuffled.filter((v) => !access.health.isUp(v))];
-  const known = order.find((volume) => presence.isKnown(volume, path));
-  if (known) return known;
+  const first = order[0];
+  if (first !== undefined && presence.isKnown(first, path)) return first;
 
   const found = Promise.withResolvers<string>();
   const silent: string[] = [];

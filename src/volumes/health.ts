@@ -1,7 +1,7 @@
 // Owns what this process believes of its volume servers: passive, from every answer, and from the probe.
 // 1. A server that failed to answer is down until it answers again.
-// 2. One that fell silent (frozen, not refusing) may still hold requests that we gave up: after it answers again it is
-//    not written to for `settleMs`, so that a stale write of a key can never land after a newer one.
+// 2. One that fell silent over a write or delete (frozen, not refusing) may still hold that request: after it answers
+//    again it is not written to for `settleMs`, so that a stale write of a key can never land after a newer one.
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // Shared by all threads: a slot is four numbers of milliseconds since the epoch, each written whole.
 import { type Topology } from "../format/placement";
@@ -40,13 +40,13 @@ export class Health {
       this.#times[slot + settledAt] = now + limits.settleMs;
   }
 
-  /** The server of this volume has refused a connection, or broken one off. */
+  /** The server of this volume has refused a connection, broken one off, or let a deadline pass. */
   lost(volume: string): void {
     const slot = this.#slots.get(serverOf(volume));
     if (slot !== undefined && this.#times[slot + lostAt] === 0) this.#times[slot + lostAt] = Date.now();
   }
 
-  /** The server of this volume has let a deadline pass. */
+  /** The server of this volume has let the deadline of a write or delete pass. */
   silent(volume: string): void {
     const slot = this.#slots.get(serverOf(volume));
     if (slot === undefined) return;

@@ -43,18 +43,17 @@ export class Upload {
   /** Hands over a chunk as soon as the volume takes it. Throws MkvError volume-failed or timeout. */
   async write(chunk: Uint8Array): Promise<void> {
     await this.#progress(this.#wanted.promise);
-    if (this.#stored)
-      throw this.#fail(new MkvError("volume-failed", `${this.volume} answered before the end of the value`));
-    this.#wanted = newDemand();
     this.sent = "some";
-    this.#body.enqueue(chunk);
+    this.#hand(chunk);
   }
 
-  /** Ends the body and waits until the volume has stored it. Throws MkvError volume-failed or timeout. */
-  async finish(): Promise<void> {
-    await this.#progress(Promise.race([this.#wanted.promise, this.#answered]));
+  /** Hands over the last chunk and waits until the volume has stored all. Throws MkvError volume-failed or timeout. */
+  async finish(chunk: Uint8Array): Promise<void> {
+    await this.#progress(this.#wanted.promise);
     this.sent = "all";
-    if (!this.#stored) this.#body.close();
+    this.#hand(chunk);
+    await this.#progress(Promise.race([this.#wanted.promise, this.#answered]));
+    if (!this.#stored) this.#close();
     await this.#progress(this.#answered);
   }
 
@@ -90,7 +89,27 @@ export class Upload {
   #checkProgress(): void {
     const { silenceMs } = this.#access;
     if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < silenceMs) return;
+    this.#access.health.silent(this.volume);
     this.#fail(silent(this.#access, this.volume, silenceMs));
+  }
+
+  #hand(chunk: Uint8Array): void {
+    if (this.#stored)
+      throw this.#fail(new MkvError("volume-failed", `${this.volume} answered before the end of the value`));
+    this.#wanted = newDemand();
+    try {
+      this.#body.enqueue(chunk);
+    } catch (error) {
+      throw this.#fail(failureOf(this.#access, this.volume, error));
+    }
+  }
+
+  #close(): void {
+    try {
+      this.#body.close();
+    } catch {
+      // Bun has closed it itself, since the announced length was reached; the answer decides.
+    }
   }
 
   #fail(reason: MkvError): MkvError {

@@ -41,14 +41,15 @@ export async function isAwake(access: VolumeAccess, volume: string): Promise<boo
 /** Asks the server of the volume for a sign of life; concurrent questions are one. */
 export function probe(access: VolumeAccess, volume: string): Promise<boolean> {
   const server = serverOf(volume);
-  const asked = probes.get(server);
+  const question = `${server} ${access.answerMs}`;
+  const asked = probes.get(question);
   if (asked) return asked;
   const answer = ask(access, server, "/", "HEAD").then(
     (response) => response.status < 500,
     () => false, // Silence and refusal are the answer "no"; the health has been told which.
   );
-  probes.set(server, answer);
-  void answer.finally(() => probes.delete(server));
+  probes.set(question, answer);
+  void answer.finally(() => probes.delete(question));
   return answer;
 }
 
@@ -119,7 +120,10 @@ async function ask(
   method: "GET" | "HEAD" | "DELETE",
   abort = new AbortController(),
 ): Promise<Response> {
-  const timer = setTimeout(() => abort.abort(silent(access, volume, access.answerMs)), access.answerMs);
+  const timer = setTimeout(() => {
+    if (method === "DELETE") access.health.silent(volume);
+    abort.abort(silent(access, volume, access.answerMs));
+  }, access.answerMs);
   try {
     const headers: Record<string, string> = access.credentials ? { authorization: access.credentials } : {};
     const response = await fetch(`http://${volume}${path}`, {
@@ -149,7 +153,7 @@ export function failureOf(access: VolumeAccess, volume: string, error: unknown):
 
 /** The failure of a volume that let a deadline pass; the health has been told of it. */
 export function silent(access: VolumeAccess, volume: string, afterMs: number): MkvError {
-  access.health.silent(volume);
+  access.health.lost(volume);
   return new MkvError("timeout", `${serverOf(volume)} has not answered for ${afterMs} ms`);
 }
 
