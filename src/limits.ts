@@ -58,4 +58,8 @@ export const limits = {
   movesAtOnce: 16,
   /** Records that one write of a job puts. */
   batchRecords: 1000,
+  /** Longest wait of a job for a master to move one key, whose value may be large. */
+  jobRequestMs: 3_600_000,
+  /** Age of a file at which it is an orphan rather than on its way in. */
+  orphanMs: 3_600_000,
 } as const;

@@ -1,19 +1,24 @@
-// Owns the answer to `?list` and `?unlinked`: {"next": "", "keys": ["/a", "/b"]}
+// Owns the answers that list keys. `?list` and `?unlinked`: {"next": "", "keys": ["/a", "/b"]}; `?records`, for jobs that
+// work through this master: {"next": "", "keys": [["/a", "HASH...localhost:3001/sv05"], ...]} of all states.
 import { MkvError } from "../errors";
 import { type Key, readShown, showKey } from "../format/key";
-import { type ValueRecord } from "../format/record";
+import { encodeRecord } from "../format/record";
+import { type IndexEntry } from "../index/index";
 import { limits } from "../limits";
 import { type Store, list } from "../store/store";
 import { type Parameter } from "./native";
 
+/** What to show of the index. */
+export type ListKind = "list" | "unlinked" | "records";
+
 /**
- * Lists the keys in one state that begin with `prefix`.
+ * Lists the keys that begin with `prefix`.
  * @throws MkvError bad-request for a bad limit, too-many over 1,000,000 keys without one
  */
 export async function answerList(
   store: Store,
   prefix: Key,
-  { state, parameters, signal }: { state: ValueRecord["state"]; parameters: readonly Parameter[]; signal: AbortSignal },
+  { kind, parameters, signal }: { kind: ListKind; parameters: readonly Parameter[]; signal: AbortSignal },
 ): Promise<Response> {
   const start = readShown(parameters.find(({ name }) => name === "start")?.value ?? prefix);
   const limit = readLimit(parameters.find(({ name }) => name === "limit")?.value);
@@ -23,17 +28,18 @@ export async function answerList(
   let next = "";
   let count = 0;
   let textBytes = 0;
-  scan: for await (const page of list(store, { prefix, start, state })) {
+  scan: for await (const page of list(store, { prefix, start })) {
     signal.throwIfAborted();
     let piece = "";
-    for (const key of page) {
+    for (const entry of page) {
+      const text = show(entry, kind);
+      if (text === undefined) continue;
       if (count === limit || (limit !== undefined && textBytes > limits.listTextBytes)) {
-        next = showKey(key);
+        next = showKey(entry.key);
         pieces.push(piece);
         break scan;
       }
       if (limit === undefined && (count === limits.listKeys || textBytes > limits.listTextBytes)) throw tooMany();
-      const text = JSON.stringify(showKey(key));
       piece += count++ === 0 ? text : `,${text}`;
       textBytes += text.length;
     }
@@ -42,6 +48,12 @@ export async function answerList(
   return new Response(bodyOf([`{"next":${JSON.stringify(next)},"keys":[`, ...pieces, "]}"]), {
     headers: { "content-type": "application/json" },
   });
+}
+
+/** The entry as JSON; undefined if it is not of this kind. */
+function show({ key, record }: IndexEntry, kind: ListKind): string | undefined {
+  if (kind === "records") return JSON.stringify([showKey(key), encodeRecord(record)]);
+  return (record.state === "live") === (kind === "list") ? JSON.stringify(showKey(key)) : undefined;
 }
 
 function readLimit(value: Uint8Array | undefined): number | undefined {

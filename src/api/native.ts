@@ -2,7 +2,7 @@
 import { MkvError } from "../errors";
 import { type Key, decodePercent, encodePercent, parseKey } from "../format/key";
 import { deleteKey } from "../store/delete";
-import { moveKey } from "../store/move";
+import { type Moved, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
 import { type Store, locate, unlink } from "../store/store";
 import { type Authorizer, asUserInfo } from "./authorize";
@@ -55,14 +55,19 @@ function operate(
   { method, key, query, signal }: { method: string; key: Key; query: string; signal: AbortSignal },
 ): Response | Promise<Response> {
   const [operation, ...parameters] = query.split("&").map(readParameter);
-  const isRead = method === "GET" || method === "HEAD";
-  if (isRead && operation!.name === "list") return answerList(store, key, { state: "live", parameters, signal });
-  if (isRead && operation!.name === "unlinked")
-    return answerList(store, key, { state: "unlinked", parameters, signal });
-  if (method === "POST" && operation!.name === "rebalance")
-    return moveKey(store, key).then(() => empty(204), asBadRequest);
-  if (method === "POST") throw new MkvError("method", "POST does one thing: /key?rebalance");
-  throw new MkvError("forbidden", `there is no operation "${operation!.name}" for ${method}`);
+  const { name, value } = operation!;
+  if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
+    return answerList(store, key, { kind: name, parameters, signal });
+  }
+  if (method === "POST" && name === "rebalance") {
+    const depth = parameters[0]?.name === "md5" ? "md5" : "length";
+    const moved = ({ changed }: Moved) => empty(204, { "key-moved": String(changed) });
+    return moveKey(store, key, depth).then(moved, asBadRequest);
+  }
+  if (method === "POST" && name === "sweep")
+    return sweep(store, key, Buffer.from(value).toString()).then(() => empty(204));
+  if (method === "POST") throw new MkvError("method", "POST is for /key?rebalance and /key?sweep=VOLUME");
+  throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
 }
 
 async function redirect({ store, fallback }: Native, key: Key): Promise<Response> {

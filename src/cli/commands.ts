@@ -4,7 +4,7 @@ import pkg from "../../package.json";
 import { MkvError } from "../errors";
 import { type Config, type Flags, readConfig } from "./config";
 import { flags, readCommandLine } from "./flags";
-import { runRebalance, runRebuild } from "./jobs";
+import { runRebalance, runRebuild, runVerify } from "./jobs";
 import { runServer } from "./server";
 import { runVolume } from "./volume";
 
@@ -18,10 +18,12 @@ export type Surroundings = {
 const descriptions = {
   server: "Serve the store: the master",
   rebuild: "Regenerate the index from the volumes, with the master stopped",
-  rebalance: "Bring every key to the volumes where it belongs, with the master stopped",
+  rebalance: "Bring every key to the volumes where it belongs, with the master stopped or through -master",
+  verify: "Compare index and volumes, and repair with -repair; with the master stopped or through -master",
   volume: "Serve a folder as a volume with nginx: PORT and AUTH in the environment",
 } as const;
 type Name = keyof typeof descriptions;
+const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify"]);
 
 /**
  * Runs a command line.
@@ -33,7 +35,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   const commands = define(surroundings);
   if (line.version) return say(pkg.version);
   if (line.command === undefined && !line.help)
-    throw new MkvError("usage", "name a command: server, rebuild, rebalance or volume; see mkv --help");
+    throw new MkvError("usage", "name a command: server, rebuild, rebalance, verify or volume; see mkv --help");
   if (line.command === undefined) return say(await renderUsage(commands.root));
   if (!Object.hasOwn(descriptions, line.command))
     throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);
@@ -51,13 +53,16 @@ function define({ environment, stop }: Surroundings) {
       async run({ args }) {
         if (args._.length > 0)
           throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
-        await runs(readConfig(args as Flags, environment));
+        const config = readConfig(args as Flags, environment);
+        if (config.db === "" && !throughMaster.has(name)) throw new MkvError("usage", `${name} needs -db, not -master`);
+        await runs(config);
       },
     });
   const named = {
     server: onStore("server", (config) => runServer(config, stop)),
     rebuild: onStore("rebuild", runRebuild),
     rebalance: onStore("rebalance", runRebalance),
+    verify: onStore("verify", runVerify),
     volume: defineCommand({
       meta: { name: "volume", description: descriptions.volume },
       args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },

@@ -4,9 +4,12 @@ import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { type FlagName } from "./flags";
 
-/** The settings of `server`, `rebuild` and `rebalance`. Times in milliseconds. */
+/** The settings of the commands that work on a store. Times in milliseconds. */
 export type Config = {
+  /** Folder of the index; none if a master is asked instead. */
   readonly db: string;
+  /** URL of the master that a job works through. */
+  readonly master: string | undefined;
   readonly topology: Topology;
   readonly port: number;
   readonly minReplicas: number;
@@ -16,10 +19,16 @@ export type Config = {
   readonly volTimeoutMs: number;
   readonly stallTimeoutMs: number;
   readonly clientTimeoutMs: number;
+  readonly sync: boolean;
   readonly basicAuth: boolean;
   /** Value of an `Authorization` header. */
   readonly credentials: string | undefined;
   readonly verbose: boolean;
+  readonly depth: "length" | "md5";
+  /** Bytes a second that verify reads at most; 0 is no limit. */
+  readonly bytesPerSecond: number;
+  readonly repair: boolean;
+  readonly removeOrphans: boolean;
 };
 
 /** Flags as citty hands them over. */
@@ -28,7 +37,8 @@ export type Flags = Readonly<Partial<Record<FlagName, string | boolean>>>;
 /** The settings that these flags and this environment make. Throws MkvError usage. */
 export function readConfig(flags: Flags, environment: Readonly<Record<string, string | undefined>>): Config {
   const text = (name: FlagName) => (typeof flags[name] === "string" && flags[name] !== "" ? flags[name] : undefined);
-  const db = text("db");
+  const master = readMaster(text("master"));
+  const db = text("db") ?? (master && "");
   if (db === undefined) throw wrong("-db is missing: the folder of the index, as in -db /var/lib/mkv/indexdb");
   const volumes = readVolumes(text("volumes"));
   const replicas = readNumber("replicas", text("replicas"), { from: 1, to: 100 });
@@ -40,7 +50,8 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
   const fallback = text("fallback");
   if (fallback !== undefined && !hostPort.test(fallback)) throw wrong(`-fallback is host:port, not "${fallback}"`);
   return {
-    db: resolve(db),
+    db: db && resolve(db),
+    master,
     topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
     minReplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
@@ -50,9 +61,14 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     volTimeoutMs: readDuration("voltimeout", text("voltimeout")),
     stallTimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
     clientTimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
+    sync: flags.sync === true,
     basicAuth: flags.basicauth === true,
     credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
     verbose: flags.v === true,
+    depth: flags.md5 === true ? "md5" : "length",
+    bytesPerSecond: readNumber("rate", text("rate"), { from: 0, to: 1_000_000 }) * 1e6,
+    repair: flags.repair === true,
+    removeOrphans: flags.orphans === true,
   };
 }
 
@@ -69,6 +85,11 @@ function readVolumes(text: string | undefined): string[] {
   const twice = volumes.find((volume, i) => volumes.indexOf(volume) !== i);
   if (twice !== undefined) throw wrong(`-volumes names ${twice} twice`);
   return volumes;
+}
+
+function readMaster(text: string | undefined): string | undefined {
+  if (text === undefined || /^https?:\/\/[^/?#@]+\/?$/.test(text)) return text;
+  throw wrong(`-master is a URL such as http://localhost:3000, not "${text}"`);
 }
 
 function readNumber(name: FlagName, text: string | undefined, { from, to }: { from: number; to: number }): number {

@@ -44,11 +44,29 @@ export const flags = {
     default: "30s",
     description: "longest silence of a client in the middle of a value",
   },
+  sync: {
+    type: "boolean",
+    default: false,
+    description: "acknowledge only what is on the disks: needs volumes started by mkv volume",
+  },
   basicauth: { type: "boolean", default: false, description: "ask for basic authorization, which the volumes check" },
   userpass: {
     type: "string",
     valueHint: "user:password",
     description: "credentials for the volumes; better in MKV_USERPASS, which ps does not show",
+  },
+  master: {
+    type: "string",
+    valueHint: "url",
+    description: "rebalance and verify: work through this master while it runs, not on -db",
+  },
+  md5: { type: "boolean", default: false, description: "verify: read all copies and compare their MD5" },
+  rate: { type: "string", valueHint: "MB/s", default: "0", description: "verify: read at most so much; 0 is no limit" },
+  repair: { type: "boolean", default: false, description: "verify: heal what can be healed from a good copy" },
+  orphans: {
+    type: "boolean",
+    default: false,
+    description: "verify: remove files older than an hour that are in no record",
   },
   v: { type: "boolean", default: false, description: "log every request" },
 } as const satisfies ArgsDef;

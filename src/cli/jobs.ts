@@ -1,14 +1,19 @@
 // Owns the running of jobs from the command line: their index, their progress, their last line.
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { MkvError } from "../errors";
 import { type Index } from "../index/index";
 import { debtsBeside } from "../index/journal";
 import { mayOpenLevelIndex, openLevelIndex, swapIndex } from "../index/leveldb";
+import { type Keeper, ownKeeper } from "../jobs/keeper";
+import { masterKeeper } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
 import { rebuild } from "../jobs/rebuild";
+import { problems, verify } from "../jobs/verify";
+import { type Pace } from "../store/copy";
+import { type VolumeAccess } from "../volumes/volume";
 import { type Config } from "./config";
 import { accessVolumes, keepWell, openStore } from "./open";
-import { showProgress } from "./progress";
+import { type Progress, showProgress } from "./progress";
 
 /** Regenerates the index from the volumes. Throws MkvError if that failed: the old index is as it was then. */
 export async function runRebuild(config: Config): Promise<void> {
@@ -30,24 +35,72 @@ export async function runRebuild(config: Config): Promise<void> {
 
 async function rebuildInto(folder: string, old: Index | undefined, config: Config) {
   await using next = await openLevelIndex(folder);
-  using progress = showProgress("rebuild");
-  const volumes = accessVolumes(config);
-  return await rebuild({ old, next, debts: debtsBeside(config.db), topology: config.topology, volumes, progress });
+  const { topology } = config;
+  const job = { old, next, debts: debtsBeside(config.db), topology, volumes: accessVolumes(config) };
+  return await withProgress("rebuild", (progress) => rebuild({ ...job, progress }));
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
 export async function runRebalance(config: Config): Promise<void> {
-  if (!existsSync(config.db)) throw new MkvError("failed", `there is no index at ${config.db}`);
-  await using store = await openStore(config, { mustExist: true });
-  await using _care = keepWell(store);
-  const counts = await (async () => {
-    using progress = showProgress("rebalance");
-    return await rebalance(store, progress);
-  })();
-  const { keys, moved, failed, leftBehind } = counts;
+  await using opened = await openKeeper(config);
+  const { keys, moved, failed, leftBehind } = await withProgress("rebalance", (progress) =>
+    rebalance(opened.keeper, progress),
+  );
   console.log(`rebalanced ${keys} keys: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`);
   if (leftBehind > 0)
     console.log(`${leftBehind} old copies are left on volumes that are neither configured nor reachable`);
   if (failed > 0)
-    throw new MkvError("failed", `${failed} keys could not be rebalanced: mend what is named above and run it again`);
+    throw new MkvError("failed", `${failed} keys could not be rebalanced: mend what is named above, then run it again`);
+}
+
+/** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
+export async function runVerify(config: Config): Promise<void> {
+  await using opened = await openKeeper(config);
+  const { topology, depth, repair, removeOrphans } = config;
+  const { keeper, volumes } = opened;
+  const pace = paceOf(config.bytesPerSecond);
+  const counts = await withProgress("verify", (progress) =>
+    verify({ keeper, topology, volumes, depth, pace, repair, removeOrphans, progress }),
+  );
+  const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
+  const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
+  console.log(`verified ${counts.keys} keys and ${counts.files} files: ${kinds}; ${counts.repaired} repaired`);
+  if (wrong > counts.repaired) {
+    const advice = repair ? "mend what is named above, then run it again" : "-repair heals what has a good copy";
+    throw new MkvError("failed", `${wrong - counts.repaired} problems are left: ${advice}`);
+  }
+}
+
+/** Whoever keeps the index: the master of these settings, or this process. */
+async function openKeeper(config: Config): Promise<{ keeper: Keeper; volumes: VolumeAccess } & AsyncDisposable> {
+  if (config.master !== undefined) {
+    const volumes = accessVolumes(config);
+    return { keeper: masterKeeper(config.master, config.credentials), volumes, async [Symbol.asyncDispose]() {} };
+  }
+  const store = await openStore(config, { mustExist: true });
+  const care = keepWell(store);
+  return {
+    keeper: ownKeeper(store),
+    volumes: store.volumes,
+    async [Symbol.asyncDispose]() {
+      await care[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {
+  using progress = showProgress(what);
+  return await work(progress);
+}
+
+/** Spreads the reading of bytes over time; a second's worth may be read at once. */
+function paceOf(bytesPerSecond: number): Pace {
+  let readyMs = performance.now();
+  return async (bytes) => {
+    if (bytesPerSecond === 0) return;
+    readyMs = Math.max(readyMs, performance.now() - 1000) + (bytes / bytesPerSecond) * 1000;
+    const waitMs = readyMs - performance.now();
+    if (waitMs > 0) await Bun.sleep(waitMs);
+  };
 }

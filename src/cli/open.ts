@@ -21,15 +21,16 @@ export function accessVolumes(config: Config): VolumeAccess {
     answerMs: config.volTimeoutMs,
     silenceMs: config.stallTimeoutMs,
     credentials: config.credentials,
+    durable: config.sync,
   };
 }
 
 /** Opens the store of these settings; disposing of it closes its index. Throws MkvError failed. */
 export async function openStore(config: Config, options: { mustExist: boolean }): Promise<Store & AsyncDisposable> {
-  const index: Index = await openLevelIndex(config.db, options);
+  const index: Index = await openLevelIndex(config.db, { ...options, sync: config.sync });
   let journal: Journal;
   try {
-    journal = new Journal(config.db, { thread: 0, inherit: true, sync: false });
+    journal = new Journal(config.db, { thread: 0, inherit: true, sync: config.sync });
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;

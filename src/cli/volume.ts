@@ -1,17 +1,39 @@
-// Owns `mkv volume`: the script `volume`, out of the executable, and nothing else.
+// Owns `mkv volume`: the script `volume` out of the executable, with the sync service beside its nginx.
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import script from "../../volume" with { type: "text" };
-import { MkvError } from "../errors";
+import { MkvError, reasonOf } from "../errors";
+import { serveSync } from "../volumes/sync-service";
 import { type Surroundings } from "./commands";
 
-/** Runs the volume script until it ends or is asked to; its exit code is ours. Throws MkvError failed without bash. */
+/** Runs a volume until its nginx ends or it is asked to; returns nginx's exit code. Throws MkvError failed, usage. */
 export async function runVolume(args: readonly string[], { environment, stop }: Surroundings): Promise<number> {
   if (!Bun.which("bash")) throw new MkvError("failed", "bash is not installed: the volume script needs it");
-  const child = Bun.spawn(["bash", "-c", script, "volume", ...args], {
-    env: { ...environment },
-    stdio: ["inherit", "inherit", "inherit"],
-  });
-  const end = () => child.kill("SIGTERM");
+  const [dir] = args;
+  if (args.length !== 1 || dir === undefined)
+    throw new MkvError("usage", "name one folder, as in: PORT=3001 mkv volume DIR");
+  const folder = mkdtempSync(join(tmpdir(), "mkv-volume-"));
+  chmodSync(folder, 0o755); // nginx's workers, another user, go through it.
+  const socket = join(folder, "sync");
+  try {
+    mkdirSync(dir, { recursive: true });
+    await using _service = serveSync(realpathSync(dir), socket);
+    chmodSync(socket, 0o666);
+    return await runScript(dir, { ...environment, SYNC_SOCKET: socket }, stop);
+  } catch (error) {
+    throw error instanceof MkvError
+      ? error
+      : new MkvError("failed", `volume ${dir}: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runScript(dir: string, env: Record<string, string | undefined>, stop: AbortSignal): Promise<number> {
+  const nginx = Bun.spawn(["bash", "-c", script, "volume", dir], { env, stdio: ["inherit", "inherit", "inherit"] });
+  const end = () => nginx.kill("SIGTERM");
   if (stop.aborted) end();
-  else stop.addEventListener("abort", end, { once: true });
-  return await child.exited;
+  stop.addEventListener("abort", end, { once: true });
+  return await nginx.exited;
 }

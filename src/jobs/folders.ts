@@ -8,8 +8,8 @@ import { type VolumeAccess } from "../volumes/volume";
 /** A folder `/HH/hh/` and the volumes, subvolume included, that have it. */
 export type Folder = { readonly path: string; readonly volumes: readonly string[] };
 
-/** A file of a value's path, and its length in bytes on each volume that has it. */
-export type FoundFile = { readonly path: string; readonly copies: ReadonlyMap<string, number> };
+/** A file of a value's path, and what each volume that has it says of it. */
+export type FoundFile = { readonly path: string; readonly copies: ReadonlyMap<string, Listed> };
 
 /** The folders of all values, in order. Throws MkvError volume-failed if a volume cannot be listed. */
 export async function* folders(access: VolumeAccess, topology: Topology): AsyncGenerator<Folder> {
@@ -60,10 +60,10 @@ async function* merge(access: VolumeAccess, { path, volumes }: Folder) {
       let first: Listed | undefined;
       for (const { entry } of cursors) if (entry && (!first || isBefore(entry, first))) first = entry;
       if (!first) return;
-      const copies = new Map<string, number>();
+      const copies = new Map<string, Listed>();
       for (const cursor of cursors) {
         if (!cursor.entry || cursor.entry.name !== first.name || cursor.entry.kind !== first.kind) continue;
-        copies.set(cursor.volume, cursor.entry.bytes);
+        copies.set(cursor.volume, cursor.entry);
         if (!cursor.advance()) await cursor.fill();
       }
       yield { entry: first, copies };

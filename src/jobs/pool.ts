@@ -1,5 +1,8 @@
 // Owns work over more items than fit in memory: a bounded number in flight, the first failure ends it all.
 
+/** What a job tells of how far it is; a note is a line that must be seen. */
+export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
+
 /**
  * Runs `work` for every item, at most `atOnce` at a time; items are asked for as there is room.
  * @throws whatever `items` or `work` throws first, after the work that had begun has ended

@@ -1,28 +1,27 @@
-// Owns the bringing of every key to the volumes where it belongs: one `moveKey` a key, many at once.
+// Owns the bringing of every key to the volumes where it belongs: one move a key, many at once.
 import { MkvError } from "../errors";
 import { type Key, showKey } from "../format/key";
 import { limits } from "../limits";
-import { moveKey } from "../store/move";
-import { type Store } from "../store/store";
-import { forEach } from "./pool";
-import { type JobProgress } from "./rebuild";
+import { type Keeper } from "./keeper";
+import { type JobProgress, forEach } from "./pool";
 
 /** `leftBehind` counts copies, the others keys. */
 export type RebalanceCounts = { keys: number; moved: number; failed: number; leftBehind: number };
 
 /** Moves every key; what fails is noted and counted. Throws MkvError only if the index fails. */
-export async function rebalance(store: Store, progress: JobProgress): Promise<RebalanceCounts> {
+export async function rebalance(keeper: Keeper, progress: JobProgress): Promise<RebalanceCounts> {
   const counts = { keys: 0, moved: 0, failed: 0, leftBehind: 0 };
   let total = 0;
-  for await (const page of store.index.scan({})) total += page.length;
-  await forEach(keysOf(store), limits.movesAtOnce, async (key) => {
+  for await (const page of keeper.scan({})) total += page.length;
+  await forEach(keysOf(keeper), limits.movesAtOnce, async (key) => {
     counts.keys++;
     try {
-      const { changed, leftBehind } = await moveKey(store, key);
+      const { changed, leftBehind } = await keeper.move(key, "length");
       if (changed) counts.moved++;
-      counts.leftBehind += leftBehind.length;
+      counts.leftBehind += leftBehind;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
+      if (error.code === "absent") return; // Deleted meanwhile.
       counts.failed++;
       progress.note(`${JSON.stringify(showKey(key))}: ${error.message}`);
     }
@@ -31,6 +30,6 @@ export async function rebalance(store: Store, progress: JobProgress): Promise<Re
   return counts;
 }
 
-async function* keysOf(store: Store): AsyncGenerator<Key> {
-  for await (const page of store.index.scan({})) for (const { key } of page) yield key;
+async function* keysOf(keeper: Keeper): AsyncGenerator<Key> {
+  for await (const page of keeper.scan({})) for (const { key } of page) yield key;
 }

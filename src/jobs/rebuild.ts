@@ -9,10 +9,7 @@ import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
 import { type Folder, type FoundFile, files, folders } from "./folders";
-import { forEach } from "./pool";
-
-/** What a job tells of how far it is. */
-export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
+import { type JobProgress, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
@@ -66,7 +63,7 @@ async function rebuildFolder(
 }
 
 function soundCopies({ copies }: FoundFile, owed: readonly string[]): string[] {
-  return [...copies].filter(([volume, bytes]) => bytes > 0 && !owed.includes(volume)).map(([volume]) => volume);
+  return [...copies].filter(([volume, { bytes }]) => bytes > 0 && !owed.includes(volume)).map(([volume]) => volume);
 }
 
 function report(
@@ -74,7 +71,7 @@ function report(
   { path, copies }: FoundFile,
   { key, volumes }: { key: Key | undefined; volumes: string[] },
 ): void {
-  for (const [volume, bytes] of copies) {
+  for (const [volume, { bytes }] of copies) {
     if (volumes.includes(volume)) continue;
     const why = !key ? "not where its name belongs" : bytes === 0 ? "empty" : "left by an unfinished write";
     job.progress.note(`${volume}${path}: ${why}, not indexed`);

@@ -1,12 +1,13 @@
-// Owns the copying of a value from one of its volumes to others, checked on the way.
+// Owns the reading of a value from one of its volumes: to copy it to others, or to know what it is.
 import { MkvError } from "../errors";
 import { Upload } from "../volumes/upload";
 import { type VolumeAccess, open } from "../volumes/volume";
 import { replicate } from "./replicate";
 
 /**
- * Copies a file to the same path on other volumes, with its time; with none, only reads and checks it.
+ * Copies a file to the same path on other volumes, with its time.
  * @param expected what is known of the value; a source that differs is corrupt, and nothing of it is stored
+ * @param as path of the copies, if another
  * @throws MkvError corrupt; absent, volume-failed, timeout of the source or of a target
  */
 export async function copy(
@@ -16,17 +17,39 @@ export async function copy(
     from,
     to,
     expected,
-  }: { from: string; to: readonly string[]; expected: { bytes?: number; md5?: string | undefined } },
+    as = path,
+  }: {
+    from: string;
+    to: readonly string[];
+    expected: { bytes?: number | undefined; md5?: string | undefined };
+    as?: string;
+  },
 ): Promise<void> {
-  const file = await open(access, from, path, access.silenceMs);
-  const { bytes, modified: date } = file;
-  const uploads = to.map((volume) => new Upload(access, volume, path, { bytes, date }));
-  await replicate(file.chunks, uploads, {
+  const { bytes, modified: date, chunks } = await open(access, from, path, access.silenceMs);
+  const uploads = to.map((volume) => new Upload(access, volume, as, { bytes, date }));
+  await replicate(chunks, uploads, {
     atLeast: to.length,
     md5: expected.md5 !== undefined,
     approve(body) {
-      const wrongLength = body.bytes === 0 || (expected.bytes !== undefined && body.bytes !== expected.bytes);
-      if (wrongLength || body.md5 !== expected.md5) throw new MkvError("corrupt", `the copy on ${from} is damaged`);
+      const isWrongLength = body.bytes === 0 || (expected.bytes !== undefined && body.bytes !== expected.bytes);
+      if (isWrongLength || body.md5 !== expected.md5) throw new MkvError("corrupt", `the copy on ${from} is damaged`);
     },
   });
+}
+
+/** Reads a file and returns its MD5 in hex. Throws MkvError absent, volume-failed, timeout. */
+export async function md5Of(access: VolumeAccess, volume: string, path: string, pace?: Pace): Promise<string> {
+  const { chunks } = await open(access, volume, path, access.silenceMs);
+  const { md5 } = await replicate(pace ? paced(chunks, pace) : chunks, [], { atLeast: 0, md5: true, approve() {} });
+  return md5!;
+}
+
+/** Waits until so many more bytes may be read. */
+export type Pace = (bytes: number) => Promise<void>;
+
+async function* paced(chunks: AsyncIterable<Uint8Array>, pace: Pace): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    await pace(chunk.length);
+    yield chunk;
+  }
 }

@@ -1,8 +1,8 @@
 // Owns the commit of a move: bringing one key to the volumes where it belongs, whole.
 // 1. The journal owes the volumes that get a copy or lose one. A crash from here on leaves the record as it was; the
 //    next start removes the new copies.
-// 2. A good copy is streamed to every target that has none. Good is what has the recorded MD5, or without one the
-//    length that most copies have; a damaged copy is never the source, and on a target it is replaced.
+// 2. A good copy is streamed to every target that has none. A damaged copy is never the source, and on a target it is
+//    replaced; where no copy is good, nothing is removed.
 // 3. The record names the targets: the commit. After a crash the next start removes the old copies.
 // 4. The copies elsewhere are removed. Where a volume does not confirm, the record goes on naming it.
 import { MkvError } from "../errors";
@@ -10,36 +10,36 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type FileInfo, head } from "../volumes/volume";
+import { isAwake, remove } from "../volumes/volume";
 import { copy } from "./copy";
-import { owe, removeFrom, settle, union, without } from "./debts";
+import { owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
+import { type Depth, type Survey, survey } from "./survey";
 
 /** What a move did. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
 export type Moved = { readonly changed: boolean; readonly leftBehind: readonly string[] };
 
 /**
- * Brings a key to the volumes where it belongs; state and hash stay.
+ * Brings a key to the volumes where it belongs, with a good copy on each; state and hash stay.
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
-export async function moveKey(store: Store, key: Key): Promise<Moved> {
+export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
   using _lock = store.locks.take(key);
   await settle(store, key);
   const record = await store.index.get(key);
   if (!record) throw new MkvError("absent", "there is no such key");
   const targets = place(key, store.topology);
-  const strays = without(record.volumes, targets);
-  const copies = await survey(store, pathOf(key), { targets, recorded: record.volumes });
-  if (copies.good.length === 0) {
-    if (record.state === "unlinked") return { changed: false, leftBehind: [] }; // A leftover: nothing to move.
-    throw new MkvError("gone", `no copy is left on ${record.volumes.join(", ")}`);
-  }
+  await demandAwake(store, targets);
+  const copies = await survey(store, key, record, depth);
+  if (copies.good.length === 0) return await withoutGood(store, key, record, copies);
   const lacking = without(targets, copies.good);
   if (lacking.length === 0 && sameVolumes(record.volumes, targets)) return { changed: false, leftBehind: [] };
 
-  await owe(store, { key, volumes: union(lacking, strays) });
+  const strays = without(record.volumes, targets);
+  const touched = union(lacking, strays);
+  await owe(store, { key, volumes: touched });
   try {
-    if (lacking.length > 0 || strays.length > 0) await heal(store, key, record, { targets, lacking, ...copies });
+    if (touched.length > 0) await heal(store, key, record, { targets, lacking, copies });
     await store.index.put(key, { ...record, volumes: targets });
   } catch (error) {
     await settle(store, key);
@@ -48,60 +48,47 @@ export async function moveKey(store: Store, key: Key): Promise<Moved> {
   const left = await removeFrom(store, key, strays);
   const waiting = left.filter((volume) => isConfigured(store, volume));
   if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });
-  store.journal.settle(key);
+  await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], touched));
   if (waiting.length > 0) {
     throw new MkvError("unavailable", `moved, but ${waiting.join(", ")} did not confirm the removal of the old copy`);
   }
   return { changed: true, leftBehind: left };
 }
 
-type Copies = {
-  /** Volumes whose copy has the usual length, targets first. */
-  readonly good: readonly string[];
-  /** Volumes whose copy has another one. */
-  readonly odd: readonly string[];
-  readonly bytes: number;
-};
-
-/** Asks the volumes what they have. Throws MkvError unavailable if a target, or the last hope, does not answer. */
-async function survey(
-  { volumes: access }: Store,
-  path: string,
-  { targets, recorded }: { targets: readonly string[]; recorded: readonly string[] },
-): Promise<Copies> {
-  const sizes = new Map<string, number>();
-  const silent: MkvError[] = [];
-  await Promise.all(
-    union(targets, recorded).map(async (volume) => {
-      try {
-        const info: FileInfo | undefined = await head(access, volume, path);
-        if (info && info.bytes > 0 && recorded.includes(volume)) sizes.set(volume, info.bytes);
-      } catch (error) {
-        if (!(error instanceof MkvError)) throw error;
-        if (targets.includes(volume)) throw new MkvError("unavailable", error.message, { cause: error });
-        silent.push(error);
-      }
-    }),
-  );
-  if (sizes.size === 0 && silent.length > 0)
-    throw new MkvError("unavailable", silent[0]!.message, { cause: silent[0] });
-  const bytes = usual([...sizes.values()]);
-  const holders = union(targets, recorded).filter((volume) => sizes.has(volume));
-  const good = holders.filter((volume) => sizes.get(volume) === bytes);
-  return { good, odd: without(holders, good), bytes };
+/** Removes a key's file from a volume that its record does not name. Throws MkvError bad-request, busy, unavailable. */
+export async function sweep(store: Store, key: Key, volume: string): Promise<void> {
+  if (!isConfigured(store, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
+  using _lock = store.locks.take(key);
+  const record = await store.index.get(key);
+  if (record?.volumes.includes(volume)) return;
+  const left = await removeFrom(store, key, [volume]);
+  if (left.length > 0) throw new MkvError("unavailable", `${volume} did not confirm`);
 }
 
-/** Streams a good copy to the targets that lack one, and to those whose copy turns out to be damaged on the way. */
+async function demandAwake({ volumes }: Store, targets: readonly string[]): Promise<void> {
+  const awake = await Promise.all(targets.map((volume) => isAwake(volumes, volume)));
+  const asleep = targets.filter((_, i) => !awake[i]);
+  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
+}
+
+/**
+ * Streams a good copy to the targets that lack one, and to those whose copy turns out to be damaged on the way. The
+ * targets' own copies are tried first: they stay, so at least one that stays has been checked.
+ */
 async function heal(
   { volumes: access }: Store,
   key: Key,
   { md5 }: ValueRecord,
-  { targets, lacking, good, odd, bytes }: Copies & { targets: readonly string[]; lacking: readonly string[] },
+  { targets, lacking, copies }: { targets: readonly string[]; lacking: readonly string[]; copies: Survey },
 ): Promise<void> {
-  const expected = md5 === undefined ? { bytes } : { md5 };
+  const expected = md5 === undefined ? { bytes: copies.bytes } : { md5 };
+  const sources = md5 === undefined ? copies.good : [...copies.good, ...copies.odd];
   const damaged: string[] = [];
   let failure: unknown;
-  for (const from of md5 === undefined ? good : [...good, ...odd]) {
+  for (const from of union(
+    targets.filter((target) => sources.includes(target)),
+    sources,
+  )) {
     const to = targets.filter((target) => target !== from && (lacking.includes(target) || damaged.includes(target)));
     try {
       return await copy(access, pathOf(key), { from, to, expected });
@@ -114,10 +101,23 @@ async function heal(
   throw failure;
 }
 
-/** The most frequent of these numbers, the largest of several such; 0 of none. */
-function usual(numbers: readonly number[]): number {
-  const count = (number: number) => numbers.filter((other) => other === number).length;
-  return numbers.reduce((best, number) => ((count(number) - count(best) || number - best) > 0 ? number : best), 0);
+/** What is left to do for a key of which no copy is good. */
+async function withoutGood(store: Store, key: Key, record: ValueRecord, { odd, silent }: Survey): Promise<Moved> {
+  const where = record.volumes.join(", ");
+  const [first] = silent.values();
+  if (first) throw new MkvError("unavailable", `no good copy can be reached: ${first.message}`, { cause: first });
+  if (odd.length === 0) {
+    if (record.state === "unlinked") return { changed: false, leftBehind: [] }; // A leftover: nothing to move.
+    throw new MkvError("gone", `no copy is left on ${where}`);
+  }
+  if (record.md5 === undefined)
+    throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
+  const aside = `/damaged${pathOf(key)}`;
+  for (const volume of odd) {
+    await copy(store.volumes, pathOf(key), { from: volume, to: [volume], as: aside, expected: {} });
+    await remove(store.volumes, volume, pathOf(key));
+  }
+  throw new MkvError("corrupt", `no good copy is left; the damaged ones now lie at ${aside} on ${odd.join(", ")}`);
 }
 
 function isConfigured({ topology }: Store, volume: string): boolean {

@@ -5,7 +5,7 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type Index } from "../index/index";
+import { type Index, type IndexEntry } from "../index/index";
 import { type Journal } from "../index/journal";
 import { limits } from "../limits";
 import { type Presence } from "../volumes/presence";
@@ -59,15 +59,13 @@ export async function unlink(store: Store, key: Key): Promise<void> {
   await store.index.put(key, { ...record, state: "unlinked" });
 }
 
-/** The keys in one state that begin with `prefix`, from `start` on, in order, in pieces of bounded size. */
-export async function* list(
+/** The entries whose keys begin with `prefix`, from `start` on, in order, in pieces of bounded size. */
+export function list(
   store: Store,
-  { prefix, start, state }: { prefix: Uint8Array; start: Uint8Array; state: ValueRecord["state"] },
-): AsyncGenerator<Key[]> {
+  { prefix, start }: { prefix: Uint8Array; start: Uint8Array },
+): AsyncIterable<IndexEntry[]> {
   const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
-  for await (const page of store.index.scan({ start: from, end: endOf(prefix) })) {
-    yield page.filter(({ record }) => record.state === state).map(({ key }) => key);
-  }
+  return store.index.scan({ start: from, end: endOf(prefix) });
 }
 
 async function findHolder(

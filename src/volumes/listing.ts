@@ -7,8 +7,13 @@ import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { type VolumeAccess, open } from "./volume";
 
-/** One entry of a folder. `bytes` is 0 for folders. */
-export type Listed = { readonly name: string; readonly kind: "file" | "directory"; readonly bytes: number };
+/** One entry of a folder. `bytes` is 0 for folders; `modified` is an HTTP date. */
+export type Listed = {
+  readonly name: string;
+  readonly kind: "file" | "directory";
+  readonly bytes: number;
+  readonly modified: string;
+};
 
 /**
  * Lists a folder in the order in which nginx does: folders before files, each by the bytes of their names; in pieces
@@ -51,17 +56,22 @@ function* parse(state: Progress, text: string, where: string): Generator<Listed>
 }
 
 function parseLine(line: string, where: string): Listed {
-  let entry: { name?: unknown; type?: unknown; size?: unknown };
+  let entry: { name?: unknown; type?: unknown; size?: unknown; mtime?: unknown };
   try {
     entry = JSON.parse(line.endsWith(",") ? line.slice(0, -1) : line);
   } catch (error) {
     throw notAListing(where, "it is not nginx's JSON", error);
   }
-  const { name, type, size } = entry;
+  const { name, type, size, mtime } = entry;
   if (typeof name !== "string" || name === "" || name.includes("/") || (type === "file" && typeof size !== "number")) {
     throw notAListing(where, "an entry has no name or size");
   }
-  return { name, kind: type === "directory" ? "directory" : "file", bytes: typeof size === "number" ? size : 0 };
+  return {
+    name,
+    kind: type === "directory" ? "directory" : "file",
+    bytes: typeof size === "number" ? size : 0,
+    modified: typeof mtime === "string" ? mtime : "",
+  };
 }
 
 /** Whether nginx lists `a` before `b`. */

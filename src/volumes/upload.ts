@@ -2,13 +2,15 @@
 // 1. Every wait (connection, room in the socket, the answer) ends after `silenceMs` without progress.
 // 2. A broken or aborted upload closes its connection before the end of the body, so nginx stores nothing of it.
 import { MkvError } from "../errors";
-import { type VolumeAccess, failureOf, silent, unexpected } from "./volume";
+import { limits } from "../limits";
+import { type VolumeAccess, failureOf, silent, sync, unexpected } from "./volume";
 
 /** A PUT that has begun. After any method has thrown, the upload is over. */
 export class Upload {
   /** How much of the body has been handed over: after `all` the volume may have stored it, whatever it answers. */
   sent: "nothing" | "some" | "all" = "nothing";
   readonly #access: VolumeAccess;
+  readonly #path: string;
   readonly #abort = new AbortController();
   readonly #answered: Promise<void>;
   readonly #watch: Timer;
@@ -28,6 +30,7 @@ export class Upload {
     { bytes, date }: { bytes: number | undefined; date: string },
   ) {
     this.#access = access;
+    this.#path = path;
     const body = new ReadableStream<Uint8Array>(
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
@@ -47,7 +50,7 @@ export class Upload {
     this.#hand(chunk);
   }
 
-  /** Hands over the last chunk and waits until the volume has stored all. Throws MkvError volume-failed or timeout. */
+  /** Hands over the last chunk and waits until the volume has stored all, durably if asked to. Throws MkvError volume-failed or timeout. */
   async finish(chunk: Uint8Array): Promise<void> {
     await this.#progress(this.#wanted.promise);
     this.sent = "all";
@@ -55,6 +58,8 @@ export class Upload {
     await this.#progress(Promise.race([this.#wanted.promise, this.#answered]));
     if (!this.#stored) this.#close();
     await this.#progress(this.#answered);
+    const access = { ...this.#access, answerMs: limits.confirmMs };
+    if (access.durable) await sync(access, this.volume, this.#path, { expected: "there" });
   }
 
   /** Gives the upload up. */

@@ -13,6 +13,8 @@ export type VolumeAccess = {
   readonly silenceMs: number;
   /** Value of the `Authorization` header, for volumes that ask for one. */
   readonly credentials: string | undefined;
+  /** Whether a write or delete only counts once it is on the volume's disk. */
+  readonly durable: boolean;
 };
 
 /** What a volume says of a file. `modified` is an HTTP date. */
@@ -26,11 +28,36 @@ export async function head(access: VolumeAccess, volume: string, path: string): 
   return infoOf(response);
 }
 
-/** Removes the file; that it was not there is as good. Throws MkvError if the volume did not confirm. */
+/** Removes the file, for good if durable; that it was not there is as good. Throws MkvError if not confirmed. */
 export async function remove(access: VolumeAccess, volume: string, path: string): Promise<void> {
   const response = await ask(access, volume, path, "DELETE");
   await response.body?.cancel();
   if (response.status !== 204 && response.status !== 404) throw unexpected(volume, response.status);
+  if (access.durable) await sync(access, volume, path, { expected: "gone" });
+}
+
+/**
+ * Waits until a file, or its absence, is on the disk of the volume: asks the sync service that `mkv volume` runs.
+ * @throws MkvError volume-failed if the volume has no such service, or finds something else than expected; timeout
+ */
+export async function sync(
+  access: VolumeAccess,
+  volume: string,
+  path: string,
+  { expected }: { expected: "there" | "gone" },
+): Promise<void> {
+  const below = volume.slice(serverOf(volume).length);
+  const response = await ask(access, serverOf(volume), `/.sync${below}${path}`, "POST");
+  await response.body?.cancel();
+  if (response.status === (expected === "there" ? 204 : 410)) return;
+  if (response.status === 204 || response.status === 410) {
+    throw new MkvError("volume-failed", `${volume}${path} should be ${expected}, and is not`);
+  }
+  if (response.status === 401) throw unexpected(volume, response.status);
+  throw new MkvError(
+    "volume-failed",
+    `${volume} has no sync service: start it with "mkv volume", or mkv without -sync`,
+  );
 }
 
 /** Asks the server of the volume for a sign of life, unless it has given one just now. */
@@ -117,7 +144,7 @@ async function ask(
   access: VolumeAccess,
   volume: string,
   path: string,
-  method: "GET" | "HEAD" | "DELETE",
+  method: "GET" | "HEAD" | "DELETE" | "POST",
   abort = new AbortController(),
 ): Promise<Response> {
   const timer = setTimeout(() => {

@@ -1,0 +1,66 @@
+// Owns the asking of a master that runs, so that a job needs no downtime: its index read by `?records`, its keys moved
+// and swept by POST.
+import { within } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { type Key, encodePercent, readShown } from "../format/key";
+import { decodeRecord } from "../format/record";
+import { type IndexEntry } from "../index/index";
+import { limits } from "../limits";
+import { type Keeper } from "./keeper";
+
+/** The master at this URL as the keeper. What it refuses is thrown with its reason, as MkvError. */
+export function masterKeeper(url: string, credentials: string | undefined): Keeper {
+  const ask = (method: string, target: string) => request(method, url.replace(/\/$/, "") + target, credentials);
+
+  async function page(
+    prefix: string,
+    start: Uint8Array,
+    limit: number,
+  ): Promise<{ next: string; entries: IndexEntry[] }> {
+    const response = await ask("GET", `${prefix}?records&start=${encodePercent(start as Key)}&limit=${limit}`);
+    const { next, keys } = (await response.json()) as { next: string; keys: [string, string][] };
+    const entries = keys.map(([key, record]) => ({
+      key: readShown(Buffer.from(key)) as Uint8Array as Key,
+      record: decodeRecord(record),
+    }));
+    return { next, entries };
+  }
+
+  return {
+    async get(key) {
+      const { entries } = await page(encodePercent(key), key, 1);
+      return entries.find((entry) => Buffer.compare(entry.key, key) === 0)?.record;
+    },
+    async *scan({ start = new Uint8Array() }) {
+      for (let from: Uint8Array | undefined = start; from;) {
+        const { next, entries } = await page("/", from, limits.scanKeys);
+        yield entries;
+        from = next === "" ? undefined : readShown(Buffer.from(next));
+      }
+    },
+    async move(key, depth) {
+      const response = await ask("POST", `${encodePercent(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
+      return { changed: response.headers.get("key-moved") === "true", leftBehind: 0 };
+    },
+    async sweep(key, volume) {
+      await ask("POST", `${encodePercent(key)}?sweep=${volume}`);
+    },
+    async forget(key) {
+      await ask("DELETE", encodePercent(key));
+    },
+  };
+}
+
+async function request(method: string, url: string, credentials: string | undefined): Promise<Response> {
+  const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
+  const late = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
+  const options = { method, headers, redirect: "manual", timeout: false } as RequestInit;
+  const response = await within(limits.jobRequestMs, fetch(url, options), late).catch((error) => {
+    throw error instanceof MkvError
+      ? error
+      : new MkvError("failed", `the master cannot be asked: ${reasonOf(error)}`, { cause: error });
+  });
+  if (response.ok) return response;
+  const reason = (await response.text()).trim() || `the master answers ${response.status}`;
+  throw new MkvError(response.status === 404 ? "absent" : "failed", reason);
+}

@@ -1,0 +1,146 @@
+// Owns the comparison of the index with the volumes: every record against its copies, then every file against the index.
+// It reads both as streams; a repair is one request to the keeper for one key, so that it can be made while a master runs.
+import { MkvError, reasonOf } from "../errors";
+import { type Key, showKey } from "../format/key";
+import { keyAt, pathOf } from "../format/path";
+import { type Topology, place, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
+import { type IndexEntry } from "../index/index";
+import { limits } from "../limits";
+import { type Pace, md5Of } from "../store/copy";
+import { type Depth, majority } from "../store/survey";
+import { type VolumeAccess, head } from "../volumes/volume";
+import { type FoundFile, files, folders } from "./folders";
+import { type Keeper } from "./keeper";
+import { type JobProgress, forEach } from "./pool";
+
+/** What was looked at, what is wrong by kind, and how much of that was repaired. */
+export type VerifyCounts = Record<"keys" | "files" | Problem | "repaired", number>;
+
+/** `missing`, `damaged` and `unknown` (its volume does not answer) count copies, `orphans` files, the others keys. */
+export const problems = ["missing", "damaged", "unknown", "misplaced", "unfinished", "orphans"] as const;
+type Problem = (typeof problems)[number];
+
+/** What to compare, and what to do about differences. */
+export type Verify = {
+  readonly keeper: Keeper;
+  readonly topology: Topology;
+  readonly volumes: VolumeAccess;
+  /** By `md5` all data is read. */
+  readonly depth: Depth;
+  readonly pace: Pace;
+  readonly repair: boolean;
+  /** Whether orphans older than an hour are removed. */
+  readonly removeOrphans: boolean;
+  readonly progress: JobProgress;
+};
+
+/** Compares index and volumes. Throws MkvError if the index or a listing cannot be read. */
+export async function verify(job: Verify): Promise<VerifyCounts> {
+  const counts: VerifyCounts = {
+    keys: 0,
+    files: 0,
+    missing: 0,
+    damaged: 0,
+    unknown: 0,
+    misplaced: 0,
+    unfinished: 0,
+    orphans: 0,
+    repaired: 0,
+  };
+  await forEach(entriesOf(job.keeper), limits.movesAtOnce, async (entry) => {
+    await verifyKey(job, counts, entry);
+    job.progress.at(++counts.keys, counts.keys);
+  });
+  await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
+    for await (const file of files(job.volumes, folder)) await verifyFile(job, counts, file);
+  });
+  return counts;
+}
+
+async function* entriesOf(keeper: Keeper): AsyncGenerator<IndexEntry> {
+  for await (const page of keeper.scan({})) yield* page;
+}
+
+async function verifyKey(job: Verify, counts: VerifyCounts, { key, record }: IndexEntry): Promise<void> {
+  const found = await inspect(job, key, record);
+  if (found.length === 0) return;
+  const current = await job.keeper.get(key);
+  if (!current || !sameRecord(current, record)) return; // It was written, moved or deleted meanwhile.
+  for (const { problem, text } of found) {
+    counts[problem]++;
+    job.progress.note(`${JSON.stringify(showKey(key))}: ${text}`);
+  }
+  if (!job.repair) return;
+  try {
+    if (found.some(({ problem }) => problem === "unfinished")) await job.keeper.forget(key);
+    else await job.keeper.move(key, job.depth);
+    counts.repaired += found.length;
+  } catch (error) {
+    job.progress.note(`${JSON.stringify(showKey(key))}: not repaired: ${reasonOf(error)}`);
+  }
+}
+
+type Finding = { readonly problem: Problem; readonly text: string };
+
+async function inspect(job: Verify, key: Key, record: ValueRecord): Promise<Finding[]> {
+  const copies = await Promise.all(record.volumes.map((volume) => inspectCopy(job, volume, pathOf(key))));
+  const absent = copies.filter((copy) => "problem" in copy && copy.problem === "missing").length;
+  if (record.state === "unlinked" && absent === copies.length) {
+    return [{ problem: "unfinished", text: "unlinked, and no volume has it: left by an unfinished write or delete" }];
+  }
+  const prints = copies.flatMap((copy) => ("print" in copy ? [copy.print] : []));
+  const right = (job.depth === "md5" ? record.md5 : undefined) ?? majority(prints);
+  const findings = copies.flatMap((copy, i): Finding[] => {
+    if ("problem" in copy) return [copy];
+    if (copy.print === right) return [];
+    const what = job.depth === "md5" ? "MD5" : "length";
+    return [
+      {
+        problem: "damaged",
+        text: `${record.volumes[i]} has a copy of ${what} ${copy.print}, not ${right ?? "that of the others"}`,
+      },
+    ];
+  });
+  if (!sameVolumes(record.volumes, place(key, job.topology))) {
+    findings.push({ problem: "misplaced", text: `is on ${record.volumes.join(",")}, not where it belongs` });
+  }
+  return findings;
+}
+
+async function inspectCopy(job: Verify, volume: string, path: string): Promise<Finding | { print: string }> {
+  try {
+    const info = await head(job.volumes, volume, path);
+    if (!info) return { problem: "missing", text: `${volume} has no copy` };
+    if (info.bytes === 0) return { problem: "damaged", text: `${volume} has an empty copy` };
+    if (job.depth === "length") return { print: String(info.bytes) };
+    return { print: await md5Of(job.volumes, volume, path, job.pace) };
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    return { problem: "unknown", text: error.message };
+  }
+}
+
+async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: FoundFile): Promise<void> {
+  counts.files += copies.size;
+  const key = keyAt(path);
+  const record = key && (await job.keeper.get(key));
+  for (const [volume, { modified }] of copies) {
+    if (record?.volumes.includes(volume)) continue;
+    counts.orphans++;
+    const isOld = Date.now() - Date.parse(modified) > limits.orphanMs;
+    const why = !key ? "is not where its name belongs" : isOld ? "is in no record" : "is in no record yet";
+    job.progress.note(`${volume}${path}: ${why}`);
+    if (!key || !isOld || !job.removeOrphans) continue;
+    try {
+      await job.keeper.sweep(key, volume);
+      counts.repaired++;
+    } catch (error) {
+      job.progress.note(`${volume}${path}: not removed: ${reasonOf(error)}`);
+    }
+  }
+}
+
+function sameRecord(a: ValueRecord, b: ValueRecord): boolean {
+  return a.state === b.state && a.md5 === b.md5 && sameVolumes(a.volumes, b.volumes);
+}

@@ -1,0 +1,84 @@
+// Owns the sync service of a volume: nginx never calls fsync, so this process does, beside it. nginx proxies
+// `POST /.sync/PATH` to its Unix socket, behind the same password as everything.
+// 1. 204: the file is there, and on the disk with its name in every folder up to DIR. 410: it is not there, and that is
+//    on the disk. 400: no path of a value. 500: the disk failed, nothing is promised.
+// 2. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
+// 3. A path is made of names that do not begin with a dot, so that it cannot lead out of DIR.
+import { type FileHandle, open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { reasonOf } from "../errors";
+import { log } from "../log";
+
+/** Serves the sync requests for the values below `dir` on a Unix socket, until it is disposed of. */
+export function serveSync(dir: string, socket: string): AsyncDisposable {
+  const folders = new SharedSync();
+  const server = Bun.serve({
+    unix: socket,
+    async fetch(request) {
+      if (request.method !== "POST") return new Response("only POST\n", { status: 405 });
+      const path = valuePath(request.url);
+      if (path === undefined) return new Response("no path of a value\n", { status: 400 });
+      try {
+        const isThere = await syncFile(join(dir, path));
+        for (let at = dirname(path); ; at = dirname(at)) {
+          await folders.sync(join(dir, at));
+          if (at === "/") break;
+        }
+        return new Response(null, { status: isThere ? 204 : 410 });
+      } catch (error) {
+        log(`mkv volume: cannot sync ${path}: ${reasonOf(error)}`);
+        return new Response("the disk failed\n", { status: 500 });
+      }
+    },
+  });
+  return {
+    async [Symbol.asyncDispose]() {
+      await server.stop(true);
+    },
+  };
+}
+
+/** Runs one fsync a folder at a time; who asks during one shares the next. */
+class SharedSync {
+  readonly #running = new Map<string, Promise<unknown>>();
+  readonly #next = new Map<string, Promise<unknown>>();
+
+  sync(folder: string): Promise<unknown> {
+    const waiting = this.#next.get(folder);
+    if (waiting) return waiting;
+    const before = this.#running.get(folder) ?? Promise.resolve();
+    const mine: Promise<unknown> = before
+      .catch(() => {}) // Its own askers were told.
+      .then(() => {
+        this.#next.delete(folder);
+        this.#running.set(folder, mine);
+        return syncFile(folder);
+      })
+      .finally(() => this.#running.get(folder) === mine && this.#running.delete(folder));
+    this.#next.set(folder, mine);
+    return mine;
+  }
+}
+
+/** Brings a file or folder to the disk; false if it is not there. */
+async function syncFile(path: string): Promise<boolean> {
+  let file: FileHandle;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return false;
+    throw error;
+  }
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return true;
+}
+
+function valuePath(url: string): string | undefined {
+  const path = /^(?:[a-z]+:\/\/[^/]*)?\/\.sync(\/[^?#]*)$/.exec(url)?.[1];
+  const names = path?.slice(1).split("/");
+  return names?.every((name) => /^(?!\.)[A-Za-z0-9+=~_.-]+$/.test(name)) || path === "/" ? path : undefined;
+}
