@@ -1,6 +1,8 @@
 #!/usr/bin/env bun
 // Owns the process: arguments, environment, signals, exit codes. Everything else is a function of what it is given.
+import { isMainThread } from "node:worker_threads";
 import { run } from "./cli/commands";
+import { runThread } from "./cli/server";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { log } from "./log";
@@ -8,18 +10,23 @@ import { log } from "./log";
 /** Bun reads how many requests it may have under way from the environment, once, at its start. */
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 
-const argv = process.argv.slice(2);
-if (argv.includes("server") && process.env[requestsVariable] === undefined) restartWithRoom();
-
-const stop = new AbortController();
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
 process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof Error ? error.stack : String(error)}`));
 
-try {
-  process.exit(await run(argv, { environment: process.env, stop: stop.signal }));
-} catch (error) {
-  log(`mkv: ${error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`}`);
-  process.exit(error instanceof MkvError && error.code === "usage" ? 2 : 1);
+const argv = process.argv.slice(2);
+if (isMainThread) await main();
+else await runThread();
+
+async function main(): Promise<void> {
+  if (argv.includes("server") && process.env[requestsVariable] === undefined) restartWithRoom();
+
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
+  try {
+    process.exit(await run(argv, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
+  } catch (error) {
+    log(`mkv: ${error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`}`);
+    process.exit(error instanceof MkvError && error.code === "usage" ? 2 : 1);
+  }
 }
 
 /** Becomes the same program once more, with room for as many requests to volumes as there can be. */

@@ -28,9 +28,7 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
       },
     });
   } catch (error) {
-    const text =
-      (error as { code?: string }).code === "EADDRINUSE" ? "is in use: choose another with -port" : reasonOf(error);
-    throw new MkvError("failed", `port ${options.port} ${text}`, { cause: error });
+    throw notToBeHad(options.port, error);
   }
   return {
     port: server.port!,
@@ -40,6 +38,21 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
       clearTimeout(timer);
     },
   };
+}
+
+/** Throws MkvError failed if something listens on the port already: sharing it among threads would hide that. */
+export function demandFreePort(port: number): void {
+  try {
+    Bun.listen({ port, hostname: "0.0.0.0", socket: { data() {} } }).stop(true);
+  } catch (error) {
+    throw notToBeHad(port, error);
+  }
+}
+
+function notToBeHad(port: number, error: unknown): MkvError {
+  const why =
+    (error as { code?: string }).code === "EADDRINUSE" ? "is in use: choose another with -port" : reasonOf(error);
+  return new MkvError("failed", `port ${port} ${why}`, { cause: error });
 }
 
 async function logged(request: Request, handle: (request: Request) => Promise<Response>): Promise<Response> {

@@ -13,6 +13,8 @@ export type Surroundings = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  /** URL of the program, for its worker threads. */
+  readonly entry: string;
 };
 
 const descriptions = {
@@ -45,7 +47,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   return typeof result === "number" ? result : 0;
 }
 
-function define({ environment, stop }: Surroundings) {
+function define({ environment, stop, entry }: Surroundings) {
   const onStore = (name: Name, runs: (config: Config) => Promise<void>) =>
     defineCommand({
       meta: { name, description: descriptions[name] },
@@ -59,14 +61,14 @@ function define({ environment, stop }: Surroundings) {
       },
     });
   const named = {
-    server: onStore("server", (config) => runServer(config, stop)),
+    server: onStore("server", (config) => runServer(config, { stop, entry })),
     rebuild: onStore("rebuild", runRebuild),
     rebalance: onStore("rebalance", runRebalance),
     verify: onStore("verify", runVerify),
     volume: defineCommand({
       meta: { name: "volume", description: descriptions.volume },
       args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },
-      run: ({ args }) => runVolume(args._, { environment, stop }),
+      run: ({ args }) => runVolume(args._, { environment, stop, entry }),
     }),
   };
   const description = "A distributed key-value store for blobs: a master, nginx volumes";

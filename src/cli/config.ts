@@ -1,4 +1,5 @@
 // Owns the settings: every flag checked once, with one clear line for what is wrong.
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
@@ -12,10 +13,13 @@ export type Config = {
   readonly master: string | undefined;
   readonly topology: Topology;
   readonly port: number;
+  readonly threads: number;
   readonly minReplicas: number;
   readonly fallback: string | undefined;
   readonly protect: boolean;
   readonly md5sum: boolean;
+  /** Whether a redirect rests on the answer of the volume about the key, or on its health alone. */
+  readonly probe: "key" | "volume";
   readonly volTimeoutMs: number;
   readonly stallTimeoutMs: number;
   readonly clientTimeoutMs: number;
@@ -55,9 +59,11 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
     minReplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
+    threads: readNumber("threads", text("threads") ?? String(Math.min(availableParallelism(), 8)), { from: 1, to: 64 }),
     fallback,
     protect: flags.protect === true,
     md5sum: flags.md5sum !== false,
+    probe: readProbe(text("probe")),
     volTimeoutMs: readDuration("voltimeout", text("voltimeout")),
     stallTimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
     clientTimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
@@ -85,6 +91,11 @@ function readVolumes(text: string | undefined): string[] {
   const twice = volumes.find((volume, i) => volumes.indexOf(volume) !== i);
   if (twice !== undefined) throw wrong(`-volumes names ${twice} twice`);
   return volumes;
+}
+
+function readProbe(text: string | undefined): Config["probe"] {
+  if (text === "key" || text === "volume") return text;
+  throw wrong(`-probe is key or volume, not "${text ?? ""}"`);
 }
 
 function readMaster(text: string | undefined): string | undefined {

@@ -23,6 +23,11 @@ export const flags = {
     description: "fewest replicas that may be acknowledged while volumes are down (Default: -replicas)",
   },
   subvolumes: { type: "string", valueHint: "n", default: "10", description: "disks of a volume server" },
+  threads: {
+    type: "string",
+    valueHint: "n",
+    description: "threads that serve (Default: one for each core, at most 8)",
+  },
   fallback: { type: "string", valueHint: "host:port", description: "server that missing keys are redirected to" },
   protect: { type: "boolean", default: false, description: "a key must be unlinked before it can be deleted" },
   md5sum: { type: "boolean", description: "compute and store the MD5 of values (Default: true)" },
@@ -31,6 +36,12 @@ export const flags = {
     valueHint: "duration",
     default: "1s",
     description: "volumes that take longer to answer GET or HEAD count as down",
+  },
+  probe: {
+    type: "string",
+    valueHint: "key|volume",
+    default: "key",
+    description: "before a redirect, ask the volume for the key, or trust the index and the volume's health",
   },
   stalltimeout: {
     type: "string",

@@ -14,10 +14,18 @@ import { Presence } from "../volumes/presence";
 import { type VolumeAccess, probe } from "../volumes/volume";
 import { type Config } from "./config";
 
+/** What the threads of a process share, and which of them this is; the first is 0. */
+export type Thread = { readonly number: number; readonly locks: SharedArrayBuffer; readonly health: SharedArrayBuffer };
+
+/** The first thread of a process. */
+export function firstThread(config: Config): Thread {
+  return { number: 0, locks: KeyLocks.share(), health: Health.share(config.topology) };
+}
+
 /** Access to the volumes as these settings want it. */
-export function accessVolumes(config: Config): VolumeAccess {
+export function accessVolumes(config: Config, thread: Thread = firstThread(config)): VolumeAccess {
   return {
-    health: new Health(config.topology),
+    health: new Health(config.topology, thread.health),
     answerMs: config.volTimeoutMs,
     silenceMs: config.stallTimeoutMs,
     credentials: config.credentials,
@@ -25,12 +33,16 @@ export function accessVolumes(config: Config): VolumeAccess {
   };
 }
 
-/** Opens the store of these settings; disposing of it closes its index. Throws MkvError failed. */
-export async function openStore(config: Config, options: { mustExist: boolean }): Promise<Store & AsyncDisposable> {
+/** Opens the store of these settings for a thread; disposing of it closes its index. Throws MkvError failed. */
+export async function openStore(
+  config: Config,
+  options: { mustExist: boolean; thread?: Thread },
+): Promise<Store & AsyncDisposable> {
+  const thread = options.thread ?? firstThread(config);
   const index: Index = await openLevelIndex(config.db, { ...options, sync: config.sync });
   let journal: Journal;
   try {
-    journal = new Journal(config.db, { thread: 0, inherit: true, sync: config.sync });
+    journal = new Journal(config.db, { thread: thread.number, inherit: thread.number === 0, sync: config.sync });
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;
@@ -39,12 +51,13 @@ export async function openStore(config: Config, options: { mustExist: boolean })
     topology: config.topology,
     index,
     journal,
-    locks: new KeyLocks(),
+    locks: new KeyLocks(thread.locks),
     presence: new Presence(),
-    volumes: accessVolumes(config),
+    volumes: accessVolumes(config, thread),
     lists: new Gate(limits.listsAtOnce),
     minReplicas: config.minReplicas,
     clientSilenceMs: config.clientTimeoutMs,
+    probe: config.probe,
     keepMd5: config.md5sum,
     protect: config.protect,
     async [Symbol.asyncDispose]() {
@@ -54,13 +67,16 @@ export async function openStore(config: Config, options: { mustExist: boolean })
   };
 }
 
-/** Looks after the volumes' health and pays debts until it is disposed of. */
-export function keepWell(store: Store): AsyncDisposable {
+/**
+ * Looks after the volumes' health and pays debts until it is disposed of.
+ * @param options.probes whether it asks the volumes for signs of life: one thread does so for all
+ */
+export function keepWell(store: Store, options = { probes: true }): AsyncDisposable {
   const stop = new AbortController();
   const servers = [...new Set(store.topology.volumes.map(serverOf))];
   let said = "";
   async function round(): Promise<void> {
-    await Promise.all(servers.map((server) => probe(store.volumes, server)));
+    if (options.probes) await Promise.all(servers.map((server) => probe(store.volumes, server)));
     try {
       await settleAll(store);
       said = "";

@@ -1,29 +1,88 @@
-// Owns the life of a master: open, serve, drain, close.
+// Owns the life of a master: open, serve, drain, close; on as many threads as are asked for. Each thread has a server on
+// the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
+// master would lose every other request.
+import { Worker, parentPort, workerData } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
-import { serve } from "../api/serve";
+import { type Service, demandFreePort, serve } from "../api/serve";
+import { MkvError, reasonOf } from "../errors";
 import { log } from "../log";
-import { type Config } from "./config";
 import { type Store } from "../store/store";
 import { serverOf } from "../volumes/health";
 import { probe, sync } from "../volumes/volume";
-import { keepWell, openStore } from "./open";
+import { type Config } from "./config";
+import { type Thread, firstThread, keepWell, openStore } from "./open";
 
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
- * @throws MkvError failed if the index or the port is not to be had
+ * @param entry URL of the program, which worker threads run too: they call `runThread`
+ * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
-export async function runServer(config: Config, stop: AbortSignal): Promise<void> {
-  await using store = await openStore(config, { mustExist: false });
+export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
+  const thread = firstThread(config);
+  await using store = await openStore(config, { mustExist: false, thread });
   if (config.sync) await demandSync(store);
+  if (config.threads > 1) demandFreePort(config.port);
+  const service = startService(config, store);
+  const workers = await startWorkers({ ...config, port: service.port }, thread, entry);
   await using _care = keepWell(store);
-  const authorizer = config.basicAuth ? new Authorizer(store.volumes, config.topology) : undefined;
-  const { port, verbose } = config;
-  const service = serve({ store, fallback: config.fallback, authorizer }, { port, verbose, shared: false });
   const { volumes, replicas } = config.topology;
-  log(`mkv: listening on port ${service.port}, ${volumes.length} volumes, ${replicas} replicas`);
-  if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
+  const cluster = `${volumes.length} volumes, ${replicas} replicas, ${config.threads} threads`;
+  log(`mkv: listening on port ${service.port}, ${cluster}`);
+
+  await Promise.race([untilAborted(stop), workers.died]);
   log("mkv: stopping: running requests end first");
+  await Promise.all([service.drain(), workers.drain()]);
+}
+
+/** A worker thread's part of `runServer`. */
+export async function runThread(): Promise<void> {
+  const { config, thread } = workerData as { config: Config; thread: Thread };
+  const drained = new Promise((resolve) => parentPort!.once("message", resolve));
+  await using store = await openStore(config, { mustExist: true, thread });
+  await using _care = keepWell(store, { probes: false });
+  const service = startService(config, store);
+  parentPort!.postMessage("serving");
+  await drained;
   await service.drain();
+}
+
+function startService(config: Config, store: Store): Service {
+  const authorizer = config.basicAuth ? new Authorizer(store.volumes, config.topology) : undefined;
+  const { port, verbose, threads, fallback } = config;
+  return serve({ store, fallback, authorizer }, { port, verbose, shared: threads > 1 });
+}
+
+type Workers = {
+  /** Rejects with MkvError failed when a worker ends that was not asked to. */
+  readonly died: Promise<never>;
+  drain(): Promise<unknown>;
+};
+
+async function startWorkers(config: Config, thread: Thread, entry: string): Promise<Workers> {
+  const death = Promise.withResolvers<never>();
+  death.promise.catch(() => {}); // Whoever waits is told.
+  const started: Promise<unknown>[] = [];
+  const ended: Promise<unknown>[] = [];
+  const workers: Worker[] = [];
+  let isDraining = false;
+  for (let number = 1; number < config.threads; number++) {
+    const worker = new Worker(new URL(entry), { workerData: { config, thread: { ...thread, number } } });
+    const die = (why: string) =>
+      isDraining || death.reject(new MkvError("failed", `thread ${number} has ${why}: stopping`));
+    worker.on("error", (error: unknown) => die(`died (${reasonOf(error)})`));
+    started.push(new Promise((resolve) => worker.once("message", resolve)));
+    ended.push(new Promise((resolve) => worker.once("exit", resolve)).then(() => die("ended")));
+    workers.push(worker);
+  }
+  await Promise.race([Promise.all(started), death.promise]);
+  return {
+    died: death.promise,
+    async drain() {
+      isDraining = true;
+      for (const worker of workers) worker.postMessage("drain");
+      await Promise.all(ended);
+    },
+  };
 }
 
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */
@@ -32,4 +91,11 @@ async function demandSync({ topology, volumes }: Store): Promise<void> {
     if (await probe(volumes, server)) await sync(volumes, server, "/", { expected: "there" });
     else log(`mkv: ${server} is down: whether it can sync is not known yet`);
   }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

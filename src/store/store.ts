@@ -25,6 +25,8 @@ export type Store = {
   readonly minReplicas: number;
   /** Longest silence of a client in the middle of a value. */
   readonly clientSilenceMs: number;
+  /** What a GET asks before it relies on a volume: whether it has the key, or nothing if the volume is up. */
+  readonly probe: "key" | "volume";
   /** Whether the MD5 of values is computed and recorded. */
   readonly keepMd5: boolean;
   /** Whether a key must be unlinked before it is deleted. */
@@ -47,7 +49,9 @@ export async function locate(store: Store, key: Key): Promise<Location | undefin
   const record = await store.index.get(key);
   if (record?.state !== "live") return undefined;
   const path = pathOf(key);
-  const volume = await findHolder(store, path, record.volumes);
+  const trusted =
+    store.probe === "volume" ? shuffle(record.volumes).find((v) => store.volumes.health.isUp(v)) : undefined;
+  const volume = trusted ?? (await findHolder(store, path, record.volumes));
   return { volume, path, record, balanced: sameVolumes(record.volumes, place(key, store.topology)) };
 }
 
