@@ -1,8 +1,7 @@
 // Owns waiting with an end: no promise of the network is awaited without one.
-import { type MkvError } from "./errors";
 
 /** What the promise settles to, or a rejection with `late()` after so many milliseconds. */
-export async function within<T>(timeoutMs: number, promise: Promise<T>, late: () => MkvError): Promise<T> {
+export async function within<T>(timeoutMs: number, promise: Promise<T>, late: () => Error): Promise<T> {
   const { promise: deadline, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(late()), timeoutMs);
   try {

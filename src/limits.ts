@@ -23,6 +23,8 @@ export const limits = {
   volumeSilenceMs: 10_000,
   /** Longest silence of a client in the middle of a body. */
   clientSilenceMs: 30_000,
+  /** A client whose value has failed may go on sending for so long before it is cut off. */
+  lingerMs: 5000,
   /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
   listingMs: 300_000,
 

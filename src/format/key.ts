@@ -12,6 +12,10 @@ export type Key = Uint8Array & { readonly __brand: "Key" };
  * @throws MkvError bad-request for a broken escape, key-too-long over 1,024 bytes
  */
 export function parseKey(path: string): Key {
+  if (path.includes(replacement)) {
+    const escape = replacement.toLowerCase();
+    throw new MkvError("bad-request", `percent-encode bytes that are not UTF-8; U+FFFD itself is ${escape} here`);
+  }
   const key = decodePercent(path);
   if (key.length > limits.keyBytes) {
     throw new MkvError("key-too-long", `the key has ${key.length} bytes; at most ${limits.keyBytes} are allowed`);
@@ -41,7 +45,8 @@ export function decodePercent(text: string): Buffer {
 export function encodePercent(key: Key): string {
   return Buffer.from(key)
     .toString("latin1")
-    .replace(/[^A-Za-z0-9/._~!$'()*,;:@=-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+    .replace(/[^A-Za-z0-9/._~!$'()*,;:@=-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`)
+    .replaceAll(replacement, replacement.toLowerCase());
 }
 
 /**
@@ -75,6 +80,8 @@ export function readShown(shown: Uint8Array): Buffer {
 }
 
 const percent = 0x25;
+/** What Bun makes of any byte that is not UTF-8 and was not escaped: keys would fall together. */
+const replacement = "%EF%BF%BD";
 const escapeBase = 0x10ff00;
 const escapeLead = Buffer.from([0xf4, 0x8f]);
 
