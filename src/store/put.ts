@@ -199,7 +199,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>, silenceMs: number): A
 }
 
 /** Takes what a client still sends after the value has failed: cut off in the middle, it would not see the answer. */
-async function discard(reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">): Promise<void> {
+async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
   const untilMs = performance.now() + limits.lingerMs;
   const late = () => new MkvError("client-slow", "the client goes on sending");
   try {
