@@ -1,0 +1,113 @@
+// The rules of the house: what may import what, how long a function and a file may be, and what stays out of the files.
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join, normalize, relative } from "node:path";
+import { calls, functionsOf, importsOf, tokensOf } from "./support/source";
+
+const ROOT = join(import.meta.dir, "..");
+const LONGEST_FUNCTION = 70;
+const LONGEST_FILE = 250;
+
+// From the roof to the ground. A floor imports from those below it and from itself; two rooms of one floor know nothing
+// of each other. Files that lie directly in src/ are leaves.
+const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["index", "volumes"], ["format"], ["leaf"]];
+
+const ASKS_A_MASTER = "src/jobs/master.ts"; // A client of its own, to another kind of server.
+
+const files = [...new Bun.Glob("src/**/*.ts").scanSync({ cwd: ROOT })].sort();
+const textOf = (file: string) => readFileSync(join(ROOT, file), "utf8");
+
+/** The room of a file below src/. */
+function roomOf(file: string): string {
+  const [, room = "", ...rest] = file.split("/");
+  if (rest.length > 0) return room;
+  return room === "main.ts" ? "main" : "leaf";
+}
+
+function floorOf(room: string): number {
+  return FLOORS.findIndex((rooms) => rooms.includes(room));
+}
+
+/** Imports between files of src/, as pairs of files. */
+function importsWithin(): [from: string, to: string][] {
+  return files.flatMap((file) =>
+    importsOf(textOf(file))
+      .filter((specifier) => specifier.startsWith("."))
+      .map((specifier) => normalize(join(dirname(file), specifier)))
+      .filter((target) => target.startsWith("src/"))
+      .map((target): [string, string] => [file, /\.\w+$/.test(target) ? target : `${target}.ts`]),
+  );
+}
+
+test("there is a source to judge, and every folder of it is a known one", () => {
+  expect(files).toContain("src/main.ts");
+  expect(files.map(roomOf).filter((room) => floorOf(room) < 0)).toEqual([]);
+  expect(importsWithin().length).toBeGreaterThan(files.length / 2);
+  expect(importsWithin().filter(([, to]) => !existsSync(join(ROOT, to)))).toEqual([]);
+});
+
+test("imports go down only, and rooms of one floor do not know each other", () => {
+  const wrong = importsWithin().filter(([from, to]) => {
+    const [upper, lower] = [roomOf(from), roomOf(to)];
+    if (upper === lower) return upper === "leaf";
+    return floorOf(lower) <= floorOf(upper);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("only src/index knows LevelDB", () => {
+  const importers = files.filter((file) =>
+    importsOf(textOf(file)).some((specifier) => /level/.test(specifier) && !/^\./.test(specifier)),
+  );
+  expect(importers.length).toBeGreaterThan(0);
+  expect(importers.filter((file) => roomOf(file) !== "index")).toEqual([]);
+});
+
+test("only src/volumes talks to volume servers", () => {
+  const talkers = files.filter((file) => {
+    const text = textOf(file);
+    const clients = importsOf(text).some((specifier) => /^(node:)?(http|https|http2|net|tls)$/.test(specifier));
+    return clients || calls(text, "fetch") || /\bBun\.connect\b/.test(text);
+  });
+  expect(talkers.length).toBeGreaterThan(0);
+  expect(talkers.filter((file) => roomOf(file) !== "volumes" && file !== ASKS_A_MASTER)).toEqual([]);
+});
+
+test(`no function is longer than ${LONGEST_FUNCTION} lines`, () => {
+  const functions = files.flatMap((file) => functionsOf(textOf(file)).map((span) => ({ file, ...span })));
+  expect(functions.length).toBeGreaterThan(files.length);
+  expect(functions.filter(({ lines }) => lines > LONGEST_FUNCTION)).toEqual([]);
+});
+
+test(`no file is longer than ${LONGEST_FILE} lines`, () => {
+  const tests = [...new Bun.Glob("test/**/*.ts").scanSync({ cwd: ROOT })];
+  const lengths = [...files, ...tests].map((file) => ({ file, lines: textOf(file).trimEnd().split("\n").length }));
+  expect(lengths.filter(({ lines }) => lines > LONGEST_FILE)).toEqual([]);
+});
+
+test("every source file says at its top what it owns", () => {
+  expect(files.filter((file) => !/^(#!.*\n)?\/[/*]/.test(textOf(file)))).toEqual([]);
+});
+
+test("nothing is of type any", () => {
+  const loose = files.filter((file) => {
+    const words = tokensOf(textOf(file)).map(({ text }) => text);
+    return words.some((text, i) => text === "any" && /^([:<,|&]|as)$/.test(words[i - 1] ?? ""));
+  });
+  expect(loose).toEqual([]);
+});
+
+test("no file names a folder of the machine it was written on", async () => {
+  const git = Bun.spawn(["git", "ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: ROOT,
+    stdout: "pipe",
+  });
+  const tracked = (await git.stdout.text()).split("\n").filter((file) => file && existsSync(join(ROOT, file)));
+  expect(tracked.length).toBeGreaterThan(files.length);
+  const common = new Set(["/", "/home", "/root", "/usr", "/opt", "/srv", "/mnt", tmpdir()]);
+  const folders = [ROOT, dirname(ROOT), homedir()].filter((folder) => !common.has(folder));
+  const naming = tracked.filter((file) => folders.some((folder) => textOf(file).includes(`${folder}/`)));
+  expect(naming).toEqual([]);
+  expect(relative(ROOT, import.meta.path)).toBe("test/architecture.test.ts");
+});

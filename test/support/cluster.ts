@@ -1,0 +1,97 @@
+// Owns a whole store: volumes, a master over them, and the folder of its index.
+import { join } from "node:path";
+import { temporaryFolder } from "./folder";
+import { filesAt, remainsOn, type ValueFile } from "./files";
+import { request, type Answer, type Ask } from "./http";
+import { startMaster, type Master } from "./master";
+import { passwordFile, type Login } from "./password";
+import { until } from "./until";
+import { targetOf } from "./values";
+import { startVolume, type Volume } from "./volume";
+
+export interface ClusterOptions {
+  volumes?: number;
+  flags?: string[];
+  /** The user that the volumes let in; without one they let in everybody. */
+  login?: Login;
+  env?: Record<string, string>;
+}
+
+export class Cluster implements AsyncDisposable {
+  master!: Master;
+
+  constructor(
+    readonly volumes: Volume[],
+    readonly db: string,
+    private readonly flags: string[],
+    private readonly env: Record<string, string> | undefined,
+    private readonly held: AsyncDisposableStack,
+  ) {}
+
+  get addresses(): string[] {
+    return this.volumes.map((volume) => volume.address);
+  }
+
+  /** One request to the master. */
+  ask(method: string, target: string, rest: Omit<Ask, "method" | "target"> = {}): Promise<Answer> {
+    return request(this.master.port, { method, target, ...rest });
+  }
+
+  /** Stores a value; what the program says if it does not is in the error. */
+  async store(key: string, value: string | Uint8Array = `value of ${key}`): Promise<void> {
+    const { status, text } = await this.ask("PUT", targetOf(key), { body: value });
+    if (status !== 201) throw new Error(`PUT ${key}: ${status} ${text}`);
+  }
+
+  /** Waits until writing works, after volumes were down: the master is careful with those that have just come back. */
+  async recovered(): Promise<void> {
+    const written = async () => (await this.ask("PUT", "/recovered", { body: "x" })).status === 201;
+    await until(written, { what: "writing works again", deadlineMs: 30_000 });
+    const deleted = async () => (await this.ask("DELETE", "/recovered")).status === 204;
+    await until(deleted, { what: "deleting works again", deadlineMs: 30_000 });
+  }
+
+  /** Another master over the same index and volumes, started when the one before has ended. */
+  async startMaster(flags: string[] = this.flags, volumes: string[] = this.addresses): Promise<Master> {
+    if (this.master && !this.master.process.ended) await this.master.stop();
+    this.master = await startMaster({ db: this.db, volumes, flags, env: this.env });
+    return this.master;
+  }
+
+  /** The files of this key, one for each volume that holds it, in the order of the volumes. */
+  filesOf(path: string): ValueFile[] {
+    return this.volumes.flatMap(({ dir }) => filesAt(dir, path));
+  }
+
+  /** Every value on every volume, whole or still being received. */
+  remains(): string[] {
+    return this.volumes.flatMap(({ dir }) => remainsOn(dir));
+  }
+
+  /** The keys of a list. */
+  async keys(operation: "list" | "unlinked", prefix = "/"): Promise<string[]> {
+    return JSON.parse((await this.ask("GET", `${prefix}?${operation}`)).text).keys;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.master?.[Symbol.asyncDispose]();
+    await this.held.disposeAsync();
+  }
+}
+
+/** Three volumes and a master, unless the options say otherwise. */
+export async function startCluster({ volumes = 3, flags = [], login, env }: ClusterOptions = {}): Promise<Cluster> {
+  const held = new AsyncDisposableStack();
+  try {
+    const folder = held.use(temporaryFolder());
+    const auth = login && passwordFile(folder.path, login);
+    const started: Volume[] = [];
+    for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume({ auth })));
+    const cluster = new Cluster(started, join(folder.path, "index"), flags, env, held);
+    await cluster.startMaster();
+    return cluster;
+  } catch (error) {
+    await held.disposeAsync();
+    throw error;
+  }
+}

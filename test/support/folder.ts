@@ -1,0 +1,20 @@
+// Owns temporary folders: made for one test or file, removed when that disposes of them.
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface Folder extends AsyncDisposable {
+  path: string;
+}
+
+/** A new empty folder, open to the user that nginx may run its workers as. */
+export function temporaryFolder(): Folder {
+  const path = mkdtempSync(join(tmpdir(), "mkv-test-"));
+  chmodSync(path, 0o755);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      rmSync(path, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,138 @@
+// Owns a gate in front of a real volume server: the master talks to the gate, the gate to nginx. It holds requests of a
+// method at a point of their way, so that a test can have the world end exactly there.
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { until } from "./until";
+
+/**
+ * Where a request is held. `arrival`: the volume hears nothing of it. `body`: it has the head and the first bytes of the
+ * body. `answer`: it has done what it was asked, and only its answer is held.
+ */
+export type Point = "arrival" | "body" | "answer";
+
+const FIRST_BYTES = 100;
+
+export class Gate implements AsyncDisposable {
+  private readonly rules = new Map<string, Point | "cut">();
+  private readonly passages = new Set<Passage>();
+  private readonly held: string[] = [];
+
+  private constructor(
+    private readonly server: Server,
+    private readonly behind: () => number,
+  ) {}
+
+  get address(): string {
+    return `localhost:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** From now on holds the requests of this method at this point. What its sender takes back meanwhile never arrives. */
+  hold(method: string, point: Point): void {
+    this.rules.set(method, point);
+  }
+
+  /** From now on breaks the connection in the middle of the body of every request of this method. */
+  cut(method: string): void {
+    this.rules.set(method, "cut");
+  }
+
+  /** Waits until so many requests of this method have been held since the gate was last open. */
+  async holds(method: string, count = 1): Promise<void> {
+    const enough = () => this.held.filter((other) => other === method).length >= count;
+    await until(enough, { what: `${count} ${method} held before ${this.address}`, deadlineMs: 20_000 });
+  }
+
+  /** Lets pass what is held, and all that comes. */
+  open(): void {
+    this.rules.clear();
+    this.held.length = 0;
+    this.passages.forEach((passage) => passage.release());
+  }
+
+  ruleOf(method: string): Point | "cut" | undefined {
+    return this.rules.get(method);
+  }
+
+  note(method: string): void {
+    this.held.push(method);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.passages.forEach((passage) => passage.close());
+    await closed;
+  }
+
+  /** @param behind the port of the volume server, asked for with every connection */
+  static async start(behind: () => number): Promise<Gate> {
+    const server = createServer((client) => {
+      const passage = new Passage(gate, client, connect({ port: gate.behind(), host: "127.0.0.1", noDelay: true }));
+      gate.passages.add(passage);
+      client.on("close", () => gate.passages.delete(passage));
+    });
+    const gate = new Gate(server, behind);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return gate;
+  }
+}
+
+/** One connection of the master, with the one to nginx that belongs to it. Requests come one after the other. */
+class Passage {
+  private heldUp: Buffer[] | undefined; // What waits to go to the volume, if it must wait.
+  private heldDown: Buffer[] | undefined;
+  private method: string | undefined; // Of the request that is under way.
+
+  constructor(
+    private readonly gate: Gate,
+    private readonly client: Socket,
+    private readonly volume: Socket,
+  ) {
+    client.setNoDelay(true);
+    client.on("data", (data: Buffer) => this.up(data)).on("drain", () => volume.resume());
+    volume.on("data", (data: Buffer) => this.down(data)).on("drain", () => client.resume());
+    client.on("close", () => this.close()).on("error", () => this.close());
+    volume.on("end", () => client.end()).on("error", () => this.close()); // An answer that is complete still arrives.
+  }
+
+  release(): void {
+    const [up, down] = [this.heldUp, this.heldDown];
+    this.heldUp = this.heldDown = undefined;
+    up?.forEach((data) => this.volume.write(data));
+    down?.forEach((data) => this.down(data));
+  }
+
+  close(): void {
+    this.client.destroy();
+    this.volume.destroy();
+  }
+
+  private up(data: Buffer): void {
+    if (this.heldUp) return void this.heldUp.push(data);
+    if (this.method !== undefined) return this.forward(data);
+    this.method = data.toString("latin1", 0, 10).split(" ", 1)[0]!;
+    const rule = this.gate.ruleOf(this.method);
+    if (rule === undefined) return this.forward(data);
+    if (rule === "answer") {
+      this.heldDown = [];
+      return this.forward(data);
+    }
+    // The head comes in one piece, since the master writes it in one.
+    const most = rule === "arrival" ? 0 : data.indexOf("\r\n\r\n") + 4 + FIRST_BYTES;
+    this.volume.write(data.subarray(0, most));
+    this.heldUp = [data.subarray(most)];
+    if (rule === "cut") this.close();
+    else this.gate.note(this.method);
+  }
+
+  private down(data: Buffer): void {
+    if (this.heldDown) {
+      if (this.heldDown.length === 0) this.gate.note(this.method!);
+      return void this.heldDown.push(data);
+    }
+    this.method = undefined;
+    if (!this.client.write(data)) this.volume.pause();
+  }
+
+  private forward(data: Buffer): void {
+    if (!this.volume.write(data)) this.client.pause();
+  }
+}

@@ -1,0 +1,91 @@
+// Owns the program under test: the binary that MKV names, or src/main.ts of this checkout.
+import { join, resolve } from "node:path";
+import { temporaryFolder, type Folder } from "./folder";
+import { RunningProcess } from "./process";
+import { within } from "./until";
+import { CHECKOUT } from "./volume";
+
+export interface MasterOptions {
+  db?: string;
+  volumes: string[];
+  flags?: string[];
+  env?: Record<string, string> | undefined;
+}
+
+export interface Outcome {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+export class Master implements AsyncDisposable {
+  constructor(
+    readonly process: RunningProcess,
+    readonly db: string,
+    readonly port: number,
+    private readonly folder?: Folder,
+  ) {}
+
+  get url(): string {
+    return `http://localhost:${this.port}`;
+  }
+
+  get output(): string {
+    return this.process.stdout + this.process.stderr;
+  }
+
+  rssBytes(): number {
+    return this.process.memoryBytes("VmRSS");
+  }
+
+  peakRssBytes(): number {
+    return this.process.memoryBytes("VmHWM");
+  }
+
+  /** Asks it to end and gives its exit code. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    return this.process.end(signal);
+  }
+
+  async kill(): Promise<void> {
+    await this.process.end("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process[Symbol.asyncDispose]();
+    await this.folder?.[Symbol.asyncDispose]();
+  }
+}
+
+/** The command line of the program under test with these arguments. */
+export function mkv(args: string[]): string[] {
+  const binary = process.env.MKV;
+  return binary ? [resolve(binary), ...args] : [process.execPath, join(CHECKOUT, "src", "main.ts"), ...args];
+}
+
+/** A master on a port of the kernel's choice, ready for requests. */
+export async function startMaster({ db, volumes, flags = [], env }: MasterOptions): Promise<Master> {
+  const folder = db === undefined ? temporaryFolder() : undefined;
+  const index = db ?? join(folder!.path, "index");
+  const args = ["-port", "0", "-db", index, "-volumes", volumes.join(","), ...flags, "server"];
+  const process = new RunningProcess({ command: mkv(args), env });
+  try {
+    const [, port] = await process.says(/listening on port (\d+)/);
+    return new Master(process, index, Number(port), folder);
+  } catch (error) {
+    await process[Symbol.asyncDispose]();
+    await folder?.[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Runs the program to its end. */
+export async function runMkv(
+  args: string[],
+  { env, timeoutMs = 20_000 }: { env?: Record<string, string> | undefined; timeoutMs?: number } = {},
+): Promise<Outcome> {
+  await using process = new RunningProcess({ command: mkv(args), env });
+  const what = `mkv ${args.join(" ")} ends`;
+  const exitCode = await within(process.exited, { what, deadlineMs: timeoutMs });
+  return { exitCode, stdout: process.stdout, stderr: process.stderr };
+}

@@ -1,0 +1,163 @@
+// Owns the processes that tests start: each one is ended by whoever started it, by its id, together with its children,
+// and whatever is still there when the test runner leaves is killed then.
+import { readdirSync, readFileSync } from "node:fs";
+import { until, within } from "./until";
+
+const STOP_DEADLINE_MS = 20_000;
+const running = new Set<RunningProcess>();
+process.on("exit", () => running.forEach((child) => child.signalAll("SIGKILL")));
+
+export interface Launch {
+  command: string[];
+  env?: Record<string, string> | undefined;
+  cwd?: string;
+}
+
+export class RunningProcess implements AsyncDisposable {
+  stdout = "";
+  stderr = "";
+  readonly pid: number;
+  /** The exit code, once both outputs are read to their end; 128 + the signal's number if a signal ended it. */
+  readonly exited: Promise<number>;
+  ended = false;
+  private readonly knownChildren = new Map<number, string>(); // Process id -> start time: ids are used again.
+
+  constructor({ command, env = {}, cwd = process.cwd() }: Launch) {
+    const child = Bun.spawn(command, {
+      cwd,
+      env: { ...cleanEnvironment(), ...env },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    this.pid = child.pid;
+    running.add(this);
+    const outputs = Promise.all([
+      collect(child.stdout, (text) => (this.stdout += text)),
+      collect(child.stderr, (text) => (this.stderr += text)),
+    ]);
+    this.exited = child.exited.then(async (code) => {
+      this.ended = true;
+      this.signalChildren("SIGKILL"); // A killed nginx master leaves its workers behind, with the port and the pipes.
+      running.delete(this);
+      await outputs;
+      return code;
+    });
+  }
+
+  /** The direct children, as the kernel lists them now. */
+  children(): number[] {
+    const found = new Set<number>();
+    if (this.ended) return [];
+    for (const thread of listing(`/proc/${this.pid}/task`))
+      for (const pid of contents(`/proc/${this.pid}/task/${thread}/children`).split(" "))
+        if (pid.trim()) found.add(Number(pid));
+    found.forEach((pid) => this.knownChildren.set(pid, startTime(pid)));
+    return [...found];
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    send(this.pid, signal);
+  }
+
+  /** Children first when it is to die, so that none is orphaned; they are looked up before the parent is gone. */
+  signalAll(signal: NodeJS.Signals): void {
+    this.children();
+    if (!this.ended) send(this.pid, signal);
+    this.signalChildren(signal);
+  }
+
+  /** Sends the signal and waits for the end; kills, and throws, if that takes too long. */
+  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    if (this.ended) return this.exited;
+    this.children();
+    this.signal(signal);
+    try {
+      return await within(this.exited, {
+        what: `process ${this.pid} ends after ${signal}`,
+        deadlineMs: STOP_DEADLINE_MS,
+      });
+    } catch (error) {
+      this.signalAll("SIGKILL");
+      throw error;
+    }
+  }
+
+  /** Waits until the process has said this on stdout or stderr; throws with what it said if it ends before. */
+  async says(pattern: RegExp, deadlineMs = 20_000): Promise<RegExpMatchArray> {
+    return until(
+      async () => {
+        const match = `${this.stdout}\n${this.stderr}`.match(pattern);
+        if (!match && this.ended) {
+          throw new Error(
+            `ended with code ${await this.exited} before it said ${pattern}: ${this.stdout}${this.stderr}`,
+          );
+        }
+        return match;
+      },
+      { what: `process ${this.pid} says ${pattern}`, deadlineMs },
+    );
+  }
+
+  /** Kilobytes from /proc/PID/status, as bytes: VmRSS is now, VmHWM the peak so far. */
+  memoryBytes(field: "VmRSS" | "VmHWM"): number {
+    const match = contents(`/proc/${this.pid}/status`).match(new RegExp(`^${field}:\\s+(\\d+) kB`, "m"));
+    if (!match) throw new Error(`no ${field} of process ${this.pid}`);
+    return Number(match[1]) * 1024;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signalAll("SIGKILL");
+    await this.exited;
+  }
+
+  private signalChildren(signal: NodeJS.Signals): void {
+    for (const [pid, started] of this.knownChildren) {
+      if (started && startTime(pid) === started) send(pid, signal);
+    }
+  }
+}
+
+/** Clock ticks from boot to the start of the process, the 22nd field of its stat; empty if there is none. */
+function startTime(pid: number): string {
+  const afterName = contents(`/proc/${pid}/stat`).split(") ").at(-1) ?? "";
+  return afterName.split(" ")[19] ?? "";
+}
+
+/** The environment of the test run without what would change the program's behaviour. */
+function cleanEnvironment(): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined && !/^(MKV|MKV_.*|PORT|AUTH)$/.test(name)) kept[name] = value;
+  }
+  return kept;
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It is gone already, which is what a signal to it was to bring about.
+  }
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, add: (text: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) add(decoder.decode(chunk, { stream: true }));
+}
+
+function listing(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return []; // The process has ended.
+  }
+}
+
+function contents(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,119 @@
+// Owns a volume server of a test: the real ./volume script, which becomes a real nginx.
+import { join } from "node:path";
+import { request } from "./http";
+import { temporaryFolder, type Folder } from "./folder";
+import { freePort } from "./ports";
+import { RunningProcess } from "./process";
+import { until } from "./until";
+
+export const CHECKOUT = join(import.meta.dir, "..", "..");
+const SCRIPT = join(CHECKOUT, "volume");
+const START_DEADLINE_MS = 10_000;
+const STILL_TAKEN = /in use|served by another/i; // The port, or the folder by a worker that is about to die.
+
+export interface VolumeOptions {
+  dir?: string;
+  port?: number;
+  /** Path of a password file. */
+  auth?: string | undefined;
+  env?: Record<string, string>;
+}
+
+export class Volume implements AsyncDisposable {
+  private process: RunningProcess | undefined;
+
+  constructor(
+    readonly dir: string,
+    public port: number,
+    private readonly environment: Record<string, string>,
+    private readonly folder?: Folder,
+  ) {}
+
+  get address(): string {
+    return `localhost:${this.port}`;
+  }
+
+  get output(): string {
+    return `${this.process?.stdout ?? ""}${this.process?.stderr ?? ""}`;
+  }
+
+  /** Starts nginx and waits until it answers; a port that was free a moment ago may be taken: until the deadline, again. */
+  async start({ movable = false } = {}): Promise<void> {
+    const end = performance.now() + START_DEADLINE_MS;
+    for (;;) {
+      const command = [SCRIPT, this.dir];
+      this.process = new RunningProcess({ command, env: { ...this.environment, PORT: String(this.port) } });
+      if (await this.answers()) return;
+      const output = this.output;
+      await this.process[Symbol.asyncDispose]();
+      if (!STILL_TAKEN.test(output) || performance.now() > end) {
+        throw new Error(`./volume did not start on port ${this.port}: ${output}`);
+      }
+      if (movable) this.port = await freePort();
+    }
+  }
+
+  /** As an operator stops it: SIGTERM to nginx's master. */
+  async stop(): Promise<number> {
+    return this.running().end("SIGTERM");
+  }
+
+  /** As a power cut does. */
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const process = this.running();
+    process.signalAll(signal);
+    await process.exited;
+  }
+
+  /** Connections are still accepted by the kernel, nothing is answered. */
+  freeze(): void {
+    this.running().signalAll("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.running().signalAll("SIGCONT");
+  }
+
+  async restart(): Promise<void> {
+    if (this.process && !this.process.ended) await this.stop();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process?.[Symbol.asyncDispose]();
+    await this.folder?.[Symbol.asyncDispose]();
+  }
+
+  private running(): RunningProcess {
+    if (!this.process || this.process.ended) throw new Error(`volume ${this.address} is not running: ${this.output}`);
+    return this.process;
+  }
+
+  /** False if the process ended instead. */
+  private async answers(): Promise<boolean> {
+    const process = this.process!;
+    const state = await until(
+      async () => {
+        if (process.ended) return "ended";
+        const answer = await request(this.port, { target: "/", timeoutMs: 1_000 }).catch(() => undefined);
+        return answer && !process.ended && process.children().length > 0 ? "answers" : undefined;
+      },
+      { what: `volume ${this.address} answers`, deadlineMs: START_DEADLINE_MS },
+    );
+    return state === "answers";
+  }
+}
+
+/** A new volume, in a folder of its own unless one is named; it goes with everything in it when disposed of. */
+export async function startVolume({ dir, port, auth, env = {} }: VolumeOptions = {}): Promise<Volume> {
+  const folder = dir === undefined ? temporaryFolder() : undefined;
+  const environment = auth === undefined ? env : { ...env, AUTH: auth };
+  const volume = new Volume(dir ?? join(folder!.path, "volume"), port ?? (await freePort()), environment, folder);
+  try {
+    await volume.start({ movable: port === undefined });
+  } catch (error) {
+    await volume[Symbol.asyncDispose]();
+    throw error;
+  }
+  return volume;
+}
