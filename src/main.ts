@@ -14,7 +14,10 @@ process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof 
 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
-else await runThread();
+else {
+  await runThread();
+  process.exit(0); // Only this thread: kept connections would hold it.
+}
 
 async function main(): Promise<void> {
   if (argv.includes("server") && process.env[requestsVariable] === undefined) restartWithRoom();

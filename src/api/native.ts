@@ -73,7 +73,7 @@ function operate(
 async function redirect({ store, fallback }: Native, key: Key): Promise<Response> {
   const location = await locate(store, key);
   if (!location) {
-    if (fallback === undefined) return empty(404, { "content-length": "0" });
+    if (fallback === undefined) return empty(404);
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
   }
   const { volume, path, record, balanced } = location;

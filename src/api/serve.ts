@@ -23,7 +23,7 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        self.timeout(request, 0); // From here on every wait has a deadline of its own.
+        if (request.method !== "GET" && request.method !== "HEAD") self.timeout(request, 0); // Each wait has its own deadline.
         return options.verbose ? logged(request, handle) : handle(request);
       },
     });

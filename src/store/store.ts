@@ -49,8 +49,7 @@ export async function locate(store: Store, key: Key): Promise<Location | undefin
   const record = await store.index.get(key);
   if (record?.state !== "live") return undefined;
   const path = pathOf(key);
-  const trusted =
-    store.probe === "volume" ? shuffle(record.volumes).find((v) => store.volumes.health.isUp(v)) : undefined;
+  const trusted = store.probe === "volume" ? oneOf(record.volumes, store.volumes) : undefined;
   const volume = trusted ?? (await findHolder(store, path, record.volumes));
   return { volume, path, record, balanced: sameVolumes(record.volumes, place(key, store.topology)) };
 }
@@ -77,47 +76,41 @@ async function findHolder(
   path: string,
   holders: readonly string[],
 ): Promise<string> {
-  const shuffled = shuffle(holders);
-  const order = [...shuffled.filter((v) => access.health.isUp(v)), ...shuffled.filter((v) => !access.health.isUp(v))];
-  const first = order[0];
-  if (first !== undefined && presence.isKnown(first, path)) return first;
+  const first = oneOf(holders, access);
+  if (presence.isKnown(first, path)) return first;
+  const firstAnswer = presence.ask(access, first, path).catch(() => false); // A dead volume is a miss: another may answer.
+  if (await soon(firstAnswer)) return first;
 
-  const found = Promise.withResolvers<string>();
-  const silent: string[] = [];
-  const asks: Promise<void>[] = [];
-  let holder: string | undefined;
-  void found.promise.then((volume) => (holder = volume));
-  for (const volume of order) {
-    const ask = presence.ask(access, volume, path).then(
-      (holds) => void (holds && found.resolve(volume)),
-      (error) => void silent.push(reasonOf(error)), // A dead volume is a miss: the next replica may answer.
-    );
-    asks.push(ask);
-    await firstOf(found.promise, ask, limits.hedgeMs);
-    if (holder) return holder;
-  }
-  await Promise.race([found.promise, Promise.all(asks)]);
-  if (holder) return holder;
-  if (silent.length > 0)
+  const answers = holders.map(async (volume) => {
+    if (await presence.ask(access, volume, path)) return volume;
+    throw new MkvError("absent", `${volume} has no copy`);
+  });
+  try {
+    return await Promise.any(answers);
+  } catch (error) {
+    const silent = (error as AggregateError).errors.filter(({ code }) => code !== "absent").map(reasonOf);
+    if (silent.length === 0) throw new MkvError("gone", `the value is gone: none of ${holders.join(", ")} has it`);
     throw new MkvError("unavailable", `no volume with this value can be reached: ${silent.join("; ")}`);
-  throw new MkvError("gone", `the value is gone: none of ${holders.join(", ")} has it`);
-}
-
-/** Waits for the first of two promises to settle, or so long. */
-async function firstOf(a: Promise<unknown>, b: Promise<unknown>, atMostMs: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, atMostMs);
-  await Promise.race([a, b, promise]);
-  clearTimeout(timer);
-}
-
-function shuffle<T>(items: readonly T[]): T[] {
-  const shuffled = [...items];
-  for (let i = shuffled.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1));
-    [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
   }
-  return shuffled;
+}
+
+/** What is answered within `hedgeMs`; undefined if nothing is. */
+async function soon<T>(answer: Promise<T>): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, limits.hedgeMs, undefined);
+  const result = await Promise.race([answer, promise]);
+  clearTimeout(timer);
+  return result;
+}
+
+/** One of these volumes at random, of those that are up if any is. */
+function oneOf(volumes: readonly string[], { health }: VolumeAccess): string {
+  const start = Math.floor(Math.random() * volumes.length);
+  for (let i = 0; i < volumes.length; i++) {
+    const volume = volumes[(start + i) % volumes.length]!;
+    if (health.isUp(volume)) return volume;
+  }
+  return volumes[start]!;
 }
 
 /** The first key after all that begin with this prefix; undefined if there is none. */

@@ -2,7 +2,8 @@
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
 import { within } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
-import { Health, serverOf } from "./health";
+import { type Health, serverOf } from "./health";
+import { type ShortAnswer, exchange } from "./wire";
 
 /** What every request to a volume needs to know. */
 export type VolumeAccess = {
@@ -22,17 +23,16 @@ export type FileInfo = { readonly bytes: number; readonly modified: string };
 
 /** Asks whether the volume holds the file; undefined if it says no. Throws MkvError where it cannot tell. */
 export async function head(access: VolumeAccess, volume: string, path: string): Promise<FileInfo | undefined> {
-  const response = await ask(access, volume, path, "HEAD");
-  if (response.status === 404) return undefined;
-  if (response.status !== 200) throw unexpected(volume, response.status);
-  return infoOf(response);
+  const { status, bytes, modified } = await ask(access, volume, path, "HEAD");
+  if (status === 404) return undefined;
+  if (status !== 200) throw unexpected(volume, status);
+  return { bytes, modified };
 }
 
 /** Removes the file, for good if durable; that it was not there is as good. Throws MkvError if not confirmed. */
 export async function remove(access: VolumeAccess, volume: string, path: string): Promise<void> {
-  const response = await ask(access, volume, path, "DELETE");
-  await response.body?.cancel();
-  if (response.status !== 204 && response.status !== 404) throw unexpected(volume, response.status);
+  const { status } = await ask(access, volume, path, "DELETE");
+  if (status !== 204 && status !== 404) throw unexpected(volume, status);
   if (access.durable) await sync(access, volume, path, { expected: "gone" });
 }
 
@@ -47,13 +47,12 @@ export async function sync(
   { expected }: { expected: "there" | "gone" },
 ): Promise<void> {
   const below = volume.slice(serverOf(volume).length);
-  const response = await ask(access, serverOf(volume), `/.sync${below}${path}`, "POST");
-  await response.body?.cancel();
-  if (response.status === (expected === "there" ? 204 : 410)) return;
-  if (response.status === 204 || response.status === 410) {
+  const { status } = await ask(access, serverOf(volume), `/.sync${below}${path}`, "POST");
+  if (status === (expected === "there" ? 204 : 410)) return;
+  if (status === 204 || status === 410) {
     throw new MkvError("volume-failed", `${volume}${path} should be ${expected}, and is not`);
   }
-  if (response.status === 401) throw unexpected(volume, response.status);
+  if (status === 401) throw unexpected(volume, status);
   throw new MkvError(
     "volume-failed",
     `${volume} has no sync service: start it with "mkv volume", or mkv without -sync`,
@@ -87,11 +86,11 @@ export async function judge(access: VolumeAccess, volume: string): Promise<"good
     ask(access, serverOf(volume), "/", "HEAD"),
   ]);
   if (stranger.status !== 401) {
-    if (stranger.ok) return "unprotected";
+    if (stranger.status === 200) return "unprotected";
     throw unexpected(volume, stranger.status);
   }
   if (user.status === 401) return "wrong";
-  if (user.ok) return "good";
+  if (user.status === 200) return "good";
   throw unexpected(volume, user.status);
 }
 
@@ -105,16 +104,26 @@ export async function open(
   volume: string,
   path: string,
   firstByteMs: number,
-): Promise<FileInfo & { readonly chunks: AsyncIterable<Uint8Array>; readonly close: () => void }> {
+): Promise<FileInfo & { readonly chunks: AsyncIterable<Uint8Array> }> {
   const abort = new AbortController();
-  const response = await ask({ ...access, answerMs: firstByteMs }, volume, path, "GET", abort);
+  const late = () => silent(access, volume, firstByteMs);
+  const headers: Record<string, string> = access.credentials ? { authorization: access.credentials } : {};
+  const asked = fetch(`http://${volume}${path}`, { headers, redirect: "manual", signal: abort.signal });
+  const response = await within(firstByteMs, asked, late).catch((error) => {
+    abort.abort();
+    throw failureOf(access, volume, error);
+  });
+  access.health.heard(volume);
   if (response.status !== 200 || !response.body) {
     abort.abort();
     if (response.status === 404) throw new MkvError("absent", `${volume}${path} is not there`);
     throw unexpected(volume, response.status);
   }
-  const info = infoOf(response);
-  return { ...info, chunks: read(access, volume, response, abort), close: () => abort.abort() };
+  return {
+    bytes: Number(response.headers.get("content-length") ?? 0),
+    modified: response.headers.get("last-modified") ?? "",
+    chunks: read(access, volume, response, abort),
+  };
 }
 
 async function* read(access: VolumeAccess, volume: string, response: Response, abort: AbortController) {
@@ -144,28 +153,32 @@ async function ask(
   access: VolumeAccess,
   volume: string,
   path: string,
-  method: "GET" | "HEAD" | "DELETE" | "POST",
-  abort = new AbortController(),
-): Promise<Response> {
-  const timer = setTimeout(() => {
+  method: "HEAD" | "DELETE" | "POST",
+): Promise<ShortAnswer> {
+  const late = () => {
     if (method === "DELETE") access.health.silent(volume);
-    abort.abort(silent(access, volume, access.answerMs));
-  }, access.answerMs);
+    return silent(access, volume, access.answerMs);
+  };
+  const headers = `${authorization(access)}${method === "POST" ? "Content-Length: 0\r\n" : ""}`;
   try {
-    const headers: Record<string, string> = access.credentials ? { authorization: access.credentials } : {};
-    const response = await fetch(`http://${volume}${path}`, {
-      method,
-      headers,
-      redirect: "manual",
-      signal: abort.signal,
-    });
+    const answer = await exchange({ method, volume, path, headers }, { timeoutMs: access.answerMs, late });
     access.health.heard(volume);
-    return response;
+    return answer;
   } catch (error) {
     throw failureOf(access, volume, error);
-  } finally {
-    clearTimeout(timer);
   }
+}
+
+/** The header line that the credentials make, if there are any. */
+export function authorization({ credentials }: VolumeAccess): string {
+  return credentials === undefined ? "" : `Authorization: ${credentials}\r\n`;
+}
+
+/** Accepts the status of a PUT. Throws MkvError volume-failed for any that does not say "stored". */
+export function checkStored(access: VolumeAccess, volume: string, status: number): void {
+  if (status >= 500) access.health.full(volume);
+  if (status !== 201 && status !== 204) throw unexpected(volume, status);
+  access.health.heard(volume);
 }
 
 /** The failure that a thrown error of `fetch` stands for; the health has been told of it. */
@@ -190,13 +203,6 @@ export function unexpected(volume: string, status: number): MkvError {
     return new MkvError("volume-failed", `${volume} refuses access (${status}): check its AUTH file and -userpass`);
   }
   return new MkvError("volume-failed", `${volume} answered ${status}`);
-}
-
-function infoOf(response: Response): FileInfo {
-  return {
-    bytes: Number(response.headers.get("content-length") ?? 0),
-    modified: response.headers.get("last-modified") ?? "",
-  };
 }
 
 const probes = new Map<string, Promise<boolean>>();

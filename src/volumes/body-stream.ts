@@ -1,0 +1,102 @@
+// Owns the body of one PUT to one volume as it passes through `fetch`: at most one chunk waits in it.
+// 1. Every wait (connection, room in the socket, the answer) ends after `silenceMs` without progress.
+// 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
+import { MkvError } from "../errors";
+import { type VolumeAccess, checkStored, failureOf, silent } from "./volume";
+
+/** A PUT that has begun. After any method has thrown, it is over. */
+export class BodyStream {
+  readonly #access: VolumeAccess;
+  readonly #volume: string;
+  readonly #abort = new AbortController();
+  readonly #answered: Promise<void>;
+  readonly #watch: Timer;
+  #body!: ReadableStreamDefaultController<Uint8Array>;
+  #wanted = newDemand();
+  #waitingSinceMs = 0;
+  #stored = false;
+
+  constructor(access: VolumeAccess, volume: string, path: string, headers: Record<string, string>) {
+    this.#access = access;
+    this.#volume = volume;
+    const body = new ReadableStream<Uint8Array>(
+      { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
+      { highWaterMark: 0 },
+    );
+    this.#watch = setInterval(() => this.#checkProgress(), Math.min(access.silenceMs / 4, 1000));
+    this.#answered = this.#send(`http://${volume}${path}`, { body, headers });
+    this.#answered.catch((error) => this.#wanted.reject(error));
+  }
+
+  /** Waits until the volume takes a chunk. Throws MkvError volume-failed or timeout. */
+  async ready(): Promise<void> {
+    await this.#progress(this.#wanted.promise);
+  }
+
+  /** Hands over a chunk that the volume is ready for. Throws MkvError volume-failed. */
+  hand(chunk: Uint8Array): void {
+    if (this.#stored)
+      throw this.abort(new MkvError("volume-failed", `${this.#volume} answered before the end of the value`));
+    this.#wanted = newDemand();
+    try {
+      this.#body.enqueue(chunk);
+    } catch (error) {
+      throw this.abort(failureOf(this.#access, this.#volume, error));
+    }
+  }
+
+  /** Ends the body and waits until the volume has stored it. Throws MkvError volume-failed or timeout. */
+  async finish(): Promise<void> {
+    await this.#progress(Promise.race([this.#wanted.promise, this.#answered]));
+    if (!this.#stored) this.#close();
+    await this.#progress(this.#answered);
+  }
+
+  /** Gives the body up, for this reason. */
+  abort(reason: MkvError): MkvError {
+    this.#abort.abort(reason);
+    this.#wanted.reject(reason);
+    return reason;
+  }
+
+  async #send(url: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
+    try {
+      const response = await fetch(url, { ...request, method: "PUT", redirect: "manual", signal: this.#abort.signal });
+      await response.body?.cancel();
+      checkStored(this.#access, this.#volume, response.status);
+      this.#stored = true;
+    } catch (error) {
+      throw this.abort(failureOf(this.#access, this.#volume, error));
+    } finally {
+      clearInterval(this.#watch);
+    }
+  }
+
+  async #progress<T>(step: Promise<T>): Promise<T> {
+    this.#waitingSinceMs = performance.now();
+    const result = await step;
+    this.#waitingSinceMs = 0;
+    return result;
+  }
+
+  #checkProgress(): void {
+    const { silenceMs } = this.#access;
+    if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < silenceMs) return;
+    this.#access.health.silent(this.#volume);
+    this.abort(silent(this.#access, this.#volume, silenceMs));
+  }
+
+  #close(): void {
+    try {
+      this.#body.close();
+    } catch {
+      // Bun has closed it itself, since the announced length was reached; the answer decides.
+    }
+  }
+}
+
+function newDemand(): PromiseWithResolvers<void> {
+  const demand = Promise.withResolvers<void>();
+  demand.promise.catch(() => {}); // Whoever writes next is told; nobody may.
+  return demand;
+}
