@@ -15,6 +15,8 @@ export const limits = {
   probeMs: 500,
   /** A volume that fell silent is not written to for so long after it answers again. */
   settleMs: 2000,
+  /** A write that runs short of volumes waits so long for a sign of life from those that are down. */
+  patienceMs: 3000,
   /** A disk that refused a write is left alone for so long. */
   fullMs: 30_000,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */

@@ -26,10 +26,8 @@ export type Debt = {
   readonly key: Key;
   /** The volumes that may hold a file which the record does not name. */
   readonly volumes: readonly string[];
-  /** The record while the work was under way; if the index still holds it, the work has not ended. */
+  /** A record that only stands for unfinished work: if the index still holds it, the key is to be forgotten. */
   readonly unfinished?: string | undefined;
-  /** The record to go back to then; none if the key is to be forgotten once its files are gone. */
-  readonly restore?: string | undefined;
 };
 
 /** The debts of one thread. */

@@ -3,6 +3,7 @@
 import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
+import { type ValueRecord, encodeRecord } from "../format/record";
 import { type Index, type IndexEntry } from "../index/index";
 import { type Debt } from "../index/journal";
 import { limits } from "../limits";
@@ -30,10 +31,10 @@ type Rebuild = {
  */
 export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
-  const owed = new Map(job.debts.map(({ key, volumes }) => [showKey(key), volumes]));
+  const debts = new Map(job.debts.map((debt) => [showKey(debt.key), debt]));
   let done = 0;
   await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-    await rebuildFolder(job, folder, { owed, counts });
+    await rebuildFolder(job, folder, { debts, counts });
     job.progress.at(++done, 65_536);
   });
   return counts;
@@ -42,24 +43,30 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
 async function rebuildFolder(
   job: Rebuild,
   folder: Folder,
-  { owed, counts }: { owed: ReadonlyMap<string, readonly string[]>; counts: RebuildCounts },
+  { debts, counts }: { debts: ReadonlyMap<string, Debt>; counts: RebuildCounts },
 ): Promise<void> {
   let batch: IndexEntry[] = [];
   for await (const file of files(job.volumes, folder)) {
     const key = keyAt(file.path);
-    const volumes = key ? soundCopies(file, owed.get(showKey(key)) ?? []) : [];
+    const known = key && (await job.old?.get(key));
+    const volumes = key ? soundCopies(file, leftOvers(job, known, debts.get(showKey(key)))) : [];
     report(job, file, { key, volumes });
     counts.rejected += file.copies.size - volumes.length;
     if (!key || volumes.length === 0) continue;
     counts.keys++;
     counts.files += volumes.length;
-    const known = await job.old?.get(key);
     const targets = place(key, job.topology).filter((target) => volumes.includes(target));
     const ordered = union(targets, without(volumes, targets));
     batch.push({ key, record: { state: known?.state ?? "live", md5: known?.md5, volumes: ordered } });
     if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
   }
   if (batch.length > 0) await job.next.putAll(batch);
+}
+
+/** The volumes on which unfinished work, not the record, accounts for the file. */
+function leftOvers(job: Rebuild, known: ValueRecord | undefined, debt: Debt | undefined): readonly string[] {
+  if (!debt || !job.old) return [];
+  return !known || encodeRecord(known) === debt.unfinished ? debt.volumes : without(debt.volumes, known.volumes);
 }
 
 function soundCopies({ copies }: FoundFile, owed: readonly string[]): string[] {

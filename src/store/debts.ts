@@ -1,12 +1,12 @@
-// Owns the paying of debts: what an unfinished write, delete or move has left on the volumes is removed, and its record
-// goes back to what it was. Used by every operation at its end, and for those that a crash cut short.
+// Owns the paying of debts: what an unfinished write, delete or move has left on the volumes is removed, and a record that
+// only stood for it is forgotten. Used by every operation at its end, and for those that a crash cut short.
 // 1. A debt is only paid by whoever holds the lock of its key.
 // 2. A volume that the record names, unless that record is the unfinished one, is not touched.
 // 3. A volume is only believed when it has confirmed. One that is down or was silent a moment ago is not asked: a
 //    request that it still holds could bring the file back.
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { decodeRecord, encodeRecord } from "../format/record";
+import { encodeRecord } from "../format/record";
 import { type Debt } from "../index/journal";
 import { limits } from "../limits";
 import { MkvError } from "../errors";
@@ -31,12 +31,9 @@ export async function settle(store: Store, key: Key): Promise<void> {
   if (!debt) return;
   const record = await store.index.get(key);
   const isUnfinished = record !== undefined && encodeRecord(record) === debt.unfinished;
-  if (isUnfinished && debt.restore !== undefined) {
-    await store.index.put(key, decodeRecord(debt.restore));
-    return store.journal.settle(key);
-  }
   const owned = isUnfinished ? [] : (record?.volumes ?? []);
-  const left = await removeFrom(store, key, without(debt.volumes, owned));
+  const unconfirmed = await removeFrom(store, key, without(debt.volumes, owned));
+  const left = unconfirmed.filter((volume) => isConfigured(store, volume)); // The others are gone for good.
   if (left.length > 0) return store.journal.owe({ ...debt, volumes: left });
   if (isUnfinished) await store.index.delete(key);
   store.journal.settle(key);
@@ -76,6 +73,11 @@ export async function removeFrom(store: Store, key: Key, volumes: readonly strin
     }),
   );
   return results.filter((volume) => volume !== undefined);
+}
+
+/** Whether a volume, or the server it is a disk of, is one of the store's. */
+export function isConfigured({ topology }: Store, volume: string): boolean {
+  return topology.volumes.some((configured) => volume === configured || volume.startsWith(`${configured}/sv`));
 }
 
 /** The volumes of both lists, each once, in order. */

@@ -12,7 +12,7 @@ import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { isAwake, remove } from "../volumes/volume";
 import { copy } from "./copy";
-import { owe, reduce, removeFrom, settle, union, without } from "./debts";
+import { isConfigured, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
 import { type Depth, type Survey, survey } from "./survey";
 
@@ -118,8 +118,4 @@ async function withoutGood(store: Store, key: Key, record: ValueRecord, { odd, s
     await remove(store.volumes, volume, pathOf(key));
   }
   throw new MkvError("corrupt", `no good copy is left; the damaged ones now lie at ${aside} on ${odd.join(", ")}`);
-}
-
-function isConfigured({ topology }: Store, volume: string): boolean {
-  return topology.volumes.some((configured) => volume === configured || volume.startsWith(`${configured}/sv`));
 }

@@ -13,9 +13,9 @@ import { rank } from "../format/placement";
 import { type ValueRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { Upload } from "../volumes/upload";
-import { isAwake } from "../volumes/volume";
+import { type VolumeAccess, isAwake } from "../volumes/volume";
 import { copy } from "./copy";
-import { owe, removeFrom, settle, union, without } from "./debts";
+import { owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
 
@@ -39,14 +39,16 @@ export async function put(store: Store, key: Key, value: Incoming): Promise<void
   if (before?.state === "live")
     throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
   if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
-  await new Write(store, key, before).run(value);
+  const isLeftOver = before !== undefined && encodeRecord(before) === store.journal.debtOf(key)?.unfinished;
+  await new Write(store, key, isLeftOver ? undefined : before).run(value);
 }
 
 class Write {
   readonly #path: string;
   readonly #ranked: readonly string[];
-  #touched: string[] = [];
+  readonly #owedBefore: readonly string[];
   #uploads: Upload[] = [];
+  #spares: string[] = [];
 
   constructor(
     readonly store: Store,
@@ -55,10 +57,11 @@ class Write {
   ) {
     this.#path = pathOf(key);
     this.#ranked = rank(key, store.topology);
+    this.#owedBefore = store.journal.debtOf(key)?.volumes ?? [];
   }
 
   async run(value: Incoming): Promise<void> {
-    const targets = await this.#awake(this.store.topology.replicas);
+    const targets = await this.#awake();
     this.#demand(targets.length, "answer");
     await this.#begin(targets);
     try {
@@ -77,39 +80,40 @@ class Write {
     await settle(this.store, this.key);
   }
 
-  /** The first volumes in placement order that can be written to; full or down ones only where others run short. */
-  async #awake(wanted: number): Promise<string[]> {
-    const { volumes } = this.store;
-    const found: string[] = [];
-    const willing = this.#ranked.filter((volume) => volumes.health.isWritable(volume));
-    const patient = { ...volumes, answerMs: volumes.silenceMs };
-    for (const [tier, access] of [
-      [willing, volumes],
-      [without(this.#ranked, willing), patient],
-    ] as const) {
-      for (let at = 0; at < tier.length && found.length < wanted;) {
-        const asked = tier.slice(at, at + wanted - found.length);
-        const answers = await Promise.all(asked.map((volume) => isAwake(access, volume)));
-        found.push(...asked.filter((volume, i) => answers[i] && volumes.health.isSettled(volume)));
-        at += asked.length;
-      }
+  /** The first volumes in placement order that can be written to; full or down ones only where too few are left. */
+  async #awake(): Promise<string[]> {
+    const { volumes: access, topology, minReplicas } = this.store;
+    const willing = this.#ranked.filter((volume) => access.health.isWritable(volume));
+    const found = await this.#firstAwake(willing, access, topology.replicas);
+    if (found.length < minReplicas) {
+      const patient = { ...access, answerMs: Math.max(access.answerMs, limits.patienceMs) };
+      found.push(...(await this.#firstAwake(without(this.#ranked, willing), patient, minReplicas - found.length)));
     }
     return this.#ranked.filter((volume) => found.includes(volume));
   }
 
+  async #firstAwake(candidates: readonly string[], access: VolumeAccess, wanted: number): Promise<string[]> {
+    const found: string[] = [];
+    for (let at = 0; at < candidates.length && found.length < wanted;) {
+      const asked = candidates.slice(at, at + wanted - found.length);
+      const answers = await Promise.all(asked.map((volume) => isAwake(access, volume)));
+      found.push(...asked.filter((volume, i) => answers[i] && access.health.isSettled(volume)));
+      at += asked.length;
+    }
+    return found;
+  }
+
+  /**
+   * Owes these volumes and marks the key as unfinished. Over an unlinked key the mark is as good a record of what is
+   * unlinked, and stays. Otherwise it is to be forgotten: its volumes are in reverse, as in no record that was committed,
+   * so that it cannot be taken for that of a key which was written and unlinked since.
+   */
   async #begin(volumes: readonly string[]): Promise<void> {
-    const { journal, index } = this.store;
-    const debt = journal.debtOf(this.key);
-    const leftOver = debt?.unfinished !== undefined && debt.restore === undefined;
-    const unfinished: ValueRecord = {
-      state: "unlinked",
-      md5: undefined,
-      volumes: union(volumes, this.before?.volumes ?? []),
-    };
-    const text = encodeRecord(unfinished);
-    const restore = this.before && !leftOver ? text : undefined;
-    await owe(this.store, { key: this.key, volumes: unfinished.volumes, unfinished: text, restore });
-    await index.put(this.key, unfinished);
+    const { before } = this;
+    const all = before ? union(volumes, before.volumes) : volumes.toReversed();
+    const mark: ValueRecord = { state: "unlinked", md5: undefined, volumes: all };
+    await owe(this.store, { key: this.key, volumes: all, unfinished: before ? undefined : encodeRecord(mark) });
+    await this.store.index.put(this.key, mark);
   }
 
   async #receive(value: Incoming, targets: readonly string[]): Promise<Replicated> {
@@ -139,7 +143,7 @@ class Write {
       const { health } = this.store.volumes;
       if (!health.isWritable(spare) || !(await isAwake(this.store.volumes, spare))) continue;
       tried.push(spare);
-      this.#touched.push(spare);
+      this.#spares.push(spare);
       await this.#begin(tried);
       try {
         await copy(this.store.volumes, this.#path, { from: holders[0]!, to: [spare], expected: { bytes, md5 } });
@@ -158,19 +162,16 @@ class Write {
     const reached = this.#uploads.filter(({ sent }) => sent === "all" || (sent === "some" && !before));
     const volumes = union(
       reached.map((upload) => upload.volume),
-      this.#touched,
+      this.#spares,
     );
     if (!before) {
-      const debt = store.journal.debtOf(key)!;
-      await store.journal.owe({ ...debt, volumes });
+      await store.journal.owe({ ...store.journal.debtOf(key)!, volumes: union(volumes, this.#owedBefore) });
       return await settle(store, key);
     }
     const left = await removeFrom(store, key, volumes);
-    await store.index.put(
-      key,
-      volumes.length === 0 ? before : { ...before, md5: undefined, volumes: union(before.volumes, left) },
-    );
-    store.journal.settle(key);
+    const mixed = { ...before, md5: undefined, volumes: union(before.volumes, left) };
+    await store.index.put(key, volumes.length === 0 ? before : mixed);
+    await reduce(store, key, this.#owedBefore);
   }
 
   #demand(count: number, did: string): void {
