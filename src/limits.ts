@@ -21,10 +21,8 @@ export const limits = {
   fullMs: 30_000,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
   confirmMs: 10_000,
-  /** Longest silence of a volume in the middle of a body. */
-  volumeSilenceMs: 10_000,
-  /** Longest silence of a client in the middle of a body. */
-  clientSilenceMs: 30_000,
+  /** A client that sends less than this in the time of `-clienttimeout` counts as silent. */
+  tricklingBytes: 1024,
   /** A client whose value has failed may go on sending for so long before it is cut off. */
   lingerMs: 5000,
   /** Longest wait for a volume to begin a listing: it reads the whole folder first. */

@@ -6,7 +6,7 @@ import { encodeRecord } from "../format/record";
 import { type IndexEntry } from "../index/index";
 import { limits } from "../limits";
 import { type Store, list } from "../store/store";
-import { type Parameter } from "./native";
+import { type Parameter } from "./url";
 
 /** What to show of the index. */
 export type ListKind = "list" | "unlinked" | "records";
@@ -29,7 +29,7 @@ export async function answerList(
   let count = 0;
   let textBytes = 0;
   scan: for await (const page of list(store, { prefix, start })) {
-    signal.throwIfAborted();
+    if (signal.aborted) throw new MkvError("client-gone", "the client went away");
     let piece = "";
     for (const entry of page) {
       const text = show(entry, kind);

@@ -1,6 +1,6 @@
-// Owns the HTTP dialect of the original: a function from Request to Response. The only reader of URLs.
+// Owns the HTTP dialect of the original: a function from Request to Response.
 import { MkvError } from "../errors";
-import { type Key, decodePercent, encodePercent, parseKey } from "../format/key";
+import { type Key, encodePercent, parseKey } from "../format/key";
 import { deleteKey } from "../store/delete";
 import { type Moved, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
@@ -8,6 +8,7 @@ import { type Store, locate, unlink } from "../store/store";
 import { type Authorizer, asUserInfo } from "./authorize";
 import { answerList } from "./list";
 import { empty, failed } from "./respond";
+import { readParameter, splitUrl } from "./url";
 
 /** What the dialect needs: a store, and what the flags say of answering. */
 export type Native = {
@@ -30,7 +31,7 @@ export async function answer(native: Native, request: Request): Promise<Response
 }
 
 function dispatch(native: Native, request: Request): Response | Promise<Response> {
-  const { path, query } = split(request.url);
+  const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
   if (query !== "") return operate(native, { method, key, query, signal: request.signal });
@@ -105,22 +106,4 @@ function readMd5(header: string | null): string | undefined {
 function asBadRequest(error: unknown): never {
   if (!(error instanceof MkvError) || error.code === "absent" || error.code === "busy") throw error;
   throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
-}
-
-/** A URL, or the bare path that Bun hands over where the Host header is none. A "#" is part of the path. */
-function split(url: string): { path: string; query: string } {
-  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
-  const mark = url.indexOf("?", start);
-  return mark < 0
-    ? { path: url.slice(start), query: "" }
-    : { path: url.slice(start, mark), query: url.slice(mark + 1) };
-}
-
-/** A parameter of a query; its value as bytes. */
-export type Parameter = { readonly name: string; readonly value: Uint8Array };
-
-function readParameter(text: string): Parameter {
-  const equals = text.indexOf("=");
-  const [name, value] = equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
-  return { name: decodePercent(name).toString(), value: decodePercent(value.replaceAll("+", " ")) };
 }

@@ -68,7 +68,7 @@ function define({ environment, stop, entry }: Surroundings) {
     volume: defineCommand({
       meta: { name: "volume", description: descriptions.volume },
       args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },
-      run: ({ args }) => runVolume(args._, { environment, stop, entry }),
+      run: ({ args }) => runVolume(args._, { environment, stop }),
     }),
   };
   const description = "A distributed key-value store for blobs: a master, nginx volumes";

@@ -86,7 +86,8 @@ function readVolumes(text: string | undefined): string[] {
   if (text === undefined) throw wrong("-volumes is missing: the volume servers, as in -volumes host1:3001,host2:3001");
   const volumes = text.split(",");
   for (const volume of volumes) {
-    if (!volumeName.test(volume)) throw wrong(`-volumes: "${volume}" is not host:port or host:port/path`);
+    if (!volumeName.test(volume) || portOf(volume) > 65_535)
+      throw wrong(`-volumes: "${volume}" is not host:port or host:port/path`);
   }
   const twice = volumes.find((volume, i) => volumes.indexOf(volume) !== i);
   if (twice !== undefined) throw wrong(`-volumes names ${twice} twice`);
@@ -96,6 +97,10 @@ function readVolumes(text: string | undefined): string[] {
 function readProbe(text: string | undefined): Config["probe"] {
   if (text === "key" || text === "volume") return text;
   throw wrong(`-probe is key or volume, not "${text ?? ""}"`);
+}
+
+function portOf(volume: string): number {
+  return Number(/:(\d+)(?:\/|$)/.exec(volume)![1]);
 }
 
 function readMaster(text: string | undefined): string | undefined {

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
 import { serveSync } from "../volumes/sync-service";
-import { type Surroundings } from "./commands";
 
 /** Runs a volume until its nginx ends or it is asked to; returns nginx's exit code. Throws MkvError failed, usage. */
-export async function runVolume(args: readonly string[], { environment, stop }: Surroundings): Promise<number> {
+export async function runVolume(
+  args: readonly string[],
+  { environment, stop }: { environment: Environment; stop: AbortSignal },
+): Promise<number> {
   if (!Bun.which("bash")) throw new MkvError("failed", "bash is not installed: the volume script needs it");
   const [dir] = args;
   if (args.length !== 1 || dir === undefined)
@@ -30,7 +32,9 @@ export async function runVolume(args: readonly string[], { environment, stop }: 
   }
 }
 
-async function runScript(dir: string, env: Record<string, string | undefined>, stop: AbortSignal): Promise<number> {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+async function runScript(dir: string, env: Environment, stop: AbortSignal): Promise<number> {
   const nginx = Bun.spawn(["bash", "-c", script, "volume", dir], { env, stdio: ["inherit", "inherit", "inherit"] });
   const end = () => nginx.kill("SIGTERM");
   if (stop.aborted) end();

@@ -182,14 +182,21 @@ class Write {
   }
 }
 
+/** The body chunk by chunk, as long as the client sends more than a trickle. */
 async function* chunksOf(body: ReadableStream<Uint8Array>, silenceMs: number): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
-  const slow = () => new MkvError("client-slow", `the client has sent nothing for ${silenceMs} ms`);
+  const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${silenceMs} ms`);
+  let untilMs = performance.now() + silenceMs;
+  let bytes = 0;
   try {
     for (;;) {
-      const { done, value } = await within(silenceMs, reader.read(), slow);
+      const { done, value } = await within(untilMs - performance.now(), reader.read(), slow);
       if (done) return;
       yield value;
+      bytes += value.length;
+      if (bytes < limits.tricklingBytes) continue;
+      untilMs = performance.now() + silenceMs;
+      bytes = 0;
     }
   } catch (error) {
     if (error instanceof MkvError) throw error;
