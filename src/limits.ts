@@ -53,8 +53,10 @@ export const limits = {
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 
-  /** Connections for short requests that a thread keeps to a volume server; more requests share them. */
-  connectionsPerServer: 4,
+  /** Connections to a volume server that all questions of a thread share. */
+  connectionsForQuestions: 4,
+  /** Longest head, with what is left of the answer before it, that a volume may send to a short request. */
+  answerChars: 1024 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
   volumeRequests: 16_384,
   /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */

@@ -1,9 +1,11 @@
-// Owns short requests to volume servers: HTTP/1.1 over sockets that are kept, several requests on one where many are
-// under way. Five times as fast as `fetch`, which stays for bodies that are streamed.
-// 1. Answers come in the order of the requests. What cannot be told apart any more is not guessed: a request that is
-//    late, or an answer that is not understood, closes its connection.
-// 2. A request that loses its connection through no fault of its own is sent once more, on another; all that go this way
-//    (HEAD, DELETE, sync, PUT of a whole small value) may be repeated.
+// Owns short requests to volume servers: HTTP/1.1 over sockets that are kept. Five times as fast as `fetch`, which stays
+// for bodies that are streamed.
+// 1. Questions (HEAD, POST) share a few connections, several on the way in each; answers come in their order. A deed (PUT,
+//    DELETE) has a connection to itself, so that no impatient question can cut it off.
+// 2. What cannot be told apart any more is not guessed: a request that is late, or an answer that is not understood,
+//    closes its connection. Questions that lose theirs that way are asked once more.
+// 3. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A deed
+//    is never repeated after silence: the first might land later, after a newer one.
 import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { serverOf } from "./health";
@@ -32,13 +34,13 @@ export async function exchange(
 ): Promise<ShortAnswer> {
   const untilMs = performance.now() + options.timeoutMs;
   for (let attempt = 1; ; attempt++) {
-    const connection = connectionTo(serverOf(request.volume));
+    const connection = connectionFor(request);
     const wasUsed = connection.answers > 0;
     try {
       return await connection.send(request, untilMs - performance.now(), options.late);
     } catch (error) {
-      const isLost = error instanceof LostConnection && (wasUsed || error.isGivenUp);
-      if (!isLost || attempt > 1) throw error instanceof LostConnection ? (error.cause ?? error) : error;
+      if (!(error instanceof LostConnection)) throw error;
+      if (attempt > 1 || !(wasUsed || error.isGivenUp)) throw error.cause ?? error;
     }
   }
 }
@@ -60,13 +62,16 @@ type Waiting = {
 
 const connections = new Map<string, Connection[]>();
 
-/** The connection with the fewest requests under way; a new one where all are busy and there may be more. */
-function connectionTo(server: string): Connection {
-  let pool = connections.get(server);
-  if (!pool) connections.set(server, (pool = []));
+/** An idle connection; else for a deed a new one, for a question the one with the fewest, once there are enough. */
+function connectionFor({ method, volume }: ShortRequest): Connection {
+  const server = serverOf(volume);
+  const isDeed = method === "PUT" || method === "DELETE";
+  const name = isDeed ? `${server} deeds` : server;
+  let pool = connections.get(name);
+  if (!pool) connections.set(name, (pool = []));
   let best: Connection | undefined;
   for (const connection of pool) if (!best || connection.waiting.length < best.waiting.length) best = connection;
-  if (best && (best.waiting.length === 0 || pool.length >= limits.connectionsPerServer)) return best;
+  if (best && (best.waiting.length === 0 || (!isDeed && pool.length >= limits.connectionsForQuestions))) return best;
   const opened = new Connection(server, () => pool.splice(pool.indexOf(opened), 1));
   pool.push(opened);
   return opened;
@@ -154,6 +159,7 @@ class Connection {
 
   #read(text: string): void {
     this.#received += text;
+    if (this.#received.length > limits.answerChars) return this.close(new Error("its answer has no end"));
     for (;;) {
       const skipped = Math.min(this.#bodyLeft, this.#received.length);
       this.#bodyLeft -= skipped;
