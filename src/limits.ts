@@ -35,6 +35,8 @@ export const limits = {
   indexBufferBytes: 8 * 1024 * 1024,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
   journalBytes: 1024 * 1024,
+  /** What a crash left on the volumes is removed at once, and again after so long. */
+  secondLookMs: 10_000,
   /** Keys whose unfinished work waits for a volume; more are not begun. */
   debts: 100_000,
   /** Keys that can be locked at once, in groups of so many. */

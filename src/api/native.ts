@@ -16,6 +16,8 @@ export type Native = {
   /** Server (`host:port`) that absent keys redirect to. */
   readonly fallback: string | undefined;
   readonly authorizer: Authorizer | undefined;
+  /** What this request brought, once it has been checked; the master's own credentials are never shown. */
+  readonly credentials?: string;
 };
 
 /** Answers a request; never throws. */
@@ -24,7 +26,10 @@ export async function answer(native: Native, request: Request): Promise<Response
     if (!native.authorizer) return await dispatch(native, request);
     const credentials = await native.authorizer.check(request.headers.get("authorization"));
     const { store } = native;
-    return await dispatch({ ...native, store: { ...store, volumes: { ...store.volumes, credentials } } }, request);
+    return await dispatch(
+      { ...native, credentials, store: { ...store, volumes: { ...store.volumes, credentials } } },
+      request,
+    );
   } catch (error) {
     return failed(error);
   }
@@ -62,7 +67,8 @@ function operate(
   }
   if (method === "POST" && name === "rebalance") {
     const depth = parameters[0]?.name === "md5" ? "md5" : "length";
-    const moved = ({ changed }: Moved) => empty(204, { "key-moved": String(changed) });
+    const moved = ({ changed, leftBehind }: Moved) =>
+      empty(204, { "key-moved": String(changed), "key-left-behind": String(leftBehind.length) });
     return moveKey(store, key, depth).then(moved, asBadRequest);
   }
   if (method === "POST" && name === "sweep")
@@ -71,7 +77,7 @@ function operate(
   throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
 }
 
-async function redirect({ store, fallback }: Native, key: Key): Promise<Response> {
+async function redirect({ store, fallback, credentials }: Native, key: Key): Promise<Response> {
   const location = await locate(store, key);
   if (!location) {
     if (fallback === undefined) return empty(404);
@@ -79,7 +85,7 @@ async function redirect({ store, fallback }: Native, key: Key): Promise<Response
   }
   const { volume, path, record, balanced } = location;
   const headers: Record<string, string> = {
-    location: `http://${asUserInfo(store.volumes.credentials)}${volume}${path}`,
+    location: `http://${asUserInfo(credentials)}${volume}${path}`,
     "key-volumes": record.volumes.join(","),
     "key-balance": balanced ? "balanced" : "unbalanced",
   };

@@ -4,7 +4,11 @@ import { MkvError } from "../errors";
 
 /** All flags. Every command takes every flag, as the Go program's do, so that one set serves all of them. */
 export const flags = {
-  db: { type: "string", valueHint: "path", description: "folder of the LevelDB index (required)" },
+  db: {
+    type: "string",
+    valueHint: "path",
+    description: "folder of the LevelDB index (required, but for jobs with -master)",
+  },
   volumes: {
     type: "string",
     valueHint: "list",

@@ -66,7 +66,7 @@ export async function runVerify(config: Config): Promise<void> {
   const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
   console.log(`verified ${counts.keys} keys and ${counts.files} files: ${kinds}; ${counts.repaired} repaired`);
   if (wrong > counts.repaired) {
-    const advice = repair ? "mend what is named above, then run it again" : "-repair heals what has a good copy";
+    const advice = repair ? "mend what is named above, then run it again" : "see -repair and -orphans";
     throw new MkvError("failed", `${wrong - counts.repaired} problems are left: ${advice}`);
   }
 }

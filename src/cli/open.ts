@@ -1,12 +1,12 @@
 // Owns the putting together of a store out of settings, and the work in the background that keeps it well.
 import { Gate } from "../deadline";
-import { MkvError, reasonOf } from "../errors";
+import { reasonOf } from "../errors";
 import { type Index } from "../index/index";
 import { Journal } from "../index/journal";
 import { openLevelIndex } from "../index/leveldb";
 import { limits } from "../limits";
 import { log } from "../log";
-import { settleAll } from "../store/debts";
+import { owe, settleAll } from "../store/debts";
 import { KeyLocks } from "../store/locks";
 import { type Store } from "../store/store";
 import { Health, serverOf } from "../volumes/health";
@@ -68,26 +68,29 @@ export async function openStore(
 }
 
 /**
- * Looks after the volumes' health and pays debts until it is disposed of.
+ * Looks after the volumes' health and pays debts until it is disposed of. What a crash left is looked for twice: a volume
+ * may still have had a write in hand when the first removal came.
  * @param options.probes whether it asks the volumes for signs of life: one thread does so for all
  */
 export function keepWell(store: Store, options = { probes: true }): AsyncDisposable {
   const stop = new AbortController();
   const servers = [...new Set(store.topology.volumes.map(serverOf))];
-  let said = "";
+  const inherited = [...store.journal.debts];
+  const secondLookMs = performance.now() + limits.secondLookMs;
+  let said = 0;
   async function round(): Promise<void> {
     if (options.probes) await Promise.all(servers.map((server) => probe(store.volumes, server)));
-    try {
-      await settleAll(store);
-      said = "";
-    } catch (error) {
-      if (!(error instanceof MkvError)) throw error;
-      if (said !== error.message) log(`mkv: unfinished work is left for later: ${(said = reasonOf(error))}`);
+    if (inherited.length > 0 && performance.now() > secondLookMs) {
+      for (const debt of inherited.splice(0)) await owe(store, { ...debt, marks: [] });
     }
+    const left = await settleAll(store);
+    if (left > said)
+      log(`mkv: what ${left} unfinished writes left on volumes waits: those are down, or refuse -userpass`);
+    said = left;
   }
   const running = (async () => {
     while (!stop.signal.aborted) {
-      await round();
+      await round().catch((error) => log(`mkv: in the background: ${reasonOf(error)}`));
       await sleep(limits.probeMs, stop.signal);
     }
   })();

@@ -26,8 +26,8 @@ export type Debt = {
   readonly key: Key;
   /** The volumes that may hold a file which the record does not name. */
   readonly volumes: readonly string[];
-  /** A record that only stands for unfinished work: if the index still holds it, the key is to be forgotten. */
-  readonly unfinished?: string | undefined;
+  /** Records that only stand for unfinished work: if the index still holds one, the key is to be forgotten. */
+  readonly marks: readonly string[];
 };
 
 /** The debts of one thread. */
@@ -51,7 +51,8 @@ export class Journal {
     this.#sync = sync;
     try {
       const earlier = inherit ? filesOf(index) : [];
-      for (const path of earlier) for (const debt of readDebts(path)) this.#debts.set(hex(debt.key), debt);
+      for (const debt of earlier.flatMap(readDebts))
+        this.#debts.set(hex(debt.key), merged(debt, this.debtOf(debt.key)));
       this.#file = this.#rewrite();
       for (const path of earlier) if (path !== this.#path) rmSync(path);
     } catch (error) {
@@ -125,6 +126,7 @@ export class Journal {
     this.#compactAtBytes = Math.max(limits.journalBytes, 2 * this.#bytes);
     fsyncSync(file);
     renameSync(next, this.#path);
+    if (this.#sync) syncFolder(dirname(this.#path));
     return file;
   }
 }
@@ -132,6 +134,19 @@ export class Journal {
 /** The debts of the journals beside an index, without opening it for writing: for jobs that must respect them. */
 export function debtsBeside(index: string): Debt[] {
   return filesOf(index).flatMap(readDebts);
+}
+
+/** A debt together with an earlier one of the same key. */
+export function merged(debt: Debt, earlier: Debt | undefined): Debt {
+  if (!earlier) return debt;
+  const both = (a: readonly string[], b: readonly string[]) => [...new Set([...a, ...b])];
+  return { key: debt.key, volumes: both(debt.volumes, earlier.volumes), marks: both(debt.marks, earlier.marks) };
+}
+
+function syncFolder(path: string): void {
+  const folder = openSync(path, "r");
+  fsyncSync(folder);
+  closeSync(folder);
 }
 
 function filesOf(index: string): string[] {

@@ -40,7 +40,8 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
     },
     async move(key, depth) {
       const response = await ask("POST", `${encodePercent(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
-      return { changed: response.headers.get("key-moved") === "true", leftBehind: 0 };
+      const { headers } = response;
+      return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
     },
     async sweep(key, volume) {
       await ask("POST", `${encodePercent(key)}?sweep=${volume}`);

@@ -5,7 +5,7 @@ import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
 import { type ValueRecord, encodeRecord } from "../format/record";
 import { type Index, type IndexEntry } from "../index/index";
-import { type Debt } from "../index/journal";
+import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
@@ -31,7 +31,8 @@ type Rebuild = {
  */
 export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
-  const debts = new Map(job.debts.map((debt) => [showKey(debt.key), debt]));
+  const debts = new Map<string, Debt>();
+  for (const debt of job.debts) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
   let done = 0;
   await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
     await rebuildFolder(job, folder, { debts, counts });
@@ -66,7 +67,7 @@ async function rebuildFolder(
 /** The volumes on which unfinished work, not the record, accounts for the file. */
 function leftOvers(job: Rebuild, known: ValueRecord | undefined, debt: Debt | undefined): readonly string[] {
   if (!debt || !job.old) return [];
-  return !known || encodeRecord(known) === debt.unfinished ? debt.volumes : without(debt.volumes, known.volumes);
+  return !known || debt.marks.includes(encodeRecord(known)) ? debt.volumes : without(debt.volumes, known.volumes);
 }
 
 function soundCopies({ copies }: FoundFile, owed: readonly string[]): string[] {

@@ -35,7 +35,7 @@ export type Verify = {
   readonly progress: JobProgress;
 };
 
-/** Compares index and volumes. Throws MkvError if the index or a listing cannot be read. */
+/** Compares index and volumes. Throws MkvError if the index cannot be read. */
 export async function verify(job: Verify): Promise<VerifyCounts> {
   const counts: VerifyCounts = {
     keys: 0,
@@ -52,9 +52,15 @@ export async function verify(job: Verify): Promise<VerifyCounts> {
     await verifyKey(job, counts, entry);
     job.progress.at(++counts.keys, counts.keys);
   });
-  await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-    for await (const file of files(job.volumes, folder)) await verifyFile(job, counts, file);
-  });
+  try {
+    await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
+      for await (const file of files(job.volumes, folder)) await verifyFile(job, counts, file);
+    });
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    counts.unknown++;
+    job.progress.note(`the files were not all compared: ${error.message}`);
+  }
   return counts;
 }
 

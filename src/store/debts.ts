@@ -7,7 +7,7 @@
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { encodeRecord } from "../format/record";
-import { type Debt } from "../index/journal";
+import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { MkvError } from "../errors";
 import { remove } from "../volumes/volume";
@@ -22,7 +22,7 @@ export async function owe(store: Store, debt: Debt): Promise<void> {
       `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`,
     );
   }
-  await store.journal.owe({ ...debt, volumes: union(debt.volumes, earlier?.volumes ?? []) });
+  await store.journal.owe(merged(debt, earlier));
 }
 
 /** Pays what is owed for this key, as far as the volumes can be reached; the rest stays owed. The key must be locked. */
@@ -30,11 +30,12 @@ export async function settle(store: Store, key: Key): Promise<void> {
   const debt = store.journal.debtOf(key);
   if (!debt) return;
   const record = await store.index.get(key);
-  const isUnfinished = record !== undefined && encodeRecord(record) === debt.unfinished;
+  const isUnfinished = record !== undefined && debt.marks.includes(encodeRecord(record));
   const owned = isUnfinished ? [] : (record?.volumes ?? []);
   const unconfirmed = await removeFrom(store, key, without(debt.volumes, owned));
   const left = unconfirmed.filter((volume) => isConfigured(store, volume)); // The others are gone for good.
-  if (left.length > 0) return store.journal.owe({ ...debt, volumes: left });
+  if (left.length > 0)
+    return left.length === debt.volumes.length ? undefined : store.journal.owe({ ...debt, volumes: left });
   if (isUnfinished) await store.index.delete(key);
   store.journal.settle(key);
 }
@@ -42,21 +43,25 @@ export async function settle(store: Store, key: Key): Promise<void> {
 /** Owes no more than these volumes for this key, and pays that. The key must be locked. */
 export async function reduce(store: Store, key: Key, volumes: readonly string[]): Promise<void> {
   if (volumes.length === 0) return store.journal.settle(key);
-  await store.journal.owe({ key, volumes });
+  await store.journal.owe({ key, volumes, marks: [] });
   await settle(store, key);
 }
 
-/** Pays all debts that can be paid now, one after the other; keys in use are left for the next time. */
-export async function settleAll(store: Store): Promise<void> {
+/** Pays all debts that can be paid now, one after the other; returns how many wait for a volume. */
+export async function settleAll(store: Store): Promise<number> {
+  let waiting = 0;
   for (const { key, volumes } of store.journal.debts) {
-    if (!volumes.some((volume) => store.volumes.health.isWritable(volume))) continue;
+    waiting++;
+    if (volumes.length > 0 && !volumes.some((volume) => store.volumes.health.isSettled(volume))) continue;
     try {
       using _lock = store.locks.take(key);
       await settle(store, key);
+      if (!store.journal.debtOf(key)) waiting--;
     } catch (error) {
-      if (!(error instanceof MkvError && error.code === "busy")) throw error;
+      if (!(error instanceof MkvError && error.code === "busy")) throw error; // In use: its own end will settle it.
     }
   }
+  return waiting;
 }
 
 /** Removes a key's file from these volumes at once; those that did not confirm are returned. */

@@ -19,7 +19,7 @@ export async function deleteKey(store: Store, key: Key): Promise<void> {
   if (store.protect && record.state === "live")
     throw new MkvError("forbidden", "protected: UNLINK the key before DELETE");
   const unlinked = { ...record, state: "unlinked" as const };
-  await owe(store, { key, volumes: record.volumes, unfinished: encodeRecord(unlinked) });
+  await owe(store, { key, volumes: record.volumes, marks: [encodeRecord(unlinked)] });
   await store.index.put(key, unlinked);
 
   const left = await removeFrom(store, key, record.volumes);

@@ -37,7 +37,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
 
   const strays = without(record.volumes, targets);
   const touched = union(lacking, strays);
-  await owe(store, { key, volumes: touched });
+  await owe(store, { key, volumes: touched, marks: [] });
   try {
     if (touched.length > 0) await heal(store, key, record, { targets, lacking, copies });
     await store.index.put(key, { ...record, volumes: targets });

@@ -39,7 +39,7 @@ export async function put(store: Store, key: Key, value: Incoming): Promise<void
   if (before?.state === "live")
     throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
   if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
-  const isLeftOver = before !== undefined && encodeRecord(before) === store.journal.debtOf(key)?.unfinished;
+  const isLeftOver = before !== undefined && store.journal.debtOf(key)?.marks.includes(encodeRecord(before));
   await new Write(store, key, isLeftOver ? undefined : before).run(value);
 }
 
@@ -112,7 +112,7 @@ class Write {
     const { before } = this;
     const all = before ? union(volumes, before.volumes) : volumes.toReversed();
     const mark: ValueRecord = { state: "unlinked", md5: undefined, volumes: all };
-    await owe(this.store, { key: this.key, volumes: all, unfinished: before ? undefined : encodeRecord(mark) });
+    await owe(this.store, { key: this.key, volumes: all, marks: before ? [] : [encodeRecord(mark)] });
     await this.store.index.put(this.key, mark);
   }
 

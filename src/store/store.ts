@@ -46,12 +46,21 @@ export type Location = {
  * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
  */
 export async function locate(store: Store, key: Key): Promise<Location | undefined> {
-  const record = await store.index.get(key);
-  if (record?.state !== "live") return undefined;
   const path = pathOf(key);
-  const trusted = store.probe === "volume" ? oneOf(record.volumes, store.volumes) : undefined;
-  const volume = trusted ?? (await findHolder(store, path, record.volumes));
-  return { volume, path, record, balanced: sameVolumes(record.volumes, place(key, store.topology)) };
+  for (let record = await store.index.get(key); record?.state === "live";) {
+    const balanced = sameVolumes(record.volumes, place(key, store.topology));
+    try {
+      const isTrusted = store.probe === "volume";
+      const volume = isTrusted ? oneOf(record.volumes, store.volumes) : await findHolder(store, path, record.volumes);
+      return { volume, path, record, balanced };
+    } catch (error) {
+      const now = await store.index.get(key);
+      const hasChanged = now?.state !== "live" || !sameVolumes(now.volumes, record.volumes);
+      if (!hasChanged) throw error;
+      record = now; // It was moved, unlinked or deleted while the volumes were asked.
+    }
+  }
+  return undefined;
 }
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */

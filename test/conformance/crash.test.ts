@@ -78,6 +78,9 @@ test("what was acknowledged before a kill -9 is there after it, and what was not
       const md5s = cluster.filesOf(pathOf(key)).map((file) => file.md5);
       expect(md5s).toEqual(Array(3).fill(md5Hex(`value of ${key}`)));
     }
-    for (const key of await cluster.keys("unlinked")) expect((await cluster.ask("DELETE", key)).status).toBe(204);
+    // The master may be clearing the same leftovers away at this moment.
+    for (const key of await cluster.keys("unlinked")) {
+      expect([204, 404, 409]).toContain((await cluster.ask("DELETE", key)).status);
+    }
   }
 });

@@ -11,7 +11,7 @@ function place() {
   return { index: join(folder, "db"), folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }
 
-const debt = (name: string, volumes = ["a:1"]): Debt => ({ key: parseKey(name), volumes, unfinished: "DELETEDa:1" });
+const debt = (name: string, volumes = ["a:1"]): Debt => ({ key: parseKey(name), volumes, marks: ["DELETEDa:1"] });
 const first = { thread: 0, inherit: true, sync: false };
 const keysOf = (debts: readonly Debt[]) => debts.map(({ key }) => Buffer.from(key).toString()).sort();
 
