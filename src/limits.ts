@@ -21,6 +21,8 @@ export const limits = {
   fullMs: 30_000,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
   confirmMs: 10_000,
+  /** Longest wait for a volume to bring a value to its disk. */
+  syncMs: 60_000,
   /** A client that sends less than this in the time of `-clienttimeout` counts as silent. */
   tricklingBytes: 1024,
   /** A client whose value has failed may go on sending for so long before it is cut off. */
@@ -66,6 +68,8 @@ export const limits = {
   movesAtOnce: 16,
   /** Records that one write of a job puts. */
   batchRecords: 1000,
+  /** Longest pause of a job before it tries a key again that is being written. */
+  busyMs: 1000,
   /** Longest wait of a job for a master to move one key, whose value may be large. */
   jobRequestMs: 3_600_000,
   /** Age of a file at which it is an orphan rather than on its way in. */

@@ -2,7 +2,7 @@
 import { MkvError } from "../errors";
 import { type Key, encodePercent, parseKey } from "../format/key";
 import { deleteKey } from "../store/delete";
-import { type Moved, moveKey, sweep } from "../store/move";
+import { type Moved, forget, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
 import { type Store, locate, unlink } from "../store/store";
 import { type Authorizer, asUserInfo } from "./authorize";
@@ -71,9 +71,10 @@ function operate(
       empty(204, { "key-moved": String(changed), "key-left-behind": String(leftBehind.length) });
     return moveKey(store, key, depth).then(moved, asBadRequest);
   }
+  if (method === "POST" && name === "forget") return forget(store, key).then(() => empty(204));
   if (method === "POST" && name === "sweep")
     return sweep(store, key, Buffer.from(value).toString()).then(() => empty(204));
-  if (method === "POST") throw new MkvError("method", "POST is for /key?rebalance and /key?sweep=VOLUME");
+  if (method === "POST") throw new MkvError("method", "POST is for /key?rebalance");
   throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
 }
 

@@ -1,13 +1,12 @@
 // Owns the running of jobs from the command line: their index, their progress, their last line.
 import { rmSync } from "node:fs";
 import { MkvError } from "../errors";
-import { type Index } from "../index/index";
 import { debtsBeside } from "../index/journal";
-import { mayOpenLevelIndex, openLevelIndex, swapIndex } from "../index/leveldb";
+import { mayOpenLevelIndex, openLevelIndex, removeLevelIndex, swapIndex } from "../index/leveldb";
 import { type Keeper, ownKeeper } from "../jobs/keeper";
 import { masterKeeper } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
-import { rebuild } from "../jobs/rebuild";
+import { type RebuildCounts, rebuild } from "../jobs/rebuild";
 import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
 import { type VolumeAccess } from "../volumes/volume";
@@ -18,26 +17,24 @@ import { type Progress, showProgress } from "./progress";
 /** Regenerates the index from the volumes. Throws MkvError if that failed: the old index is as it was then. */
 export async function runRebuild(config: Config): Promise<void> {
   const next = `${config.db}.rebuild`;
-  rmSync(next, { recursive: true, force: true }); // Of a run that was cut short.
-  const old = await mayOpenLevelIndex(config.db);
-  try {
-    const counts = await rebuildInto(next, old, config);
-    await old?.[Symbol.asyncDispose]();
-    swapIndex(next, config.db);
-    const { keys, files, rejected } = counts;
-    console.log(`rebuilt ${config.db}: ${keys} keys in ${files} files; ${rejected} files reported and not indexed`);
-  } catch (error) {
-    await old?.[Symbol.asyncDispose]();
-    rmSync(next, { recursive: true, force: true });
-    throw error;
-  }
+  const { keys, files, rejected } = await rebuildInto(next, config);
+  swapIndex(next, config.db);
+  console.log(`rebuilt ${config.db}: ${keys} keys in ${files} files; ${rejected} files reported and not indexed`);
 }
 
-async function rebuildInto(folder: string, old: Index | undefined, config: Config) {
+/** The new index, finished and closed. Two that rebuild at once are kept apart by the locks of both indexes. */
+async function rebuildInto(folder: string, config: Config): Promise<RebuildCounts> {
+  await using old = await mayOpenLevelIndex(config.db);
+  await removeLevelIndex(folder); // Of a run that was cut short.
   await using next = await openLevelIndex(folder);
   const { topology } = config;
   const job = { old, next, debts: debtsBeside(config.db), topology, volumes: accessVolumes(config) };
-  return await withProgress("rebuild", (progress) => rebuild({ ...job, progress }));
+  try {
+    return await withProgress("rebuild", (progress) => rebuild({ ...job, progress }));
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */

@@ -88,8 +88,13 @@ async function startWorkers(config: Config, thread: Thread, entry: string): Prom
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */
 async function demandSync({ topology, volumes }: Store): Promise<void> {
   for (const server of new Set(topology.volumes.map(serverOf))) {
-    if (await probe(volumes, server)) await sync(volumes, server, "/", { expected: "there" });
-    else log(`mkv: ${server} is down: whether it can sync is not known yet`);
+    try {
+      if (!(await probe(volumes, server))) throw new MkvError("timeout", `${server} is down`);
+      await sync(volumes, server, "/", { expected: "there" });
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "timeout")) throw error;
+      log(`mkv: ${error.message}: whether it can sync is not known yet`);
+    }
   }
 }
 

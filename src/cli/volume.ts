@@ -1,6 +1,5 @@
 // Owns `mkv volume`: the script `volume` out of the executable, with the sync service beside its nginx.
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
@@ -15,11 +14,12 @@ export async function runVolume(
   const [dir] = args;
   if (args.length !== 1 || dir === undefined)
     throw new MkvError("usage", "name one folder, as in: PORT=3001 mkv volume DIR");
-  const folder = mkdtempSync(join(tmpdir(), "mkv-volume-"));
-  chmodSync(folder, 0o755); // nginx's workers, another user, go through it.
-  const socket = join(folder, "sync");
+  let folder: string | undefined;
   try {
     mkdirSync(dir, { recursive: true });
+    folder = mkdtempSync(join(realpathSync(dir), ".mkv-sync-")); // Where nginx's workers, another user, can reach it.
+    chmodSync(folder, 0o755);
+    const socket = join(folder, "socket");
     await using _service = serveSync(realpathSync(dir), socket);
     chmodSync(socket, 0o666);
     return await runScript(dir, { ...environment, SYNC_SOCKET: socket }, stop);
@@ -28,7 +28,7 @@ export async function runVolume(
       ? error
       : new MkvError("failed", `volume ${dir}: ${reasonOf(error)}`, { cause: error });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    if (folder) rmSync(folder, { recursive: true, force: true });
   }
 }
 

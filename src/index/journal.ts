@@ -82,9 +82,11 @@ export class Journal {
     if (this.#sync) await this.#commit();
   }
 
-  /** Forgets the debt of this key. */
-  settle(key: Key): void {
-    if (this.#debts.delete(hex(key))) this.#append(JSON.stringify(hex(key)));
+  /** Forgets the debt of this key; with `sync` for good when this resolves, so that it can never be taken for a new one. */
+  async settle(key: Key): Promise<void> {
+    if (!this.#debts.delete(hex(key))) return;
+    this.#append(JSON.stringify(hex(key)));
+    if (this.#sync) await this.#commit();
   }
 
   close(): void {

@@ -51,6 +51,13 @@ export async function mayOpenLevelIndex(folder: string): Promise<Index | undefin
   }
 }
 
+/** Removes an index and all that it holds. Throws MkvError failed if another process uses it. */
+export async function removeLevelIndex(folder: string): Promise<void> {
+  const unused = await mayOpenLevelIndex(folder);
+  await unused?.[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+}
+
 /**
  * Puts a finished index in the place of another. A crash in between leaves the old one as `folder.old`, from where
  * opening brings it back.
@@ -120,8 +127,11 @@ class LevelIndex implements Index {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const nowhere = new Uint8Array();
-    await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
-    await this.#db.close();
+    try {
+      await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
+    } finally {
+      await this.#db.close();
+    }
   }
 }
 

@@ -28,6 +28,11 @@ export async function* files(access: VolumeAccess, folder: Folder): AsyncGenerat
   }
 }
 
+/** A path as people write it: names come as Latin-1, a character a byte. */
+export function readable(path: string): string {
+  return Buffer.from(path, "latin1").toString("utf8");
+}
+
 const isHashFolder = /^[0-9a-f]{2}$/;
 const isSubvolume = /^sv[0-9A-F]{2,}$/;
 

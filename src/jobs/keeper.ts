@@ -1,8 +1,7 @@
 // Owns what a job may ask of whoever keeps the index: this process itself, or a master that runs (`master.ts`).
 import { type Key } from "../format/key";
 import { type Index } from "../index/index";
-import { deleteKey } from "../store/delete";
-import { moveKey, sweep } from "../store/move";
+import { forget, moveKey, sweep } from "../store/move";
 import { type Store } from "../store/store";
 import { type Depth } from "../store/survey";
 
@@ -12,7 +11,7 @@ export type Keeper = Pick<Index, "get" | "scan"> & {
   move(key: Key, depth: Depth): Promise<{ changed: boolean; leftBehind: number }>;
   /** Removes a file of this key from a volume that its record does not name. */
   sweep(key: Key, volume: string): Promise<void>;
-  /** Removes the record of a key whose files are gone. */
+  /** Removes the record of an unlinked key whose files are gone. */
   forget(key: Key): Promise<void>;
 };
 
@@ -26,6 +25,6 @@ export function ownKeeper(store: Store): Keeper {
       return { changed, leftBehind: leftBehind.length };
     },
     sweep: (key, volume) => sweep(store, key, volume),
-    forget: (key) => deleteKey(store, key),
+    forget: (key) => forget(store, key),
   };
 }

@@ -12,12 +12,22 @@ import { type Keeper } from "./keeper";
 export function masterKeeper(url: string, credentials: string | undefined): Keeper {
   const ask = (method: string, target: string) => request(method, url.replace(/\/$/, "") + target, credentials);
 
+  /** The key as a path that nothing on the way takes for another: Bun folds slashes, and everybody "..". */
+  function nameOf(key: Uint8Array): string {
+    const name = `/${encodePercent(key.subarray(1) as Key).replaceAll("/", "%2F")}`;
+    if (/^\/\.{1,2}$/.test(name)) throw new MkvError("failed", `no URL can name the key "${name}"`);
+    return name;
+  }
+
   async function page(
     prefix: string,
     start: Uint8Array,
     limit: number,
   ): Promise<{ next: string; entries: IndexEntry[] }> {
-    const response = await ask("GET", `${prefix}?records&start=${encodePercent(start as Key)}&limit=${limit}`);
+    const response = await ask(
+      "GET",
+      `${prefix}?records&start=${encodePercent(start as Key).replaceAll("+", "%2B")}&limit=${limit}`,
+    );
     const { next, keys } = (await response.json()) as { next: string; keys: [string, string][] };
     const entries = keys.map(([key, record]) => ({
       key: readShown(Buffer.from(key)) as Uint8Array as Key,
@@ -28,7 +38,7 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
 
   return {
     async get(key) {
-      const { entries } = await page(encodePercent(key), key, 1);
+      const { entries } = await page(nameOf(key), key, 1);
       return entries.find((entry) => Buffer.compare(entry.key, key) === 0)?.record;
     },
     async *scan({ start = new Uint8Array() }) {
@@ -39,15 +49,15 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
       }
     },
     async move(key, depth) {
-      const response = await ask("POST", `${encodePercent(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
+      const response = await ask("POST", `${nameOf(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
       const { headers } = response;
       return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
     },
     async sweep(key, volume) {
-      await ask("POST", `${encodePercent(key)}?sweep=${volume}`);
+      await ask("POST", `${nameOf(key)}?sweep=${volume}`);
     },
     async forget(key) {
-      await ask("DELETE", encodePercent(key));
+      await ask("POST", `${nameOf(key)}?forget`);
     },
   };
 }
@@ -63,5 +73,5 @@ async function request(method: string, url: string, credentials: string | undefi
   });
   if (response.ok) return response;
   const reason = (await response.text()).trim() || `the master answers ${response.status}`;
-  throw new MkvError(response.status === 404 ? "absent" : "failed", reason);
+  throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
 }

@@ -16,18 +16,30 @@ export async function rebalance(keeper: Keeper, progress: JobProgress): Promise<
   await forEach(keysOf(keeper), limits.movesAtOnce, async (key) => {
     counts.keys++;
     try {
-      const { changed, leftBehind } = await keeper.move(key, "length");
+      const { changed, leftBehind } = await whenFree(() => keeper.move(key, "length"));
       if (changed) counts.moved++;
       counts.leftBehind += leftBehind;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      if (error.code === "absent") return; // Deleted meanwhile.
+      if (error.code === "absent" || error.code === "busy") return; // Deleted meanwhile, or in the hands of its writer.
       counts.failed++;
       progress.note(`${JSON.stringify(showKey(key))}: ${error.message}`);
     }
     progress.at(counts.keys, total);
   });
   return counts;
+}
+
+/** Tries again for a while what another write or delete of the key keeps busy. */
+export async function whenFree<T>(work: () => Promise<T>): Promise<T> {
+  for (let waitMs = 50; ; waitMs *= 2) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "busy") || waitMs > limits.busyMs) throw error;
+      await Bun.sleep(waitMs);
+    }
+  }
 }
 
 async function* keysOf(keeper: Keeper): AsyncGenerator<Key> {

@@ -1,5 +1,6 @@
 // Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there
 // is one, of what they cannot tell: which keys are unlinked, and the hashes.
+import { MkvError } from "../errors";
 import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
@@ -9,7 +10,7 @@ import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
-import { type Folder, type FoundFile, files, folders } from "./folders";
+import { type Folder, type FoundFile, files, folders, readable } from "./folders";
 import { type JobProgress, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
@@ -49,7 +50,7 @@ async function rebuildFolder(
   let batch: IndexEntry[] = [];
   for await (const file of files(job.volumes, folder)) {
     const key = keyAt(file.path);
-    const known = key && (await job.old?.get(key));
+    const known = key && (await knownOf(job, key));
     const volumes = key ? soundCopies(file, leftOvers(job, known, debts.get(showKey(key)))) : [];
     report(job, file, { key, volumes });
     counts.rejected += file.copies.size - volumes.length;
@@ -62,6 +63,17 @@ async function rebuildFolder(
     if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
   }
   if (batch.length > 0) await job.next.putAll(batch);
+}
+
+/** What the old index says of a key; nothing if it is damaged there. */
+async function knownOf(job: Rebuild, key: Key): Promise<ValueRecord | undefined> {
+  try {
+    return await job.old?.get(key);
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    job.progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
+    return undefined;
+  }
 }
 
 /** The volumes on which unfinished work, not the record, accounts for the file. */
@@ -82,6 +94,6 @@ function report(
   for (const [volume, { bytes }] of copies) {
     if (volumes.includes(volume)) continue;
     const why = !key ? "not where its name belongs" : bytes === 0 ? "empty" : "left by an unfinished write";
-    job.progress.note(`${volume}${path}: ${why}, not indexed`);
+    job.progress.note(`${volume}${readable(path)}: ${why}, not indexed`);
   }
 }

@@ -10,9 +10,10 @@ import { limits } from "../limits";
 import { type Pace, md5Of } from "../store/copy";
 import { type Depth, majority } from "../store/survey";
 import { type VolumeAccess, head } from "../volumes/volume";
-import { type FoundFile, files, folders } from "./folders";
+import { type FoundFile, files, folders, readable } from "./folders";
 import { type Keeper } from "./keeper";
 import { type JobProgress, forEach } from "./pool";
+import { whenFree } from "./rebalance";
 
 /** What was looked at, what is wrong by kind, and how much of that was repaired. */
 export type VerifyCounts = Record<"keys" | "files" | Problem | "repaired", number>;
@@ -48,9 +49,11 @@ export async function verify(job: Verify): Promise<VerifyCounts> {
     orphans: 0,
     repaired: 0,
   };
+  let total = 0;
+  for await (const page of job.keeper.scan({})) total += page.length;
   await forEach(entriesOf(job.keeper), limits.movesAtOnce, async (entry) => {
     await verifyKey(job, counts, entry);
-    job.progress.at(++counts.keys, counts.keys);
+    job.progress.at(++counts.keys, Math.max(total, counts.keys));
   });
   try {
     await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
@@ -70,17 +73,15 @@ async function* entriesOf(keeper: Keeper): AsyncGenerator<IndexEntry> {
 
 async function verifyKey(job: Verify, counts: VerifyCounts, { key, record }: IndexEntry): Promise<void> {
   const found = await inspect(job, key, record);
-  if (found.length === 0) return;
-  const current = await job.keeper.get(key);
-  if (!current || !sameRecord(current, record)) return; // It was written, moved or deleted meanwhile.
+  if (found.length === 0 || (await isAtWork(job, key, record, found))) return;
   for (const { problem, text } of found) {
     counts[problem]++;
     job.progress.note(`${JSON.stringify(showKey(key))}: ${text}`);
   }
   if (!job.repair) return;
   try {
-    if (found.some(({ problem }) => problem === "unfinished")) await job.keeper.forget(key);
-    else await job.keeper.move(key, job.depth);
+    if (found.some(({ problem }) => problem === "unfinished")) await whenFree(() => job.keeper.forget(key));
+    else await whenFree(() => job.keeper.move(key, job.depth));
     counts.repaired += found.length;
   } catch (error) {
     job.progress.note(`${JSON.stringify(showKey(key))}: not repaired: ${reasonOf(error)}`);
@@ -95,8 +96,7 @@ async function inspect(job: Verify, key: Key, record: ValueRecord): Promise<Find
   if (record.state === "unlinked" && absent === copies.length) {
     return [{ problem: "unfinished", text: "unlinked, and no volume has it: left by an unfinished write or delete" }];
   }
-  const prints = copies.flatMap((copy) => ("print" in copy ? [copy.print] : []));
-  const right = (job.depth === "md5" ? record.md5 : undefined) ?? majority(prints);
+  const right = await rightPrint(job, key, record, copies);
   const findings = copies.flatMap((copy, i): Finding[] => {
     if ("problem" in copy) return [copy];
     if (copy.print === right) return [];
@@ -114,7 +114,38 @@ async function inspect(job: Verify, key: Key, record: ValueRecord): Promise<Find
   return findings;
 }
 
-async function inspectCopy(job: Verify, volume: string, path: string): Promise<Finding | { print: string }> {
+/** What the good copies look like: what the recorded MD5 says, or without one what most of them are. */
+async function rightPrint(
+  job: Verify,
+  key: Key,
+  record: ValueRecord,
+  copies: Inspected[],
+): Promise<string | undefined> {
+  const prints = copies.flatMap((copy) => ("print" in copy ? [copy.print] : []));
+  if (job.depth === "md5") return record.md5 ?? majority(prints);
+  if (record.md5 === undefined || new Set(prints).size < 2) return majority(prints);
+  for (const [i, copy] of copies.entries()) {
+    if (!("print" in copy)) continue;
+    const read = await inspectCopy({ ...job, depth: "md5" }, record.volumes[i]!, pathOf(key));
+    if ("print" in read && read.print === record.md5) return copy.print;
+  }
+  return undefined;
+}
+
+/** Whether a difference is only that of a write, move or delete that is under way, or has ended meanwhile. */
+async function isAtWork(job: Verify, key: Key, record: ValueRecord, found: Finding[]): Promise<boolean> {
+  const current = await job.keeper.get(key);
+  if (!current || !sameRecord(current, record)) return true;
+  if (!found.some(({ problem }) => problem === "unfinished")) return false;
+  return await job.keeper.move(key, "length").then(
+    () => false,
+    (error) => error instanceof MkvError && (error.code === "busy" || error.code === "absent"),
+  );
+}
+
+type Inspected = Finding | { readonly print: string };
+
+async function inspectCopy(job: Verify, volume: string, path: string): Promise<Inspected> {
   try {
     const info = await head(job.volumes, volume, path);
     if (!info) return { problem: "missing", text: `${volume} has no copy` };
@@ -132,19 +163,24 @@ async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: F
   const key = keyAt(path);
   const record = key && (await job.keeper.get(key));
   for (const [volume, { modified }] of copies) {
-    if (record?.volumes.includes(volume)) continue;
+    if (record?.volumes.includes(volume) || (await isGone(job, volume, path))) continue;
     counts.orphans++;
     const isOld = Date.now() - Date.parse(modified) > limits.orphanMs;
     const why = !key ? "is not where its name belongs" : isOld ? "is in no record" : "is in no record yet";
-    job.progress.note(`${volume}${path}: ${why}`);
+    job.progress.note(`${volume}${readable(path)}: ${why}`);
     if (!key || !isOld || !job.removeOrphans) continue;
     try {
-      await job.keeper.sweep(key, volume);
+      await whenFree(() => job.keeper.sweep(key, volume));
       counts.repaired++;
     } catch (error) {
       job.progress.note(`${volume}${path}: not removed: ${reasonOf(error)}`);
     }
   }
+}
+
+/** Whether the file has gone since it was listed, as the file of a key that is deleted meanwhile does. */
+async function isGone(job: Verify, volume: string, path: string): Promise<boolean> {
+  return keyAt(path) !== undefined && (await head(job.volumes, volume, path)) === undefined;
 }
 
 function sameRecord(a: ValueRecord, b: ValueRecord): boolean {

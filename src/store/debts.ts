@@ -9,8 +9,8 @@ import { pathOf } from "../format/path";
 import { encodeRecord } from "../format/record";
 import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
-import { MkvError } from "../errors";
-import { remove } from "../volumes/volume";
+import { MkvError, reasonOf } from "../errors";
+import { isAwake, remove } from "../volumes/volume";
 import { type Store } from "./store";
 
 /** Adds to what is owed for this key. Throws MkvError unavailable if more is owed already than can be remembered. */
@@ -33,16 +33,16 @@ export async function settle(store: Store, key: Key): Promise<void> {
   const isUnfinished = record !== undefined && debt.marks.includes(encodeRecord(record));
   const owned = isUnfinished ? [] : (record?.volumes ?? []);
   const unconfirmed = await removeFrom(store, key, without(debt.volumes, owned));
-  const left = unconfirmed.filter((volume) => isConfigured(store, volume)); // The others are gone for good.
+  const left = unconfirmed.map(({ volume }) => volume).filter((volume) => isConfigured(store, volume)); // Others are gone.
   if (left.length > 0)
     return left.length === debt.volumes.length ? undefined : store.journal.owe({ ...debt, volumes: left });
   if (isUnfinished) await store.index.delete(key);
-  store.journal.settle(key);
+  await store.journal.settle(key);
 }
 
 /** Owes no more than these volumes for this key, and pays that. The key must be locked. */
 export async function reduce(store: Store, key: Key, volumes: readonly string[]): Promise<void> {
-  if (volumes.length === 0) return store.journal.settle(key);
+  if (volumes.length === 0) return await store.journal.settle(key);
   await store.journal.owe({ key, volumes, marks: [] });
   await settle(store, key);
 }
@@ -51,12 +51,14 @@ export async function reduce(store: Store, key: Key, volumes: readonly string[])
 export async function settleAll(store: Store): Promise<number> {
   let waiting = 0;
   for (const { key, volumes } of store.journal.debts) {
-    waiting++;
-    if (volumes.length > 0 && !volumes.some((volume) => store.volumes.health.isSettled(volume))) continue;
+    if (volumes.length > 0 && !volumes.some((volume) => store.volumes.health.isSettled(volume))) {
+      waiting++;
+      continue;
+    }
     try {
       using _lock = store.locks.take(key);
       await settle(store, key);
-      if (!store.journal.debtOf(key)) waiting--;
+      if (store.journal.debtOf(key)) waiting++;
     } catch (error) {
       if (!(error instanceof MkvError && error.code === "busy")) throw error; // In use: its own end will settle it.
     }
@@ -64,21 +66,25 @@ export async function settleAll(store: Store): Promise<number> {
   return waiting;
 }
 
-/** Removes a key's file from these volumes at once; those that did not confirm are returned. */
-export async function removeFrom(store: Store, key: Key, volumes: readonly string[]): Promise<string[]> {
+/** Removes a key's file from these volumes at once; those that did not confirm are returned, with the reason. */
+export async function removeFrom(store: Store, key: Key, volumes: readonly string[]): Promise<Unconfirmed[]> {
   const path = pathOf(key);
   const access = { ...store.volumes, answerMs: limits.confirmMs };
   const results = await Promise.all(
-    volumes.map(async (volume) => {
-      if (!access.health.isSettled(volume)) return volume;
+    volumes.map(async (volume): Promise<Unconfirmed | undefined> => {
+      if (!access.health.isUp(volume)) await isAwake(store.volumes, volume);
+      if (!access.health.isSettled(volume)) return { volume, reason: `${volume} is down` };
       return await remove(access, volume, path).then(
         () => undefined,
-        () => volume, // The health knows why; what matters here is that it is still owed.
+        (error) => ({ volume, reason: reasonOf(error) }),
       );
     }),
   );
-  return results.filter((volume) => volume !== undefined);
+  return results.filter((result) => result !== undefined);
 }
+
+/** A volume on which a file may still be. */
+export type Unconfirmed = { readonly volume: string; readonly reason: string };
 
 /** Whether a volume, or the server it is a disk of, is one of the store's. */
 export function isConfigured({ topology }: Store, volume: string): boolean {

@@ -26,6 +26,7 @@ export async function deleteKey(store: Store, key: Key): Promise<void> {
   if (left.length === 0) await store.index.delete(key);
   await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], record.volumes));
   if (left.length > 0) {
-    throw new MkvError("failed", `${left.join(", ")} did not confirm: the key is unlinked, DELETE it again later`);
+    const reasons = left.map(({ reason }) => reason).join("; ");
+    throw new MkvError("failed", `${reasons}: the key is unlinked, DELETE it again later`);
   }
 }

@@ -39,13 +39,13 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   const touched = union(lacking, strays);
   await owe(store, { key, volumes: touched, marks: [] });
   try {
-    if (touched.length > 0) await heal(store, key, record, { targets, lacking, copies });
+    if (touched.length > 0) await heal(store, key, record, { targets, copies });
     await store.index.put(key, { ...record, volumes: targets });
   } catch (error) {
     await settle(store, key);
     throw error;
   }
-  const left = await removeFrom(store, key, strays);
+  const left = (await removeFrom(store, key, strays)).map(({ volume }) => volume);
   const waiting = left.filter((volume) => isConfigured(store, volume));
   if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });
   await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], touched));
@@ -61,8 +61,23 @@ export async function sweep(store: Store, key: Key, volume: string): Promise<voi
   using _lock = store.locks.take(key);
   const record = await store.index.get(key);
   if (record?.volumes.includes(volume)) return;
-  const left = await removeFrom(store, key, [volume]);
-  if (left.length > 0) throw new MkvError("unavailable", `${volume} did not confirm`);
+  const [left] = await removeFrom(store, key, [volume]);
+  if (left) throw new MkvError("unavailable", left.reason);
+}
+
+/**
+ * Removes the record of an unlinked key of which no volume has anything: what an unfinished write or delete has left.
+ * @throws MkvError busy, forbidden (there is something), unavailable (a volume does not answer)
+ */
+export async function forget(store: Store, key: Key): Promise<void> {
+  using _lock = store.locks.take(key);
+  const record = await store.index.get(key);
+  if (!record) return;
+  const { prints, silent } = await survey(store, key, record, "length");
+  if (record.state === "live" || prints.size > 0) throw new MkvError("forbidden", "the key is not a left-over");
+  const [first] = silent.values();
+  if (first) throw new MkvError("unavailable", first.message, { cause: first });
+  await store.index.delete(key);
 }
 
 async function demandAwake({ volumes }: Store, targets: readonly string[]): Promise<void> {
@@ -72,14 +87,14 @@ async function demandAwake({ volumes }: Store, targets: readonly string[]): Prom
 }
 
 /**
- * Streams a good copy to the targets that lack one, and to those whose copy turns out to be damaged on the way. The
- * targets' own copies are tried first: they stay, so at least one that stays has been checked.
+ * Streams a good copy to the targets that have none like it, and to those whose copy turned out to be damaged on the way.
+ * The targets' own copies are tried first: they stay, so at least one that stays has been checked.
  */
 async function heal(
   { volumes: access }: Store,
   key: Key,
   { md5 }: ValueRecord,
-  { targets, lacking, copies }: { targets: readonly string[]; lacking: readonly string[]; copies: Survey },
+  { targets, copies }: { targets: readonly string[]; copies: Survey },
 ): Promise<void> {
   const expected = md5 === undefined ? { bytes: copies.bytes } : { md5 };
   const sources = md5 === undefined ? copies.good : [...copies.good, ...copies.odd];
@@ -89,7 +104,8 @@ async function heal(
     targets.filter((target) => sources.includes(target)),
     sources,
   )) {
-    const to = targets.filter((target) => target !== from && (lacking.includes(target) || damaged.includes(target)));
+    const isLike = (target: string) => copies.prints.get(target) === copies.prints.get(from);
+    const to = targets.filter((target) => target !== from && (!isLike(target) || damaged.includes(target)));
     try {
       return await copy(access, pathOf(key), { from, to, expected });
     } catch (error) {

@@ -169,7 +169,14 @@ class Write {
       return await settle(store, key);
     }
     const left = await removeFrom(store, key, volumes);
-    const mixed = { ...before, md5: undefined, volumes: union(before.volumes, left) };
+    const mixed = {
+      ...before,
+      md5: undefined,
+      volumes: union(
+        before.volumes,
+        left.map(({ volume }) => volume),
+      ),
+    };
     await store.index.put(key, volumes.length === 0 ? before : mixed);
     await reduce(store, key, this.#owedBefore);
   }

@@ -14,6 +14,8 @@ export type Depth = "length" | "md5";
 
 /** The recorded copies of a key; each list in the order of the record. */
 export type Survey = {
+  /** What was seen of each copy that is there: its length or its MD5. */
+  readonly prints: ReadonlyMap<string, string>;
   readonly good: readonly string[];
   /** Copies that differ from the good ones. */
   readonly odd: readonly string[];
@@ -27,15 +29,16 @@ export type Survey = {
 export async function survey(store: Store, key: Key, record: ValueRecord, depth: Depth): Promise<Survey> {
   const { volumes: access } = store;
   const path = pathOf(key);
-  const found = new Map<string, { bytes: number; print: string }>();
+  const sizes = new Map<string, number>();
+  const found = new Map<string, string>();
   const silent = new Map<string, MkvError>();
   await Promise.all(
     record.volumes.map(async (volume) => {
       try {
         const info = await head(access, volume, path);
         if (!info || info.bytes === 0) return;
-        const print = depth === "length" ? String(info.bytes) : await md5Of(access, volume, path);
-        found.set(volume, { bytes: info.bytes, print });
+        found.set(volume, depth === "length" ? String(info.bytes) : await md5Of(access, volume, path));
+        sizes.set(volume, info.bytes);
       } catch (error) {
         if (!(error instanceof MkvError)) throw error;
         silent.set(volume, error);
@@ -43,11 +46,11 @@ export async function survey(store: Store, key: Key, record: ValueRecord, depth:
     }),
   );
   const holders = record.volumes.filter((volume) => found.has(volume));
-  const prints = holders.map((volume) => found.get(volume)!.print);
+  const prints = holders.map((volume) => found.get(volume)!);
   const right = depth === "md5" ? (record.md5 ?? majority(prints)) : longestMajority(prints);
-  const good = holders.filter((volume) => found.get(volume)!.print === right);
+  const good = holders.filter((volume) => found.get(volume) === right);
   const odd = holders.filter((volume) => !good.includes(volume));
-  return { good, odd, silent, bytes: good[0] === undefined ? 0 : found.get(good[0])!.bytes };
+  return { prints: found, good, odd, silent, bytes: sizes.get(good[0] ?? "") ?? 0 };
 }
 
 /** The print that more copies have than any other; undefined if two have the same number. */

@@ -3,6 +3,7 @@
 //   { "name":"a", "type":"directory", "mtime":"...", "size":... },
 //   { "name":"b", "type":"file", "mtime":"...", "size":7 }
 //   ]
+// Names are read as Latin-1, a character a byte: values have ASCII names, and whatever others are stays in order.
 import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { type VolumeAccess, open } from "./volume";
@@ -21,16 +22,20 @@ export type Listed = {
  * @throws MkvError volume-failed if the volume cannot be asked or answers anything but a whole listing
  */
 export async function* list(access: VolumeAccess, volume: string, folder: string): AsyncGenerator<Listed[]> {
-  const { chunks } = await open(access, volume, folder, limits.listingMs);
-  const decoder = new TextDecoder();
+  const { chunks } = await open(access, volume, encode(folder), limits.listingMs);
   const state: Progress = { rest: "", opened: false, closed: false, last: undefined };
   for await (const chunk of chunks) {
-    const entries = [...parse(state, decoder.decode(chunk, { stream: true }), `${volume}${folder}`)];
+    const entries = [...parse(state, Buffer.from(chunk).toString("latin1"), `${volume}${folder}`)];
     if (entries.length > 0) yield entries;
   }
   const entries = [...parse(state, "\n", `${volume}${folder}`)];
   if (entries.length > 0) yield entries;
   if (!state.closed) throw notAListing(`${volume}${folder}`, "it ends early");
+}
+
+/** The path of a folder as a URL has it: names of values need no escape, foreign ones may. */
+function encode(folder: string): string {
+  return folder.replace(/[^A-Za-z0-9/+=~._-]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 type Progress = { rest: string; opened: boolean; closed: boolean; last: Listed | undefined };

@@ -3,8 +3,8 @@
 // 1. 204: the file is there, and on the disk with its name in every folder up to DIR. 410: it is not there, and that is
 //    on the disk. 400: no path of a value. 500: the disk failed, nothing is promised.
 // 2. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
-// 3. A path is made of names that do not begin with a dot, so that it cannot lead out of DIR.
-import { type FileHandle, open } from "node:fs/promises";
+// 3. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
+import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { log } from "../log";
@@ -14,10 +14,12 @@ export function serveSync(dir: string, socket: string): AsyncDisposable {
   const folders = new SharedSync();
   const server = Bun.serve({
     unix: socket,
-    async fetch(request) {
+    async fetch(request, self) {
+      self.timeout(request, 0); // A disk may be slow; whoever asks has a deadline.
       if (request.method !== "POST") return new Response("only POST\n", { status: 405 });
       const path = valuePath(request.url);
-      if (path === undefined) return new Response("no path of a value\n", { status: 400 });
+      if (path === undefined || (await leadsAway(dir, path)))
+        return new Response("no path of a value\n", { status: 400 });
       try {
         const isThere = await syncFile(join(dir, path));
         for (let at = dirname(path); ; at = dirname(at)) {
@@ -66,7 +68,7 @@ async function syncFile(path: string): Promise<boolean> {
   try {
     file = await open(path, "r");
   } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return false;
+    if (isMissing(error)) return false;
     throw error;
   }
   try {
@@ -75,6 +77,22 @@ async function syncFile(path: string): Promise<boolean> {
     await file.close();
   }
   return true;
+}
+
+/** Whether links lead the path elsewhere; the first folder, a disk, may be one. */
+async function leadsAway(dir: string, path: string): Promise<boolean> {
+  const [, disk, ...rest] = path.split("/");
+  try {
+    const place = join(await realpath(join(dir, disk!)), ...rest);
+    return (await realpath(place)) !== place;
+  } catch (error) {
+    if (isMissing(error)) return await (rest.length > 0 ? leadsAway(dir, dirname(path)) : false);
+    return true;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes((error as { code?: string }).code ?? "");
 }
 
 function valuePath(url: string): string | undefined {

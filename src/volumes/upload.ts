@@ -1,7 +1,6 @@
 // Owns one PUT to one volume. A value that comes as a single chunk goes out whole, as a short request; any other as a
 // stream, chunk by chunk.
 import { type MkvError } from "../errors";
-import { limits } from "../limits";
 import { BodyStream } from "./body-stream";
 import { type VolumeAccess, authorization, checkStored, failureOf, silent, sync } from "./volume";
 import { exchange } from "./wire";
@@ -40,8 +39,7 @@ export class Upload {
       this.#stream.hand(chunk);
       await this.#stream.finish();
     } else await this.#sendWhole(chunk);
-    const access = { ...this.access, answerMs: limits.confirmMs };
-    if (access.durable) await sync(access, this.volume, this.path, { expected: "there" });
+    if (this.access.durable) await sync(this.access, this.volume, this.path, { expected: "there" });
   }
 
   /** Gives the upload up. */

@@ -2,6 +2,7 @@
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
 import { within } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
+import { limits } from "../limits";
 import { type Health, serverOf } from "./health";
 import { type ShortAnswer, exchange } from "./wire";
 
@@ -47,12 +48,14 @@ export async function sync(
   { expected }: { expected: "there" | "gone" },
 ): Promise<void> {
   const below = volume.slice(serverOf(volume).length);
-  const { status } = await ask(access, serverOf(volume), `/.sync${below}${path}`, "POST");
+  const patient = { ...access, answerMs: limits.syncMs };
+  const { status } = await ask(patient, serverOf(volume), `/.sync${below}${path}`, "POST");
   if (status === (expected === "there" ? 204 : 410)) return;
   if (status === 204 || status === 410) {
     throw new MkvError("volume-failed", `${volume}${path} should be ${expected}, and is not`);
   }
   if (status === 401) throw unexpected(volume, status);
+  if (status === 500) throw new MkvError("volume-failed", `${volume} cannot sync ${path}: its log says why`);
   throw new MkvError(
     "volume-failed",
     `${volume} has no sync service: start it with "mkv volume", or mkv without -sync`,

@@ -1,7 +1,7 @@
 // Owns short requests to volume servers: HTTP/1.1 over sockets that are kept. Five times as fast as `fetch`, which stays
 // for bodies that are streamed.
-// 1. Questions (HEAD, POST) share a few connections, several on the way in each; answers come in their order. A deed (PUT,
-//    DELETE) has a connection to itself, so that no impatient question can cut it off.
+// 1. Questions (HEAD) share a few connections, several on the way in each; answers come in their order. A deed (PUT,
+//    DELETE, sync) has a connection to itself: it may take long, and no impatient question can cut it off.
 // 2. What cannot be told apart any more is not guessed: a request that is late, or an answer that is not understood,
 //    closes its connection. Questions that lose theirs that way are asked once more.
 // 3. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A deed
@@ -65,7 +65,7 @@ const connections = new Map<string, Connection[]>();
 /** An idle connection; else for a deed a new one, for a question the one with the fewest, once there are enough. */
 function connectionFor({ method, volume }: ShortRequest): Connection {
   const server = serverOf(volume);
-  const isDeed = method === "PUT" || method === "DELETE";
+  const isDeed = method !== "HEAD";
   const name = isDeed ? `${server} deeds` : server;
   let pool = connections.get(name);
   if (!pool) connections.set(name, (pool = []));
