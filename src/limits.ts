@@ -57,6 +57,8 @@ export const limits = {
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 
+  /** Longest value that goes to a volume as a short request. */
+  shortBytes: 128 * 1024,
   /** Connections to a volume server that all questions of a thread share. */
   connectionsForQuestions: 4,
   /** Longest head, with what is left of the answer before it, that a volume may send to a short request. */

@@ -23,7 +23,9 @@ async function main(): Promise<void> {
   if (argv.includes("server") && process.env[requestsVariable] === undefined) restartWithRoom();
 
   const stop = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) process.on(signal, () => stop.abort());
+  const isService = argv.includes("server") || argv.includes("volume"); // Jobs may be killed at any moment.
+  const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
+  for (const signal of signals) process.on(signal, () => stop.abort());
   try {
     process.exit(await run(argv, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
   } catch (error) {

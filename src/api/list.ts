@@ -22,7 +22,8 @@ export async function answerList(
 ): Promise<Response> {
   const start = readShown(parameters.find(({ name }) => name === "start")?.value ?? prefix);
   const limit = readLimit(parameters.find(({ name }) => name === "limit")?.value);
-  using _turn = await store.lists.enter();
+  using turn = new DisposableStack();
+  turn.use(await store.lists.enter());
 
   const pieces: string[] = [];
   let next = "";
@@ -45,9 +46,9 @@ export async function answerList(
     }
     pieces.push(piece);
   }
-  return new Response(bodyOf([`{"next":${JSON.stringify(next)},"keys":[`, ...pieces, "]}"]), {
-    headers: { "content-type": "application/json" },
-  });
+  const text = [`{"next":${JSON.stringify(next)},"keys":[`, ...pieces, "]}"];
+  const body = pieces.length <= 1 ? text.join("") : streamOf(text, turn.move());
+  return new Response(body, { headers: { "content-type": "application/json" } });
 }
 
 /** The entry as JSON; undefined if it is not of this kind. */
@@ -70,15 +71,20 @@ function tooMany(): MkvError {
   );
 }
 
-function bodyOf(pieces: string[]): string | ReadableStream {
-  if (pieces.length <= 3) return pieces.join("");
+/** The pieces as a stream, each dropped once it is sent; the turn ends with the last, or with the client. */
+function streamOf(pieces: string[], turn: Disposable): ReadableStream {
   let at = 0;
   const encoder = new TextEncoder();
   return new ReadableStream({
     pull(controller) {
-      if (at === pieces.length) return controller.close();
-      controller.enqueue(encoder.encode(pieces[at]));
-      pieces[at++] = "";
+      if (at < pieces.length) {
+        controller.enqueue(encoder.encode(pieces[at]));
+        pieces[at++] = "";
+      } else {
+        turn[Symbol.dispose]();
+        controller.close();
+      }
     },
+    cancel: () => turn[Symbol.dispose](),
   });
 }

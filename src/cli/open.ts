@@ -1,8 +1,8 @@
 // Owns the putting together of a store out of settings, and the work in the background that keeps it well.
 import { Gate } from "../deadline";
-import { reasonOf } from "../errors";
+import { MkvError, reasonOf } from "../errors";
 import { type Index } from "../index/index";
-import { Journal } from "../index/journal";
+import { type Debt, Journal } from "../index/journal";
 import { openLevelIndex } from "../index/leveldb";
 import { limits } from "../limits";
 import { log } from "../log";
@@ -39,10 +39,15 @@ export async function openStore(
   options: { mustExist: boolean; thread?: Thread },
 ): Promise<Store & AsyncDisposable> {
   const thread = options.thread ?? firstThread(config);
-  const index: Index = await openLevelIndex(config.db, { ...options, sync: config.sync });
+  const index: Index = await openLevelIndex(config.db, { ...options, sync: config.sync, onBroken });
   let journal: Journal;
   try {
-    journal = new Journal(config.db, { thread: thread.number, inherit: thread.number === 0, sync: config.sync });
+    journal = new Journal(config.db, {
+      thread: thread.number,
+      inherit: thread.number === 0,
+      sync: config.sync,
+      onBroken,
+    });
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;
@@ -67,6 +72,12 @@ export async function openStore(
   };
 }
 
+/** Ends the process, or the thread and with it the process: see rule 2 of index/leveldb.ts. */
+function onBroken(error: MkvError): void {
+  log(`mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again`);
+  process.exit(1);
+}
+
 /**
  * Looks after the volumes' health and pays debts until it is disposed of. What a crash left is looked for twice: a volume
  * may still have had a write in hand when the first removal came.
@@ -81,7 +92,7 @@ export function keepWell(store: Store, options = { probes: true }): AsyncDisposa
   async function round(): Promise<void> {
     if (options.probes) await Promise.all(servers.map((server) => probe(store.volumes, server)));
     if (inherited.length > 0 && performance.now() > secondLookMs) {
-      for (const debt of inherited.splice(0)) await owe(store, { ...debt, marks: [] });
+      for (let debt = inherited.shift(); debt; debt = inherited.shift()) await oweAgain(store, debt);
     }
     const left = await settleAll(store);
     if (left > said)
@@ -100,6 +111,15 @@ export function keepWell(store: Store, options = { probes: true }): AsyncDisposa
       await running;
     },
   };
+}
+
+async function oweAgain(store: Store, debt: Debt): Promise<void> {
+  try {
+    using _lock = store.locks.take(debt.key);
+    await owe(store, { ...debt, marks: [] });
+  } catch (error) {
+    if (!(error instanceof MkvError && error.code === "busy")) throw error; // It is written anew: that overwrites all.
+  }
 }
 
 async function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -19,7 +19,7 @@ export function encodeRecord({ state, md5, volumes }: ValueRecord): string {
 
 /** `encodeRecord` undone; throws MkvError failed for what is no record. */
 export function decodeRecord(text: string): ValueRecord {
-  const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,]+(?:,[^,]+)*)?$/.exec(text);
+  const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,\s]+(?:,[^,\s]+)*)?$/.exec(text);
   if (!match)
     throw new MkvError(
       "failed",

@@ -20,6 +20,7 @@ import { promisify } from "node:util";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { limits } from "../limits";
+import { log } from "../log";
 
 /** A key whose files and record may disagree. */
 export type Debt = {
@@ -30,10 +31,18 @@ export type Debt = {
   readonly marks: readonly string[];
 };
 
+type JournalOptions = {
+  readonly thread: number;
+  readonly inherit: boolean;
+  readonly sync: boolean;
+  readonly onBroken?: (error: MkvError) => void;
+};
+
 /** The debts of one thread. */
 export class Journal {
   readonly #path: string;
   readonly #sync: boolean;
+  readonly #onBroken: ((error: MkvError) => void) | undefined;
   readonly #debts = new Map<string, Debt>();
   #file: number;
   #bytes = 0;
@@ -44,9 +53,11 @@ export class Journal {
   /**
    * @param index the folder of the index; the journal is `index.journal-THREAD`
    * @param inherit takes over the debts of all journals of this index: for the one thread that opens first
+   * @param options.onBroken is told of a write that failed: the process must end, as after one of the index
    * @throws MkvError failed if it cannot be written there
    */
-  constructor(index: string, { thread, inherit, sync }: { thread: number; inherit: boolean; sync: boolean }) {
+  constructor(index: string, { thread, inherit, sync, onBroken }: JournalOptions) {
+    this.#onBroken = onBroken;
     this.#path = `${index}.journal-${thread}`;
     this.#sync = sync;
     try {
@@ -91,12 +102,21 @@ export class Journal {
 
   close(): void {
     closeSync(this.#file);
+    this.#file = -1; // The number may soon be another file's.
     if (this.#debts.size === 0) rmSync(this.#path, { force: true });
   }
 
   #append(line: string): void {
-    this.#bytes += writeSync(this.#file, `${line}\n`);
-    if (!this.#sync) this.#compact();
+    try {
+      this.#bytes += writeLine(this.#file, line);
+      if (!this.#sync) this.#compact();
+    } catch (error) {
+      const failure = new MkvError("failed", `the journal ${this.#path} cannot be written: ${reasonOf(error)}`, {
+        cause: error,
+      });
+      this.#onBroken?.(failure);
+      throw failure;
+    }
   }
 
   /** Waits for the disk, together with all who wait meanwhile: one `fdatasync` at a time. */
@@ -114,8 +134,9 @@ export class Journal {
 
   #compact(): void {
     if (this.#bytes < this.#compactAtBytes) return;
-    closeSync(this.#file);
+    const before = this.#file;
     this.#file = this.#rewrite();
+    closeSync(before);
   }
 
   #rewrite(): number {
@@ -123,7 +144,7 @@ export class Journal {
     const file = openSync(next, "w", 0o600);
     this.#bytes = 0;
     for (const debt of this.#debts.values()) {
-      this.#bytes += writeSync(file, `${JSON.stringify({ ...debt, key: hex(debt.key) })}\n`);
+      this.#bytes += writeLine(file, JSON.stringify({ ...debt, key: hex(debt.key) }));
     }
     this.#compactAtBytes = Math.max(limits.journalBytes, 2 * this.#bytes);
     fsyncSync(file);
@@ -145,6 +166,13 @@ export function merged(debt: Debt, earlier: Debt | undefined): Debt {
   return { key: debt.key, volumes: both(debt.volumes, earlier.volumes), marks: both(debt.marks, earlier.marks) };
 }
 
+/** Writes all of a line, and returns its length in bytes. */
+function writeLine(file: number, line: string): number {
+  const bytes = Buffer.from(`${line}\n`);
+  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+  return bytes.length;
+}
+
 function syncFolder(path: string): void {
   const folder = openSync(path, "r");
   fsyncSync(folder);
@@ -162,11 +190,23 @@ function readDebts(path: string): Debt[] {
   const lines = readFileSync(path, "utf8").split("\n");
   lines.pop(); // Empty, or torn by a crash before anything relied on it.
   for (const line of lines) {
-    const entry = JSON.parse(line) as string | (Omit<Debt, "key"> & { key: string });
+    const entry = parseLine(path, line);
     if (typeof entry === "string") debts.delete(entry);
     else debts.set(entry.key, { ...entry, key: new Uint8Array(Buffer.from(entry.key, "hex")) as Key });
   }
   return [...debts.values()];
+}
+
+type Line = string | (Omit<Debt, "key"> & { key: string });
+
+/** A line of a journal; nothing, with a word about it, if it was torn. */
+function parseLine(path: string, line: string): Line {
+  try {
+    return JSON.parse(line) as Line;
+  } catch {
+    log(`mkv: ${path} holds a torn line, which is left out: ${line.slice(0, 80)}`);
+    return "";
+  }
 }
 
 function hex(key: Key): string {

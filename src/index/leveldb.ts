@@ -1,13 +1,16 @@
 // Owns the embedded index: a LevelDB folder in the format of the Go program. The only importer of classic-level.
 // 1. A write is in the operating system's hands when its promise resolves, and on the disk if opened with `sync`: a
 //    kill -9 of the process loses nothing, a power cut only what was not synced.
-// 2. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
+// 2. After a write has failed (a full disk, for one) the process must end: LevelDB goes on after a torn entry of its log as
+//    if nothing were, and would lose what is acknowledged from then on. Starting again reads the log up to the tear.
+// 3. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
+import { type Key, showKey } from "../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
+import { log } from "../log";
 import { type Index, type IndexEntry, type KeyRange } from "./index";
 
 type Level = ClassicLevel<Uint8Array, string>;
@@ -15,12 +18,13 @@ type Level = ClassicLevel<Uint8Array, string>;
 /**
  * Opens the LevelDB in this folder, which is made if it is missing. Several threads of one process may open the same.
  * @param options.sync every write waits for the disk
+ * @param options.onBroken is told of the first write that failed
  * @param options.mustExist an index that is not there is an error, not a new one
  * @throws MkvError failed: in use by another process, damaged, not to be had
  */
 export async function openLevelIndex(
   folder: string,
-  options: { sync?: boolean; mustExist?: boolean } = {},
+  options: { sync?: boolean; mustExist?: boolean; onBroken?: (error: MkvError) => void } = {},
 ): Promise<Index> {
   finishSwap(folder);
   if (options.mustExist && !existsSync(folder)) throw new MkvError("failed", `there is no index at ${folder}`);
@@ -36,7 +40,7 @@ export async function openLevelIndex(
   } catch (error) {
     throw openFailure(folder, error);
   }
-  return new LevelIndex(db, options.sync ?? false);
+  return new LevelIndex(db, options);
 }
 
 /** Opens an index if there is one that can be opened; throws MkvError failed only if another process uses it. */
@@ -47,6 +51,7 @@ export async function mayOpenLevelIndex(folder: string): Promise<Index | undefin
     return await openLevelIndex(folder);
   } catch (error) {
     if (isLocked((error as Error).cause)) throw error;
+    log(`mkv: ${reasonOf(error)}; what it knew of hashes and of unlinked keys is not used`);
     return undefined; // Damaged beyond opening: the reason to rebuild.
   }
 }
@@ -82,9 +87,12 @@ class LevelIndex implements Index {
   readonly #db: Level;
   readonly #write: { sync: boolean };
 
-  constructor(db: Level, sync: boolean) {
+  readonly #onBroken: ((error: MkvError) => void) | undefined;
+
+  constructor(db: Level, { sync = false, onBroken }: { sync?: boolean; onBroken?: (error: MkvError) => void }) {
     this.#db = db;
     this.#write = { sync };
+    this.#onBroken = onBroken;
   }
 
   get(key: Key): ValueRecord | undefined {
@@ -97,16 +105,16 @@ class LevelIndex implements Index {
   }
 
   async put(key: Key, record: ValueRecord): Promise<void> {
-    await this.#db.put(key, encodeRecord(record), this.#write).catch(rethrow);
+    await this.#db.put(key, encodeRecord(record), this.#write).catch((error) => this.#fail(error));
   }
 
   async delete(key: Key): Promise<void> {
-    await this.#db.del(key, this.#write).catch(rethrow);
+    await this.#db.del(key, this.#write).catch((error) => this.#fail(error));
   }
 
   async putAll(entries: readonly IndexEntry[]): Promise<void> {
     const puts = entries.map(({ key, record }) => ({ type: "put" as const, key, value: encodeRecord(record) }));
-    await this.#db.batch(puts, this.#write).catch(rethrow);
+    await this.#db.batch(puts, this.#write).catch((error) => this.#fail(error));
   }
 
   async *scan({ start, end }: KeyRange): AsyncGenerator<IndexEntry[]> {
@@ -116,13 +124,19 @@ class LevelIndex implements Index {
       for (;;) {
         const page = await iterator.nextv(limits.scanKeys);
         if (page.length === 0) return;
-        yield page.map(([key, text]) => ({ key: key as Key, record: decodeRecord(text) }));
+        yield page.flatMap(([key, text]) => readable(key as Key, text));
       }
     } catch (error) {
       throw failure(error);
     } finally {
       await iterator.close();
     }
+  }
+
+  #fail(error: unknown): never {
+    const reason = failure(error);
+    this.#onBroken?.(reason);
+    throw reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,6 +146,16 @@ class LevelIndex implements Index {
     } finally {
       await this.#db.close();
     }
+  }
+}
+
+/** The entry, unless its record is damaged: that must not hide all others. */
+function readable(key: Key, text: string): IndexEntry[] {
+  try {
+    return [{ key, record: decodeRecord(text) }];
+  } catch (error) {
+    log(`mkv: ${JSON.stringify(showKey(key))} is left out: ${reasonOf(error)}`);
+    return [];
   }
 }
 
@@ -152,8 +176,4 @@ function isLocked(error: unknown): boolean {
 function failure(error: unknown): MkvError {
   if (error instanceof MkvError) return error;
   return new MkvError("failed", `the index cannot be read or written: ${reasonOf(error)}`, { cause: error });
-}
-
-function rethrow(error: unknown): never {
-  throw failure(error);
 }

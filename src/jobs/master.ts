@@ -28,7 +28,11 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
       "GET",
       `${prefix}?records&start=${encodePercent(start as Key).replaceAll("+", "%2B")}&limit=${limit}`,
     );
-    const { next, keys } = (await response.json()) as { next: string; keys: [string, string][] };
+    const late = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
+    const { next, keys } = (await within(limits.listingMs, response.json(), late)) as {
+      next: string;
+      keys: [string, string][];
+    };
     const entries = keys.map(([key, record]) => ({
       key: readShown(Buffer.from(key)) as Uint8Array as Key,
       record: decodeRecord(record),

@@ -7,6 +7,7 @@ import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type IndexEntry } from "../index/index";
 import { limits } from "../limits";
+import { isConfigured } from "../store/debts";
 import { type Pace, md5Of } from "../store/copy";
 import { type Depth, majority } from "../store/survey";
 import { type VolumeAccess, head } from "../volumes/volume";
@@ -50,14 +51,19 @@ export async function verify(job: Verify): Promise<VerifyCounts> {
     repaired: 0,
   };
   let total = 0;
+  let isForeign = false;
   for await (const page of job.keeper.scan({})) total += page.length;
   await forEach(entriesOf(job.keeper), limits.movesAtOnce, async (entry) => {
+    if (entry.record.volumes.some((volume) => !isConfigured(job.topology, volume))) isForeign = true;
     await verifyKey(job, counts, entry);
     job.progress.at(++counts.keys, Math.max(total, counts.keys));
   });
+  // With the wrong index, or other names for the volumes, every file would look like an orphan.
+  const removeOrphans = job.removeOrphans && counts.keys > 0 && !isForeign;
+  if (job.removeOrphans && !removeOrphans) job.progress.note("no orphan is removed: the index does not fit -volumes");
   try {
     await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-      for await (const file of files(job.volumes, folder)) await verifyFile(job, counts, file);
+      for await (const file of files(job.volumes, folder)) await verifyFile({ ...job, removeOrphans }, counts, file);
     });
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;

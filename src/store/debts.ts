@@ -6,6 +6,7 @@
 //    request that it still holds could bring the file back.
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
+import { type Topology } from "../format/placement";
 import { encodeRecord } from "../format/record";
 import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
@@ -33,9 +34,10 @@ export async function settle(store: Store, key: Key): Promise<void> {
   const isUnfinished = record !== undefined && debt.marks.includes(encodeRecord(record));
   const owned = isUnfinished ? [] : (record?.volumes ?? []);
   const unconfirmed = await removeFrom(store, key, without(debt.volumes, owned));
-  const left = unconfirmed.map(({ volume }) => volume).filter((volume) => isConfigured(store, volume)); // Others are gone.
-  if (left.length > 0)
-    return left.length === debt.volumes.length ? undefined : store.journal.owe({ ...debt, volumes: left });
+  const left = unconfirmed.map(({ volume }) => volume).filter((volume) => isConfigured(store.topology, volume)); // Others are gone.
+  const marks = isUnfinished ? debt.marks : []; // A mark that was passed by must never fit a later record.
+  const isSame = left.length === debt.volumes.length && marks.length === debt.marks.length;
+  if (left.length > 0) return isSame ? undefined : await store.journal.owe({ key, volumes: left, marks });
   if (isUnfinished) await store.index.delete(key);
   await store.journal.settle(key);
 }
@@ -47,9 +49,10 @@ export async function reduce(store: Store, key: Key, volumes: readonly string[])
   await settle(store, key);
 }
 
-/** Pays all debts that can be paid now, one after the other; returns how many wait for a volume. */
+/** Pays all debts that can be paid now; returns how many wait for a volume. Throws the first failure, at the end. */
 export async function settleAll(store: Store): Promise<number> {
   let waiting = 0;
+  let failure: unknown;
   for (const { key, volumes } of store.journal.debts) {
     if (volumes.length > 0 && !volumes.some((volume) => store.volumes.health.isSettled(volume))) {
       waiting++;
@@ -60,9 +63,10 @@ export async function settleAll(store: Store): Promise<number> {
       await settle(store, key);
       if (store.journal.debtOf(key)) waiting++;
     } catch (error) {
-      if (!(error instanceof MkvError && error.code === "busy")) throw error; // In use: its own end will settle it.
+      if (!(error instanceof MkvError && error.code === "busy")) failure ??= error; // In use: its own end will settle it.
     }
   }
+  if (failure) throw failure;
   return waiting;
 }
 
@@ -87,8 +91,9 @@ export async function removeFrom(store: Store, key: Key, volumes: readonly strin
 export type Unconfirmed = { readonly volume: string; readonly reason: string };
 
 /** Whether a volume, or the server it is a disk of, is one of the store's. */
-export function isConfigured({ topology }: Store, volume: string): boolean {
-  return topology.volumes.some((configured) => volume === configured || volume.startsWith(`${configured}/sv`));
+export function isConfigured({ volumes }: Topology, volume: string): boolean {
+  const [, server, disk] = /^(.*?)(\/sv[0-9A-F]{2,})?$/s.exec(volume)!;
+  return volumes.includes(volume) || (disk !== undefined && volumes.includes(server!));
 }
 
 /** The volumes of both lists, each once, in order. */

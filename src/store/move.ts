@@ -10,7 +10,9 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { isAwake, remove } from "../volumes/volume";
+import { serverOf } from "../volumes/health";
+import { Upload } from "../volumes/upload";
+import { head, isAwake, remove } from "../volumes/volume";
 import { copy } from "./copy";
 import { isConfigured, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
@@ -36,6 +38,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   if (lacking.length === 0 && sameVolumes(record.volumes, targets)) return { changed: false, leftBehind: [] };
 
   const strays = without(record.volumes, targets);
+  await demandDistinct(store, pathOf(key), { strays, newcomers: without(targets, record.volumes) });
   const touched = union(lacking, strays);
   await owe(store, { key, volumes: touched, marks: [] });
   try {
@@ -46,7 +49,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
     throw error;
   }
   const left = (await removeFrom(store, key, strays)).map(({ volume }) => volume);
-  const waiting = left.filter((volume) => isConfigured(store, volume));
+  const waiting = left.filter((volume) => isConfigured(store.topology, volume));
   if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });
   await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], touched));
   if (waiting.length > 0) {
@@ -57,7 +60,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
 
 /** Removes a key's file from a volume that its record does not name. Throws MkvError bad-request, busy, unavailable. */
 export async function sweep(store: Store, key: Key, volume: string): Promise<void> {
-  if (!isConfigured(store, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
+  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
   using _lock = store.locks.take(key);
   const record = await store.index.get(key);
   if (record?.volumes.includes(volume)) return;
@@ -84,6 +87,29 @@ async function demandAwake({ volumes }: Store, targets: readonly string[]): Prom
   const awake = await Promise.all(targets.map((volume) => isAwake(volumes, volume)));
   const asleep = targets.filter((_, i) => !awake[i]);
   if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
+}
+
+/**
+ * A server under a new name would be given a copy of its own file, which then went as the stray.
+ * @throws MkvError failed if a stray and a target are one and the same place
+ */
+async function demandDistinct(
+  { volumes: access }: Store,
+  path: string,
+  { strays, newcomers }: { strays: readonly string[]; newcomers: readonly string[] },
+): Promise<void> {
+  for (const stray of strays) {
+    const below = stray.slice(serverOf(stray).length);
+    const twin = newcomers.find((volume) => volume.slice(serverOf(volume).length) === below);
+    if (!twin || !access.health.isUp(stray) || !(await head(access, twin, path))) continue;
+    const mark = `/mkv-same/check/${crypto.randomUUID()}`;
+    const upload = new Upload(access, serverOf(stray), mark, { bytes: 1, date: new Date().toUTCString() });
+    await upload.finish(new Uint8Array(1));
+    const isSame = (await head(access, serverOf(twin), mark)) !== undefined;
+    await remove(access, serverOf(stray), mark);
+    if (isSame)
+      throw new MkvError("failed", `${stray} and ${twin} are the same place: rebuild with its new name first`);
+  }
 }
 
 /**

@@ -50,8 +50,8 @@ export class Health {
   silent(volume: string): void {
     const slot = this.#slots.get(serverOf(volume));
     if (slot === undefined) return;
+    this.#times[slot + settledAt] = Number.POSITIVE_INFINITY; // First: another thread may hear of it at once.
     this.lost(volume);
-    this.#times[slot + settledAt] = Number.POSITIVE_INFINITY;
   }
 
   /** The volume has refused a write for want of space or rights. */

@@ -92,7 +92,7 @@ async function leadsAway(dir: string, path: string): Promise<boolean> {
 }
 
 function isMissing(error: unknown): boolean {
-  return ["ENOENT", "ENOTDIR"].includes((error as { code?: string }).code ?? "");
+  return ["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes((error as { code?: string }).code ?? "");
 }
 
 function valuePath(url: string): string | undefined {

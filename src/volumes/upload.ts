@@ -1,6 +1,7 @@
-// Owns one PUT to one volume. A value that comes as a single chunk goes out whole, as a short request; any other as a
-// stream, chunk by chunk.
+// Owns one PUT to one volume. A small value that comes as a single chunk goes out whole, as a short request; any other as
+// a stream, chunk by chunk.
 import { type MkvError } from "../errors";
+import { limits } from "../limits";
 import { BodyStream } from "./body-stream";
 import { type VolumeAccess, authorization, checkStored, failureOf, silent, sync } from "./volume";
 import { exchange } from "./wire";
@@ -38,7 +39,12 @@ export class Upload {
       this.sent = "all";
       this.#stream.hand(chunk);
       await this.#stream.finish();
-    } else await this.#sendWhole(chunk);
+    } else if (chunk.length <= limits.shortBytes) await this.#sendWhole(chunk);
+    else {
+      await this.write(chunk);
+      this.sent = "all";
+      await this.#stream!.finish();
+    }
     if (this.access.durable) await sync(this.access, this.volume, this.path, { expected: "there" });
   }
 

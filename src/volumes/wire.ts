@@ -6,6 +6,7 @@
 //    closes its connection. Questions that lose theirs that way are asked once more.
 // 3. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A deed
 //    is never repeated after silence: the first might land later, after a newer one.
+import { strict as assert } from "node:assert";
 import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { serverOf } from "./health";
@@ -115,6 +116,7 @@ class Connection {
     timeoutMs: number,
     late: () => MkvError,
   ): Promise<ShortAnswer> {
+    assert(!/[\s\0]/.test(volume + path), "a request would say more than it should");
     const { promise, resolve, reject } = Promise.withResolvers<ShortAnswer>();
     const timer = setTimeout(() => {
       reject(late());
@@ -145,7 +147,9 @@ class Connection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.forget();
-    this.#socket?.end();
+    if (isGivenUp)
+      this.#socket?.terminate(); // What is still in the kernel must not arrive later.
+    else this.#socket?.end();
     for (const { reject } of this.waiting.splice(0)) reject(new LostConnection(cause, isGivenUp));
   }
 
