@@ -70,6 +70,8 @@ export const limits = {
   movesAtOnce: 16,
   /** Records that one write of a job puts. */
   batchRecords: 1000,
+  /** A request that finds its key busy tries once more after so long. */
+  busyPauseMs: 100,
   /** Longest pause of a job before it tries a key again that is being written. */
   busyMs: 1000,
   /** Longest wait of a job for a master to move one key, whose value may be large. */

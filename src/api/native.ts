@@ -1,6 +1,7 @@
 // Owns the HTTP dialect of the original: a function from Request to Response.
 import { MkvError } from "../errors";
 import { type Key, encodePercent, parseKey } from "../format/key";
+import { limits } from "../limits";
 import { deleteKey } from "../store/delete";
 import { type Moved, forget, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
@@ -23,19 +24,27 @@ export type Native = {
 /** Answers a request; never throws. */
 export async function answer(native: Native, request: Request): Promise<Response> {
   try {
-    if (!native.authorizer) return await dispatch(native, request);
-    const credentials = await native.authorizer.check(request.headers.get("authorization"));
-    const { store } = native;
-    return await dispatch(
-      { ...native, credentials, store: { ...store, volumes: { ...store.volumes, credentials } } },
-      request,
-    );
+    const known = native.authorizer ? await identify(native, native.authorizer, request) : native;
+    return await dispatch(known, request).catch((error) => tryAgain(known, request, error));
   } catch (error) {
     return failed(error);
   }
 }
 
-function dispatch(native: Native, request: Request): Response | Promise<Response> {
+async function identify(native: Native, authorizer: Authorizer, request: Request): Promise<Native> {
+  const credentials = await authorizer.check(request.headers.get("authorization"));
+  const { store } = native;
+  return { ...native, credentials, store: { ...store, volumes: { ...store.volumes, credentials } } };
+}
+
+/** Tries once more what found its key busy: most often it is only cleaned up after. No body has been touched then. */
+async function tryAgain(native: Native, request: Request, error: unknown): Promise<Response> {
+  if (!(error instanceof MkvError && error.code === "busy")) throw error;
+  await Bun.sleep(limits.busyPauseMs);
+  return await dispatch(native, request);
+}
+
+async function dispatch(native: Native, request: Request): Promise<Response> {
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
