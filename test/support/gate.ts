@@ -11,8 +11,19 @@ export type Point = "arrival" | "body" | "answer";
 
 const FIRST_BYTES = 100;
 
+export interface Hold {
+  /** So many requests; the others pass. All of them where nothing is said. */
+  times?: number;
+  /** What the sender takes back while it is held arrives all the same, when the gate is open again. */
+  late?: boolean;
+}
+
+interface Rule extends Hold {
+  point: Point | "cut";
+}
+
 export class Gate implements AsyncDisposable {
-  private readonly rules = new Map<string, Point | "cut">();
+  private readonly rules = new Map<string, Rule>();
   private readonly passages = new Set<Passage>();
   private readonly held: string[] = [];
 
@@ -25,20 +36,26 @@ export class Gate implements AsyncDisposable {
     return `localhost:${(this.server.address() as AddressInfo).port}`;
   }
 
-  /** From now on holds the requests of this method at this point. What its sender takes back meanwhile never arrives. */
-  hold(method: string, point: Point): void {
-    this.rules.set(method, point);
+  /** From now on holds the requests of this method at this point. What their sender takes back meanwhile never arrives. */
+  hold(method: string, point: Point, how: Hold = {}): void {
+    this.rules.set(method, { point, ...how });
   }
 
   /** From now on breaks the connection in the middle of the body of every request of this method. */
   cut(method: string): void {
-    this.rules.set(method, "cut");
+    this.rules.set(method, { point: "cut" });
   }
 
   /** Waits until so many requests of this method have been held since the gate was last open. */
   async holds(method: string, count = 1): Promise<void> {
     const enough = () => this.held.filter((other) => other === method).length >= count;
     await until(enough, { what: `${count} ${method} held before ${this.address}`, deadlineMs: 20_000 });
+  }
+
+  /** Waits until every sender is gone, as they are soon after their process: what they sent does not count any more. */
+  async isDeserted(): Promise<void> {
+    const deserted = () => [...this.passages].every((passage) => passage.isDeserted);
+    await until(deserted, { what: `nobody talks to ${this.address}` });
   }
 
   /** Lets pass what is held, and all that comes. */
@@ -48,8 +65,11 @@ export class Gate implements AsyncDisposable {
     this.passages.forEach((passage) => passage.release());
   }
 
-  ruleOf(method: string): Point | "cut" | undefined {
-    return this.rules.get(method);
+  /** The rule for a request of this method that comes now. */
+  applied(method: string): Rule | undefined {
+    const rule = this.rules.get(method);
+    if (rule?.times === undefined) return rule;
+    return rule.times-- > 0 ? rule : undefined;
   }
 
   note(method: string): void {
@@ -65,9 +85,10 @@ export class Gate implements AsyncDisposable {
   /** @param behind the port of the volume server, asked for with every connection */
   static async start(behind: () => number): Promise<Gate> {
     const server = createServer((client) => {
-      const passage = new Passage(gate, client, connect({ port: gate.behind(), host: "127.0.0.1", noDelay: true }));
+      const volume = connect({ port: gate.behind(), host: "127.0.0.1", noDelay: true });
+      const passage = new Passage(gate, client, volume);
       gate.passages.add(passage);
-      client.on("close", () => gate.passages.delete(passage));
+      volume.on("close", () => gate.passages.delete(passage));
     });
     const gate = new Gate(server, behind);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -80,6 +101,7 @@ class Passage {
   private heldUp: Buffer[] | undefined; // What waits to go to the volume, if it must wait.
   private heldDown: Buffer[] | undefined;
   private method: string | undefined; // Of the request that is under way.
+  private isLate = false;
 
   constructor(
     private readonly gate: Gate,
@@ -89,15 +111,25 @@ class Passage {
     client.setNoDelay(true);
     client.on("data", (data: Buffer) => this.up(data)).on("drain", () => volume.resume());
     volume.on("data", (data: Buffer) => this.down(data)).on("drain", () => client.resume());
-    client.on("close", () => this.close()).on("error", () => this.close());
+    client.on("close", () => this.left()).on("error", () => this.left());
     volume.on("end", () => client.end()).on("error", () => this.close()); // An answer that is complete still arrives.
+  }
+
+  get isDeserted(): boolean {
+    return this.client.closed;
   }
 
   release(): void {
     const [up, down] = [this.heldUp, this.heldDown];
     this.heldUp = this.heldDown = undefined;
+    this.isLate = false;
     up?.forEach((data) => this.volume.write(data));
     down?.forEach((data) => this.down(data));
+  }
+
+  /** The sender has taken back what it sent. */
+  private left(): void {
+    if (!this.isLate) this.close();
   }
 
   close(): void {
@@ -109,17 +141,18 @@ class Passage {
     if (this.heldUp) return void this.heldUp.push(data);
     if (this.method !== undefined) return this.forward(data);
     this.method = data.toString("latin1", 0, 10).split(" ", 1)[0]!;
-    const rule = this.gate.ruleOf(this.method);
+    const rule = this.gate.applied(this.method);
     if (rule === undefined) return this.forward(data);
-    if (rule === "answer") {
+    this.isLate = rule.late ?? false;
+    if (rule.point === "answer") {
       this.heldDown = [];
       return this.forward(data);
     }
     // The head comes in one piece, since the master writes it in one.
-    const most = rule === "arrival" ? 0 : data.indexOf("\r\n\r\n") + 4 + FIRST_BYTES;
+    const most = rule.point === "arrival" ? 0 : data.indexOf("\r\n\r\n") + 4 + FIRST_BYTES;
     this.volume.write(data.subarray(0, most));
     this.heldUp = [data.subarray(most)];
-    if (rule === "cut") this.close();
+    if (rule.point === "cut") this.close();
     else this.gate.note(this.method);
   }
 
@@ -129,6 +162,7 @@ class Passage {
       return void this.heldDown.push(data);
     }
     this.method = undefined;
+    if (this.client.destroyed) return this.close();
     if (!this.client.write(data)) this.volume.pause();
   }
 

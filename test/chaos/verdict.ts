@@ -1,0 +1,163 @@
+// Owns the judgement when the storm is over: every volume is back, so everything has to be in order, soon.
+import { expect } from "bun:test";
+import { join } from "node:path";
+import { copiesOf, homeOf } from "../support/copies";
+import { filesOn } from "../support/files";
+import { follow } from "../support/http";
+import { runMkv } from "../support/master";
+import { pathOf } from "../support/placement";
+import { recordsIn } from "../support/records";
+import { until } from "../support/until";
+import { md5Hex, targetOf } from "../support/values";
+import { isLive, type KeyModel, type State } from "./model";
+import { REPLICAS, type World } from "./world";
+
+const SOON_MS = 60_000;
+
+/** What all keys turn out to be: their state, and the MD5 of the live ones. */
+type Found = Map<KeyModel, State>;
+
+/** Throws unless the store keeps all of its promises. */
+export async function judge(world: World): Promise<Found> {
+  const found = await settled(world);
+  await expectNothingElse(world, found);
+  for (const [key, state] of found) if (state !== "absent") await broughtHome(world, key, state);
+  await expectAllHome(world, found);
+  expect(await world.cluster.master.stop()).toBe(0);
+  expect((world.said + world.cluster.master.output).match(/.*a bug.*/g) ?? []).toEqual([]);
+  await expectRecords(world, found);
+  await expectRebuilt(world);
+  return found;
+}
+
+/** Waits until every key is in one of the states that it may be in for good, and reads the live ones. */
+async function settled({ cluster, keys }: World): Promise<Found> {
+  const found: Found = new Map();
+  let wrong: [KeyModel, State][] = [];
+  const allowed = async () => {
+    const [live, unlinked] = [new Set(await cluster.keys("list")), new Set(await cluster.keys("unlinked"))];
+    for (const key of keys) {
+      const gone: State = unlinked.has(key.key) ? "unlinked" : "absent";
+      found.set(key, live.has(key.key) ? await read(world(cluster), key) : gone);
+    }
+    wrong = [...found].filter(([key, state]) => !forGood(key).has(state));
+    return wrong.length === 0;
+  };
+  await until(allowed, { what: "every key is in a state that it may be in", deadlineMs: SOON_MS }).catch(() => {
+    const [key, state] = wrong[0]!;
+    key.violated(`${wrong.length} keys are in a wrong state: this one is ${state}`, forGood(key));
+  });
+  return found;
+}
+
+const world = (cluster: World["cluster"]) => cluster;
+
+/** The states in which the key may stay: leftovers are cleaned up. */
+function forGood(key: KeyModel): Set<State> {
+  return new Set([...key.possible()].map((state) => (state === "leftover" ? "absent" : state)));
+}
+
+async function read(cluster: World["cluster"], key: KeyModel): Promise<State> {
+  const found = await cluster.ask("GET", targetOf(key.key));
+  if (found.status !== 302)
+    return key.violated(`it is listed, but GET says ${found.status} ${found.text}`, forGood(key));
+  const { status, body } = await follow(found);
+  if (status !== 200) return key.violated(`its volume says ${status}`, forGood(key));
+  expect(found.headers.get("content-md5")).toBe(md5Hex(body));
+  return `live ${md5Hex(body)}`;
+}
+
+/** Waits until the volumes hold the copies that the live keys' records name, and files of no key that is gone. */
+async function expectNothingElse({ cluster, keys }: World, found: Found): Promise<void> {
+  const named = new Map<KeyModel, string[]>();
+  for (const [key, state] of found) {
+    if (!isLive(state)) continue;
+    const { headers } = await cluster.ask("GET", targetOf(key.key));
+    named.set(key, headers.get("key-volumes")!.split(","));
+  }
+  const wrong = () =>
+    keys.filter((key) => {
+      const state = found.get(key)!;
+      const copies = copiesOf(cluster, key.key);
+      if (state === "absent") return Object.keys(copies).length > 0;
+      return isLive(state) && !Bun.deepEquals(copies, copiesWith(named.get(key)!, state));
+    });
+  await until(() => wrong().length === 0, { what: "all debts are paid", deadlineMs: SOON_MS }).catch(() => {
+    const [key, ...others] = wrong();
+    const copies = JSON.stringify(copiesOf(cluster, key!.key));
+    key!.violated(`${others.length + 1} keys have wrong files: this one ${copies}, ${named.get(key!)}`, [
+      found.get(key!)!,
+    ]);
+  });
+}
+
+/** The copies of a live key on these volumes. */
+function copiesWith(volumes: string[], state: State): Record<string, string> {
+  const md5 = state.slice("live ".length);
+  return Object.fromEntries(volumes.map((volume) => [volume, md5]));
+}
+
+async function broughtHome({ cluster }: World, key: KeyModel, state: State): Promise<void> {
+  let last = "";
+  const moved = async () => {
+    const { status, text } = await cluster.ask("POST", `${targetOf(key.key)}?rebalance`);
+    last = `${status} ${text}`;
+    return status === 204 || (status === 400 && !isLive(state)); // What is unlinked may be damaged.
+  };
+  await until(moved, { what: "it moves", deadlineMs: 30_000 }).catch(() =>
+    key.violated(`it does not move: ${last}`, [state]),
+  );
+}
+
+/** Every live key lies where it belongs, whole, and no value, whole or not, lies anywhere else. */
+async function expectAllHome({ cluster, keys }: World, found: Found): Promise<void> {
+  let files = 0;
+  for (const key of keys) {
+    const state = found.get(key)!;
+    const copies = copiesOf(cluster, key.key);
+    files += Object.keys(copies).length;
+    if (!isLive(state)) continue;
+    const home = homeOf(cluster, key.key, REPLICAS);
+    if (!Bun.deepEquals(copies, copiesWith(home, state)))
+      key.violated(`it lies on ${JSON.stringify(copies)}, not at ${home}`, [state]);
+    const { headers } = await cluster.ask("GET", targetOf(key.key));
+    expect([headers.get("key-balance"), headers.get("key-volumes")]).toEqual(["balanced", home.join(",")]);
+  }
+  expect(cluster.remains().length).toBe(files);
+  expect(cluster.volumes.flatMap(({ dir }) => filesOn(dir)).length).toBe(files);
+}
+
+/** The index holds a record of each key that is there, with the volumes of all its files, and nothing else. */
+async function expectRecords({ cluster }: World, found: Found): Promise<void> {
+  const records = new Map((await recordsIn(cluster.db)).map(({ key, value }) => [key.toString(), value]));
+  for (const [key, state] of found) {
+    const record = records.get(key.key);
+    records.delete(key.key);
+    const home = homeOf(cluster, key.key, REPLICAS);
+    if (isLive(state)) expect(record).toBe(`HASH${state.slice("live ".length)}${home.join(",")}`);
+    if (state === "absent") expect(record).toBe(undefined);
+    if (state !== "unlinked") continue;
+    const [, volumes = ""] = /^DELETED(?:HASH[0-9a-f]{32})?(.*)$/.exec(record ?? "") ?? [];
+    const elsewhere = Object.keys(copiesOf(cluster, key.key)).filter((volume) => !volumes.split(",").includes(volume));
+    if (elsewhere.length > 0) key.violated(`its record ${record} lacks ${elsewhere}`, [state]);
+  }
+  expect([...records]).toEqual([]);
+}
+
+/** A new index out of the files alone names each key that has files, with exactly their volumes in placement order. */
+async function expectRebuilt({ cluster, keys }: World): Promise<void> {
+  const db = join(cluster.db, "..", "rebuilt");
+  const { exitCode, stderr } = await runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "rebuild"], {
+    timeoutMs: 60_000,
+  });
+  expect([exitCode, stderr]).toEqual([0, ""]);
+  const rebuilt = new Map((await recordsIn(db)).map(({ key, value }) => [key.toString(), value]));
+  const expected = new Map<string, string>();
+  for (const { key } of keys) {
+    const copies = copiesOf(cluster, key);
+    const volumes = homeOf(cluster, key, cluster.volumes.length).filter((volume) => volume in copies);
+    if (volumes.length > 0) expected.set(key, volumes.join(","));
+  }
+  expect(Object.fromEntries(rebuilt)).toEqual(Object.fromEntries(expected));
+  expect(pathOf(keys[0]!.key).split("/").length).toBeGreaterThan(4); // A key with a folder of its own was among them.
+}

@@ -1,0 +1,92 @@
+// Owns the store that chaos comes over: five volumes, one of them on a small disk where that can be had, and a master that
+// ends and comes back. Two replicas of three may be acknowledged.
+import { join } from "node:path";
+import { Cluster } from "../support/cluster";
+import { smallDisk, whyNoDisk, type Disk } from "../support/disk";
+import { temporaryFolder } from "../support/folder";
+import { startVolume, type Volume } from "../support/volume";
+import { KeyModel } from "./model";
+
+export const REPLICAS = 3;
+export const MIN_REPLICAS = 2;
+const VOLUMES = 5;
+const DISK_BYTES = 6_000_000;
+const FLAGS = [
+  "-minreplicas",
+  String(MIN_REPLICAS),
+  "-voltimeout",
+  "500ms",
+  "-stalltimeout",
+  "2s",
+  "-clienttimeout",
+  "2s",
+];
+
+export class World implements AsyncDisposable {
+  /** Counts the masters: a request that began under another one may have been cut off. */
+  epoch = 0;
+  /** What all masters so far have said. */
+  said = "";
+  readonly keys: readonly KeyModel[];
+  #up: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly cluster: Cluster,
+    readonly disk: Disk | undefined,
+    keys: number,
+  ) {
+    // Every third has a "/" in its Base64, and so a folder of its own on the volumes.
+    const name = (i: number) => (i % 3 === 0 ? `/dir/ünï-${i}/é` : `/key-${i}`);
+    this.keys = Array.from({ length: keys }, (_, i) => new KeyModel(name(i)));
+  }
+
+  /** The port of the master, as soon as there is one. */
+  async port(): Promise<number> {
+    await this.#up;
+    return this.cluster.master.port;
+  }
+
+  /** Ends the master and starts the next one. */
+  async replaceMaster(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    this.epoch++;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#up = promise;
+    promise.catch(() => {}); // Whoever asks for the port is told.
+    try {
+      const { master } = this.cluster;
+      const exitCode = await master.stop(signal);
+      if (signal === "SIGTERM" && exitCode !== 0)
+        throw new Error(`the master ended with ${exitCode}: ${master.output}`);
+      this.said += master.output;
+      this.keys.forEach((key) => key.masterEnded());
+      await this.cluster.startMaster();
+      resolve();
+    } catch (error) {
+      reject(error);
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster[Symbol.asyncDispose]();
+  }
+
+  static async start(keys: number): Promise<World> {
+    const held = new AsyncDisposableStack();
+    try {
+      const folder = held.use(temporaryFolder());
+      const why = whyNoDisk();
+      if (why) console.log(`chaos: without a disk that fills up, since none can be mounted here (${why})`);
+      const disk = why ? undefined : held.use(smallDisk(DISK_BYTES));
+      const volumes: Volume[] = [];
+      for (let i = 1; i < VOLUMES; i++) volumes.push(held.use(await startVolume()));
+      volumes.push(held.use(await startVolume(disk && { dir: disk.path })));
+      const cluster = new Cluster(volumes, join(folder.path, "index"), FLAGS, undefined, held);
+      await cluster.startMaster();
+      return new World(cluster, disk, keys);
+    } catch (error) {
+      await held.disposeAsync();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,189 @@
+// A master under -sync meets volumes that cannot sync: without the service, or with one that fails.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { homeOf, indexOf } from "../support/copies";
+import { temporaryFolder } from "../support/folder";
+import { follow, request } from "../support/http";
+import { runMkv, startMaster } from "../support/master";
+import { basic, passwordFile } from "../support/password";
+import { recordOf } from "../support/records";
+import { until } from "../support/until";
+import { startVolume } from "../support/volume";
+import { startMkvVolume } from "./mkv-volume";
+import { startWatchedCluster, type WatchedCluster } from "./stand-in";
+
+setDefaultTimeout(60_000);
+const ONE_LINE = /^[^\n]{10,400}\n?$/;
+
+/** Nothing of the key is live or lies on a volume. */
+async function expectNothing(cluster: WatchedCluster, key: string): Promise<void> {
+  expect((await cluster.ask("GET", key)).status).toBe(404);
+  expect(await cluster.keys("list")).not.toContain(key);
+  expect(cluster.remains()).toEqual([]);
+}
+
+/** Waits until no write is unfinished any more. */
+async function settled(cluster: WatchedCluster): Promise<void> {
+  await until(async () => (await cluster.keys("unlinked")).length === 0, { what: "unfinished writes are cleaned up" });
+}
+
+test("a master under -sync does not start over volumes that the plain script serves: one line, exit code 1", async () => {
+  await using good = await startMkvVolume();
+  await using plain = await startVolume();
+  await using folder = temporaryFolder();
+  const volumes = `${good.address},${plain.address}`;
+  const args = ["-sync", "-replicas", "1", "-port", "0", "-db", join(folder.path, "index"), "-volumes", volumes];
+  const { exitCode, stdout, stderr } = await runMkv([...args, "server"]);
+  expect([exitCode, stdout]).toEqual([1, ""]);
+  expect(stderr).toMatch(ONE_LINE);
+  expect(stderr).toContain(plain.address);
+  expect(stderr).toContain("mkv volume");
+});
+
+test("a volume that is down when the master starts is found out at the first write", async () => {
+  await using first = await startMkvVolume();
+  await using second = await startMkvVolume();
+  await using plain = await startVolume();
+  await plain.kill();
+  const volumes = [first.address, second.address, plain.address];
+  await using master = await startMaster({ volumes, flags: ["-sync"] });
+  expect(volumes.filter((address) => master.output.includes(address))).toEqual([plain.address]);
+  await plain.start();
+  const put = async () => {
+    const { status, text } = await request(master.port, { method: "PUT", target: "/first", body: "value" });
+    expect(status).toBe(503);
+    expect(text).toMatch(ONE_LINE);
+    return text.includes("sync service") && text;
+  };
+  const text = await until(put, { what: "the volume is up, and found to have no sync service" });
+  expect(text).toContain(plain.address);
+});
+
+test("a PUT for which a volume has lost its sync service is refused in one line, and leaves nothing", async () => {
+  await using cluster = await startWatchedCluster();
+  await cluster.syncs[1]!.stop();
+  const { status, text } = await cluster.ask("PUT", "/lost", { body: "value" });
+  expect(status).toBe(503);
+  expect(text).toMatch(ONE_LINE);
+  expect(text).toMatch(/sync service.*mkv volume/);
+  expect(text).toContain(cluster.addresses[1]!);
+  await expectNothing(cluster, "/lost");
+  cluster.syncs[1]!.start();
+  await settled(cluster);
+  await cluster.store("/lost");
+  expect((await follow(await cluster.ask("GET", "/lost"))).text).toBe("value of /lost");
+});
+
+test("a PUT over an unlinked key that cannot be synced leaves the key unlinked", async () => {
+  await using cluster = await startWatchedCluster();
+  await cluster.store("/again");
+  await cluster.ask("UNLINK", "/again");
+  await cluster.syncs[1]!.stop();
+  expect((await cluster.ask("PUT", "/again", { body: "new" })).status).toBe(503);
+  expect((await cluster.ask("GET", "/again")).status).toBe(404);
+  expect(await cluster.keys("unlinked")).toEqual(["/again"]);
+  cluster.syncs[1]!.start();
+  await cluster.store("/again", "new");
+  expect((await follow(await cluster.ask("GET", "/again"))).text).toBe("new");
+});
+
+test("a DELETE for which a volume has lost its sync service is 500 with the reason, and a later one goes on", async () => {
+  await using cluster = await startWatchedCluster();
+  await cluster.store("/kept");
+  await cluster.syncs[1]!.stop();
+  const { status, text } = await cluster.ask("DELETE", "/kept");
+  expect(status).toBe(500);
+  expect(text).toMatch(ONE_LINE);
+  expect(text).toContain(cluster.addresses[1]!);
+  expect((await cluster.ask("GET", "/kept")).status).toBe(404);
+  expect(await cluster.keys("unlinked")).toEqual(["/kept"]);
+  cluster.syncs[1]!.start();
+  expect((await cluster.ask("DELETE", "/kept")).status).toBe(204);
+  await expectNothing(cluster, "/kept");
+  await cluster.master.stop();
+  expect(await recordOf(cluster.db, "/kept")).toBeUndefined();
+  expect(text).toMatch(/sync/); // Else nobody finds out what is wrong.
+});
+
+test("a rebalance for which a volume has lost its sync service is 400, and the key stays where it is", async () => {
+  await using cluster = await startWatchedCluster({ flags: ["-replicas", "2"] });
+  await cluster.store("/stays");
+  const held = homeOf(cluster, "/stays", 2);
+  await cluster.startMaster(["-sync", "-replicas", "3"]);
+  const newcomer = cluster.syncs[indexOf(cluster, homeOf(cluster, "/stays")[2]!)]!;
+  await newcomer.stop();
+  const { status, text } = await cluster.ask("POST", "/stays?rebalance");
+  expect(status).toBe(400);
+  expect(text).toMatch(/^[^\n]*sync service[^\n]*\n?$/);
+  const answer = await cluster.ask("GET", "/stays");
+  expect(answer.headers.get("key-volumes")).toBe(held.join(","));
+  expect((await follow(answer)).text).toBe("value of /stays");
+  newcomer.start();
+  expect((await cluster.ask("POST", "/stays?rebalance")).status).toBe(204);
+});
+
+test("a sync service that answers a PUT with anything but 204 confirms nothing", async () => {
+  await using cluster = await startWatchedCluster();
+  for (const status of [200, 302, 400, 401, 403, 404, 410, 500, 502]) {
+    cluster.syncs[2]!.status = status;
+    const answer = await cluster.ask("PUT", "/unsure", { body: "value" });
+    expect([status, answer.status]).toEqual([status, 503]);
+    expect(answer.text).toMatch(ONE_LINE);
+    expect(answer.text).toContain(cluster.addresses[2]!);
+    cluster.syncs[2]!.status = undefined;
+    await settled(cluster);
+    await expectNothing(cluster, "/unsure");
+  }
+});
+
+test("a sync service that answers a DELETE with anything but 410 confirms nothing", async () => {
+  await using cluster = await startWatchedCluster();
+  for (const status of [200, 204, 302, 400, 401, 403, 404, 500, 502]) {
+    await cluster.store("/unsure");
+    cluster.syncs[2]!.status = status;
+    expect([status, (await cluster.ask("DELETE", "/unsure")).status]).toEqual([status, 500]);
+    expect(await cluster.keys("unlinked")).toEqual(["/unsure"]);
+    cluster.syncs[2]!.status = undefined;
+    expect((await cluster.ask("DELETE", "/unsure")).status).toBe(204);
+  }
+});
+
+test("a disk that fails to sync is called so, not a service that is missing", async () => {
+  await using cluster = await startWatchedCluster();
+  cluster.syncs[2]!.status = 500;
+  const { text } = await cluster.ask("PUT", "/unsure", { body: "value" });
+  expect(text).toContain(cluster.addresses[2]!);
+  expect(text).not.toMatch(/no sync service|start it/); // To start another would not help.
+});
+
+test("a disk that is slow to sync does not keep a master from starting", async () => {
+  await using cluster = await startWatchedCluster();
+  await cluster.master.stop();
+  cluster.syncs[2]!.hold();
+  cluster.syncs[2]!.take();
+  const slowMs = 2_500; // More than a volume may take to answer a HEAD.
+  const timer = setTimeout(() => cluster.syncs[2]!.letGo(), slowMs);
+  try {
+    await cluster.startMaster();
+  } finally {
+    clearTimeout(timer);
+  }
+  await cluster.store("/slow");
+});
+
+test("behind a password, everything works with -sync; a master without the password says so and does not start", async () => {
+  await using folder = temporaryFolder();
+  const login = { user: "admin", password: "secret" };
+  await using volume = await startMkvVolume({ auth: passwordFile(folder.path, login) });
+  const flags = ["-sync", "-basicauth", "-replicas", "1"];
+  const args = [...flags, "-port", "0", "-db", join(folder.path, "other"), "-volumes", volume.address, "server"];
+  const refused = await runMkv(args);
+  expect(refused.exitCode).toBe(1);
+  expect(refused.stderr).toMatch(/^[^\n]*(AUTH|-userpass)[^\n]*\n$/);
+  const env = { MKV_USERPASS: `${login.user}:${login.password}` };
+  await using master = await startMaster({ db: join(folder.path, "index"), volumes: [volume.address], flags, env });
+  const headers = { Authorization: basic(login) };
+  const put = await request(master.port, { method: "PUT", target: "/kept", body: "value", headers });
+  expect(put.status).toBe(201);
+  expect((await request(master.port, { method: "DELETE", target: "/kept", headers })).status).toBe(204);
+});

@@ -1,0 +1,154 @@
+// The power of all machines is cut in the middle of the writing; `ext4.ts` says how, and what that is worth.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { type Cluster } from "../support/cluster";
+import { copiesOf, copiesOn, homeOf } from "../support/copies";
+import { filesAt, filesOn } from "../support/files";
+import { temporaryFolder } from "../support/folder";
+import { follow } from "../support/http";
+import { pathOf } from "../support/placement";
+import { recordsIn } from "../support/records";
+import { until } from "../support/until";
+import { targetOf } from "../support/values";
+import { whyNoCut } from "./ext4";
+import { startPowerStore, type PowerStore } from "./power";
+import { type Entry, type Fate, type Traffic } from "./traffic";
+
+setDefaultTimeout(120_000);
+const why = await whyNoCut();
+if (why) console.log(`skipped: the power cut, since no disk can be cut off here (${why})`);
+const testCut = test.skipIf(why !== undefined);
+
+/** What a client gets: the bytes of the value, or the status that says that there are none. */
+async function get(store: Cluster, { key }: { key: string }): Promise<Buffer | number> {
+  const answer = await store.ask("GET", targetOf(key));
+  if (answer.status !== 302) return answer.status;
+  const followed = await follow(answer);
+  expect([key, followed.status]).toEqual([key, 200]);
+  return followed.body;
+}
+
+function isWhole(got: Buffer | number, { value }: Entry): boolean {
+  return typeof got !== "number" && got.equals(value);
+}
+
+/** What lies on the disks, before anything has been started that could mend it. */
+function expectDisks(store: PowerStore, traffic: Traffic): void {
+  for (const { key, value } of [...traffic.those("stored"), ...traffic.those("unlinked")]) {
+    expect([key, copiesOf(store, key)]).toEqual([key, copiesOn(homeOf(store, key), value)]);
+  }
+  for (const { key } of traffic.those("absent")) expect([key, copiesOf(store, key)]).toEqual([key, {}]);
+}
+
+/** What clients see. */
+async function expectAnswers(store: PowerStore, traffic: Traffic): Promise<void> {
+  for (const entry of traffic.those("stored")) {
+    expect([entry.key, isWhole(await get(store, entry), entry)]).toEqual([entry.key, true]);
+  }
+  const unlinked = await store.keys("unlinked");
+  for (const { key } of traffic.those("unlinked")) expect(unlinked).toContain(key);
+  for (const { key } of traffic.those("absent")) expect(unlinked).not.toContain(key);
+  for (const entry of [...traffic.those("unlinked"), ...traffic.those("absent")]) {
+    expect([entry.key, await get(store, entry)]).toEqual([entry.key, 404]);
+  }
+  for (const entry of traffic.unsure()) {
+    const got = await get(store, entry);
+    expect([entry.key, got === 404 || isWhole(got, entry)]).toEqual([entry.key, true]);
+  }
+}
+
+/** The live keys that a rebuild straight after the cut finds, with the index as it was on the disk. */
+async function liveAfterRebuild(store: PowerStore): Promise<string[]> {
+  await using folder = temporaryFolder();
+  const db = store.copyIndex(folder.path);
+  const outcome = await store.job("-db", db, "rebuild");
+  expect(outcome).toMatchObject({ exitCode: 0 });
+  const live = (await recordsIn(db)).filter(({ value }) => !value.startsWith("DELETED"));
+  return live.map(({ key }) => key.toString());
+}
+
+testCut("what was acknowledged under -sync is there after a power cut: every value, byte for byte", async () => {
+  await using store = await startPowerStore(["-sync"]);
+  const traffic = store.traffic({ writers: 24, mixed: true });
+  const enough = () => traffic.acknowledged > 600 && traffic.those("unlinked").length > 10;
+  await until(enough, { what: "there is a lot to lose", deadlineMs: 40_000 });
+  await store.cutPower(traffic);
+
+  expect(traffic.those("stored").length).toBeGreaterThan(200);
+  expect(traffic.those("absent").length).toBeGreaterThan(20);
+  expect(traffic.unsure().length).toBeGreaterThan(0); // It was cut in the middle.
+  expectDisks(store, traffic);
+  await store.startVolumes();
+  const rebuilt = await liveAfterRebuild(store);
+  await store.startSettled();
+  await expectAnswers(store, traffic);
+  expectDisks(store, traffic);
+  expect(rebuilt.sort()).toEqual((await store.keys("list")).sort());
+  expect(await store.job("-master", store.master.url, "-md5", "verify")).toMatchObject({ exitCode: 0 });
+});
+
+const endings: [string, string[], ("PUT" | "UNLINK" | "DELETE")[], Fate][] = [
+  ["a value", [], ["PUT"], "stored"],
+  ["a value that was unlinked", [], ["PUT", "UNLINK"], "unlinked"],
+  ["a value without a hash that was unlinked", ["-md5sum=false"], ["PUT", "UNLINK"], "unlinked"],
+  ["one without a hash on a single volume", ["-md5sum=false", "-replicas", "1"], ["PUT", "UNLINK"], "unlinked"],
+  ["the end of a value", [], ["PUT", "DELETE"], "absent"],
+  ["a value in the place of one that was deleted", [], ["PUT", "DELETE", "PUT"], "stored"],
+  ["one that was written again and unlinked", ["-threads", "8"], ["PUT", "DELETE", "PUT", "UNLINK"], "unlinked"],
+  ["a value in the place of one that was unlinked", [], ["PUT", "UNLINK", "PUT"], "stored"],
+];
+
+testCut.each(endings)("what was acknowledged last, with nothing written after it, is there: %s", async (...ending) => {
+  const [, flags, methods, fate] = ending;
+  await using store = await startPowerStore(["-sync", ...flags]);
+  for (const method of methods) {
+    const { status } = await store.ask(method, "/last", method === "PUT" ? { body: "value" } : {});
+    expect([method, status]).toEqual([method, method === "PUT" ? 201 : 204]);
+  }
+  await store.cutPower();
+
+  const volumes = homeOf(store, "/last", flags.includes("-replicas") ? 1 : 3);
+  const files = fate === "absent" ? {} : copiesOn(volumes, "value");
+  expect(copiesOf(store, "/last")).toEqual(files);
+  await store.startVolumes();
+  expect(await liveAfterRebuild(store)).toEqual(fate === "stored" ? ["/last"] : []);
+  await store.startSettled();
+  expect(await store.keys("list")).toEqual(fate === "stored" ? ["/last"] : []);
+  expect(await store.keys("unlinked")).toEqual(fate === "unlinked" ? ["/last"] : []);
+  expect(copiesOf(store, "/last")).toEqual(files);
+});
+
+testCut("what a power cut takes without -sync is reported by verify, and never served as an empty value", async () => {
+  await using store = await startPowerStore();
+  const start = performance.now();
+  const traffic = store.traffic({ writers: 12, mixed: false });
+  await until(() => traffic.acknowledged > 100, { what: "there are records to keep" });
+  const recorded = traffic.those("stored");
+  store.indexDisk.flush(); // So that the index knows of values that the volumes have lost.
+  const longEnough = () => performance.now() - start > 3_500 && traffic.acknowledged > 300; // For names without bytes.
+  await until(longEnough, { what: "there is a lot to lose", deadlineMs: 30_000 });
+  await store.cutPower(traffic);
+
+  const acknowledged = traffic.those("stored");
+  await store.startVolumes();
+  await store.startMaster();
+  const lost: Entry[] = [];
+  for (const entry of traffic.entries.values()) {
+    const got = await get(store, entry);
+    if (isWhole(got, entry)) continue;
+    expect([entry.key, got]).toEqual([entry.key, got === 410 ? 410 : 404]);
+    if (entry.fates.length === 1) lost.push(entry);
+  }
+  expect(lost.length).toBeGreaterThan(acknowledged.length / 2); // Else this was no power cut.
+  expect(store.volumes.flatMap(({ dir }) => filesOn(dir)).filter(({ bytes }) => bytes === 0)).not.toEqual([]);
+
+  const { exitCode, stdout, stderr } = await store.job("-master", store.master.url, "-md5", "verify");
+  expect(exitCode).toBe(1);
+  const isNamed = ({ key }: Entry) => (stdout + stderr).includes(JSON.stringify(key));
+  const live = new Set(await store.keys("list"));
+  expect(recorded.filter(({ key }) => !live.has(key))).toEqual([]);
+  expect(lost.filter((entry) => live.has(entry.key) && !isNamed(entry))).toEqual([]);
+  for (const { key } of lost.filter((entry) => !isNamed(entry))) {
+    for (const { dir } of store.volumes)
+      for (const { path } of filesAt(dir, pathOf(key))) expect(stdout + stderr).toContain(path);
+  }
+});
