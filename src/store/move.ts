@@ -34,6 +34,13 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   await demandAwake(store, targets);
   const copies = await survey(store, key, record, depth);
   if (copies.good.length === 0) return await withoutGood(store, key, record, copies);
+  const unseen = [...copies.silent.keys()].filter((volume) => isConfigured(store.topology, volume));
+  if (record.md5 === undefined && unseen.length > 0) {
+    throw new MkvError(
+      "unavailable",
+      `${unseen.join(", ")} does not answer, and without an MD5 may have the only good copy`,
+    );
+  }
   const lacking = without(targets, copies.good);
   if (lacking.length === 0 && sameVolumes(record.volumes, targets)) return { changed: false, leftBehind: [] };
 

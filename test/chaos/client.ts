@@ -203,7 +203,8 @@ export class Client {
   #expectCopies(key: KeyModel, md5: string, volumes: string[]): void {
     const copies = copiesOf(this.world.cluster, key.key);
     const lacking = volumes.filter((volume) => copies[volume] !== md5);
-    if (lacking.length > 0) key.violated(`${this.name} finds no copy of ${md5} on ${lacking}`, key.possible());
+    if (lacking.length === 0) return;
+    key.violated(`${this.name} finds no copy of ${md5} on ${lacking}, but ${JSON.stringify(copies)}`, key.possible());
   }
 
   async #list(operation: "list" | "unlinked"): Promise<string> {

@@ -26,6 +26,8 @@ export class Gate implements AsyncDisposable {
   private readonly rules = new Map<string, Rule>();
   private readonly passages = new Set<Passage>();
   private readonly held: string[] = [];
+  /** Requests that arrived late and have been done. */
+  lateArrivals = 0;
 
   private constructor(
     private readonly server: Server,
@@ -162,7 +164,10 @@ class Passage {
       return void this.heldDown.push(data);
     }
     this.method = undefined;
-    if (this.client.destroyed) return this.close();
+    if (this.client.destroyed) {
+      this.gate.lateArrivals++;
+      return this.close();
+    }
     if (!this.client.write(data)) this.volume.pause();
   }
 
