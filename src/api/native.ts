@@ -3,7 +3,7 @@ import { MkvError } from "../errors";
 import { type Key, encodePercent, parseKey } from "../format/key";
 import { limits } from "../limits";
 import { deleteKey } from "../store/delete";
-import { type Moved, forget, moveKey, sweep } from "../store/move";
+import { type Moved, forget, isAmiss, isOrphan, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
 import { type Store, locate, unlink } from "../store/store";
 import { type Authorizer, asUserInfo } from "./authorize";
@@ -80,6 +80,12 @@ function operate(
       empty(204, { "key-moved": String(changed), "key-left-behind": String(leftBehind.length) });
     return moveKey(store, key, depth).then(moved, asBadRequest);
   }
+  if (method === "POST" && name === "examine") {
+    const depth = parameters[0]?.name === "md5" ? "md5" : "length";
+    return isAmiss(store, key, depth).then((is) => new Response(is ? "amiss" : ""));
+  }
+  if (method === "POST" && name === "orphan")
+    return isOrphan(store, key, Buffer.from(value).toString()).then((is) => new Response(is ? "orphan" : ""));
   if (method === "POST" && name === "forget") return forget(store, key).then(() => empty(204));
   if (method === "POST" && name === "sweep")
     return sweep(store, key, Buffer.from(value).toString()).then(() => empty(204));

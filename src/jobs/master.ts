@@ -57,6 +57,14 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
       const { headers } = response;
       return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
     },
+    async isAmiss(key, depth) {
+      const response = await ask("POST", `${nameOf(key)}?examine${depth === "md5" ? "&md5" : ""}`);
+      return (await response.text()) === "amiss";
+    },
+    async isOrphan(key, volume) {
+      const response = await ask("POST", `${nameOf(key)}?orphan=${volume}`);
+      return (await response.text()) === "orphan";
+    },
     async sweep(key, volume) {
       await ask("POST", `${nameOf(key)}?sweep=${volume}`);
     },

@@ -79,7 +79,9 @@ async function* entriesOf(keeper: Keeper): AsyncGenerator<IndexEntry> {
 
 async function verifyKey(job: Verify, counts: VerifyCounts, { key, record }: IndexEntry): Promise<void> {
   const found = await inspect(job, key, record);
-  if (found.length === 0 || (await isAtWork(job, key, record, found))) return;
+  if (found.length === 0 || !(await isConfirmed(() => job.keeper.isAmiss(key, job.depth)))) return;
+  const current = await job.keeper.get(key);
+  if (!current || !sameRecord(current, record)) return; // It was written, moved or deleted meanwhile.
   for (const { problem, text } of found) {
     counts[problem]++;
     job.progress.note(`${JSON.stringify(showKey(key))}: ${text}`);
@@ -138,15 +140,12 @@ async function rightPrint(
   return undefined;
 }
 
-/** Whether a difference is only that of a write, move or delete that is under way, or has ended meanwhile. */
-async function isAtWork(job: Verify, key: Key, record: ValueRecord, found: Finding[]): Promise<boolean> {
-  const current = await job.keeper.get(key);
-  if (!current || !sameRecord(current, record)) return true;
-  if (!found.some(({ problem }) => problem === "unfinished")) return false;
-  return await job.keeper.move(key, "length").then(
-    () => false,
-    (error) => error instanceof MkvError && (error.code === "busy" || error.code === "absent"),
-  );
+/** What is seen while somebody may be at work on the key counts only if it is so with the key locked as well. */
+async function isConfirmed(question: () => Promise<boolean>): Promise<boolean> {
+  return await whenFree(question).catch((error) => {
+    if (error instanceof MkvError && error.code === "busy") return false; // In the hands of its writer.
+    throw error;
+  });
 }
 
 type Inspected = Finding | { readonly print: string };
@@ -169,7 +168,8 @@ async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: F
   const key = keyAt(path);
   const record = key && (await job.keeper.get(key));
   for (const [volume, { modified }] of copies) {
-    if (record?.volumes.includes(volume) || (await isGone(job, volume, path))) continue;
+    if (record?.volumes.includes(volume)) continue;
+    if (key && !(await isConfirmed(() => job.keeper.isOrphan(key, volume)))) continue;
     counts.orphans++;
     const isOld = Date.now() - Date.parse(modified) > limits.orphanMs;
     const why = !key ? "is not where its name belongs" : isOld ? "is in no record" : "is in no record yet";
@@ -179,14 +179,9 @@ async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: F
       await whenFree(() => job.keeper.sweep(key, volume));
       counts.repaired++;
     } catch (error) {
-      job.progress.note(`${volume}${path}: not removed: ${reasonOf(error)}`);
+      job.progress.note(`${volume}${readable(path)}: not removed: ${reasonOf(error)}`);
     }
   }
-}
-
-/** Whether the file has gone since it was listed, as the file of a key that is deleted meanwhile does. */
-async function isGone(job: Verify, volume: string, path: string): Promise<boolean> {
-  return keyAt(path) !== undefined && (await head(job.volumes, volume, path)) === undefined;
 }
 
 function sameRecord(a: ValueRecord, b: ValueRecord): boolean {

@@ -90,6 +90,23 @@ export async function forget(store: Store, key: Key): Promise<void> {
   await store.index.delete(key);
 }
 
+/** Whether a key, while nobody writes it, differs from its record, or lies where it does not belong. Throws MkvError busy. */
+export async function isAmiss(store: Store, key: Key, depth: Depth): Promise<boolean> {
+  using _lock = store.locks.take(key);
+  const record = await store.index.get(key);
+  if (!record) return false;
+  const { good } = await survey(store, key, record, depth);
+  return good.length < record.volumes.length || !sameVolumes(record.volumes, place(key, store.topology));
+}
+
+/** Whether a volume, with the key locked, has a file that the record does not name. Throws MkvError busy, bad-request. */
+export async function isOrphan(store: Store, key: Key, volume: string): Promise<boolean> {
+  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
+  using _lock = store.locks.take(key);
+  const record = await store.index.get(key);
+  return !record?.volumes.includes(volume) && (await head(store.volumes, volume, pathOf(key))) !== undefined;
+}
+
 async function demandAwake({ volumes }: Store, targets: readonly string[]): Promise<void> {
   const awake = await Promise.all(targets.map((volume) => isAwake(volumes, volume)));
   const asleep = targets.filter((_, i) => !awake[i]);

@@ -67,6 +67,7 @@ test("a rebuild that is killed in the middle leaves the old index as it was; the
     expect(bytesOf(db)).toEqual(bytes);
     expect(await indexOf(db)).toEqual(written);
   }
+  await writeRecords(`${db}.rebuild`, [["/of-the-run-before", `${cluster.addresses[0]}/sv00`]]);
   isSilent = false;
   const { exitCode, last } = await runJob(cluster, "rebuild", { db, volumes });
   expect([exitCode, last]).toEqual([

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { pathOf, placedOn } from "../support/placement";
 import { plant } from "./damage";
-import { indexOf, named, runJob } from "./job";
+import { indexOf, runJob } from "./job";
 import { plainKeys } from "./keys";
 
 setDefaultTimeout(60_000);
@@ -52,19 +52,14 @@ const strangers: [what: string, path: () => string | Buffer, content: string, wh
 test.each(strangers)("%s is reported, counted, and not indexed", async (_, path, content, why) => {
   const place = path();
   using _planted = plant(cluster.volumes[0]!, place, content);
-  for (const db of [cluster.db, `${cluster.db}-fresh`]) {
-    const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { db });
-    expect([exitCode, last]).toEqual([
-      0,
-      `rebuilt ${db}: ${keys.length} keys in ${3 * keys.length} files; 1 files reported and not indexed`,
-    ]);
-    const lines = stderr.trimEnd().split("\n");
-    expect(lines.length).toBe(1);
-    expect(lines[0]).toMatch(why);
-    const [plain] = place.toString().match(/^[\w/+=.]+/)!; // How the rest is shown is no promise.
-    expect(lines[0]).toStartWith(`${cluster.addresses[0]}/${plain}`);
-    expect(Object.keys(await indexOf(db)).sort()).toEqual(keys.map(named).sort());
-  }
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild");
+  const counts = `${keys.length} keys in ${3 * keys.length} files; 1 files reported and not indexed`;
+  expect([exitCode, last]).toEqual([0, `rebuilt ${cluster.db}: ${counts}`]);
+  const lines = stderr.trimEnd().split("\n");
+  expect(lines.length).toBe(1);
+  expect(lines[0]).toMatch(why);
+  const [plain] = place.toString().match(/^[\w/+=.]+/)!; // How the rest is shown is no promise.
+  expect(lines[0]).toStartWith(`${cluster.addresses[0]}/${plain}`);
   expect(await indexOf(cluster.db)).toEqual(written);
 });
 

@@ -9,7 +9,7 @@ import { besides, indexOf, named, runJob, storeAll, type JobOutcome } from "./jo
 import { oddKeys, plainKeys } from "./keys";
 
 setDefaultTimeout(60_000);
-const hashed = [...plainKeys("hashed", 40), ...oddKeys];
+const hashed = [...plainKeys("hashed", 20), ...oddKeys];
 const unhashed = ["/unhashed", "/ünhashed/é"];
 const soft = ["/soft", "/soft/é", `/soft${"-and-long".repeat(30)}`];
 const softUnhashed = ["/soft-and-unhashed"];
@@ -108,7 +108,7 @@ test("copies that lie elsewhere are recorded after those that lie where the key 
 test.each([1, 300])("volumes with -subvolumes %d are rebuilt as they are", async (subvolumes) => {
   const flags = ["-replicas", "2", "-subvolumes", String(subvolumes)];
   await using other = await startCluster({ volumes: 2, flags });
-  const keys = [...plainKeys("key", 30), ...oddKeys];
+  const keys = [...plainKeys("key", 12), ...oddKeys];
   for (const key of keys) await other.store(key as string, "x");
   await other.master.stop();
   const folders = other.remains().map((file) => file.split("/").find((name) => /^sv/.test(name))?.length);

@@ -74,8 +74,6 @@ const one: [damage: Damage, flags: string[], kind: Finding, says: string][] = [
   ["shortened", [], "damaged", "copy of (length|MD5)"],
   ["lengthened", [], "damaged", "copy of (length|MD5)"],
   ["flipped", ["-md5"], "damaged", "MD5"],
-  ["missing", ["-md5"], "missing", "has no copy"],
-  ["emptied", ["-md5"], "damaged", "empty copy"],
   ["shortened", ["-md5"], "damaged", "MD5"],
 ];
 const keysOf = (how: Damage, i: number) => {
