@@ -165,10 +165,10 @@ test("a disk that is slow to sync does not keep a master from starting", async (
   const timer = setTimeout(() => cluster.syncs[2]!.letGo(), slowMs);
   try {
     await cluster.startMaster();
+    await cluster.store("/slow");
   } finally {
     clearTimeout(timer);
   }
-  await cluster.store("/slow");
 });
 
 test("behind a password, everything works with -sync; a master without the password says so and does not start", async () => {

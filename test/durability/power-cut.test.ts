@@ -83,6 +83,10 @@ testCut("what was acknowledged under -sync is there after a power cut: every val
   await expectAnswers(store, traffic);
   expectDisks(store, traffic);
   expect(rebuilt.sort()).toEqual((await store.keys("list")).sort());
+  for (const { key } of traffic.unsure()) {
+    // A DELETE that the cut made fail has left the key unlinked: a later one goes on.
+    expect([204, 404]).toContain((await store.ask("DELETE", targetOf(key))).status);
+  }
   expect(await store.job("-master", store.master.url, "-md5", "verify")).toMatchObject({ exitCode: 0 });
 });
 
@@ -138,7 +142,7 @@ testCut("what a power cut takes without -sync is reported by verify, and never s
     expect([entry.key, got]).toEqual([entry.key, got === 410 ? 410 : 404]);
     if (entry.fates.length === 1) lost.push(entry);
   }
-  expect(lost.length).toBeGreaterThan(acknowledged.length / 2); // Else this was no power cut.
+  expect(lost.length).toBeGreaterThan(acknowledged.length / 4); // Else this was no power cut.
   expect(store.volumes.flatMap(({ dir }) => filesOn(dir)).filter(({ bytes }) => bytes === 0)).not.toEqual([]);
 
   const { exitCode, stdout, stderr } = await store.job("-master", store.master.url, "-md5", "verify");

@@ -8,7 +8,7 @@ import { until } from "../support/until";
 import { valueOf } from "../support/values";
 
 setDefaultTimeout(90_000);
-const deadlines = ["-voltimeout", "1s", "-stalltimeout", "1s", "-clienttimeout", "1s"];
+const deadlines = ["-voltimeout", "2s", "-stalltimeout", "1s", "-clienttimeout", "1s"];
 // A DELETE may have to wait for a disk: the longest deadline there is.
 const LONGEST_MS = 15_000;
 const BYTES = 400_000;
@@ -104,11 +104,11 @@ async function mute(isMuted: (request: SeenRequest) => boolean): Promise<FaultyV
 
 const operations: [string, number[], number][] = [
   ["PUT", [503], LONGEST_MS],
-  ["GET", [302], 2_500],
-  ["HEAD", [302], 2_500],
-  ["UNLINK", [204], 900],
+  ["GET", [302], 1_900],
+  ["HEAD", [302], 1_900],
+  ["UNLINK", [204], 1_900],
   ["DELETE", [500], LONGEST_MS],
-  ["GET ?list", [200], 900],
+  ["GET ?list", [200], 1_900],
   ["POST ?rebalance", [400], LONGEST_MS],
 ];
 

@@ -118,10 +118,11 @@ class Passage {
   }
 
   get isDeserted(): boolean {
-    return this.client.closed;
+    return this.client.destroyed || this.client.closed;
   }
 
   release(): void {
+    if (this.isDeserted && !this.isLate) return this.close();
     const [up, down] = [this.heldUp, this.heldDown];
     this.heldUp = this.heldDown = undefined;
     this.isLate = false;
