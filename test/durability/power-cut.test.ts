@@ -53,6 +53,10 @@ async function expectAnswers(store: PowerStore, traffic: Traffic): Promise<void>
   for (const entry of traffic.unsure()) {
     const got = await get(store, entry);
     expect([entry.key, got === 404 || isWhole(got, entry)]).toEqual([entry.key, true]);
+    if (entry.fates[0] !== "absent") continue;
+    // A write that was cut off: nothing is left of it, if it is not live.
+    expect([entry.key, unlinked.includes(entry.key)]).toEqual([entry.key, false]);
+    expect([entry.key, Object.keys(copiesOf(store, entry.key)).length]).toEqual([entry.key, got === 404 ? 0 : 3]);
   }
 }
 
