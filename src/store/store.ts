@@ -46,8 +46,8 @@ export type Location = {
  * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
  */
 export async function locate(store: Store, key: Key): Promise<Location | undefined> {
-  const path = pathOf(key);
   for (let record = await store.index.get(key); record?.state === "live";) {
+    const path = pathOf(key);
     const balanced = sameVolumes(record.volumes, place(key, store.topology));
     try {
       const isTrusted = store.probe === "volume";

@@ -138,7 +138,7 @@ class Connection {
     if (body) this.#outgoing.push(body);
     if (!this.#isFlushing) {
       this.#isFlushing = true;
-      queueMicrotask(() => this.#flush());
+      setImmediate(() => this.#flush()); // One write for all that this turn of the loop asks.
     }
     return promise;
   }
