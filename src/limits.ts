@@ -30,8 +30,9 @@ export const limits = {
   /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
   listingMs: 300_000,
 
-  /** Records that one step of a scan reads. */
+  /** Records that one step of a scan reads, at most, and their bytes, about. */
   scanKeys: 1000,
+  scanBytes: 256 * 1024,
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
   indexBufferBytes: 8 * 1024 * 1024,
@@ -61,8 +62,8 @@ export const limits = {
   shortBytes: 128 * 1024,
   /** Connections to a volume server that all questions of a thread share. */
   connectionsForQuestions: 4,
-  /** Longest head, with what is left of the answer before it, that a volume may send to a short request. */
-  answerChars: 1024 * 1024,
+  /** Longest head of an answer that a volume may send. */
+  headBytes: 64 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
   volumeRequests: 16_384,
   /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */

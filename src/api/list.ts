@@ -2,10 +2,10 @@
 // work through this master: {"next": "", "keys": [["/a", "HASH...localhost:3001/sv05"], ...]} of all states.
 import { MkvError } from "../errors";
 import { type Key, readShown, showKey } from "../format/key";
-import { encodeRecord } from "../format/record";
-import { type IndexEntry } from "../index/index";
+import { isUnlinked } from "../format/record";
 import { limits } from "../limits";
 import { type Store, list } from "../store/store";
+import { LongText } from "./text";
 import { type Parameter } from "./url";
 
 /** What to show of the index. */
@@ -25,36 +25,29 @@ export async function answerList(
   using turn = new DisposableStack();
   turn.use(await store.lists.enter());
 
-  const pieces: string[] = [];
+  const text = new LongText();
+  const mostKeys = limit ?? limits.listKeys;
   let next = "";
   let count = 0;
-  let textBytes = 0;
-  scan: for await (const page of list(store, { prefix, start })) {
+  scan: for await (const page of list(store, { prefix, start }, mostKeys + 1)) {
     if (signal.aborted) throw new MkvError("client-gone", "the client went away");
-    let piece = "";
-    for (const entry of page) {
-      const text = show(entry, kind);
-      if (text === undefined) continue;
-      if (count === limit || (limit !== undefined && textBytes > limits.listTextBytes)) {
-        next = showKey(entry.key);
-        pieces.push(piece);
+    for (const [key, record] of page) {
+      if (kind !== "records" && isUnlinked(record) !== (kind === "unlinked")) continue;
+      if (count === mostKeys || text.bytes > limits.listTextBytes) {
+        if (limit === undefined) throw tooMany();
+        next = showKey(key);
         break scan;
       }
-      if (limit === undefined && (count === limits.listKeys || textBytes > limits.listTextBytes)) throw tooMany();
-      piece += count++ === 0 ? text : `,${text}`;
-      textBytes += text.length;
+      if (count++ > 0) text.add(",");
+      if (kind === "records") text.add("[");
+      text.addKey(key);
+      if (kind === "records") text.add(`,${JSON.stringify(record)}]`);
     }
-    pieces.push(piece);
   }
-  const text = [`{"next":${JSON.stringify(next)},"keys":[`, ...pieces, "]}"];
-  const body = pieces.length <= 1 ? text.join("") : streamOf(text, turn.move());
+  text.add("]}");
+  const pieces = [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
+  const body = pieces.length <= 2 ? Buffer.concat(pieces) : streamOf(pieces, turn.move());
   return new Response(body, { headers: { "content-type": "application/json" } });
-}
-
-/** The entry as JSON; undefined if it is not of this kind. */
-function show({ key, record }: IndexEntry, kind: ListKind): string | undefined {
-  if (kind === "records") return JSON.stringify([showKey(key), encodeRecord(record)]);
-  return (record.state === "live") === (kind === "list") ? JSON.stringify(showKey(key)) : undefined;
 }
 
 function readLimit(value: Uint8Array | undefined): number | undefined {
@@ -72,18 +65,13 @@ function tooMany(): MkvError {
 }
 
 /** The pieces as a stream, each dropped once it is sent; the turn ends with the last, or with the client. */
-function streamOf(pieces: string[], turn: Disposable): ReadableStream {
-  let at = 0;
-  const encoder = new TextEncoder();
+function streamOf(pieces: Uint8Array[], turn: Disposable): ReadableStream {
   return new ReadableStream({
     pull(controller) {
-      if (at < pieces.length) {
-        controller.enqueue(encoder.encode(pieces[at]));
-        pieces[at++] = "";
-      } else {
-        turn[Symbol.dispose]();
-        controller.close();
-      }
+      const piece = pieces.shift();
+      if (piece) return controller.enqueue(piece);
+      turn[Symbol.dispose]();
+      controller.close();
     },
     cancel: () => turn[Symbol.dispose](),
   });

@@ -9,33 +9,34 @@ import { limits } from "../limits";
 
 /** The path of a key's value on each of its volumes: `/HH/hh/BASE64` (see the grammar above). */
 export function pathOf(key: Key): string {
-  const hash = new Bun.CryptoHasher("md5").update(key).digest("hex");
-  const base64 = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("base64");
-  const name = storable.test(base64) ? base64 : base64.split("/").map(split).join("/");
-  return `/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${name}`;
+  Bun.MD5.hash(key, digest);
+  const base64 = key.toBase64();
+  const isPlain = base64.length <= longestName && !base64.includes("/");
+  return `/${hex[digest[0]!]}/${hex[digest[1]!]}/${isPlain ? base64 : storable(base64)}`;
 }
 
 /** The key whose value lies at this path; undefined if it is the path of none, or not in the folder of its hash. */
 export function keyAt(path: string): Key | undefined {
-  const [root, , , ...pieces] = path.split("/");
-  if (root !== "" || pieces.length === 0) return undefined;
-  let base64 = "";
-  for (const [at, piece] of pieces.entries()) {
-    const continues = piece.endsWith("~") && piece !== "~";
-    base64 += piece.replace(/~$/, "");
-    if (!continues && at < pieces.length - 1) base64 += "/";
-  }
+  const name = path.slice("/HH/hh/".length);
+  const base64 = name.includes("~") ? name.replace(/(^|\/)~(?=\/|$)/g, "$1").replaceAll("~/", "") : name;
   const key = new Uint8Array(Buffer.from(base64, "base64")) as Key;
   const valid = key[0] === 0x2f && key.length <= limits.keyBytes;
   return valid && pathOf(key) === path ? key : undefined;
 }
 
-const storable = /^(?!\/)(?!.*\/\/)(?!.*\/$)[^/]{1,255}(\/[^/]{1,255})*$/;
+const digest = new Uint8Array(16);
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const longestName = 255;
 const pieceChars = 254;
+
+function storable(base64: string): string {
+  const isStorable = /^(?!\/)(?!.*\/\/)(?!.*\/$)[^/]{1,255}(\/[^/]{1,255})*$/.test(base64);
+  return isStorable ? base64 : base64.split("/").map(split).join("/");
+}
 
 function split(component: string): string {
   if (component === "") return "~";
-  if (component.length <= 255) return component;
+  if (component.length <= longestName) return component;
   const pieces = component.match(new RegExp(`.{1,${pieceChars}}`, "g"))!;
   return pieces.join("~/");
 }

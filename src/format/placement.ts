@@ -19,17 +19,30 @@ export function place(key: Key, topology: Topology): string[] {
  * Source: format.md, "Volumes of a key" (minikeyvalue's key2volume).
  */
 export function rank(key: Key, { volumes, subvolumes }: Topology): string[] {
-  const scored = volumes.map((volume) => ({
-    volume,
-    score: new Bun.CryptoHasher("md5").update(key).update(volume).digest(),
-  }));
+  const scored = volumes.map((volume) => ({ volume, score: scoreOf(key, volume) }));
   scored.sort((a, b) => b.score.compare(a.score));
   return scored.map(({ volume, score }) => {
-    if (subvolumes === 1) return volume;
-    const number = score.readUInt32BE(12) % subvolumes;
-    return `${volume}/sv${number.toString(16).toUpperCase().padStart(2, "0")}`;
+    return subvolumes === 1 ? volume : `${volume}/${subvolume(score.readUInt32BE(12) % subvolumes)}`;
   });
 }
+
+/** The folder of a disk, in hex: `sv00`, `sv0A`, `sv100`. */
+export function subvolume(number: number): string {
+  return (names[number] ??= `sv${number.toString(16).toUpperCase().padStart(2, "0")}`);
+}
+
+function scoreOf(key: Key, volume: string): Buffer {
+  const score = Buffer.allocUnsafe(16);
+  const bytes = key.length + volume.length;
+  if (joined.length < bytes) joined = Buffer.allocUnsafe(bytes);
+  joined.set(key);
+  joined.write(volume, key.length, "latin1");
+  Bun.MD5.hash(joined.subarray(0, bytes), score);
+  return score;
+}
+
+const names: string[] = [];
+let joined = Buffer.allocUnsafe(1024);
 
 /** Whether two lists of volumes are the same, order included. */
 export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {

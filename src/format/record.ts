@@ -17,6 +17,11 @@ export function encodeRecord({ state, md5, volumes }: ValueRecord): string {
   return `${state === "unlinked" ? "DELETED" : ""}${md5 === undefined ? "" : `HASH${md5}`}${volumes.join(",")}`;
 }
 
+/** Whether a record is that of an unlinked or unfinished key, without decoding it. */
+export function isUnlinked(text: string): boolean {
+  return text.startsWith("DELETED");
+}
+
 /** `encodeRecord` undone; throws MkvError failed for what is no record. */
 export function decodeRecord(text: string): ValueRecord {
   const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,\s]+(?:,[^,\s]+)*)?$/.exec(text);

@@ -6,6 +6,9 @@ import { type ValueRecord } from "../format/record";
 /** A key with its record. */
 export type IndexEntry = { readonly key: Key; readonly record: ValueRecord };
 
+/** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
+export type RawEntry = readonly [key: Key, record: string];
+
 /** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
 export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
 
@@ -16,6 +19,9 @@ export interface Index extends AsyncDisposable {
   delete(key: Key): Promise<void>;
   /** Puts many records at once, all or none. */
   putAll(entries: readonly IndexEntry[]): Promise<void>;
-  /** The records of a range in order, in pieces of bounded size, as they were when it began. */
-  scan(range: KeyRange): AsyncIterable<IndexEntry[]>;
+  /**
+   * A range in order, in pieces of bounded size, as it was when the scan began.
+   * @param options.atOnce keys that are wanted at once, at most: a short list need not read further
+   */
+  scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
 }

@@ -7,11 +7,11 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../errors";
-import { type Key, showKey } from "../format/key";
+import { type Key } from "../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { log } from "../log";
-import { type Index, type IndexEntry, type KeyRange } from "./index";
+import { type Index, type IndexEntry, type KeyRange, type RawEntry } from "./index";
 
 type Level = ClassicLevel<Uint8Array, string>;
 
@@ -117,14 +117,17 @@ class LevelIndex implements Index {
     await this.#db.batch(puts, this.#write).catch((error) => this.#fail(error));
   }
 
-  async *scan({ start, end }: KeyRange): AsyncGenerator<IndexEntry[]> {
+  async *scan(
+    { start, end }: KeyRange,
+    { atOnce = limits.scanKeys }: { atOnce?: number } = {},
+  ): AsyncGenerator<readonly RawEntry[]> {
     const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
-    const iterator = this.#db.iterator({ ...range, fillCache: false });
+    const iterator = this.#db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
     try {
       for (;;) {
-        const page = await iterator.nextv(limits.scanKeys);
+        const page = await iterator.nextv(Math.min(atOnce, limits.scanKeys));
         if (page.length === 0) return;
-        yield page.flatMap(([key, text]) => readable(key as Key, text));
+        yield page as [Key, string][];
       }
     } catch (error) {
       throw failure(error);
@@ -146,16 +149,6 @@ class LevelIndex implements Index {
     } finally {
       await this.#db.close();
     }
-  }
-}
-
-/** The entry, unless its record is damaged: that must not hide all others. */
-function readable(key: Key, text: string): IndexEntry[] {
-  try {
-    return [{ key, record: decodeRecord(text) }];
-  } catch (error) {
-    log(`mkv: ${JSON.stringify(showKey(key))} is left out: ${reasonOf(error)}`);
-    return [];
   }
 }
 

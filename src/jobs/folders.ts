@@ -8,23 +8,25 @@ import { type VolumeAccess } from "../volumes/volume";
 /** A folder `/HH/hh/` and the volumes, subvolume included, that have it. */
 export type Folder = { readonly path: string; readonly volumes: readonly string[] };
 
-/** A file of a value's path, and what each volume that has it says of it. */
-export type FoundFile = { readonly path: string; readonly copies: ReadonlyMap<string, Listed> };
+/** A file of a value's path, and the volumes that have it, with what each says of it. */
+export type FoundFile = { readonly path: string; readonly copies: readonly Copy[] };
+
+/** `modified` is an HTTP date. */
+export type Copy = { readonly volume: string; readonly bytes: number; readonly modified: string };
 
 /** The folders of all values, in order. Throws MkvError volume-failed if a volume cannot be listed. */
 export async function* folders(access: VolumeAccess, topology: Topology): AsyncGenerator<Folder> {
   const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(access, volume)))).flat();
-  for await (const upper of merged(access, { path: "/", volumes: roots }, isHashFolder)) {
-    for await (const lower of merged(access, upper, isHashFolder)) yield lower;
-  }
+  for await (const upper of hashFolders(access, { path: "/", volumes: roots })) yield* hashFolders(access, upper);
 }
 
-/** The files below a folder, in order, those in subfolders first. */
-export async function* files(access: VolumeAccess, folder: Folder): AsyncGenerator<FoundFile> {
-  for await (const { entry, copies } of merge(access, folder)) {
-    const path = folder.path + entry.name;
-    if (entry.kind === "file") yield { path, copies };
-    else yield* files(access, { path: `${path}/`, volumes: [...copies.keys()] });
+/** The files below a folder, in order, those in subfolders first; in pieces of bounded size. */
+export async function* files(access: VolumeAccess, folder: Folder): AsyncGenerator<readonly FoundFile[]> {
+  for await (const page of merge(access, folder)) {
+    for (const entry of page) if (entry.type === "directory") yield* files(access, below(folder, entry));
+    yield page
+      .filter(({ type }) => type !== "directory")
+      .map(({ name, copies }) => ({ path: folder.path + name, copies }));
   }
 }
 
@@ -41,37 +43,43 @@ async function rootsOf(access: VolumeAccess, volume: string): Promise<string[]> 
   const roots: string[] = [];
   let isRoot = false;
   for await (const page of list(access, volume, "/")) {
-    for (const { name, kind } of page) {
-      if (kind === "directory" && isSubvolume.test(name)) roots.push(`${volume}/${name}`);
-      if (kind === "directory" && isHashFolder.test(name)) isRoot = true;
+    for (const { name, type } of page) {
+      if (type === "directory" && isSubvolume.test(name)) roots.push(`${volume}/${name}`);
+      if (type === "directory" && isHashFolder.test(name)) isRoot = true;
     }
   }
   return isRoot ? [volume, ...roots] : roots;
 }
 
-async function* merged(access: VolumeAccess, folder: Folder, name: RegExp): AsyncGenerator<Folder> {
-  for await (const { entry, copies } of merge(access, folder)) {
-    if (entry.kind !== "directory" || !name.test(entry.name)) continue;
-    yield { path: `${folder.path}${entry.name}/`, volumes: [...copies.keys()] };
+async function* hashFolders(access: VolumeAccess, folder: Folder): AsyncGenerator<Folder> {
+  for await (const page of merge(access, folder)) {
+    for (const entry of page) {
+      if (entry.type === "directory" && isHashFolder.test(entry.name)) yield below(folder, entry);
+    }
   }
 }
 
-/** The entries of one folder of several volumes: each name once, with its length on each volume that has it. */
-async function* merge(access: VolumeAccess, { path, volumes }: Folder) {
+function below({ path }: Folder, { name, copies }: Merged): Folder {
+  return { path: `${path}${name}/`, volumes: copies.map(({ volume }) => volume) };
+}
+
+/** An entry of one folder of several volumes, and those that have it. */
+type Merged = { readonly name: string; readonly type: string; readonly copies: readonly Copy[] };
+
+/** The entries of a folder, each name once; a page goes as far as what has come in of all listings. */
+async function* merge(access: VolumeAccess, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
   const cursors = volumes.map((volume) => new Cursor(volume, list(access, volume, path)));
   try {
-    await Promise.all(cursors.map((cursor) => cursor.fill()));
     for (;;) {
-      let first: Listed | undefined;
-      for (const { entry } of cursors) if (entry && (!first || isBefore(entry, first))) first = entry;
-      if (!first) return;
-      const copies = new Map<string, Listed>();
-      for (const cursor of cursors) {
-        if (!cursor.entry || cursor.entry.name !== first.name || cursor.entry.kind !== first.kind) continue;
-        copies.set(cursor.volume, cursor.entry);
-        if (!cursor.advance()) await cursor.fill();
+      await Promise.all(cursors.map((cursor) => cursor.fill()));
+      const page: Merged[] = [];
+      while (cursors.every((cursor) => !cursor.isDry)) {
+        const merged = takeFirst(cursors);
+        if (!merged) break;
+        page.push(merged);
       }
-      yield { entry: first, copies };
+      if (page.length === 0) return;
+      yield page;
     }
   } catch (error) {
     if (!(error instanceof MkvError) || error.code !== "absent") throw error;
@@ -81,26 +89,45 @@ async function* merge(access: VolumeAccess, { path, volumes }: Folder) {
   }
 }
 
+/** Takes the first entry of all cursors from all that have it. */
+function takeFirst(cursors: readonly Cursor[]): Merged | undefined {
+  let first: Listed | undefined;
+  for (const { entry } of cursors) if (entry && (!first || isBefore(entry, first))) first = entry;
+  if (!first) return undefined;
+  const copies: Copy[] = [];
+  for (const cursor of cursors) {
+    const { entry, volume } = cursor;
+    if (entry?.name !== first.name || entry.type !== first.type) continue;
+    copies.push({ volume, bytes: entry.size ?? 0, modified: entry.mtime });
+    cursor.advance();
+  }
+  return { name: first.name, type: first.type, copies };
+}
+
+/** A place in the listing of a volume. */
 class Cursor {
   entry: Listed | undefined;
-  #page: Listed[] = [];
+  /** Whether the next entry, if there is one, has to be waited for. */
+  isDry = true;
+  #page: readonly Listed[] = [];
   #at = 0;
 
   constructor(
     readonly volume: string,
-    readonly pages: AsyncGenerator<Listed[]>,
+    readonly pages: AsyncGenerator<readonly Listed[]>,
   ) {}
 
-  /** Goes on to the next entry of the page; false at its end. */
-  advance(): boolean {
+  advance(): void {
     this.entry = this.#page[++this.#at];
-    return this.entry !== undefined;
+    this.isDry = this.entry === undefined;
   }
 
-  /** Goes on to the first entry of the next page, or to the end. */
+  /** Waits for the next entry, if there is none yet, or for the end. */
   async fill(): Promise<void> {
+    if (!this.isDry) return;
     this.#page = (await this.pages.next()).value ?? [];
     this.#at = 0;
     this.entry = this.#page[0];
+    this.isDry = false;
   }
 }

@@ -4,7 +4,7 @@ import { within } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key, encodePercent, readShown } from "../format/key";
 import { decodeRecord } from "../format/record";
-import { type IndexEntry } from "../index/index";
+import { type RawEntry } from "../index/index";
 import { limits } from "../limits";
 import { type Keeper } from "./keeper";
 
@@ -19,31 +19,22 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
     return name;
   }
 
-  async function page(
-    prefix: string,
-    start: Uint8Array,
-    limit: number,
-  ): Promise<{ next: string; entries: IndexEntry[] }> {
-    const response = await ask(
-      "GET",
-      `${prefix}?records&start=${encodePercent(start as Key).replaceAll("+", "%2B")}&limit=${limit}`,
-    );
+  async function page(prefix: string, start: Uint8Array, limit: number): Promise<Page> {
+    const from = encodePercent(start as Key).replaceAll("+", "%2B");
+    const response = await ask("GET", `${prefix}?records&start=${from}&limit=${limit}`);
     const late = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
-    const { next, keys } = (await within(limits.listingMs, response.json(), late)) as {
-      next: string;
-      keys: [string, string][];
+    const { next, keys } = (await within(limits.listingMs, response.json(), late)) as Shown;
+    return {
+      next,
+      entries: keys.map(([shown, record]) => [readShown(Buffer.from(shown)) as Uint8Array as Key, record]),
     };
-    const entries = keys.map(([key, record]) => ({
-      key: readShown(Buffer.from(key)) as Uint8Array as Key,
-      record: decodeRecord(record),
-    }));
-    return { next, entries };
   }
 
   return {
     async get(key) {
       const { entries } = await page(nameOf(key), key, 1);
-      return entries.find((entry) => Buffer.compare(entry.key, key) === 0)?.record;
+      const found = entries.find(([name]) => Buffer.compare(name, key) === 0);
+      return found && decodeRecord(found[1]);
     },
     async *scan({ start = new Uint8Array() }) {
       for (let from: Uint8Array | undefined = start; from;) {
@@ -73,6 +64,10 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
     },
   };
 }
+
+/** An answer to `?records` as it is, and as it is read. */
+type Shown = { readonly next: string; readonly keys: readonly (readonly [string, string])[] };
+type Page = { readonly next: string; readonly entries: readonly RawEntry[] };
 
 async function request(method: string, url: string, credentials: string | undefined): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};

@@ -3,6 +3,11 @@
 /** What a job tells of how far it is; a note is a line that must be seen. */
 export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
 
+/** The items of all pages. */
+export async function* each<T>(pages: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
+  for await (const page of pages) yield* page;
+}
+
 /**
  * Runs `work` for every item, at most `atOnce` at a time; items are asked for as there is room.
  * @throws whatever `items` or `work` throws first, after the work that had begun has ended

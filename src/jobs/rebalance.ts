@@ -1,9 +1,9 @@
 // Owns the bringing of every key to the volumes where it belongs: one move a key, many at once.
 import { MkvError } from "../errors";
-import { type Key, showKey } from "../format/key";
+import { showKey } from "../format/key";
 import { limits } from "../limits";
 import { type Keeper } from "./keeper";
-import { type JobProgress, forEach } from "./pool";
+import { type JobProgress, each, forEach } from "./pool";
 
 /** `leftBehind` counts copies, the others keys. */
 export type RebalanceCounts = { keys: number; moved: number; failed: number; leftBehind: number };
@@ -13,7 +13,7 @@ export async function rebalance(keeper: Keeper, progress: JobProgress): Promise<
   const counts = { keys: 0, moved: 0, failed: 0, leftBehind: 0 };
   let total = 0;
   for await (const page of keeper.scan({})) total += page.length;
-  await forEach(keysOf(keeper), limits.movesAtOnce, async (key) => {
+  await forEach(each(keeper.scan({})), limits.movesAtOnce, async ([key]) => {
     counts.keys++;
     try {
       const { changed, leftBehind } = await whenFree(() => keeper.move(key, "length"));
@@ -40,8 +40,4 @@ export async function whenFree<T>(work: () => Promise<T>): Promise<T> {
       await Bun.sleep(waitMs);
     }
   }
-}
-
-async function* keysOf(keeper: Keeper): AsyncGenerator<Key> {
-  for await (const page of keeper.scan({})) for (const { key } of page) yield key;
 }

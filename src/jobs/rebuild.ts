@@ -1,17 +1,17 @@
 // Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there
 // is one, of what they cannot tell: which keys are unlinked, and the hashes.
-import { MkvError } from "../errors";
+import { MkvError, reasonOf } from "../errors";
 import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
-import { type ValueRecord, encodeRecord } from "../format/record";
-import { type Index, type IndexEntry } from "../index/index";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
+import { type Index, type IndexEntry, type RawEntry } from "../index/index";
 import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
-import { type Folder, type FoundFile, files, folders, readable } from "./folders";
-import { type JobProgress, forEach } from "./pool";
+import { type FoundFile, files, folders, readable } from "./folders";
+import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
@@ -34,66 +34,92 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
   const debts = new Map<string, Debt>();
   for (const debt of job.debts) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
+  const batch: IndexEntry[] = [];
   let done = 0;
   await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-    await rebuildFolder(job, folder, { debts, counts });
+    for await (const page of files(job.volumes, folder)) {
+      for (const file of page) {
+        const key = keyAt(file.path);
+        const debt = key && debts.get(showKey(key));
+        const entry = index(job, counts, { file, key, owed: debt ? await owedOf(job, debt) : [] });
+        if (entry) batch.push(entry);
+      }
+      if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
+    }
     job.progress.at(++done, 65_536);
   });
+  await job.next.putAll(batch);
+  if (job.old) await carryOver(job, job.old);
   return counts;
 }
 
-async function rebuildFolder(
+/** The record of what lies at one path; nothing if no copy counts. */
+function index(
   job: Rebuild,
-  folder: Folder,
-  { debts, counts }: { debts: ReadonlyMap<string, Debt>; counts: RebuildCounts },
-): Promise<void> {
-  let batch: IndexEntry[] = [];
-  for await (const file of files(job.volumes, folder)) {
-    const key = keyAt(file.path);
-    const known = key && (await knownOf(job, key));
-    const volumes = key ? soundCopies(file, leftOvers(job, known, debts.get(showKey(key)))) : [];
-    report(job, file, { key, volumes });
-    counts.rejected += file.copies.size - volumes.length;
-    if (!key || volumes.length === 0) continue;
-    counts.keys++;
-    counts.files += volumes.length;
-    const targets = place(key, job.topology).filter((target) => volumes.includes(target));
-    const ordered = union(targets, without(volumes, targets));
-    batch.push({ key, record: { state: known?.state ?? "live", md5: known?.md5, volumes: ordered } });
-    if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
+  counts: RebuildCounts,
+  { file, key, owed }: { file: FoundFile; key: Key | undefined; owed: readonly string[] },
+): IndexEntry | undefined {
+  const volumes: string[] = [];
+  for (const { volume, bytes } of file.copies) {
+    const why = !key
+      ? "not where its name belongs"
+      : bytes === 0
+        ? "empty"
+        : owed.includes(volume)
+          ? "left by an unfinished write"
+          : undefined;
+    if (why === undefined) volumes.push(volume);
+    else job.progress.note(`${volume}${readable(file.path)}: ${why}, not indexed`);
   }
-  if (batch.length > 0) await job.next.putAll(batch);
+  counts.rejected += file.copies.length - volumes.length;
+  if (!key || volumes.length === 0) return undefined;
+  counts.keys++;
+  counts.files += volumes.length;
+  const targets = place(key, job.topology).filter((target) => volumes.includes(target));
+  return { key, record: { state: "live", md5: undefined, volumes: union(targets, volumes) } };
+}
+
+/** The volumes on which unfinished work, not the record, accounts for the file. */
+async function owedOf(job: Rebuild, debt: Debt): Promise<readonly string[]> {
+  const { old } = job;
+  const known = old && (await knownOf(job, debt.key, () => old.get(debt.key)));
+  if (!old) return [];
+  return !known || debt.marks.includes(encodeRecord(known)) ? debt.volumes : without(debt.volumes, known.volumes);
+}
+
+/** Gives the new records what only the old index knows. Both are read side by side, in order. */
+async function carryOver(job: Rebuild, old: Index): Promise<void> {
+  const entries = each(old.scan({}));
+  let at: RawEntry | undefined;
+  let isBroken = false;
+  async function advance(): Promise<void> {
+    try {
+      at = (await entries.next()).value ?? undefined;
+    } catch (error) {
+      job.progress.note(`the old index is damaged, and asked for one key after the other: ${reasonOf(error)}`);
+      isBroken = true;
+    }
+  }
+  await advance();
+  for await (const page of job.next.scan({})) {
+    const known: IndexEntry[] = [];
+    for (const [key, text] of page) {
+      while (!isBroken && at && Buffer.compare(at[0], key) < 0) await advance();
+      if (!isBroken && !(at && Buffer.compare(at[0], key) === 0)) continue;
+      const record = await knownOf(job, key, () => (isBroken ? old.get(key) : decodeRecord(at![1])));
+      if (record) known.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
+    }
+    await job.next.putAll(known);
+  }
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-async function knownOf(job: Rebuild, key: Key): Promise<ValueRecord | undefined> {
+async function knownOf(job: Rebuild, key: Key, read: () => ReturnType<Index["get"]>): Promise<ValueRecord | undefined> {
   try {
-    return await job.old?.get(key);
+    return await read();
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     job.progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
     return undefined;
-  }
-}
-
-/** The volumes on which unfinished work, not the record, accounts for the file. */
-function leftOvers(job: Rebuild, known: ValueRecord | undefined, debt: Debt | undefined): readonly string[] {
-  if (!debt || !job.old) return [];
-  return !known || debt.marks.includes(encodeRecord(known)) ? debt.volumes : without(debt.volumes, known.volumes);
-}
-
-function soundCopies({ copies }: FoundFile, owed: readonly string[]): string[] {
-  return [...copies].filter(([volume, { bytes }]) => bytes > 0 && !owed.includes(volume)).map(([volume]) => volume);
-}
-
-function report(
-  job: Rebuild,
-  { path, copies }: FoundFile,
-  { key, volumes }: { key: Key | undefined; volumes: string[] },
-): void {
-  for (const [volume, { bytes }] of copies) {
-    if (volumes.includes(volume)) continue;
-    const why = !key ? "not where its name belongs" : bytes === 0 ? "empty" : "left by an unfinished write";
-    job.progress.note(`${volume}${readable(path)}: ${why}, not indexed`);
   }
 }

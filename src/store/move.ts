@@ -32,8 +32,8 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   if (!record) throw new MkvError("absent", "there is no such key");
   const targets = place(key, store.topology);
   await demandAwake(store, targets);
-  const copies = await survey(store, key, record, depth);
-  if (copies.good.length === 0) return await withoutGood(store, key, record, copies);
+  const copies = await survey(store.volumes, key, record, { depth });
+  if (copies.good.length === 0) return await withoutGood(store, key, record, { ...copies, depth });
   const unseen = [...copies.silent.keys()].filter((volume) => isConfigured(store.topology, volume));
   if (record.md5 === undefined && unseen.length > 0) {
     throw new MkvError(
@@ -83,7 +83,7 @@ export async function forget(store: Store, key: Key): Promise<void> {
   using _lock = store.locks.take(key);
   const record = await store.index.get(key);
   if (!record) return;
-  const { prints, silent } = await survey(store, key, record, "length");
+  const { prints, silent } = await survey(store.volumes, key, record, { depth: "length" });
   if (record.state === "live" || prints.size > 0) throw new MkvError("forbidden", "the key is not a left-over");
   const [first] = silent.values();
   if (first) throw new MkvError("unavailable", first.message, { cause: first });
@@ -95,7 +95,7 @@ export async function isAmiss(store: Store, key: Key, depth: Depth): Promise<boo
   using _lock = store.locks.take(key);
   const record = await store.index.get(key);
   if (!record) return false;
-  const { good } = await survey(store, key, record, depth);
+  const { good } = await survey(store.volumes, key, record, { depth });
   return good.length < record.volumes.length || !sameVolumes(record.volumes, place(key, store.topology));
 }
 
@@ -168,7 +168,12 @@ async function heal(
 }
 
 /** What is left to do for a key of which no copy is good. */
-async function withoutGood(store: Store, key: Key, record: ValueRecord, { odd, silent }: Survey): Promise<Moved> {
+async function withoutGood(
+  store: Store,
+  key: Key,
+  record: ValueRecord,
+  { depth, odd, silent }: Survey,
+): Promise<Moved> {
   const where = record.volumes.join(", ");
   const [first] = silent.values();
   if (first) throw new MkvError("unavailable", `no good copy can be reached: ${first.message}`, { cause: first });
@@ -178,6 +183,8 @@ async function withoutGood(store: Store, key: Key, record: ValueRecord, { odd, s
   }
   if (record.md5 === undefined)
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
+  if (depth === "length")
+    throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
   const aside = `/damaged${pathOf(key)}`;
   for (const volume of odd) {
     await copy(store.volumes, pathOf(key), { from: volume, to: [volume], as: aside, expected: {} });

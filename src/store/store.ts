@@ -5,7 +5,7 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type Index, type IndexEntry } from "../index/index";
+import { type Index, type RawEntry } from "../index/index";
 import { type Journal } from "../index/journal";
 import { limits } from "../limits";
 import { type Presence } from "../volumes/presence";
@@ -71,13 +71,14 @@ export async function unlink(store: Store, key: Key): Promise<void> {
   await store.index.put(key, { ...record, state: "unlinked" });
 }
 
-/** The entries whose keys begin with `prefix`, from `start` on, in order, in pieces of bounded size. */
+/** What is known of the keys that begin with `prefix`, from `start` on, in order, at most `atOnce` at a time. */
 export function list(
   store: Store,
   { prefix, start }: { prefix: Uint8Array; start: Uint8Array },
-): AsyncIterable<IndexEntry[]> {
+  atOnce: number,
+): AsyncIterable<readonly RawEntry[]> {
   const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
-  return store.index.scan({ start: from, end: endOf(prefix) });
+  return store.index.scan({ start: from, end: endOf(prefix) }, { atOnce });
 }
 
 async function findHolder(

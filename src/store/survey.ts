@@ -5,56 +5,72 @@ import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord } from "../format/record";
-import { head } from "../volumes/volume";
-import { md5Of } from "./copy";
-import { type Store } from "./store";
+import { type VolumeAccess, head } from "../volumes/volume";
+import { type Pace, md5Of } from "./copy";
 
 /** How closely copies are looked at: by their length, or by all their bytes. */
 export type Depth = "length" | "md5";
 
 /** The recorded copies of a key; each list in the order of the record. */
 export type Survey = {
-  /** What was seen of each copy that is there: its length or its MD5. */
+  /** What `prints` are: asked for the length of copies that differ, a survey reads them if their MD5 is known. */
+  readonly depth: Depth;
+  /** What was seen of each copy that has any bytes. */
   readonly prints: ReadonlyMap<string, string>;
   readonly good: readonly string[];
   /** Copies that differ from the good ones. */
   readonly odd: readonly string[];
-  /** Volumes that do not answer. */
+  readonly empty: readonly string[];
+  readonly missing: readonly string[];
+  /** Volumes that do not answer, or break off. */
   readonly silent: ReadonlyMap<string, MkvError>;
   /** Length of the good copies; 0 if there is none. */
   readonly bytes: number;
 };
 
-/** Asks the recorded volumes what they have. Throws MkvError only if a copy cannot be read to its end. */
-export async function survey(store: Store, key: Key, record: ValueRecord, depth: Depth): Promise<Survey> {
-  const { volumes: access } = store;
+/** Asks the recorded volumes what they have, and reads it if asked to, at this pace. */
+export async function survey(
+  access: VolumeAccess,
+  key: Key,
+  record: ValueRecord,
+  { depth, pace }: { depth: Depth; pace?: Pace },
+): Promise<Survey> {
   const path = pathOf(key);
   const sizes = new Map<string, number>();
-  const found = new Map<string, string>();
+  const prints = new Map<string, string>();
   const silent = new Map<string, MkvError>();
   await Promise.all(
     record.volumes.map(async (volume) => {
       try {
         const info = await head(access, volume, path);
-        if (!info || info.bytes === 0) return;
-        found.set(volume, depth === "length" ? String(info.bytes) : await md5Of(access, volume, path));
+        if (!info) return;
         sizes.set(volume, info.bytes);
+        if (info.bytes === 0) return;
+        prints.set(volume, depth === "length" ? String(info.bytes) : await md5Of(access, volume, path, pace));
       } catch (error) {
         if (!(error instanceof MkvError)) throw error;
         silent.set(volume, error);
       }
     }),
   );
-  const holders = record.volumes.filter((volume) => found.has(volume));
-  const prints = holders.map((volume) => found.get(volume)!);
-  const right = depth === "md5" ? (record.md5 ?? majority(prints)) : longestMajority(prints);
-  const good = holders.filter((volume) => found.get(volume) === right);
-  const odd = holders.filter((volume) => !good.includes(volume));
-  return { prints: found, good, odd, silent, bytes: sizes.get(good[0] ?? "") ?? 0 };
+  const holders = record.volumes.filter((volume) => prints.has(volume));
+  const seen = holders.map((volume) => prints.get(volume)!);
+  if (depth === "length" && record.md5 !== undefined && new Set(seen).size > 1) {
+    return await survey(access, key, record, { depth: "md5", ...(pace && { pace }) });
+  }
+  const right = depth === "md5" ? (record.md5 ?? majority(seen)) : longestMajority(seen);
+  const good = holders.filter((volume) => prints.get(volume) === right);
+  return {
+    ...{ depth, prints, good, silent },
+    odd: holders.filter((volume) => !good.includes(volume)),
+    empty: record.volumes.filter((volume) => sizes.get(volume) === 0),
+    missing: record.volumes.filter((volume) => !sizes.has(volume) && !silent.has(volume)),
+    bytes: sizes.get(good[0] ?? "") ?? 0,
+  };
 }
 
 /** The print that more copies have than any other; undefined if two have the same number. */
-export function majority(prints: readonly string[]): string | undefined {
+function majority(prints: readonly string[]): string | undefined {
   const [first, second] = ranked(prints);
   return first && first.count > (second?.count ?? 0) ? first.print : undefined;
 }

@@ -4,7 +4,7 @@
 //    again it is not written to for `settleMs`, so that a stale write of a key can never land after a newer one.
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // Shared by all threads: a slot is four numbers of milliseconds since the epoch, each written whole.
-import { type Topology } from "../format/placement";
+import { type Topology, subvolume } from "../format/placement";
 import { limits } from "../limits";
 
 const fields = 4;
@@ -95,7 +95,7 @@ function namesOf({ volumes, subvolumes }: Topology): Set<string> {
   const names = new Set<string>();
   for (const volume of volumes) {
     names.add(serverOf(volume)).add(volume);
-    for (let i = 0; i < subvolumes; i++) names.add(`${volume}/sv${i.toString(16).toUpperCase().padStart(2, "0")}`);
+    for (let i = 0; i < subvolumes; i++) names.add(`${volume}/${subvolume(i)}`);
   }
   return names;
 }

@@ -1,10 +1,11 @@
 // Owns the requests to a volume server, each with a deadline; every answer and every failure is told to the health.
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
-import { within } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
+import { type Body } from "./body";
+import { type Answer } from "./connection";
 import { type Health, serverOf } from "./health";
-import { type ShortAnswer, exchange } from "./wire";
+import { exchange } from "./wire";
 
 /** What every request to a volume needs to know. */
 export type VolumeAccess = {
@@ -27,7 +28,7 @@ export async function head(access: VolumeAccess, volume: string, path: string): 
   const { status, bytes, modified } = await ask(access, volume, path, "HEAD");
   if (status === 404) return undefined;
   if (status !== 200) throw unexpected(volume, status);
-  return { bytes, modified };
+  return { bytes: bytes ?? 0, modified };
 }
 
 /** Removes the file, for good if durable; that it was not there is as good. Throws MkvError if not confirmed. */
@@ -107,48 +108,23 @@ export async function open(
   volume: string,
   path: string,
   firstByteMs: number,
-): Promise<FileInfo & { readonly chunks: AsyncIterable<Uint8Array> }> {
-  const abort = new AbortController();
-  const late = () => silent(access, volume, firstByteMs);
-  const headers: Record<string, string> = access.credentials ? { authorization: access.credentials } : {};
-  const asked = fetch(`http://${volume}${path}`, { headers, redirect: "manual", signal: abort.signal });
-  const response = await within(firstByteMs, asked, late).catch((error) => {
-    abort.abort();
-    throw failureOf(access, volume, error);
-  });
-  access.health.heard(volume);
-  if (response.status !== 200 || !response.body) {
-    abort.abort();
-    if (response.status === 404) throw new MkvError("absent", `${volume}${path} is not there`);
-    throw unexpected(volume, response.status);
-  }
-  return {
-    bytes: Number(response.headers.get("content-length") ?? 0),
-    modified: response.headers.get("last-modified") ?? "",
-    chunks: read(access, volume, response, abort),
-  };
+): Promise<{ bytes: number | undefined; modified: string; chunks: AsyncIterable<Uint8Array> }> {
+  const { status, bytes, modified, body } = await ask({ ...access, answerMs: firstByteMs }, volume, path, "GET");
+  if (status === 404) throw new MkvError("absent", `${volume}${path} is not there`);
+  if (!body) throw unexpected(volume, status);
+  return { bytes, modified, chunks: read(access, volume, body) };
 }
 
-async function* read(access: VolumeAccess, volume: string, response: Response, abort: AbortController) {
-  const declared = response.headers.get("content-length");
-  const reader = response.body!.getReader();
-  let bytes = 0;
+async function* read(access: VolumeAccess, volume: string, body: Body): AsyncGenerator<Uint8Array> {
+  const late = () => silent(access, volume, access.silenceMs);
   try {
-    for (;;) {
-      const { done, value } = await within(access.silenceMs, reader.read(), () =>
-        silent(access, volume, access.silenceMs),
-      );
-      if (done) break;
-      bytes += value.length;
-      yield value;
-    }
-    if (declared !== null && bytes !== Number(declared)) {
-      throw new MkvError("volume-failed", `${volume} sent ${bytes} of ${declared} bytes`);
+    for (let chunk = await body.next(access.silenceMs, late); chunk; chunk = await body.next(access.silenceMs, late)) {
+      yield chunk;
     }
   } catch (error) {
     throw failureOf(access, volume, error);
   } finally {
-    abort.abort();
+    body.close();
   }
 }
 
@@ -156,8 +132,8 @@ async function ask(
   access: VolumeAccess,
   volume: string,
   path: string,
-  method: "HEAD" | "DELETE" | "POST",
-): Promise<ShortAnswer> {
+  method: "HEAD" | "GET" | "DELETE" | "POST",
+): Promise<Answer> {
   const late = () => {
     if (method === "DELETE") access.health.silent(volume);
     return silent(access, volume, access.answerMs);

@@ -1,21 +1,28 @@
-// Owns the choice of ports: the kernel picks, for programs that cannot be told to listen on port 0.
+// Owns the choice of ports: the kernel picks, for programs that cannot be told to listen on port 0. A port belongs to its
+// process until that ends: held by the UDP socket of the same number, so that no other test picks it before it is used.
 import { createServer, type AddressInfo } from "node:net";
 
-const handedOut = new Set<number>();
-
-/** A port nobody listens on now; never the same one twice in this process. */
+/** A port nobody listens on now, and that no other test is given. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = await new Promise<number>((resolve, reject) => {
-      const server = createServer();
-      server.once("error", reject);
-      server.listen(0, () => {
-        const { port } = server.address() as AddressInfo;
-        server.close(() => resolve(port));
-      });
-    });
-    if (handedOut.has(port)) continue;
-    handedOut.add(port);
-    return port;
+    const port = await pickPort();
+    try {
+      const held = await Bun.udpSocket({ hostname: "127.0.0.1", port });
+      held.unref();
+      return port;
+    } catch {
+      // Another test has it: the kernel picks again.
+    }
   }
+}
+
+function pickPort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 }

@@ -1,0 +1,177 @@
+// Owns one connection to a volume server: HTTP/1.1 over a socket, answers in the order of the requests.
+// What cannot be told apart any more is not guessed: a request that is late, an answer that is not understood, a body
+// that is not read to its end close the connection, with whatever else waits on it.
+import { strict as assert } from "node:assert";
+import { MkvError } from "../errors";
+import { limits } from "../limits";
+import { Body } from "./body";
+
+/** A request that is sent as a whole. */
+export type WireRequest = {
+  readonly method: "HEAD" | "GET" | "PUT" | "DELETE" | "POST";
+  /** Path of the URL, without spaces. */
+  readonly target: string;
+  /** Complete lines, each with its "\r\n". */
+  readonly headers: string;
+  readonly body?: Uint8Array;
+};
+
+/** What is kept of an answer. `modified` is an HTTP date; there is a `body` for a GET alone, which somebody must read. */
+export type Answer = {
+  readonly status: number;
+  readonly bytes: number | undefined;
+  readonly modified: string;
+  readonly body: Body | undefined;
+};
+
+/** The connection was closed before the answer; `isGivenUp` if for the sake of another request. */
+export class LostConnection extends Error {
+  constructor(
+    cause: unknown,
+    readonly isGivenUp: boolean,
+  ) {
+    super("the connection was closed", { cause });
+  }
+}
+
+type Waiting = {
+  readonly method: string;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+/** A connection, opened at once; `forget` is called when it is of no more use. */
+export class Connection {
+  readonly waiting: Waiting[] = [];
+  answers = 0;
+  #socket: Bun.Socket | undefined;
+  #outgoing: Uint8Array[] = [];
+  #isFlushing = false;
+  #rest: Buffer = Buffer.alloc(0);
+  #body: Body | undefined;
+  #isLast = false;
+  #isClosed = false;
+
+  constructor(
+    readonly server: string,
+    readonly forget: () => void,
+  ) {
+    const colon = server.lastIndexOf(":");
+    const hostname = server.slice(0, colon).replace(/^\[|\]$/g, "");
+    const port = Number(server.slice(colon + 1));
+    const socket = {
+      data: (_: unknown, bytes: Buffer) => this.#read(bytes),
+      drain: () => this.#flush(),
+      close: () => this.#close(new LostConnection(undefined, false)),
+      error: (_: unknown, error: Error) => this.#close(new LostConnection(error, false)),
+    };
+    Bun.connect({ hostname, port, socket }).then(
+      (opened) => {
+        this.#socket = opened;
+        if (this.#isClosed) opened.end();
+        else this.#flush();
+      },
+      (error) => this.#close(new LostConnection(error, false)),
+    );
+  }
+
+  /** Whether a request would be the only one on it. */
+  get isIdle(): boolean {
+    return this.waiting.length === 0 && this.#body === undefined;
+  }
+
+  /** Sends a request; rejects with what `late` makes if the head of its answer has not come within `timeoutMs`. */
+  send({ method, target, headers, body }: WireRequest, timeoutMs: number, late: () => MkvError): Promise<Answer> {
+    assert(!/[\s\0]/.test(target), "a request would say more than it should");
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const timer = setTimeout(() => {
+      reject(late());
+      this.giveUp();
+    }, timeoutMs);
+    const settled =
+      <T>(settle: (value: T) => void) =>
+      (value: T) => {
+        clearTimeout(timer);
+        settle(value);
+      };
+    this.waiting.push({ method, resolve: settled(resolve), reject: settled(reject) });
+    const head = `${method} ${target} HTTP/1.1\r\nHost: ${this.server}\r\n${headers}\r\n`;
+    this.#outgoing.push(Buffer.from(head, "latin1"));
+    if (body) this.#outgoing.push(body);
+    if (!this.#isFlushing) {
+      this.#isFlushing = true;
+      setImmediate(() => this.#flush()); // One write for all that this turn of the loop asks.
+    }
+    return promise;
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  /** Ends it at once: what is still in the kernel must not arrive later. What else waits on it may be asked again. */
+  giveUp(): void {
+    this.#close(new LostConnection(undefined, true));
+  }
+
+  #close(reason: LostConnection): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.forget();
+    if (reason.isGivenUp) this.#socket?.terminate();
+    else this.#socket?.end();
+    for (const { reject } of this.waiting.splice(0)) reject(reason);
+    this.#body?.fail(reason);
+  }
+
+  #flush(): void {
+    this.#isFlushing = false;
+    if (!this.#socket || this.#isClosed || this.#outgoing.length === 0) return;
+    const bytes = this.#outgoing.length === 1 ? this.#outgoing[0]! : Buffer.concat(this.#outgoing);
+    const written = this.#socket.write(bytes);
+    this.#outgoing = written < bytes.length ? [bytes.subarray(Math.max(written, 0))] : [];
+  }
+
+  #read(bytes: Buffer): void {
+    let rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes;
+    try {
+      while (rest.length > 0 && !this.#isClosed) {
+        const taken = this.#body ? this.#body.take(rest) : this.#takeHead(rest);
+        if (taken === 0) break;
+        rest = rest.subarray(taken);
+        if (this.#body?.isWhole) this.#body = undefined;
+        if (this.#isLast && !this.#body) this.giveUp();
+      }
+      if (rest.length > limits.headBytes) throw new MkvError("volume-failed", `${this.server} does not speak HTTP`);
+      this.#rest = rest;
+    } catch (error) {
+      this.#close(new LostConnection(error, false));
+    }
+  }
+
+  /** Hands an answer to whom it belongs, and makes ready for its body; returns the length of its head, 0 if it lacks some. */
+  #takeHead(bytes: Buffer): number {
+    const end = bytes.indexOf("\r\n\r\n");
+    if (end < 0) return 0;
+    const head = bytes.toString("latin1", 0, end + 2);
+    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]);
+    const waiting = this.waiting[0];
+    if (!status || !waiting) throw new MkvError("volume-failed", `${this.server} does not speak HTTP`);
+    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+    const modified = /\r\nlast-modified: *([^\r]*)/i.exec(head)?.[1] ?? "";
+    const isChunked = /\r\ntransfer-encoding: *chunked/i.test(head);
+    const bytesOfBody = length === undefined ? undefined : Number(length);
+    const hasBody = waiting.method !== "HEAD" && status !== 204;
+    const isRead = waiting.method === "GET" && status === 200;
+    this.#isLast = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
+    if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
+    this.waiting.shift();
+    this.answers++;
+    waiting.resolve({ status, bytes: bytesOfBody, modified, body: isRead ? this.#body : undefined });
+    return end + 4;
+  }
+}
