@@ -60,8 +60,9 @@ export const limits = {
 
   /** Longest value that goes to a volume as a short request. */
   shortBytes: 128 * 1024,
-  /** Connections to a volume server that all questions of a thread share. */
-  connectionsForQuestions: 4,
+  /** Connections to a volume server that all questions of a thread share, and questions that share one while others are free. */
+  connectionsForQuestions: 32,
+  questionsAtOnce: 8,
   /** Longest head of an answer that a volume may send. */
   headBytes: 64 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */

@@ -5,7 +5,7 @@ import { limits } from "../limits";
 import { deleteKey } from "../store/delete";
 import { type Moved, forget, isAmiss, isOrphan, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
-import { type Store, locate, unlink } from "../store/store";
+import { type Location, type Store, locate, unlink } from "../store/store";
 import { type Authorizer, asUserInfo } from "./authorize";
 import { answerList } from "./list";
 import { empty, failed } from "./respond";
@@ -21,11 +21,14 @@ export type Native = {
   readonly credentials?: string;
 };
 
-/** Answers a request; never throws. */
-export async function answer(native: Native, request: Request): Promise<Response> {
+/** Answers a request, at once where nothing has to be waited for; never throws. */
+export function answer(native: Native, request: Request): Response | Promise<Response> {
   try {
-    const known = native.authorizer ? await identify(native, native.authorizer, request) : native;
-    return await dispatch(known, request).catch((error) => tryAgain(known, request, error));
+    const { authorizer } = native;
+    const answered = authorizer
+      ? identify(native, authorizer, request).then((known) => dispatch(known, request))
+      : dispatch(native, request);
+    return answered instanceof Promise ? answered.catch(failed) : answered;
   } catch (error) {
     return failed(error);
   }
@@ -37,30 +40,34 @@ async function identify(native: Native, authorizer: Authorizer, request: Request
   return { ...native, credentials, store: { ...store, volumes: { ...store.volumes, credentials } } };
 }
 
-/** Tries once more what found its key busy: most often it is only cleaned up after. No body has been touched then. */
-async function tryAgain(native: Native, request: Request, error: unknown): Promise<Response> {
-  if (!(error instanceof MkvError && error.code === "busy")) throw error;
-  await Bun.sleep(limits.busyPauseMs);
-  return await dispatch(native, request);
-}
-
-async function dispatch(native: Native, request: Request): Promise<Response> {
+function dispatch(native: Native, request: Request): Response | Promise<Response> {
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
-  if (query !== "") return operate(native, { method, key, query, signal: request.signal });
+  if (query !== "") return whenFree(() => operate(native, { method, key, query, signal: request.signal }));
   switch (method) {
     case "GET":
     case "HEAD":
       return redirect(native, key);
     case "PUT":
-      return receive(native.store, key, request);
+      return whenFree(() => receive(native.store, key, request));
     case "DELETE":
-      return deleteKey(native.store, key).then(() => empty(204));
+      return whenFree(() => deleteKey(native.store, key).then(() => empty(204)));
     case "UNLINK":
-      return unlink(native.store, key).then(() => empty(204));
+      return whenFree(() => unlink(native.store, key).then(() => empty(204)));
     default:
       throw new MkvError("method", `${method} is not a method of this store`);
+  }
+}
+
+/** Tries once more what finds its key busy: most often it is only cleaned up after. No body has been touched then. */
+async function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MkvError && error.code === "busy")) throw error;
+    await Bun.sleep(limits.busyPauseMs);
+    return await work();
   }
 }
 
@@ -93,8 +100,14 @@ function operate(
   throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
 }
 
-async function redirect({ store, fallback, credentials }: Native, key: Key): Promise<Response> {
-  const location = await locate(store, key);
+function redirect(native: Native, key: Key): Response | Promise<Response> {
+  const location = locate(native.store, key);
+  return location instanceof Promise
+    ? location.then((found) => redirectTo(native, key, found))
+    : redirectTo(native, key, location);
+}
+
+function redirectTo({ fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
   if (!location) {
     if (fallback === undefined) return empty(404);
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });

@@ -55,7 +55,7 @@ function notToBeHad(port: number, error: unknown): MkvError {
   return new MkvError("failed", `port ${port} ${why}`, { cause: error });
 }
 
-async function logged(request: Request, handle: (request: Request) => Promise<Response>): Promise<Response> {
+async function logged(request: Request, handle: (request: Request) => Response | Promise<Response>): Promise<Response> {
   const startMs = performance.now();
   const response = await handle(request);
   const path = request.url.replace(/^[a-z]+:\/\/[^/]*/, "");

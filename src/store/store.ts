@@ -42,25 +42,34 @@ export type Location = {
 };
 
 /**
- * Finds a volume, at random among those that answer, that holds the value of a key; undefined if the key is not live.
+ * Finds a volume, at random among those that answer, that holds the value of a key; undefined if the key is not live. At
+ * once where nobody has to be asked.
  * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
  */
-export async function locate(store: Store, key: Key): Promise<Location | undefined> {
-  for (let record = await store.index.get(key); record?.state === "live";) {
-    const path = pathOf(key);
-    const balanced = sameVolumes(record.volumes, place(key, store.topology));
-    try {
-      const isTrusted = store.probe === "volume";
-      const volume = isTrusted ? oneOf(record.volumes, store.volumes) : await findHolder(store, path, record.volumes);
-      return { volume, path, record, balanced };
-    } catch (error) {
+export function locate(store: Store, key: Key): Location | undefined | Promise<Location | undefined> {
+  const record = store.index.get(key);
+  if (record instanceof Promise) return record.then((known) => locateRecord(store, key, known));
+  return locateRecord(store, key, record);
+}
+
+function locateRecord(
+  store: Store,
+  key: Key,
+  record: ValueRecord | undefined,
+): Location | undefined | Promise<Location | undefined> {
+  if (record?.state !== "live") return undefined;
+  const path = pathOf(key);
+  const balanced = sameVolumes(record.volumes, place(key, store.topology));
+  const first = oneOf(record.volumes, store.volumes);
+  if (store.probe === "volume" || store.presence.isKnown(first, path)) return { volume: first, path, record, balanced };
+  return findHolder(store, { first, path, holders: record.volumes }).then(
+    (volume) => ({ volume, path, record, balanced }),
+    async (error) => {
       const now = await store.index.get(key);
-      const hasChanged = now?.state !== "live" || !sameVolumes(now.volumes, record.volumes);
-      if (!hasChanged) throw error;
-      record = now; // It was moved, unlinked or deleted while the volumes were asked.
-    }
-  }
-  return undefined;
+      if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) throw error;
+      return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
+    },
+  );
 }
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
@@ -81,16 +90,12 @@ export function list(
   return store.index.scan({ start: from, end: endOf(prefix) }, { atOnce });
 }
 
+/** The first of the holders if it says so soon, or else whichever says so first. */
 async function findHolder(
   { volumes: access, presence }: Store,
-  path: string,
-  holders: readonly string[],
+  { first, path, holders }: { first: string; path: string; holders: readonly string[] },
 ): Promise<string> {
-  const first = oneOf(holders, access);
-  if (presence.isKnown(first, path)) return first;
-  const firstAnswer = presence.ask(access, first, path).catch(() => false); // A dead volume is a miss: another may answer.
-  if (await soon(firstAnswer)) return first;
-
+  if (await isSoon(presence.ask(access, first, path))) return first;
   const answers = holders.map(async (volume) => {
     if (await presence.ask(access, volume, path)) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
@@ -104,13 +109,16 @@ async function findHolder(
   }
 }
 
-/** What is answered within `hedgeMs`; undefined if nothing is. */
-async function soon<T>(answer: Promise<T>): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, limits.hedgeMs, undefined);
-  const result = await Promise.race([answer, promise]);
-  clearTimeout(timer);
-  return result;
+/** Whether a yes comes within `hedgeMs`. A dead volume is a no: another may answer. */
+function isSoon(answer: Promise<boolean>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, limits.hedgeMs, false);
+    const settle = (isYes: boolean) => {
+      clearTimeout(timer);
+      resolve(isYes);
+    };
+    answer.then(settle, () => settle(false));
+  });
 }
 
 /** One of these volumes at random, of those that are up if any is. */

@@ -6,6 +6,7 @@ import { type VolumeAccess, head } from "./volume";
 /** What volumes have just said they hold. */
 export class Presence {
   readonly #asked = new Map<string, Promise<boolean>>();
+  /** What was seen in this half of `freshMs`, and in the half before: cheaper to forget than one by one. */
   #young = new Set<string>();
   #old = new Set<string>();
   #turnedMs = 0;
@@ -22,17 +23,21 @@ export class Presence {
     const file = volume + path;
     const asked = this.#asked.get(file);
     if (asked) return asked;
-    const answer = this.#ask(access, volume, path).finally(() => this.#asked.delete(file));
+    const answer = head(access, volume, path).then(
+      (found) => {
+        this.#asked.delete(file);
+        if (!found || found.bytes === 0) return false;
+        this.#turn();
+        if (this.#young.size < limits.presences) this.#young.add(file);
+        return true;
+      },
+      (error) => {
+        this.#asked.delete(file);
+        throw error;
+      },
+    );
     this.#asked.set(file, answer);
     return answer;
-  }
-
-  async #ask(access: VolumeAccess, volume: string, path: string): Promise<boolean> {
-    const found = await head(access, volume, path);
-    if (!found || found.bytes === 0) return false;
-    this.#turn();
-    if (this.#young.size < limits.presences) this.#young.add(volume + path);
-    return true;
   }
 
   #turn(): void {

@@ -39,13 +39,13 @@ export async function exchange(
 const shared = new Map<string, Connection[]>();
 const own = new Map<string, Connection[]>();
 
-/** The connection with the fewest questions, once there are enough; an idle one before that. */
+/** The first connection that is not busy: what is asked in one turn of the loop goes out in few writes. */
 function sharedConnection(server: string): Connection {
   const pool = poolOf(shared, server);
-  let best = pool[0];
-  for (const connection of pool) if (connection.waiting.length < best!.waiting.length) best = connection;
-  if (best && (best.isIdle || pool.length >= limits.connectionsForQuestions)) return best;
-  return open(server, pool);
+  const free = pool.find((connection) => connection.waiting.length < limits.questionsAtOnce);
+  if (free) return free;
+  if (pool.length < limits.connectionsForQuestions) return open(server, pool);
+  return pool.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
 }
 
 function ownConnection(server: string): Connection {
