@@ -16,11 +16,13 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { limits } from "../limits";
 import { log } from "../log";
+import { Rounds } from "../rounds";
 
 /** A key whose files and record may disagree. */
 export type Debt = {
@@ -44,11 +46,11 @@ export class Journal {
   readonly #sync: boolean;
   readonly #onBroken: ((error: MkvError) => void) | undefined;
   readonly #debts = new Map<string, Debt>();
+  readonly #writes = new Rounds(() => this.#writeLines());
+  #lines: string[] = [];
   #file: number;
   #bytes = 0;
   #compactAtBytes = 0;
-  #lastSync: Promise<void> = Promise.resolve();
-  #nextSync: Promise<void> | undefined;
 
   /**
    * @param index the folder of the index; the journal is `index.journal-THREAD`
@@ -87,65 +89,48 @@ export class Journal {
   }
 
   /** Remembers a debt, in place of an earlier one of the same key; with `sync` it is on the disk when this resolves. */
-  async owe(debt: Debt): Promise<void> {
+  owe(debt: Debt): Promise<void> {
     this.#debts.set(hex(debt.key), debt);
-    this.#append(JSON.stringify({ ...debt, key: hex(debt.key) }));
-    if (this.#sync) await this.#commit();
+    this.#lines.push(lineOf(debt));
+    return this.#writes.next();
   }
 
   /** Forgets the debt of this key; with `sync` for good when this resolves, so that it can never be taken for a new one. */
   async settle(key: Key): Promise<void> {
     if (!this.#debts.delete(hex(key))) return;
-    this.#append(JSON.stringify(hex(key)));
-    if (this.#sync) await this.#commit();
+    this.#lines.push(`${JSON.stringify(hex(key))}\n`);
+    await this.#writes.next();
   }
 
+  /** Nothing may be owed or settled any more. */
   close(): void {
     closeSync(this.#file);
     this.#file = -1; // The number may soon be another file's.
     if (this.#debts.size === 0) rmSync(this.#path, { force: true });
   }
 
-  #append(line: string): void {
+  async #writeLines(): Promise<void> {
+    await setImmediate(); // What is owed in one turn of the loop goes with one write.
     try {
-      this.#bytes += writeLine(this.#file, line);
-      if (!this.#sync) this.#compact();
+      this.#bytes += writeAll(this.#file, this.#lines.splice(0));
+      if (this.#sync) await promisify(fdatasync)(this.#file);
+      if (this.#bytes >= this.#compactAtBytes) {
+        const before = this.#file;
+        this.#file = this.#rewrite();
+        closeSync(before);
+      }
     } catch (error) {
-      const failure = new MkvError("failed", `the journal ${this.#path} cannot be written: ${reasonOf(error)}`, {
-        cause: error,
-      });
+      const text = `the journal ${this.#path} cannot be written: ${reasonOf(error)}`;
+      const failure = new MkvError("failed", text, { cause: error });
       this.#onBroken?.(failure);
       throw failure;
     }
   }
 
-  /** Waits for the disk, together with all who wait meanwhile: one `fdatasync` at a time. */
-  #commit(): Promise<void> {
-    if (!this.#nextSync) {
-      this.#nextSync = this.#lastSync.then(async () => {
-        this.#nextSync = undefined;
-        await promisify(fdatasync)(this.#file);
-        this.#compact(); // Here, since nothing waits for the old file now.
-      });
-      this.#lastSync = this.#nextSync.catch(() => {}); // Those who wait are told.
-    }
-    return this.#nextSync;
-  }
-
-  #compact(): void {
-    if (this.#bytes < this.#compactAtBytes) return;
-    const before = this.#file;
-    this.#file = this.#rewrite();
-    closeSync(before);
-  }
-
   #rewrite(): number {
     const next = `${this.#path}.new`;
     const file = openSync(next, "w", 0o600);
-    this.#bytes = 0;
-    for (const debt of this.#debts.values()) {
-      this.#bytes += writeLine(file, JSON.stringify({ ...debt, key: hex(debt.key) }));
-    }
+    this.#bytes = writeAll(file, [...this.#debts.values()].map(lineOf));
     this.#compactAtBytes = Math.max(limits.journalBytes, 2 * this.#bytes);
     fsyncSync(file);
     renameSync(next, this.#path);
@@ -166,9 +151,13 @@ export function merged(debt: Debt, earlier: Debt | undefined): Debt {
   return { key: debt.key, volumes: both(debt.volumes, earlier.volumes), marks: both(debt.marks, earlier.marks) };
 }
 
-/** Writes all of a line, and returns its length in bytes. */
-function writeLine(file: number, line: string): number {
-  const bytes = Buffer.from(`${line}\n`);
+function lineOf(debt: Debt): string {
+  return `${JSON.stringify({ ...debt, key: hex(debt.key) })}\n`;
+}
+
+/** Writes all of these lines, and returns their length in bytes. */
+function writeAll(file: number, lines: readonly string[]): number {
+  const bytes = Buffer.from(lines.join(""));
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
   return bytes.length;
 }

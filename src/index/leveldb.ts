@@ -3,7 +3,8 @@
 //    kill -9 of the process loses nothing, a power cut only what was not synced.
 // 2. After a write has failed (a full disk, for one) the process must end: LevelDB goes on after a torn entry of its log as
 //    if nothing were, and would lose what is acknowledged from then on. Starting again reads the log up to the tear.
-// 3. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
+// 3. What several requests write meanwhile goes with one write, all or none of it.
+// 4. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../errors";
@@ -11,6 +12,7 @@ import { type Key } from "../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { log } from "../log";
+import { Rounds } from "../rounds";
 import { type Index, type IndexEntry, type KeyRange, type RawEntry } from "./index";
 
 type Level = ClassicLevel<Uint8Array, string>;
@@ -83,11 +85,14 @@ function oldOf(folder: string): string {
   return `${folder}.old`;
 }
 
+type Operation = { type: "put"; key: Key; value: string } | { type: "del"; key: Key };
+
 class LevelIndex implements Index {
   readonly #db: Level;
   readonly #write: { sync: boolean };
-
   readonly #onBroken: ((error: MkvError) => void) | undefined;
+  #operations: Operation[] = [];
+  readonly #commits = new Rounds(() => this.#commit());
 
   constructor(db: Level, { sync = false, onBroken }: { sync?: boolean; onBroken?: (error: MkvError) => void }) {
     this.#db = db;
@@ -104,17 +109,29 @@ class LevelIndex implements Index {
     }
   }
 
-  async put(key: Key, record: ValueRecord): Promise<void> {
-    await this.#db.put(key, encodeRecord(record), this.#write).catch((error) => this.#fail(error));
+  put(key: Key, record: ValueRecord): Promise<void> {
+    this.#operations.push({ type: "put", key, value: encodeRecord(record) });
+    return this.#commits.next();
   }
 
-  async delete(key: Key): Promise<void> {
-    await this.#db.del(key, this.#write).catch((error) => this.#fail(error));
+  delete(key: Key): Promise<void> {
+    this.#operations.push({ type: "del", key });
+    return this.#commits.next();
   }
 
-  async putAll(entries: readonly IndexEntry[]): Promise<void> {
-    const puts = entries.map(({ key, record }) => ({ type: "put" as const, key, value: encodeRecord(record) }));
-    await this.#db.batch(puts, this.#write).catch((error) => this.#fail(error));
+  putAll(entries: readonly IndexEntry[]): Promise<void> {
+    for (const { key, record } of entries) this.#operations.push({ type: "put", key, value: encodeRecord(record) });
+    return this.#commits.next();
+  }
+
+  async #commit(): Promise<void> {
+    try {
+      await this.#db.batch(this.#operations.splice(0), this.#write);
+    } catch (error) {
+      const reason = failure(error);
+      this.#onBroken?.(reason);
+      throw reason;
+    }
   }
 
   async *scan(
@@ -134,12 +151,6 @@ class LevelIndex implements Index {
     } finally {
       await iterator.close();
     }
-  }
-
-  #fail(error: unknown): never {
-    const reason = failure(error);
-    this.#onBroken?.(reason);
-    throw reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

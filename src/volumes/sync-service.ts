@@ -8,6 +8,7 @@ import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { log } from "../log";
+import { Rounds } from "../rounds";
 
 /** Serves the sync requests for the values below `dir` on a Unix socket, until it is disposed of. */
 export function serveSync(dir: string, socket: string): AsyncDisposable {
@@ -42,23 +43,17 @@ export function serveSync(dir: string, socket: string): AsyncDisposable {
 
 /** Runs one fsync a folder at a time; who asks during one shares the next. */
 class SharedSync {
-  readonly #running = new Map<string, Promise<unknown>>();
-  readonly #next = new Map<string, Promise<unknown>>();
+  readonly #folders = new Map<string, { readonly rounds: Rounds; waiting: number }>();
 
-  sync(folder: string): Promise<unknown> {
-    const waiting = this.#next.get(folder);
-    if (waiting) return waiting;
-    const before = this.#running.get(folder) ?? Promise.resolve();
-    const mine: Promise<unknown> = before
-      .catch(() => {}) // Its own askers were told.
-      .then(() => {
-        this.#next.delete(folder);
-        this.#running.set(folder, mine);
-        return syncFile(folder);
-      })
-      .finally(() => this.#running.get(folder) === mine && this.#running.delete(folder));
-    this.#next.set(folder, mine);
-    return mine;
+  async sync(path: string): Promise<void> {
+    const folder = this.#folders.get(path) ?? { rounds: new Rounds(() => syncFile(path)), waiting: 0 };
+    this.#folders.set(path, folder);
+    folder.waiting++;
+    try {
+      await folder.rounds.next();
+    } finally {
+      if (--folder.waiting === 0) this.#folders.delete(path);
+    }
   }
 }
 

@@ -20,11 +20,19 @@ test("a debt that is not settled is there after a crash, a settled one is not", 
   const journal = new Journal(at.index, first);
   await journal.owe(debt("/kept"));
   await journal.owe(debt("/paid"));
-  journal.settle(parseKey("/paid")); // No close: the process was killed.
+  await journal.settle(parseKey("/paid")); // No close: the process was killed.
   expect(keysOf(debtsBeside(at.index))).toEqual(["/kept"]);
   const next = new Journal(at.index, first);
   expect(next.debtOf(parseKey("/kept"))).toEqual(debt("/kept"));
   expect(keysOf(next.debts)).toEqual(["/kept"]);
+});
+
+test("what is owed at once is there together", async () => {
+  using at = place();
+  const journal = new Journal(at.index, first);
+  const keys = Array.from({ length: 100 }, (_, i) => `/key-${i}`).sort();
+  await Promise.all(keys.map((key) => journal.owe(debt(key))));
+  expect(keysOf(debtsBeside(at.index))).toEqual(keys);
 });
 
 test("a line torn by a crash is not believed, those before it are", async () => {
@@ -50,9 +58,8 @@ test.each([false, true])("the file stays short however much is written, with syn
   await journal.owe(debt("/kept"));
   const many = sync ? 200 : 20_000;
   for (let i = 0; i < many; i++) {
-    const pending = journal.owe(debt(`/key-${i}`, ["localhost:3001/sv00".repeat(sync ? 500 : 1)]));
-    if (sync) await pending;
-    journal.settle(parseKey(`/key-${i}`));
+    await journal.owe(debt(`/key-${i}`, ["localhost:3001/sv00".repeat(sync ? 500 : 1)]));
+    await journal.settle(parseKey(`/key-${i}`));
   }
   expect(statSync(`${at.index}.journal-0`).size).toBeLessThan(1.2 * 1024 * 1024);
   expect(keysOf(new Journal(at.index, first).debts)).toEqual(["/kept"]);
@@ -62,7 +69,7 @@ test("a journal without debts leaves nothing behind", async () => {
   using at = place();
   const journal = new Journal(at.index, first);
   await journal.owe(debt("/paid"));
-  journal.settle(parseKey("/paid"));
+  await journal.settle(parseKey("/paid"));
   journal.close();
   expect(existsSync(`${at.index}.journal-0`)).toBe(false);
 });
