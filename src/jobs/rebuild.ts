@@ -40,7 +40,7 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
     for await (const page of files(job.volumes, folder)) {
       for (const file of page) {
         const key = keyAt(file.path);
-        const debt = key && debts.get(showKey(key));
+        const debt = key && debts.size > 0 ? debts.get(showKey(key)) : undefined;
         const entry = index(job, counts, { file, key, owed: debt ? await owedOf(job, debt) : [] });
         if (entry) batch.push(entry);
       }
@@ -76,7 +76,8 @@ function index(
   counts.keys++;
   counts.files += volumes.length;
   const targets = place(key, job.topology).filter((target) => volumes.includes(target));
-  return { key, record: { state: "live", md5: undefined, volumes: union(targets, volumes) } };
+  const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
+  return { key, record: { state: "live", md5: undefined, volumes: ordered } };
 }
 
 /** The volumes on which unfinished work, not the record, accounts for the file. */

@@ -5,6 +5,7 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { encodeRecord } from "../format/record";
+import { hasSettled } from "../volumes/volume";
 import { owe, reduce, removeFrom, without } from "./debts";
 import { type Store } from "./store";
 
@@ -22,6 +23,7 @@ export async function deleteKey(store: Store, key: Key): Promise<void> {
   await owe(store, { key, volumes: record.volumes, marks: [encodeRecord(unlinked)] });
   await store.index.put(key, unlinked);
 
+  await Promise.all(record.volumes.map((volume) => hasSettled(store.volumes, volume)));
   const left = await removeFrom(store, key, record.volumes);
   if (left.length === 0) await store.index.delete(key);
   await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], record.volumes));

@@ -12,7 +12,7 @@ import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { serverOf } from "../volumes/health";
 import { Upload } from "../volumes/upload";
-import { head, isAwake, remove } from "../volumes/volume";
+import { hasSettled, head, isAwake, remove } from "../volumes/volume";
 import { copy } from "./copy";
 import { isConfigured, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
@@ -55,6 +55,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
     await settle(store, key);
     throw error;
   }
+  await Promise.all(strays.map((volume) => hasSettled(store.volumes, volume)));
   const left = (await removeFrom(store, key, strays)).map(({ volume }) => volume);
   const waiting = left.filter((volume) => isConfigured(store.topology, volume));
   if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });

@@ -13,7 +13,7 @@ import { rank } from "../format/placement";
 import { type ValueRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { Upload } from "../volumes/upload";
-import { type VolumeAccess, isAwake } from "../volumes/volume";
+import { type VolumeAccess, hasSettled, isAwake } from "../volumes/volume";
 import { copy } from "./copy";
 import { owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Replicated, replicate } from "./replicate";
@@ -96,8 +96,9 @@ class Write {
     const found: string[] = [];
     for (let at = 0; at < candidates.length && found.length < wanted;) {
       const asked = candidates.slice(at, at + wanted - found.length);
-      const answers = await Promise.all(asked.map((volume) => isAwake(access, volume)));
-      found.push(...asked.filter((volume, i) => answers[i] && access.health.isSettled(volume)));
+      const isReady = async (volume: string) => (await isAwake(access, volume)) && (await hasSettled(access, volume));
+      const ready = await Promise.all(asked.map(isReady));
+      found.push(...asked.filter((_, i) => ready[i]));
       at += asked.length;
     }
     return found;

@@ -2,7 +2,7 @@
 // 1. Every wait (connection, room in the socket, the answer) ends after `silenceMs` without progress.
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
 import { MkvError } from "../errors";
-import { type VolumeAccess, checkStored, failureOf, silent } from "./volume";
+import { type VolumeAccess, checkStored, failureOf, tooLate } from "./volume";
 
 /** A PUT that has begun. After any method has thrown, it is over. */
 export class BodyStream {
@@ -83,7 +83,7 @@ export class BodyStream {
     const { silenceMs } = this.#access;
     if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < silenceMs) return;
     this.#access.health.silent(this.#volume);
-    this.abort(silent(this.#access, this.#volume, silenceMs));
+    this.abort(tooLate(this.#access, this.#volume, silenceMs));
   }
 
   #close(): void {

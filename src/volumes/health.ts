@@ -1,7 +1,7 @@
 // Owns what this process believes of its volume servers: passive, from every answer, and from the probe.
 // 1. A server that failed to answer is down until it answers again.
 // 2. One that fell silent over a write or delete (frozen, not refusing) may still hold that request: after it answers
-//    again it is not written to for `settleMs`, so that a stale write of a key can never land after a newer one.
+//    again it is not written to for `settleMs`, so that a stale write of a key lands before a newer one is begun.
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // Shared by all threads: a slot is four numbers of milliseconds since the epoch, each written whole.
 import { type Topology, subvolume } from "../format/placement";

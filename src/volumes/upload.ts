@@ -3,7 +3,7 @@
 import { type MkvError } from "../errors";
 import { limits } from "../limits";
 import { BodyStream } from "./body-stream";
-import { type VolumeAccess, authorization, checkStored, failureOf, silent, sync } from "./volume";
+import { type VolumeAccess, authorization, checkStored, failureOf, sync, tooLate } from "./volume";
 import { exchange } from "./wire";
 
 /** A PUT on its way. After any method has thrown, it is over. */
@@ -57,7 +57,7 @@ export class Upload {
     const { access, volume } = this;
     const late = () => {
       access.health.silent(volume);
-      return silent(access, volume, access.silenceMs);
+      return tooLate(access, volume, access.silenceMs);
     };
     this.sent = "all";
     try {

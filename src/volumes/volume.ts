@@ -68,6 +68,16 @@ export async function isAwake(access: VolumeAccess, volume: string): Promise<boo
   return access.health.isFresh(volume) || (await probe(access, volume));
 }
 
+/** Waits, for at most `patienceMs`, until a volume that is up has settled; whether it has. */
+export async function hasSettled({ health }: VolumeAccess, volume: string): Promise<boolean> {
+  const untilMs = performance.now() + limits.patienceMs;
+  while (!health.isSettled(volume)) {
+    if (!health.isUp(volume) || performance.now() > untilMs) return false;
+    await Bun.sleep(limits.busyPauseMs);
+  }
+  return true;
+}
+
 /** Asks the server of the volume for a sign of life; concurrent questions are one. */
 export function probe(access: VolumeAccess, volume: string): Promise<boolean> {
   const server = serverOf(volume);
@@ -116,7 +126,7 @@ export async function open(
 }
 
 async function* read(access: VolumeAccess, volume: string, body: Body): AsyncGenerator<Uint8Array> {
-  const late = () => silent(access, volume, access.silenceMs);
+  const late = () => tooLate(access, volume, access.silenceMs);
   try {
     for (let chunk = await body.next(access.silenceMs, late); chunk; chunk = await body.next(access.silenceMs, late)) {
       yield chunk;
@@ -136,7 +146,7 @@ async function ask(
 ): Promise<Answer> {
   const late = () => {
     if (method === "DELETE") access.health.silent(volume);
-    return silent(access, volume, access.answerMs);
+    return tooLate(access, volume, access.answerMs);
   };
   const headers = `${authorization(access)}${method === "POST" ? "Content-Length: 0\r\n" : ""}`;
   try {
@@ -171,7 +181,7 @@ export function failureOf(access: VolumeAccess, volume: string, error: unknown):
 }
 
 /** The failure of a volume that let a deadline pass; the health has been told of it. */
-export function silent(access: VolumeAccess, volume: string, afterMs: number): MkvError {
+export function tooLate(access: VolumeAccess, volume: string, afterMs: number): MkvError {
   access.health.lost(volume);
   return new MkvError("timeout", `${serverOf(volume)} has not answered for ${afterMs} ms`);
 }

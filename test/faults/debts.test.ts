@@ -166,3 +166,22 @@ test("a write that a volume still had in hand when the master was killed is take
   await until(() => cluster.remains().length === 0, { what: "it is taken back", deadlineMs: 20_000 });
   expect([await cluster.keys("list"), await cluster.keys("unlinked")]).toEqual([[], []]);
 });
+
+test("a write that a volume still had in hand when the master was killed never overwrites a later one", async () => {
+  await using cluster = await startGatedCluster({ flags });
+  const gate = cluster.gates[DOWN]!;
+  gate.hold("PUT", "arrival", { late: true, times: 1 });
+  const put = cluster.ask("PUT", "/in-hand", { body: "early" }).catch(() => undefined);
+  await gate.holds("PUT");
+  await cluster.master.kill();
+  await put;
+  await cluster.startMaster();
+  const later = async () => (await cluster.ask("PUT", "/in-hand", { body: "later" })).status === 201;
+  const written = until(later, { what: "the later write is acknowledged", deadlineMs: 20_000 });
+  await Promise.race([written, Bun.sleep(1_000)]); // Longer than this a write that is under way does not take to land.
+  gate.open();
+  await written;
+  const landed = () => gate.lateArrivals === 1;
+  await until(landed, { what: "the early write lands" });
+  expect(copiesOf(cluster, "/in-hand")).toEqual(copiesOn(homeOf(cluster, "/in-hand"), "later"));
+});
