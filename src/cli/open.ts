@@ -1,4 +1,5 @@
 // Owns the putting together of a store out of settings, and the work in the background that keeps it well.
+import { setTimeout } from "node:timers/promises";
 import { Gate } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Index } from "../index/index";
@@ -102,7 +103,7 @@ export function keepWell(store: Store, options = { probes: true }): AsyncDisposa
   const running = (async () => {
     while (!stop.signal.aborted) {
       await round().catch((error) => log(`mkv: in the background: ${reasonOf(error)}`));
-      await sleep(limits.probeMs, stop.signal);
+      await setTimeout(limits.probeMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
     }
   })();
   return {
@@ -120,13 +121,4 @@ async function oweAgain(store: Store, debt: Debt): Promise<void> {
   } catch (error) {
     if (!(error instanceof MkvError && error.code === "busy")) throw error; // It is written anew: that overwrites all.
   }
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
 }

@@ -1,6 +1,7 @@
 // Owns the life of a master: open, serve, drain, close; on as many threads as are asked for. Each thread has a server on
 // the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
 // master would lose every other request.
+import { once } from "node:events";
 import { Worker, parentPort, workerData } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
 import { type Service, demandFreePort, serve } from "../api/serve";
@@ -30,7 +31,7 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   const cluster = `${volumes.length} volumes, ${replicas} replicas, ${config.threads} threads`;
   log(`mkv: listening on port ${service.port}, ${cluster}`);
 
-  await Promise.race([untilAborted(stop), workers.died]);
+  if (!stop.aborted) await Promise.race([once(stop, "abort"), workers.died]);
   log("mkv: stopping: running requests end first");
   await Promise.all([service.drain(), workers.drain()]);
 }
@@ -102,11 +103,4 @@ async function demandSync({ topology, volumes }: Store): Promise<void> {
       log(`mkv: ${error.message}: whether it can sync is not known yet`);
     }
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

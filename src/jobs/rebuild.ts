@@ -41,7 +41,7 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
       for (const file of page) {
         const key = keyAt(file.path);
         const debt = key && debts.size > 0 ? debts.get(showKey(key)) : undefined;
-        const entry = index(job, counts, { file, key, owed: debt ? await owedOf(job, debt) : [] });
+        const entry = entryOf(job, counts, { file, key, owed: debt ? await owedOf(job, debt) : [] });
         if (entry) batch.push(entry);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
@@ -54,20 +54,17 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
 }
 
 /** The record of what lies at one path; nothing if no copy counts. */
-function index(
+function entryOf(
   job: Rebuild,
   counts: RebuildCounts,
   { file, key, owed }: { file: FoundFile; key: Key | undefined; owed: readonly string[] },
 ): IndexEntry | undefined {
   const volumes: string[] = [];
   for (const { volume, bytes } of file.copies) {
-    const why = !key
-      ? "not where its name belongs"
-      : bytes === 0
-        ? "empty"
-        : owed.includes(volume)
-          ? "left by an unfinished write"
-          : undefined;
+    let why: string | undefined;
+    if (!key) why = "not where its name belongs";
+    else if (bytes === 0) why = "empty";
+    else if (owed.includes(volume)) why = "left by an unfinished write";
     if (why === undefined) volumes.push(volume);
     else job.progress.note(`${volume}${readable(file.path)}: ${why}, not indexed`);
   }
