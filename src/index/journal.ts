@@ -42,6 +42,7 @@ type JournalOptions = {
 
 /** The debts of one thread. */
 export class Journal {
+  readonly #index: string;
   readonly #path: string;
   readonly #sync: boolean;
   readonly #onBroken: ((error: MkvError) => void) | undefined;
@@ -60,6 +61,7 @@ export class Journal {
    */
   constructor(index: string, { thread, inherit, sync, onBroken }: JournalOptions) {
     this.#onBroken = onBroken;
+    this.#index = index;
     this.#path = `${index}.journal-${thread}`;
     this.#sync = sync;
     try {
@@ -86,6 +88,14 @@ export class Journal {
   /** The debt of this key, if it has one. */
   debtOf(key: Key): Debt | undefined {
     return this.#debts.get(hex(key));
+  }
+
+  /** Whether this record of a key, which must be locked, only stands for unfinished work, of whichever thread. */
+  isMark(key: Key, record: string): boolean {
+    const isMarked = (debt: Debt | undefined) => debt?.marks.includes(record) === true;
+    if (isMarked(this.debtOf(key))) return true;
+    const others = filesOf(this.#index).filter((path) => path !== this.#path);
+    return others.flatMap(readDebts).some((debt) => hex(debt.key) === hex(key) && isMarked(debt));
   }
 
   /** Remembers a debt, in place of an earlier one of the same key; with `sync` it is on the disk when this resolves. */

@@ -7,7 +7,7 @@
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Topology } from "../format/placement";
-import { encodeRecord } from "../format/record";
+import { type ValueRecord, encodeRecord } from "../format/record";
 import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { MkvError, reasonOf } from "../errors";
@@ -24,6 +24,14 @@ export async function owe(store: Store, debt: Debt): Promise<void> {
     );
   }
   await store.journal.owe(merged(debt, earlier));
+}
+
+/**
+ * Whether a record only stands for a write that was never acknowledged. The key must be locked. A record with a hash is
+ * not looked at: at worst it stands for a delete, and staying unlinked is how a delete that failed ends as well.
+ */
+export function isUnfinished({ journal }: Store, key: Key, record: ValueRecord): boolean {
+  return record.state === "unlinked" && record.md5 === undefined && journal.isMark(key, encodeRecord(record));
 }
 
 /** Pays what is owed for this key, as far as the volumes can be reached; the rest stays owed. The key must be locked. */

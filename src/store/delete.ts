@@ -6,7 +6,7 @@ import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { encodeRecord } from "../format/record";
 import { hasSettled } from "../volumes/volume";
-import { owe, reduce, removeFrom, without } from "./debts";
+import { isUnfinished, owe, reduce, removeFrom, without } from "./debts";
 import { type Store } from "./store";
 
 /**
@@ -16,7 +16,7 @@ import { type Store } from "./store";
 export async function deleteKey(store: Store, key: Key): Promise<void> {
   using _lock = store.locks.take(key);
   const record = await store.index.get(key);
-  if (!record) throw new MkvError("absent", "there is no such key");
+  if (!record || isUnfinished(store, key, record)) throw new MkvError("absent", "there is no such key");
   if (store.protect && record.state === "live")
     throw new MkvError("forbidden", "protected: UNLINK the key before DELETE");
   const unlinked = { ...record, state: "unlinked" as const };

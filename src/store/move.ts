@@ -14,7 +14,7 @@ import { serverOf } from "../volumes/health";
 import { Upload } from "../volumes/upload";
 import { hasSettled, head, isAwake, remove } from "../volumes/volume";
 import { copy } from "./copy";
-import { isConfigured, owe, reduce, removeFrom, settle, union, without } from "./debts";
+import { isConfigured, isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
 import { type Depth, type Survey, survey } from "./survey";
 
@@ -30,6 +30,8 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   await settle(store, key);
   const record = await store.index.get(key);
   if (!record) throw new MkvError("absent", "there is no such key");
+  if (isUnfinished(store, key, record))
+    throw new MkvError("unavailable", "a write that was cut short waits to be taken back");
   const targets = place(key, store.topology);
   await demandAwake(store, targets);
   const copies = await survey(store.volumes, key, record, { depth });

@@ -15,7 +15,7 @@ import { limits } from "../limits";
 import { Upload } from "../volumes/upload";
 import { type VolumeAccess, hasSettled, isAwake } from "../volumes/volume";
 import { copy } from "./copy";
-import { owe, reduce, removeFrom, settle, union, without } from "./debts";
+import { isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
 
@@ -39,7 +39,7 @@ export async function put(store: Store, key: Key, value: Incoming): Promise<void
   if (before?.state === "live")
     throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
   if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
-  const isLeftOver = before !== undefined && store.journal.debtOf(key)?.marks.includes(encodeRecord(before));
+  const isLeftOver = before !== undefined && isUnfinished(store, key, before);
   await new Write(store, key, isLeftOver ? undefined : before).run(value);
 }
 

@@ -185,3 +185,24 @@ test("a write that a volume still had in hand when the master was killed never o
   await until(landed, { what: "the early write lands" });
   expect(copiesOf(cluster, "/in-hand")).toEqual(copiesOn(homeOf(cluster, "/in-hand"), "later"));
 });
+
+test.each([1, 3])(
+  "a write that was cut short is not made an unlinked key by a move, with %i threads",
+  async (threads) => {
+    await using cluster = await startGatedCluster({ flags: [...flags, "-threads", String(threads)] });
+    const gate = cluster.gates[DOWN]!;
+    gate.hold("PUT", "arrival", { late: true, times: 1 });
+    const put = cluster.ask("PUT", "/cut", { body: "never acknowledged" }).catch(() => undefined);
+    await gate.holds("PUT");
+    await cluster.master.kill();
+    await put;
+    await cluster.startMaster();
+    const moves = await Promise.all(Array.from({ length: 8 }, () => cluster.ask("POST", "/cut?rebalance")));
+    expect(moves.map(({ status }) => status).filter((status) => status === 204)).toEqual([]);
+    expect((await cluster.ask("DELETE", "/cut")).status).not.toBe(204);
+    gate.open();
+    const forgotten = async () => !(await cluster.keys("unlinked")).includes("/cut");
+    await until(forgotten, { what: "the write is taken back", deadlineMs: 20_000 });
+    expect(copiesOf(cluster, "/cut")).toEqual({});
+  },
+);
