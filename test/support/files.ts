@@ -22,14 +22,14 @@ const UNFINISHED_BODY = /\/\d{10}$/; // As nginx names them.
 export function filesOn(dir: string): ValueFile[] {
   return everyFile(dir)
     .filter((file) => VALUE_PATH.test(relative(dir, file)))
-    .map((file) => valueFile(dir, file));
+    .flatMap((file) => valueFile(dir, file));
 }
 
 /** The files of one path on a volume, in whatever subvolumes they are. */
 export function filesAt(dir: string, path: string): ValueFile[] {
   const subvolumes = readdirSync(dir).filter((name) => /^sv[0-9A-F]{2,}$/.test(name));
   const files = ["", ...subvolumes].map((subvolume) => join(dir, subvolume, path));
-  return files.filter(existsSync).map((file) => valueFile(dir, file));
+  return files.filter(existsSync).flatMap((file) => valueFile(dir, file));
 }
 
 /** The paths of all values, whole or still being received: what must be gone when nothing is stored. */
@@ -37,11 +37,17 @@ export function remainsOn(dir: string): string[] {
   return everyFile(dir).filter((file) => VALUE_PATH.test(relative(dir, file)) || UNFINISHED_BODY.test(file));
 }
 
-function valueFile(dir: string, file: string): ValueFile {
+/** What is known of a file; nothing if it goes away meanwhile. */
+function valueFile(dir: string, file: string): ValueFile[] {
   const [, subvolume = "", path] = relative(dir, file).match(VALUE_PATH) ?? [];
-  const content = readFileSync(file);
-  const md5 = createHash("md5").update(content).digest("hex");
-  return { path: `/${path}`, subvolume, file, bytes: content.length, md5, mtimeMs: statSync(file).mtimeMs };
+  try {
+    const content = readFileSync(file);
+    const md5 = createHash("md5").update(content).digest("hex");
+    return [{ path: `/${path}`, subvolume, file, bytes: content.length, md5, mtimeMs: statSync(file).mtimeMs }];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 function everyFile(dir: string): string[] {
