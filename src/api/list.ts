@@ -41,13 +41,18 @@ export async function answerList(
       if (count++ > 0) text.add(",");
       if (kind === "records") text.add("[");
       text.addKey(key);
-      if (kind === "records") text.add(`,${JSON.stringify(record)}]`);
+      if (kind === "records") text.add(`,${ascii(JSON.stringify(record))}]`);
     }
   }
   text.add("]}");
   const pieces = [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
   const body = pieces.length <= 2 ? Buffer.concat(pieces) : streamOf(pieces, turn.move());
   return new Response(body, { headers: { "content-type": "application/json" } });
+}
+
+/** Damaged records may hold anything. */
+function ascii(json: string): string {
+  return json.replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function readLimit(value: Uint8Array | undefined): number | undefined {

@@ -1,5 +1,7 @@
 // Owns the putting together of a store out of settings, and the work in the background that keeps it well.
+import { writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
+import { isMainThread } from "node:worker_threads";
 import { Gate } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Index } from "../index/index";
@@ -53,13 +55,16 @@ export async function openStore(
     await index[Symbol.asyncDispose]();
     throw error;
   }
+  const volumes = accessVolumes(config, thread);
+  // They may still hold a write that a process before this one had begun: see rule 2 of volumes/health.ts.
+  for (const debt of journal.debts) for (const volume of debt.volumes) volumes.health.silent(volume);
   return {
     topology: config.topology,
     index,
     journal,
     locks: new KeyLocks(thread.locks),
     presence: new Presence(),
-    volumes: accessVolumes(config, thread),
+    volumes,
     lists: new Gate(limits.listsAtOnce),
     minReplicas: config.minReplicas,
     clientSilenceMs: config.clientTimeoutMs,
@@ -73,9 +78,11 @@ export async function openStore(
   };
 }
 
-/** Ends the process, or the thread and with it the process: see rule 2 of index/leveldb.ts. */
+/** Ends the process at once: see rule 2 of index/leveldb.ts. */
 function onBroken(error: MkvError): void {
-  log(`mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again`);
+  const line = `mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again\n`;
+  writeSync(process.stderr.fd, line);
+  if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);
 }
 
@@ -88,6 +95,7 @@ export function keepWell(store: Store, options = { probes: true }): AsyncDisposa
   const stop = new AbortController();
   const servers = [...new Set(store.topology.volumes.map(serverOf))];
   const inherited = [...store.journal.debts];
+  const settledMs = performance.now() + limits.patienceMs;
   const secondLookMs = performance.now() + limits.secondLookMs;
   let said = 0;
   async function round(): Promise<void> {
@@ -95,7 +103,8 @@ export function keepWell(store: Store, options = { probes: true }): AsyncDisposa
     if (inherited.length > 0 && performance.now() > secondLookMs) {
       for (let debt = inherited.shift(); debt; debt = inherited.shift()) await oweAgain(store, debt);
     }
-    const left = await settleAll(store);
+    const left = await settleAll(store, stop.signal);
+    if (performance.now() < settledMs) return;
     if (left > said)
       log(`mkv: what ${left} unfinished writes left on volumes waits: those are down, or refuse -userpass`);
     said = left;

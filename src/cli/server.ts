@@ -21,7 +21,6 @@ import { type Thread, firstThread, keepWell, openStore } from "./open";
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
   const thread = firstThread(config);
   await using store = await openStore(config, { mustExist: false, thread });
-  distrustHolders(store);
   if (config.sync) await demandSync(store);
   if (config.threads > 1) demandFreePort(config.port);
   const service = startService(config, store);
@@ -85,11 +84,6 @@ async function startWorkers(config: Config, thread: Thread, entry: string): Prom
       await Promise.all(ended);
     },
   };
-}
-
-/** A volume may still hold a write that a master before this one had begun: see rule 2 of volumes/health.ts. */
-function distrustHolders({ journal, volumes }: Store): void {
-  for (const debt of journal.debts) for (const volume of debt.volumes) volumes.health.silent(volume);
 }
 
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */

@@ -47,7 +47,7 @@ export class Journal {
   readonly #sync: boolean;
   readonly #onBroken: ((error: MkvError) => void) | undefined;
   readonly #debts = new Map<string, Debt>();
-  readonly #writes = new Rounds(() => this.#writeLines());
+  readonly #writes = new Rounds(() => this.#writeLines(), setImmediate); // All of one turn of the loop goes with one write.
   #lines: string[] = [];
   #file: number;
   #bytes = 0;
@@ -112,7 +112,7 @@ export class Journal {
     await this.#writes.next();
   }
 
-  /** Nothing may be owed or settled any more. */
+  /** From now on nothing can be owed or settled. */
   close(): void {
     closeSync(this.#file);
     this.#file = -1; // The number may soon be another file's.
@@ -120,11 +120,11 @@ export class Journal {
   }
 
   async #writeLines(): Promise<void> {
-    await setImmediate(); // What is owed in one turn of the loop goes with one write.
+    if (this.#file < 0) throw new MkvError("failed", "the journal is closed");
     try {
       this.#bytes += writeAll(this.#file, this.#lines.splice(0));
       if (this.#sync) await promisify(fdatasync)(this.#file);
-      if (this.#bytes >= this.#compactAtBytes) {
+      if (this.#bytes >= this.#compactAtBytes && this.#file >= 0) {
         const before = this.#file;
         this.#file = this.#rewrite();
         closeSync(before);

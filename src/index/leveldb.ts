@@ -110,8 +110,7 @@ class LevelIndex implements Index {
   }
 
   put(key: Key, record: ValueRecord): Promise<void> {
-    this.#operations.push({ type: "put", key, value: encodeRecord(record) });
-    return this.#commits.next();
+    return this.putAll([{ key, record }]);
   }
 
   delete(key: Key): Promise<void> {
@@ -139,11 +138,13 @@ class LevelIndex implements Index {
     { atOnce = limits.scanKeys }: { atOnce?: number } = {},
   ): AsyncGenerator<readonly RawEntry[]> {
     const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
+    let wanted = atOnce;
     const iterator = this.#db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
     try {
       for (;;) {
-        const page = await iterator.nextv(Math.min(atOnce, limits.scanKeys));
+        const page = await iterator.nextv(Math.min(wanted, limits.scanKeys));
         if (page.length === 0) return;
+        wanted *= 4; // It seems that most are not what is looked for.
         yield page as [Key, string][];
       }
     } catch (error) {

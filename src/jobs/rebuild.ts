@@ -1,6 +1,6 @@
 // Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there
 // is one, of what they cannot tell: which keys are unlinked, and the hashes.
-import { MkvError, reasonOf } from "../errors";
+import { MkvError } from "../errors";
 import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
@@ -80,41 +80,51 @@ function entryOf(
 /** The volumes on which unfinished work, not the record, accounts for the file. */
 async function owedOf(job: Rebuild, debt: Debt): Promise<readonly string[]> {
   const { old } = job;
-  const known = old && (await knownOf(job, debt.key, () => old.get(debt.key)));
+  const known = old && (await knownOf(job, debt.key, (key) => old.get(key)));
   if (!old) return [];
   return !known || debt.marks.includes(encodeRecord(known)) ? debt.volumes : without(debt.volumes, known.volumes);
 }
 
-/** Gives the new records what only the old index knows. Both are read side by side, in order. */
+/** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
 async function carryOver(job: Rebuild, old: Index): Promise<void> {
-  const entries = each(old.scan({}));
-  let at: RawEntry | undefined;
-  let isBroken = false;
-  async function advance(): Promise<void> {
-    try {
-      at = (await entries.next()).value ?? undefined;
-    } catch (error) {
-      job.progress.note(`the old index is damaged, and asked for one key after the other: ${reasonOf(error)}`);
-      isBroken = true;
-    }
-  }
-  await advance();
+  const isWhole = await isReadable(old);
+  if (!isWhole) job.progress.note("the old index is damaged: each key is looked up in what is left of it");
+  const known = isWhole ? beside(old) : (key: Key) => old.get(key); // A scan passes over what it cannot read.
   for await (const page of job.next.scan({})) {
-    const known: IndexEntry[] = [];
+    const entries: IndexEntry[] = [];
     for (const [key, text] of page) {
-      while (!isBroken && at && Buffer.compare(at[0], key) < 0) await advance();
-      if (!isBroken && !(at && Buffer.compare(at[0], key) === 0)) continue;
-      const record = await knownOf(job, key, () => (isBroken ? old.get(key) : decodeRecord(at![1])));
-      if (record) known.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
+      const record = await knownOf(job, key, known);
+      if (record) entries.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
     }
-    await job.next.putAll(known);
+    await job.next.putAll(entries);
+  }
+}
+
+/** Looks keys up that come in order, by a scan that goes along with them. */
+function beside(index: Index): (key: Key) => Promise<ValueRecord | undefined> {
+  const entries = each(index.scan({}));
+  let at: IteratorResult<RawEntry, unknown> | undefined;
+  return async (key) => {
+    at ??= await entries.next();
+    while (!at.done && Buffer.compare(at.value[0], key) < 0) at = await entries.next();
+    return at.done || Buffer.compare(at.value[0], key) !== 0 ? undefined : decodeRecord(at.value[1]);
+  };
+}
+
+async function isReadable(index: Index): Promise<boolean> {
+  try {
+    for await (const page of index.scan({})) void page;
+    return true;
+  } catch (error) {
+    if (error instanceof MkvError) return false;
+    throw error;
   }
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-async function knownOf(job: Rebuild, key: Key, read: () => ReturnType<Index["get"]>): Promise<ValueRecord | undefined> {
+async function knownOf(job: Rebuild, key: Key, get: Index["get"]): Promise<ValueRecord | undefined> {
   try {
-    return await read();
+    return await get(key);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     job.progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);

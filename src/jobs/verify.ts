@@ -39,17 +39,8 @@ export type Verify = {
 
 /** Compares index and volumes. Throws MkvError if the index cannot be read. */
 export async function verify(job: Verify): Promise<VerifyCounts> {
-  const counts: VerifyCounts = {
-    keys: 0,
-    files: 0,
-    missing: 0,
-    damaged: 0,
-    unknown: 0,
-    misplaced: 0,
-    unfinished: 0,
-    orphans: 0,
-    repaired: 0,
-  };
+  const names = ["keys", "files", ...problems, "repaired"] as const;
+  const counts = Object.fromEntries(names.map((name) => [name, 0])) as VerifyCounts;
   let total = 0;
   let isForeign = false;
   for await (const page of job.keeper.scan({})) total += page.length;

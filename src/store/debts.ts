@@ -57,11 +57,12 @@ export async function reduce(store: Store, key: Key, volumes: readonly string[])
   await settle(store, key);
 }
 
-/** Pays all debts that can be paid now; returns how many wait for a volume. Throws the first failure, at the end. */
-export async function settleAll(store: Store): Promise<number> {
+/** Pays all debts that can be paid now, until stopped; returns how many wait for a volume. Throws the first failure, at the end. */
+export async function settleAll(store: Store, stop: AbortSignal): Promise<number> {
   let waiting = 0;
   let failure: unknown;
   for (const { key, volumes } of store.journal.debts) {
+    if (stop.aborted) break;
     if (volumes.length > 0 && !volumes.some((volume) => store.volumes.health.isSettled(volume))) {
       waiting++;
       continue;

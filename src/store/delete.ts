@@ -5,7 +5,7 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { encodeRecord } from "../format/record";
-import { hasSettled } from "../volumes/volume";
+import { isReady } from "../volumes/volume";
 import { isUnfinished, owe, reduce, removeFrom, without } from "./debts";
 import { type Store } from "./store";
 
@@ -23,7 +23,7 @@ export async function deleteKey(store: Store, key: Key): Promise<void> {
   await owe(store, { key, volumes: record.volumes, marks: [encodeRecord(unlinked)] });
   await store.index.put(key, unlinked);
 
-  await Promise.all(record.volumes.map((volume) => hasSettled(store.volumes, volume)));
+  await Promise.all(record.volumes.map((volume) => isReady(store.volumes, volume)));
   const left = await removeFrom(store, key, record.volumes);
   if (left.length === 0) await store.index.delete(key);
   await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], record.volumes));

@@ -12,7 +12,7 @@ import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { serverOf } from "../volumes/health";
 import { Upload } from "../volumes/upload";
-import { hasSettled, head, isAwake, remove } from "../volumes/volume";
+import { head, isReady, remove } from "../volumes/volume";
 import { copy } from "./copy";
 import { isConfigured, isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
@@ -27,13 +27,16 @@ export type Moved = { readonly changed: boolean; readonly leftBehind: readonly s
  */
 export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
   using _lock = store.locks.take(key);
+  await allReady(store, store.journal.debtOf(key)?.volumes ?? []);
   await settle(store, key);
   const record = await store.index.get(key);
   if (!record) throw new MkvError("absent", "there is no such key");
   if (isUnfinished(store, key, record))
     throw new MkvError("unavailable", "a write that was cut short waits to be taken back");
   const targets = place(key, store.topology);
-  await demandAwake(store, targets);
+  const ready = await allReady(store, targets);
+  const asleep = targets.filter((_, i) => !ready[i]);
+  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
   const copies = await survey(store.volumes, key, record, { depth });
   if (copies.good.length === 0) return await withoutGood(store, key, record, { ...copies, depth });
   const unseen = [...copies.silent.keys()].filter((volume) => isConfigured(store.topology, volume));
@@ -57,7 +60,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
     await settle(store, key);
     throw error;
   }
-  await Promise.all(strays.map((volume) => hasSettled(store.volumes, volume)));
+  await allReady(store, strays);
   const left = (await removeFrom(store, key, strays)).map(({ volume }) => volume);
   const waiting = left.filter((volume) => isConfigured(store.topology, volume));
   if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });
@@ -110,10 +113,8 @@ export async function isOrphan(store: Store, key: Key, volume: string): Promise<
   return !record?.volumes.includes(volume) && (await head(store.volumes, volume, pathOf(key))) !== undefined;
 }
 
-async function demandAwake({ volumes }: Store, targets: readonly string[]): Promise<void> {
-  const awake = await Promise.all(targets.map((volume) => isAwake(volumes, volume)));
-  const asleep = targets.filter((_, i) => !awake[i]);
-  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
+function allReady({ volumes: access }: Store, volumes: readonly string[]): Promise<boolean[]> {
+  return Promise.all(volumes.map((volume) => isReady(access, volume)));
 }
 
 /**

@@ -13,7 +13,7 @@ import { rank } from "../format/placement";
 import { type ValueRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { Upload } from "../volumes/upload";
-import { type VolumeAccess, hasSettled, isAwake } from "../volumes/volume";
+import { type VolumeAccess, isAwake, isReady } from "../volumes/volume";
 import { copy } from "./copy";
 import { isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Replicated, replicate } from "./replicate";
@@ -96,8 +96,7 @@ class Write {
     const found: string[] = [];
     for (let at = 0; at < candidates.length && found.length < wanted;) {
       const asked = candidates.slice(at, at + wanted - found.length);
-      const isReady = async (volume: string) => (await isAwake(access, volume)) && (await hasSettled(access, volume));
-      const ready = await Promise.all(asked.map(isReady));
+      const ready = await Promise.all(asked.map((volume) => isReady(access, volume)));
       found.push(...asked.filter((_, i) => ready[i]));
       at += asked.length;
     }

@@ -33,7 +33,7 @@ export async function survey(
   access: VolumeAccess,
   key: Key,
   record: ValueRecord,
-  { depth, pace }: { depth: Depth; pace?: Pace },
+  { depth, pace }: { depth: Depth; pace?: Pace | undefined },
 ): Promise<Survey> {
   const path = pathOf(key);
   const sizes = new Map<string, number>();
@@ -56,9 +56,9 @@ export async function survey(
   const holders = record.volumes.filter((volume) => prints.has(volume));
   const seen = holders.map((volume) => prints.get(volume)!);
   if (depth === "length" && record.md5 !== undefined && new Set(seen).size > 1) {
-    return await survey(access, key, record, { depth: "md5", ...(pace && { pace }) });
+    return await survey(access, key, record, { depth: "md5", pace });
   }
-  const right = depth === "md5" ? (record.md5 ?? majority(seen)) : longestMajority(seen);
+  const right = (depth === "md5" && record.md5) || rightOf(seen, depth);
   const good = holders.filter((volume) => prints.get(volume) === right);
   return {
     ...{ depth, prints, good, silent },
@@ -69,18 +69,12 @@ export async function survey(
   };
 }
 
-/** The print that more copies have than any other; undefined if two have the same number. */
-function majority(prints: readonly string[]): string | undefined {
-  const [first, second] = ranked(prints);
-  return first && first.count > (second?.count ?? 0) ? first.print : undefined;
-}
-
-function longestMajority(lengths: readonly string[]): string | undefined {
-  return ranked(lengths).sort((a, b) => b.count - a.count || Number(b.print) - Number(a.print))[0]?.print;
-}
-
-function ranked(prints: readonly string[]): { print: string; count: number }[] {
+/** What most of the prints are. Of two in equal number the greater length is right, and no MD5 is. */
+function rightOf(prints: readonly string[], depth: Depth): string | undefined {
   const counts = new Map<string, number>();
   for (const print of prints) counts.set(print, (counts.get(print) ?? 0) + 1);
-  return [...counts].map(([print, count]) => ({ print, count })).sort((a, b) => b.count - a.count);
+  const [first, second] = [...counts].sort(
+    ([a, m], [b, n]) => n - m || (depth === "length" ? Number(b) - Number(a) : 0),
+  );
+  return depth === "md5" && first?.[1] === second?.[1] ? undefined : first?.[0];
 }

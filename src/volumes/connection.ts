@@ -80,6 +80,11 @@ export class Connection {
     return this.waiting.length === 0 && this.#body === undefined;
   }
 
+  /** Whether a question now goes out together with others, not too many. */
+  get isFilling(): boolean {
+    return this.#isFlushing && this.waiting.length < limits.questionsAtOnce;
+  }
+
   /** Sends a request; rejects with what `late` makes if the head of its answer has not come within `timeoutMs`. */
   send({ method, target, headers, body }: WireRequest, timeoutMs: number, late: () => MkvError): Promise<Answer> {
     assert(!/[\s\0]/.test(target), "a request would say more than it should");
@@ -125,7 +130,7 @@ export class Connection {
     if (reason.isGivenUp) this.#socket?.terminate();
     else this.#socket?.end();
     for (const { reject } of this.waiting.splice(0)) reject(reason);
-    this.#body?.fail(reason);
+    this.#body?.fail(reason.cause ?? reason);
   }
 
   #flush(): void {

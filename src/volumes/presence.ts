@@ -41,10 +41,11 @@ export class Presence {
   }
 
   #turn(): void {
-    const now = performance.now();
-    if (now - this.#turnedMs < limits.freshMs / 2) return;
-    this.#old = now - this.#turnedMs < limits.freshMs ? this.#young : new Set();
+    const half = limits.freshMs / 2;
+    const sinceMs = performance.now() - this.#turnedMs;
+    if (sinceMs < half) return;
+    this.#old = sinceMs < limits.freshMs ? this.#young : new Set();
     this.#young = new Set();
-    this.#turnedMs = now;
+    this.#turnedMs += sinceMs - (sinceMs % half);
   }
 }

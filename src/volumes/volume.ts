@@ -68,8 +68,10 @@ export async function isAwake(access: VolumeAccess, volume: string): Promise<boo
   return access.health.isFresh(volume) || (await probe(access, volume));
 }
 
-/** Waits, for at most `patienceMs`, until a volume that is up has settled; whether it has. */
-export async function hasSettled({ health }: VolumeAccess, volume: string): Promise<boolean> {
+/** Whether a volume gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
+export async function isReady(access: VolumeAccess, volume: string): Promise<boolean> {
+  if (!(await isAwake(access, volume))) return false;
+  const { health } = access;
   const untilMs = performance.now() + limits.patienceMs;
   while (!health.isSettled(volume)) {
     if (!health.isUp(volume) || performance.now() > untilMs) return false;

@@ -1,6 +1,6 @@
 // Owns the connections to volume servers, which are kept. Several times as fast as `fetch`, which stays for bodies that go
 // out as a stream.
-// 1. Questions (HEAD) share a few connections, several on the way in each. Everything else has a connection to itself: it
+// 1. Questions (HEAD) share connections: those of one turn of the loop go out in few writes. Everything else has a connection to itself: it
 //    may take long, and no impatient question can cut it off. Questions that lose theirs that way are asked once more.
 // 2. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A write or
 //    delete is never repeated after silence: the first might land later, after a newer one.
@@ -25,7 +25,7 @@ export async function exchange(
   const target = volume.slice(server.length) + path;
   const untilMs = performance.now() + options.timeoutMs;
   for (let attempt = 1; ; attempt++) {
-    const connection = request.method === "HEAD" ? sharedConnection(server) : ownConnection(server);
+    const connection = connectionFor(request.method, server, { isNew: attempt > 1 }); // A second old one may be dead as well.
     const wasUsed = connection.answers > 0;
     try {
       return await connection.send({ ...request, target }, untilMs - performance.now(), options.late);
@@ -36,27 +36,18 @@ export async function exchange(
   }
 }
 
-const shared = new Map<string, Connection[]>();
-const own = new Map<string, Connection[]>();
+const pools = new Map<string, Connection[]>();
 
-/** The first connection that is not busy: what is asked in one turn of the loop goes out in few writes. */
-function sharedConnection(server: string): Connection {
-  const pool = poolOf(shared, server);
-  const free = pool.find((connection) => connection.waiting.length < limits.questionsAtOnce);
+function connectionFor(method: WireRequest["method"], server: string, { isNew }: { isNew: boolean }): Connection {
+  const isShared = method === "HEAD";
+  const name = isShared ? `${server} shared` : server;
+  const pool = pools.get(name) ?? [];
+  if (pool.length === 0) pools.set(name, pool);
+  if (isNew) return open(server, pool);
+  const free = pool.find((connection) => connection.isIdle || (isShared && connection.isFilling));
   if (free) return free;
-  if (pool.length < limits.connectionsForQuestions) return open(server, pool);
+  if (!isShared || pool.length < limits.connectionsForQuestions) return open(server, pool);
   return pool.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
-}
-
-function ownConnection(server: string): Connection {
-  const pool = poolOf(own, server);
-  return pool.find((connection) => connection.isIdle) ?? open(server, pool);
-}
-
-function poolOf(pools: Map<string, Connection[]>, server: string): Connection[] {
-  const pool = pools.get(server) ?? [];
-  if (pool.length === 0) pools.set(server, pool);
-  return pool;
 }
 
 function open(server: string, pool: Connection[]): Connection {
