@@ -81,7 +81,7 @@ export async function openStore(
 /** Ends the process at once: see rule 2 of index/leveldb.ts. */
 function onBroken(error: MkvError): void {
   const line = `mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again\n`;
-  writeSync(process.stderr.fd, line);
+  writeSync(2, line); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);
 }
