@@ -1,0 +1,104 @@
+// Clients that ask for a long list and do not read it: the master gathers few lists at once, and everybody else is served
+// all the same.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { startCluster, type Cluster } from "../support/cluster";
+import { follow, type Answer } from "../support/http";
+import { writeRecords } from "../support/records";
+import { until } from "../support/until";
+
+setDefaultTimeout(60_000);
+const KEYS = 20_000;
+const PADDING = "x".repeat(900); // A list is longer than all that the kernel takes off a server's hands.
+const AT_ONCE = 4; // Lists that a thread gathers at once.
+const MB = 1024 * 1024;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  cluster = await startCluster({ flags: ["-threads", "1"] });
+  await cluster.master.stop();
+  const record = cluster.addresses.map((address) => `${address}/sv00`).join(",");
+  const keys = Array.from({ length: KEYS }, (_, i) => `/long/${PADDING}${String(i).padStart(6, "0")}`);
+  await writeRecords(
+    cluster.db,
+    keys.map((key): [string, string] => [key, record]),
+  );
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+/** A client that asks for something and reads no more of the answer than its beginning. */
+class SlowReader implements Disposable {
+  readBytes = 0;
+
+  private constructor(private readonly socket: Socket) {
+    socket.on("error", () => {});
+    socket.on("data", (data: Buffer) => {
+      this.readBytes += data.length;
+      socket.pause();
+    });
+  }
+
+  static async ask(port: number, target: string): Promise<SlowReader> {
+    const socket = connect({ port, host: "127.0.0.1" });
+    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    const reader = new SlowReader(socket);
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    return reader;
+  }
+
+  /** Goes away in the middle. */
+  [Symbol.dispose](): void {
+    this.socket.destroy();
+  }
+}
+
+/** So many of them, of whom as many as there can be have the beginning of their answer. */
+async function slowReaders(count: number, target: string): Promise<SlowReader[] & Disposable> {
+  const readers = await Promise.all(Array.from({ length: count }, () => SlowReader.ask(cluster.master.port, target)));
+  const begun = () => readers.filter(({ readBytes }) => readBytes > 0).length === AT_ONCE;
+  await until(begun, { what: `${AT_ONCE} answers have begun` });
+  return Object.assign(readers, { [Symbol.dispose]: () => readers.forEach((reader) => reader[Symbol.dispose]()) });
+}
+
+function expectWhole(list: Answer): void {
+  const { next, keys } = JSON.parse(list.text) as { next: string; keys: string[] };
+  expect([list.status, next, keys.length]).toEqual([200, "", KEYS]);
+}
+
+test.each(["list", "records"])(
+  "while clients do not read what they asked ?%s for, all other requests work, and a further one waits for them",
+  async (operation) => {
+    await cluster.startMaster();
+    const ask = () => cluster.ask("GET", `/long?${operation}`);
+    expectWhole(await ask());
+    const [key, value] = [`/quick-${operation}`, "quick"];
+    let further: Promise<Answer>;
+    let isAnswered = false;
+    {
+      using _slow = await slowReaders(2 * AT_ONCE, `/long?${operation}`);
+      further = ask().finally(() => (isAnswered = true));
+      further.catch(() => {}); // It is awaited below.
+      expect((await cluster.ask("PUT", key, { body: value })).status).toBe(201);
+      expect((await follow(await cluster.ask("GET", key))).text).toBe(value);
+      expect((await cluster.ask("GET", "/absent")).status).toBe(404);
+      expect((await cluster.ask("UNLINK", key)).status).toBe(204);
+      expect((await cluster.ask("DELETE", key)).status).toBe(204);
+      expect(isAnswered).toBe(false);
+      expect(cluster.master.rssBytes()).toBeLessThan(300 * MB);
+    }
+    expectWhole(await further);
+    expectWhole(await ask());
+  },
+);
+
+test("clients that go away, at whatever moment, are waited for by nobody", async () => {
+  await cluster.startMaster();
+  const gone = Array.from({ length: 10 * AT_ONCE }, async (_, i) => {
+    using _reader = await SlowReader.ask(cluster.master.port, "/long?list");
+    await Bun.sleep(i * 10); // From before the list is begun until after its end.
+  });
+  await Promise.all(gone);
+  for (let i = 0; i <= AT_ONCE; i++) expectWhole(await cluster.ask("GET", "/long?list"));
+  const { status } = await cluster.ask("HEAD", "/long?list");
+  expect(status).toBe(200);
+});
