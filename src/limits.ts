@@ -31,7 +31,7 @@ export const limits = {
   listingMs: 300_000,
 
   /** Records that one step of a scan reads, at most, and their bytes, about. */
-  scanKeys: 1000,
+  scanKeys: 4000,
   scanBytes: 256 * 1024,
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
@@ -70,7 +70,7 @@ export const limits = {
   /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */
   foldersAtOnce: 16,
   movesAtOnce: 16,
-  /** Records that one write of a job puts. */
+  /** Records that one write of a job puts, or that it asks a master for at once. */
   batchRecords: 1000,
   /** A request that finds its key busy tries once more after so long. */
   busyPauseMs: 100,

@@ -38,7 +38,7 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
     },
     async *scan({ start = new Uint8Array() }) {
       for (let from: Uint8Array | undefined = start; from;) {
-        const { next, entries } = await page("/", from, limits.scanKeys);
+        const { next, entries } = await page("/", from, limits.batchRecords);
         yield entries;
         from = next === "" ? undefined : readShown(Buffer.from(next));
       }

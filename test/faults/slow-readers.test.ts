@@ -95,7 +95,7 @@ test("clients that go away, at whatever moment, are waited for by nobody", async
   await cluster.startMaster();
   const gone = Array.from({ length: 10 * AT_ONCE }, async (_, i) => {
     using _reader = await SlowReader.ask(cluster.master.port, "/long?list");
-    await Bun.sleep(i * 10); // From before the list is begun until after its end.
+    await Bun.sleep(i * 40); // From before the list is begun until after its first bytes have come.
   });
   await Promise.all(gone);
   for (let i = 0; i <= AT_ONCE; i++) expectWhole(await cluster.ask("GET", "/long?list"));
