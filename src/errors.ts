@@ -37,5 +37,5 @@ export class MkvError extends Error {
 /** The one-line reason of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  return text.split("\n", 1)[0] ?? "";
+  return text.trim().split("\n", 1)[0] ?? "";
 }
