@@ -47,6 +47,18 @@ async function tookBack(cluster: GatedCluster, key: string): Promise<void> {
   await until(free, { what: "the key is free" });
 }
 
+/** A new master; the one before was killed while a volume had a write of this key in hand, which it still has. */
+async function killWithWriteInHand(cluster: GatedCluster, key: string): Promise<GatedCluster["gates"][number]> {
+  const gate = cluster.gates[DOWN]!;
+  gate.hold("PUT", "arrival", { late: true, times: 1 });
+  const put = cluster.ask("PUT", key, { body: "early" }).catch(() => undefined);
+  await gate.holds("PUT");
+  await cluster.master.kill();
+  await put;
+  await cluster.startMaster();
+  return gate;
+}
+
 const events: [string, (cluster: GatedCluster, key: string) => Promise<unknown>][] = [
   ["nothing else", async () => {}],
   ["a DELETE", (cluster, key) => cluster.ask("DELETE", key)],
@@ -169,13 +181,7 @@ test("a write that a volume still had in hand when the master was killed is take
 
 test("a write that a volume still had in hand when the master was killed never overwrites a later one", async () => {
   await using cluster = await startGatedCluster({ flags });
-  const gate = cluster.gates[DOWN]!;
-  gate.hold("PUT", "arrival", { late: true, times: 1 });
-  const put = cluster.ask("PUT", "/in-hand", { body: "early" }).catch(() => undefined);
-  await gate.holds("PUT");
-  await cluster.master.kill();
-  await put;
-  await cluster.startMaster();
+  const gate = await killWithWriteInHand(cluster, "/in-hand");
   const later = async () => (await cluster.ask("PUT", "/in-hand", { body: "later" })).status === 201;
   const written = until(later, { what: "the later write is acknowledged", deadlineMs: 20_000 });
   await Promise.race([written, Bun.sleep(1_000)]); // Longer than this a write that is under way does not take to land.
@@ -190,13 +196,7 @@ test.each([1, 3])(
   "a write that was cut short is not made an unlinked key by a move, with %i threads",
   async (threads) => {
     await using cluster = await startGatedCluster({ flags: [...flags, "-threads", String(threads)] });
-    const gate = cluster.gates[DOWN]!;
-    gate.hold("PUT", "arrival", { late: true, times: 1 });
-    const put = cluster.ask("PUT", "/cut", { body: "never acknowledged" }).catch(() => undefined);
-    await gate.holds("PUT");
-    await cluster.master.kill();
-    await put;
-    await cluster.startMaster();
+    const gate = await killWithWriteInHand(cluster, "/cut");
     const moves = await Promise.all(Array.from({ length: 8 }, () => cluster.ask("POST", "/cut?rebalance")));
     expect(moves.map(({ status }) => status).filter((status) => status === 204)).toEqual([]);
     expect((await cluster.ask("DELETE", "/cut")).status).not.toBe(204);
