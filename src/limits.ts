@@ -60,7 +60,7 @@ export const limits = {
 
   /** Longest value that goes to a volume as a short request. */
   shortBytes: 128 * 1024,
-  /** Connections to a volume server that all questions of a thread share, and questions that share one while others are free. */
+  /** Connections to a volume server that all questions of a thread share; questions that one takes in a turn of the loop. */
   connectionsForQuestions: 32,
   questionsAtOnce: 8,
   /** Longest head of an answer that a volume may send. */

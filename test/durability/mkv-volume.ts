@@ -1,12 +1,12 @@
 // Owns a volume as `mkv volume` runs it: mkv with its sync service, below it nginx's master, below that nginx's workers.
 // It can be used wherever a plain volume can, and has a folder of its own for what mkv keeps in the temporary folder.
-import { existsSync, chmodSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, chmodSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder, type Folder } from "../support/folder";
 import { request } from "../support/http";
 import { mkv } from "../support/master";
 import { freePort } from "../support/ports";
-import { RunningProcess } from "../support/process";
+import { RunningProcess, contents, listing } from "../support/process";
 import { until } from "../support/until";
 import { Volume, type VolumeOptions } from "../support/volume";
 
@@ -157,21 +157,5 @@ function signalTo(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch {
     // It is gone already.
-  }
-}
-
-function listing(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return []; // The process has ended.
-  }
-}
-
-function contents(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }

@@ -146,15 +146,17 @@ async function collect(stream: ReadableStream<Uint8Array>, add: (text: string) =
   for await (const chunk of stream) add(decoder.decode(chunk, { stream: true }));
 }
 
-function listing(path: string): string[] {
+/** The names in a folder of /proc; none if its process has ended. */
+export function listing(path: string): string[] {
   try {
     return readdirSync(path);
   } catch {
-    return []; // The process has ended.
+    return [];
   }
 }
 
-function contents(path: string): string {
+/** A file of /proc; empty if its process has ended. */
+export function contents(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
