@@ -1,5 +1,5 @@
 // Owns what the operations on keys share, and the ones that need no body: finding, listing, unlinking.
-import { Gate } from "../deadline";
+import { type Gate } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -60,16 +60,10 @@ function locateRecord(
   if (record?.state !== "live") return undefined;
   const path = pathOf(key);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
-  const first = oneOf(record.volumes, store.volumes);
-  if (store.probe === "volume" || store.presence.isKnown(first, path)) return { volume: first, path, record, balanced };
-  return findHolder(store, { first, path, holders: record.volumes }).then(
-    (volume) => ({ volume, path, record, balanced }),
-    async (error) => {
-      const now = await store.index.get(key);
-      if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) throw error;
-      return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
-    },
-  );
+  const volume = oneOf(record.volumes, store.volumes);
+  const said = store.probe === "volume" || store.presence.ask(store.volumes, volume, path);
+  const location = { volume, path, record, balanced };
+  return said === true ? location : findHolder(store, key, location, said);
 }
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
@@ -90,21 +84,27 @@ export function list(
   return store.index.scan({ start: from, end: endOf(prefix) }, { atOnce });
 }
 
-/** The first of the holders if it says so soon, or else whichever says so first. */
+/** The location if its volume says so soon, or else with whichever volume says so first. */
 async function findHolder(
-  { volumes: access, presence }: Store,
-  { first, path, holders }: { first: string; path: string; holders: readonly string[] },
-): Promise<string> {
-  if (await isSoon(presence.ask(access, first, path))) return first;
-  const answers = holders.map(async (volume) => {
-    if (await presence.ask(access, volume, path)) return volume;
+  store: Store,
+  key: Key,
+  location: Location,
+  said: Promise<boolean>,
+): Promise<Location | undefined> {
+  if (await isSoon(said)) return location;
+  const { path, record } = location;
+  const answers = record.volumes.map(async (volume) => {
+    if (await store.presence.ask(store.volumes, volume, path)) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
   });
   try {
-    return await Promise.any(answers);
+    return { ...location, volume: await Promise.any(answers) };
   } catch (error) {
+    const now = await store.index.get(key);
+    if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
+    const holders = record.volumes.join(", ");
     const silent = (error as AggregateError).errors.filter(({ code }) => code !== "absent").map(reasonOf);
-    if (silent.length === 0) throw new MkvError("gone", `the value is gone: none of ${holders.join(", ")} has it`);
+    if (silent.length === 0) throw new MkvError("gone", `the value is gone: none of ${holders} has it`);
     throw new MkvError("unavailable", `no volume with this value can be reached: ${silent.join("; ")}`);
   }
 }

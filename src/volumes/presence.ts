@@ -3,49 +3,48 @@
 import { limits } from "../limits";
 import { type VolumeAccess, head } from "./volume";
 
-/** What volumes have just said they hold. */
+/** What volumes have just said they hold, or are being asked. */
 export class Presence {
-  readonly #asked = new Map<string, Promise<boolean>>();
-  /** What was seen in this half of `freshMs`, and in the half before: cheaper to forget than one by one. */
-  #young = new Set<string>();
-  #old = new Set<string>();
+  /** What was asked in this half of `freshMs`, and in the half before: cheaper to forget than one by one. */
+  #young = new Map<string, true | Promise<boolean>>();
+  #old = new Map<string, true | Promise<boolean>>();
   #turnedMs = 0;
 
-  /** Whether the volume has said so just now. */
-  isKnown(volume: string, path: string): boolean {
+  /** Whether the volume says so: at once if it has done so just now. An empty file is as none: values are never empty. */
+  ask(access: VolumeAccess, volume: string, path: string): true | Promise<boolean> {
     this.#turn();
     const file = volume + path;
-    return this.#young.has(file) || this.#old.has(file);
+    const known = this.#young.get(file) ?? this.#old.get(file);
+    if (known) return known;
+    const answer = this.#ask(access, volume, path, file);
+    this.#young.set(file, answer);
+    return answer;
   }
 
-  /** Asks the volume. An empty file is as none: values are never empty. Throws MkvError where it cannot tell. */
-  ask(access: VolumeAccess, volume: string, path: string): Promise<boolean> {
-    const file = volume + path;
-    const asked = this.#asked.get(file);
-    if (asked) return asked;
-    const answer = head(access, volume, path).then(
-      (found) => {
-        this.#asked.delete(file);
-        if (!found || found.bytes === 0) return false;
-        this.#turn();
-        if (this.#young.size < limits.presences) this.#young.add(file);
-        return true;
-      },
-      (error) => {
-        this.#asked.delete(file);
-        throw error;
-      },
-    );
-    this.#asked.set(file, answer);
-    return answer;
+  /** Throws MkvError where it cannot tell. */
+  async #ask(access: VolumeAccess, volume: string, path: string, file: string): Promise<boolean> {
+    let isThere = false;
+    try {
+      const found = await head(access, volume, path);
+      isThere = found !== undefined && found.bytes > 0;
+      return isThere;
+    } finally {
+      if (!isThere || this.#young.size > limits.presences) this.#forget(file);
+      else this.#young.set(file, true);
+    }
+  }
+
+  #forget(file: string): void {
+    this.#young.delete(file);
+    this.#old.delete(file);
   }
 
   #turn(): void {
     const half = limits.freshMs / 2;
     const sinceMs = performance.now() - this.#turnedMs;
     if (sinceMs < half) return;
-    this.#old = sinceMs < limits.freshMs ? this.#young : new Set();
-    this.#young = new Set();
+    this.#old = sinceMs < limits.freshMs ? this.#young : new Map();
+    this.#young = new Map();
     this.#turnedMs += sinceMs - (sinceMs % half);
   }
 }
