@@ -59,7 +59,7 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
     minReplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
-    threads: readNumber("threads", text("threads") ?? String(Math.min(availableParallelism(), 8)), { from: 1, to: 64 }),
+    threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: 64 }),
     fallback,
     protect: flags.protect === true,
     md5sum: flags.md5sum !== false,
@@ -135,4 +135,9 @@ function readUserPass(text: string | undefined): string | undefined {
 
 function wrong(line: string): MkvError {
   return new MkvError("usage", line);
+}
+
+/** Half the cores: the kernel, LevelDB and collectors of garbage take as much again of what a thread does. */
+function threadsThatPay(): number {
+  return Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), 8);
 }

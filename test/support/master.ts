@@ -67,7 +67,8 @@ export function mkv(args: string[]): string[] {
 export async function startMaster({ db, volumes, flags = [], env }: MasterOptions): Promise<Master> {
   const folder = db === undefined ? temporaryFolder() : undefined;
   const index = db ?? join(folder!.path, "index");
-  const args = ["-port", "0", "-db", index, "-volumes", volumes.join(","), ...flags, "server"];
+  const threads = flags.includes("-threads") ? [] : ["-threads", "2"]; // What one thread does well, two may not.
+  const args = ["-port", "0", "-db", index, "-volumes", volumes.join(","), ...threads, ...flags, "server"];
   const process = new RunningProcess({ command: mkv(args), env });
   try {
     const [, port] = await process.says(/listening on port (\d+)/);
