@@ -6,6 +6,7 @@ import { type Bench, type Workload, compare, entrant, serveAll } from "../bench"
 import { outputOf } from "../children";
 import { Cluster } from "../cluster";
 import { demand } from "../failure";
+import { hyperfine } from "../hyperfine";
 import { type Row } from "../row";
 import { placeOf } from "../shelf";
 
@@ -52,9 +53,7 @@ async function run(bench: Bench, { count, bytes, ...row }: Omit<Plan, "bytes"> &
 
   async function timed(urls: readonly string[]): Promise<number> {
     bench.home.settle();
-    const startedMs = performance.now();
-    await Promise.all(urls.map((url) => put(source, url)));
-    return (performance.now() - startedMs) / 1000;
+    return await hyperfine(putAll(source, urls), join(cluster.folder, "hyperfine.json"));
   }
   function clear(keys: readonly string[]): void {
     for (const file of keys.flatMap((key) => filesOf(cluster, key))) {
@@ -97,9 +96,12 @@ async function run(bench: Bench, { count, bytes, ...row }: Omit<Plan, "bytes"> &
   return rows;
 }
 
-async function put(file: string, url: string): Promise<void> {
-  const status = await outputOf(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-T", file, url]);
-  demand(status === "201", `PUT ${url} gives ${status} instead of 201`);
+/** The command that sends a file to all of these at once, by a curl each, and fails if one of them does not store it. */
+function putAll(file: string, urls: readonly string[]): string {
+  const puts = urls.map(
+    (url) => `[ "$(curl -sS -o /dev/null -w '%{http_code}' -T '${file}' '${url}')" = 201 ] & all="$all $!"`,
+  );
+  return `${puts.join("\n")}\nfor one in $all; do wait $one || exit 1; done`;
 }
 
 function urlsOf(cluster: Cluster, key: string): string[] {
