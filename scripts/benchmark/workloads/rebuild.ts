@@ -82,7 +82,7 @@ function entrant(bench: Bench, cluster: Cluster, contestant: Contestant, keys: r
         for (const [key, record] of page) demand(expected.has(key), `${key} is no key, but ${record} was made for it`);
         const [key, record] = page[0]!;
         const right = placeOf(key, cluster.topology()).volumes.join(",");
-        demand(record === right, `the rebuilt record of ${key} is ${record} instead of ${right}`);
+        demand(record === right, `${contestant.name} has rebuilt ${key} as ${record} instead of ${right}`);
       }
       demand(found === keys.length, `${contestant.name} has found ${found} of ${keys.length} keys`);
       return (3 * keys.length) / seconds;
