@@ -68,7 +68,7 @@ export const limits = {
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
   volumeRequests: 16_384,
   /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */
-  foldersAtOnce: 16,
+  foldersAtOnce: 32,
   movesAtOnce: 16,
   /** Records that one write of a job puts, or that it asks a master for at once. */
   batchRecords: 1000,

@@ -26,22 +26,22 @@ type Rebuild = {
   readonly progress: JobProgress;
 };
 
+/** By key, as shown: the volumes on which unfinished work, not the record, accounts for the file. */
+type Owed = ReadonlyMap<string, readonly string[]>;
+
 /**
  * Puts a record of every value on the volumes into `next`.
  * @throws MkvError volume-failed, timeout if a volume cannot be listed; `next` is of no use then
  */
 export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
-  const debts = new Map<string, Debt>();
-  for (const debt of job.debts) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
+  const owed = job.old ? await readOwed(job, job.old) : new Map();
   const batch: IndexEntry[] = [];
   let done = 0;
   await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
     for await (const page of files(job.volumes, folder)) {
       for (const file of page) {
-        const key = keyAt(file.path);
-        const debt = key && debts.size > 0 ? debts.get(showKey(key)) : undefined;
-        const entry = entryOf(job, counts, { file, key, owed: debt ? await owedOf(job, debt) : [] });
+        const entry = entryOf(job, counts, file, owed);
         if (entry) batch.push(entry);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
@@ -53,18 +53,27 @@ export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
   return counts;
 }
 
+async function readOwed(job: Rebuild, old: Index): Promise<Owed> {
+  const debts = new Map<string, Debt>();
+  for (const debt of job.debts) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
+  const owed = new Map<string, readonly string[]>();
+  for (const [shown, { key, volumes, marks }] of debts) {
+    const known = await knownOf(job, key, (key) => old.get(key));
+    owed.set(shown, !known || marks.includes(encodeRecord(known)) ? volumes : without(volumes, known.volumes));
+  }
+  return owed;
+}
+
 /** The record of what lies at one path; nothing if no copy counts. */
-function entryOf(
-  job: Rebuild,
-  counts: RebuildCounts,
-  { file, key, owed }: { file: FoundFile; key: Key | undefined; owed: readonly string[] },
-): IndexEntry | undefined {
+function entryOf(job: Rebuild, counts: RebuildCounts, file: FoundFile, owed: Owed): IndexEntry | undefined {
+  const key = keyAt(file.path);
+  const owing = key && owed.size > 0 ? owed.get(showKey(key)) : undefined;
   const volumes: string[] = [];
   for (const { volume, bytes } of file.copies) {
     let why: string | undefined;
     if (!key) why = "not where its name belongs";
     else if (bytes === 0) why = "empty";
-    else if (owed.includes(volume)) why = "left by an unfinished write";
+    else if (owing?.includes(volume)) why = "left by an unfinished write";
     if (why === undefined) volumes.push(volume);
     else job.progress.note(`${volume}${readable(file.path)}: ${why}, not indexed`);
   }
@@ -75,14 +84,6 @@ function entryOf(
   const targets = place(key, job.topology).filter((target) => volumes.includes(target));
   const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
   return { key, record: { state: "live", md5: undefined, volumes: ordered } };
-}
-
-/** The volumes on which unfinished work, not the record, accounts for the file. */
-async function owedOf(job: Rebuild, debt: Debt): Promise<readonly string[]> {
-  const { old } = job;
-  const known = old && (await knownOf(job, debt.key, (key) => old.get(key)));
-  if (!old) return [];
-  return !known || debt.marks.includes(encodeRecord(known)) ? debt.volumes : without(debt.volumes, known.volumes);
 }
 
 /** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */

@@ -1,7 +1,9 @@
 // Owns the connections to volume servers, which are kept. Several times as fast as `fetch`, which stays for bodies that go
 // out as a stream.
-// 1. Questions (HEAD) share connections: those of one turn of the loop go out in few writes. Everything else has a connection to itself: it
-//    may take long, and no impatient question can cut it off. Questions that lose theirs that way are asked once more.
+// 1. Questions (HEAD) share connections: those of one turn of the loop go out in few writes. So do listings of `/HH/hh/`:
+//    all of one connection are of one turn, and whoever reads one of them waits for none but earlier ones, wherever they
+//    come from. Everything else has a connection to itself: it may take long, and no impatient question can cut it off.
+//    Requests that lose theirs that way are sent once more.
 // 2. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A write or
 //    delete is never repeated after silence: the first might land later, after a newer one.
 import { type MkvError } from "../errors";
@@ -23,9 +25,10 @@ export async function exchange(
 ): Promise<Answer> {
   const server = serverOf(volume);
   const target = volume.slice(server.length) + path;
+  const kind = request.method === "HEAD" ? "question" : isOfHash(request.method, path) ? "listing" : "alone";
   const untilMs = performance.now() + options.timeoutMs;
   for (let attempt = 1; ; attempt++) {
-    const connection = connectionFor(request.method, server, { isNew: attempt > 1 }); // A second old one may be dead as well.
+    const connection = connectionFor(kind, server, { isNew: attempt > 1 }); // A second old one may be dead as well.
     const wasUsed = connection.answers > 0;
     try {
       return await connection.send({ ...request, target }, untilMs - performance.now(), options.late);
@@ -38,15 +41,18 @@ export async function exchange(
 
 const pools = new Map<string, Connection[]>();
 
-function connectionFor(method: WireRequest["method"], server: string, { isNew }: { isNew: boolean }): Connection {
-  const isShared = method === "HEAD";
-  const name = isShared ? `${server} shared` : server;
+function connectionFor(
+  kind: "question" | "listing" | "alone",
+  server: string,
+  { isNew }: { isNew: boolean },
+): Connection {
+  const name = `${server} ${kind}`;
   const pool = pools.get(name) ?? [];
   if (pool.length === 0) pools.set(name, pool);
   if (isNew) return open(server, pool);
-  const free = pool.find((connection) => connection.isIdle || (isShared && connection.isFilling));
+  const free = pool.find((connection) => connection.isIdle || (kind !== "alone" && connection.isFilling));
   if (free) return free;
-  if (!isShared || pool.length < limits.connectionsForQuestions) return open(server, pool);
+  if (kind !== "question" || pool.length < limits.connectionsForQuestions) return open(server, pool);
   return pool.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
 }
 
@@ -54,4 +60,9 @@ function open(server: string, pool: Connection[]): Connection {
   const opened = new Connection(server, () => pool.splice(pool.indexOf(opened), 1));
   pool.push(opened);
   return opened;
+}
+
+/** Whether this asks for the listing of a folder `/HH/hh/`: those below, where some names go on, are asked for alone. */
+function isOfHash(method: WireRequest["method"], path: string): boolean {
+  return method === "GET" && path.length === "/HH/hh/".length && path.endsWith("/");
 }

@@ -1,6 +1,6 @@
 // Files that are no values, or in the wrong place, do not come to life in a rebuild, and do not stop it.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { pathOf, placedOn } from "../support/placement";
@@ -115,4 +115,25 @@ test("thousands of strangers in one folder are each reported, whatever their nam
     .map((line) => line.match(/\/(\d+) [^/]*: not where/)?.[1]);
   expect(reported.map(Number).sort((a, b) => a - b)).toEqual(names.map((_, i) => i));
   expect(await indexOf(cluster.db)).toEqual(written);
+});
+
+// Listings of many folders share connections, and a long one that nobody reads on holds up those behind it.
+test("many long folders on all volumes, with folders in them, are all read to their end", async () => {
+  const folders = Array.from({ length: 32 }, (_, i) => `00/${i.toString(16).padStart(2, "0")}`);
+  const names = Array.from({ length: 300 }, (_, i) => `${i}${"-and-long".repeat(25)}`);
+  const below = ["a/b", "c/d/e", "00/00"];
+  for (const { dir } of cluster.volumes) {
+    for (const folder of folders) {
+      for (const deep of below) mkdirSync(join(dir, "sv0F", folder, dirname(deep)), { recursive: true });
+      for (const name of [...names, ...below]) writeFileSync(join(dir, "sv0F", folder, name), "x");
+    }
+  }
+  try {
+    const { exitCode, last } = await runJob(cluster, "rebuild");
+    const count = cluster.volumes.length * folders.length * (names.length + below.length);
+    expect([exitCode, last]).toEqual([0, expect.stringContaining(` ${count} files reported and not indexed`)]);
+    expect(await indexOf(cluster.db)).toEqual(written);
+  } finally {
+    for (const { dir } of cluster.volumes) rmSync(join(dir, "sv0F"), { recursive: true });
+  }
 });
