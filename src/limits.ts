@@ -36,6 +36,12 @@ export const limits = {
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
   indexBufferBytes: 8 * 1024 * 1024,
+  /**
+   * Length of LevelDB's files, and how many it keeps open, with their filters in memory: 80 GB or 1.4 billion keys, and
+   * a GET beyond that reads a filter first. Longer files make writes of a large index wait for seconds.
+   */
+  indexFileBytes: 8 * 1024 * 1024,
+  indexFiles: 10_000,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
   journalBytes: 1024 * 1024,
   /** What a crash left on the volumes is removed at once, and again after so long. */

@@ -36,6 +36,8 @@ export async function openLevelIndex(
     multithreading: true,
     cacheSize: limits.indexCacheBytes,
     writeBufferSize: limits.indexBufferBytes,
+    maxFileSize: limits.indexFileBytes,
+    maxOpenFiles: limits.indexFiles,
   });
   try {
     await db.open();
