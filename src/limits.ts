@@ -25,8 +25,9 @@ export const limits = {
   syncMs: 60_000,
   /** A client that sends less than this in the time of `-clienttimeout` counts as silent. */
   tricklingBytes: 1024,
-  /** A client whose value has failed may go on sending for so long before it is cut off. */
+  /** A client whose value was refused may go on sending for so long, with pauses of so long, before it is cut off. */
   lingerMs: 5000,
+  lingerSilenceMs: 1000,
   /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
   listingMs: 300_000,
 

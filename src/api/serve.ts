@@ -1,4 +1,5 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
+import { within } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { log } from "../log";
@@ -23,8 +24,10 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        if (request.method !== "GET" && request.method !== "HEAD") self.timeout(request, 0); // Each wait has its own deadline.
-        return options.verbose ? logged(request, handle) : handle(request);
+        const answered = options.verbose ? logged(request, handle) : handle(request);
+        if (request.method === "GET" || request.method === "HEAD") return answered;
+        self.timeout(request, 0); // Each wait has its own deadline.
+        return withRest(request, answered);
       },
     });
   } catch (error) {
@@ -61,4 +64,29 @@ async function logged(request: Request, handle: (request: Request) => Response |
   const path = request.url.replace(/^[a-z]+:\/\/[^/]*/, "");
   log(`${request.method} ${path} ${response.status} ${(performance.now() - startMs).toFixed(1)}ms`);
   return response;
+}
+
+/**
+ * Takes what a client still sends of a refused body, for a while. A client that asked to close gets its answer after that:
+ * Bun closes with the answer, and bytes that arrive at a closed connection reset it, the answer included.
+ */
+async function withRest(request: Request, answered: Response | Promise<Response>): Promise<Response> {
+  const response = await answered;
+  if (response.status < 400 || request.body === null) return response;
+  const rest = discard(request.body.getReader());
+  if (request.headers.get("connection")?.toLowerCase() === "close") await rest;
+  return response;
+}
+
+async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
+  const untilMs = performance.now() + limits.lingerMs;
+  const late = () => new MkvError("client-slow", "the client goes on sending");
+  try {
+    for (;;) {
+      const waitMs = Math.min(limits.lingerSilenceMs, untilMs - performance.now());
+      if ((await within(waitMs, reader.read(), late)).done) return;
+    }
+  } catch {
+    await reader.cancel().catch(() => {}); // It may be broken already.
+  }
 }

@@ -209,18 +209,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>, silenceMs: number): A
     if (error instanceof MkvError) throw error;
     throw new MkvError("client-gone", `the client went away: ${reasonOf(error)}`, { cause: error });
   } finally {
-    void discard(reader);
-  }
-}
-
-/** Takes what a client still sends after the value has failed: cut off in the middle, it would not see the answer. */
-async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
-  const untilMs = performance.now() + limits.lingerMs;
-  const late = () => new MkvError("client-slow", "the client goes on sending");
-  try {
-    while (!(await within(untilMs - performance.now(), reader.read(), late)).done);
-  } catch {
-    await reader.cancel().catch(() => {}); // It may be broken already.
+    reader.releaseLock();
   }
 }
 

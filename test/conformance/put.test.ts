@@ -125,6 +125,32 @@ test("curl does not send all of a big value for a key that exists", async () => 
   expect(Number(sent)).toBeLessThan(250_000_000);
 });
 
+test.each([
+  ["its key exists", "/stored", 403],
+  ["its key is none", "/%zz", 400],
+  ["its query is none", "/stored?other", 403],
+])("a client that closes after its request sends all of a value and reads then that %s", async (_, target, status) => {
+  await cluster.ask("PUT", "/stored", { body: "first" });
+  using wire = await dial(cluster.master.port);
+  const headers = { "Content-Length": "2000000" };
+  wire.write(head({ method: "PUT", target, headers }, { close: true }));
+  for (let sent = 0; sent < 2_000_000; sent += 100_000) {
+    await Bun.sleep(20);
+    expect(wire.closed).toBe(false);
+    wire.write(new Uint8Array(100_000));
+  }
+  expect((await wire.answer()).status).toBe(status);
+});
+
+test("a client that closes after its request is not waited for without end", async () => {
+  await cluster.ask("PUT", "/endless", { body: "first" });
+  using wire = await dial(cluster.master.port);
+  wire.write(head({ method: "PUT", target: "/endless", headers: { "Content-Length": "2000000" } }, { close: true }));
+  const trickle = setInterval(() => wire.write("x"), 100);
+  expect((await wire.answer()).status).toBe(403);
+  clearInterval(trickle);
+});
+
 test("a client that waits for 100-continue learns of a write under way before it sends the value", async () => {
   using first = await halfPut("/expected-busy");
   using second = await dial(cluster.master.port);
