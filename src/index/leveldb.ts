@@ -140,14 +140,17 @@ class LevelIndex implements Index {
     { atOnce = limits.scanKeys }: { atOnce?: number } = {},
   ): AsyncGenerator<readonly RawEntry[]> {
     const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
-    let wanted = atOnce;
     const iterator = this.#db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
+    const read = (keys: number) => iterator.nextv(Math.min(keys, limits.scanKeys)) as Promise<[Key, string][]>;
     try {
-      for (;;) {
-        const page = await iterator.nextv(Math.min(wanted, limits.scanKeys));
-        if (page.length === 0) return;
+      let wanted = atOnce;
+      let page = await read(wanted);
+      while (page.length > 0) {
         wanted *= 4; // It seems that most are not what is looked for.
-        yield page as [Key, string][];
+        const next = atOnce > page.length ? read(wanted) : undefined; // While the caller is at work on this one.
+        next?.catch(() => {});
+        yield page;
+        page = await (next ?? read(wanted));
       }
     } catch (error) {
       throw failure(error);
