@@ -65,6 +65,9 @@ export const limits = {
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 
+  /** A body that the volumes are slower to take than the client to send goes on in pieces of about so much. */
+  pieceBytes: 256 * 1024,
+  pieceChunks: 64,
   /** Longest value that goes to a volume as a short request. */
   shortBytes: 128 * 1024,
   /** Connections to a volume server that all questions of a thread share; questions that one takes in a turn of the loop. */

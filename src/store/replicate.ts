@@ -1,6 +1,9 @@
 // Owns the way of a body: one stream of chunks to all its replicas at once. The slowest volume sets the pace.
-// The last chunk is held back until the whole body is approved of: with it a volume has all it needs to store the value.
+// 1. The last chunk is held back until the whole body is approved of: with it a volume has all it needs to store the value.
+// 2. What comes in while the volumes take what came before goes on as one piece: each piece costs a way to another thread
+//    and back for each of them. Volumes that fail meanwhile are noticed with the next chunk.
 import { MkvError } from "../errors";
+import { limits } from "../limits";
 import { type Upload } from "../volumes/upload";
 
 /** What became of a body. `failures` are those of the uploads that fell out. */
@@ -26,6 +29,10 @@ export async function replicate(
   const hasher = options.md5 ? new Bun.CryptoHasher("md5") : undefined;
   let bytes = 0;
   let last: Uint8Array | undefined;
+  let gathered: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  let isSending = false;
+  let sending: Promise<void> = Promise.resolve();
 
   async function all(step: (upload: Upload) => Promise<void>): Promise<void> {
     await Promise.all(
@@ -39,14 +46,31 @@ export async function replicate(
     if (alive.size < options.atLeast) throw failures.at(-1)!;
   }
 
+  /** Begins to send what has been gathered, as soon as all have taken what went before. */
+  async function sendOn(): Promise<void> {
+    await sending;
+    const piece = gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered, gatheredBytes);
+    gathered = [];
+    gatheredBytes = 0;
+    isSending = true;
+    sending = all((upload) => upload.write(piece)).finally(() => (isSending = false));
+    sending.catch(() => {}); // Whoever sends on is told.
+  }
+
   try {
     for await (const chunk of chunks) {
       hasher?.update(chunk);
       bytes += chunk.length;
-      const ready = last;
+      if (last) {
+        gathered.push(last);
+        gatheredBytes += last.length;
+      }
       last = chunk;
-      if (ready) await all((upload) => upload.write(ready));
+      const isEnough = gatheredBytes > limits.pieceBytes || gathered.length >= limits.pieceChunks;
+      if (isSending ? isEnough : gatheredBytes > 0) await sendOn();
     }
+    if (gatheredBytes > 0) await sendOn();
+    await sending;
     const md5 = hasher?.digest("hex");
     options.approve({ bytes, md5 });
     await all((upload) => upload.finish(last ?? new Uint8Array()));
