@@ -7,6 +7,7 @@ import { MkvError } from "../errors";
 export type Source = { pause(): void; resume(): void; giveUp(): void };
 
 const longestLine = 1024;
+const newline = 0x0a;
 
 /** A body that somebody reads; or that is passed over, if it has no source. */
 export class Body {
@@ -43,7 +44,7 @@ export class Body {
         if (this.#source) this.#chunks.push(chunk);
         continue;
       }
-      const end = bytes.indexOf("\n", at);
+      const end = bytes.indexOf(newline, at);
       this.#line += bytes.toString("latin1", at, end < 0 ? bytes.length : end + 1);
       at = end < 0 ? bytes.length : end + 1;
       if (this.#line.length > longestLine) throw misframed();

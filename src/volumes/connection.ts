@@ -13,7 +13,7 @@ export type WireRequest = {
   readonly target: string;
   /** Complete lines, each with its "\r\n". */
   readonly headers: string;
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array | undefined;
 };
 
 /** What is kept of an answer. `modified` is an HTTP date; there is a `body` for a GET alone, which somebody must read. */
@@ -34,8 +34,12 @@ export class LostConnection extends Error {
   }
 }
 
+const endOfHead = Buffer.from("\r\n\r\n");
+
 type Waiting = {
   readonly method: string;
+  readonly untilMs: number;
+  readonly late: () => MkvError;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -46,7 +50,11 @@ export class Connection {
   answers = 0;
   #socket: Bun.Socket | undefined;
   #outgoing: Uint8Array[] = [];
+  /** Heads that go out after those bytes. */
+  #heads = "";
   #isFlushing = false;
+  #watch: Timer | undefined;
+  #watchedMs = Number.POSITIVE_INFINITY;
   #rest: Buffer = Buffer.alloc(0);
   #body: Body | undefined;
   #isLast = false;
@@ -89,20 +97,11 @@ export class Connection {
   send({ method, target, headers, body }: WireRequest, timeoutMs: number, late: () => MkvError): Promise<Answer> {
     assert(!/[\s\0]/.test(target), "a request would say more than it should");
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    const timer = setTimeout(() => {
-      reject(late());
-      this.giveUp();
-    }, timeoutMs);
-    const settled =
-      <T>(settle: (value: T) => void) =>
-      (value: T) => {
-        clearTimeout(timer);
-        settle(value);
-      };
-    this.waiting.push({ method, resolve: settled(resolve), reject: settled(reject) });
-    const head = `${method} ${target} HTTP/1.1\r\nHost: ${this.server}\r\n${headers}\r\n`;
-    this.#outgoing.push(Buffer.from(head, "latin1"));
-    if (body) this.#outgoing.push(body);
+    const untilMs = performance.now() + timeoutMs;
+    this.waiting.push({ method, untilMs, late, resolve, reject });
+    this.#watchUntil(untilMs);
+    this.#heads += `${method} ${target} HTTP/1.1\r\nHost: ${this.server}\r\n${headers}\r\n`;
+    if (body) this.#outgoing.push(...this.#takeHeads(), body);
     if (!this.#isFlushing) {
       this.#isFlushing = true;
       setImmediate(() => this.#flush()); // One write for all that this turn of the loop asks.
@@ -123,9 +122,28 @@ export class Connection {
     this.#close(new LostConnection(undefined, true));
   }
 
+  /** One timer serves all deadlines of the connection: those that are met, nearly all, are not worth one each. */
+  #watchUntil(untilMs: number): void {
+    if (untilMs >= this.#watchedMs) return;
+    clearTimeout(this.#watch);
+    this.#watchedMs = untilMs;
+    this.#watch = setTimeout(() => this.#checkDeadlines(), Math.ceil(untilMs - performance.now()));
+  }
+
+  #checkDeadlines(): void {
+    this.#watchedMs = Number.POSITIVE_INFINITY;
+    const nowMs = performance.now();
+    const late = this.waiting.filter(({ untilMs }) => untilMs <= nowMs);
+    for (const request of late) request.reject(request.late());
+    if (late.length > 0) return this.giveUp();
+    for (const { untilMs } of this.waiting) this.#watchUntil(untilMs);
+  }
+
   #close(reason: LostConnection): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#watch);
+    this.#watchedMs = Number.POSITIVE_INFINITY;
     this.forget();
     if (reason.isGivenUp) this.#socket?.terminate();
     else this.#socket?.end();
@@ -135,10 +153,18 @@ export class Connection {
 
   #flush(): void {
     this.#isFlushing = false;
-    if (!this.#socket || this.#isClosed || this.#outgoing.length === 0) return;
+    if (!this.#socket || this.#isClosed) return;
+    this.#outgoing.push(...this.#takeHeads());
+    if (this.#outgoing.length === 0) return;
     const bytes = this.#outgoing.length === 1 ? this.#outgoing[0]! : Buffer.concat(this.#outgoing);
     const written = this.#socket.write(bytes);
     this.#outgoing = written < bytes.length ? [bytes.subarray(Math.max(written, 0))] : [];
+  }
+
+  #takeHeads(): Buffer[] {
+    const heads = this.#heads;
+    this.#heads = "";
+    return heads === "" ? [] : [Buffer.from(heads, "latin1")];
   }
 
   #read(bytes: Buffer): void {
@@ -160,7 +186,7 @@ export class Connection {
 
   /** Hands an answer to whom it belongs, and makes ready for its body; returns the length of its head, 0 if it lacks some. */
   #takeHead(bytes: Buffer): number {
-    const end = bytes.indexOf("\r\n\r\n");
+    const end = bytes.indexOf(endOfHead);
     if (end < 0) return 0;
     const head = bytes.toString("latin1", 0, end + 2);
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]);

@@ -140,7 +140,7 @@ async function* read(access: VolumeAccess, volume: string, body: Body): AsyncGen
   }
 }
 
-async function ask(
+function ask(
   access: VolumeAccess,
   volume: string,
   path: string,
@@ -151,13 +151,15 @@ async function ask(
     return tooLate(access, volume, access.answerMs);
   };
   const headers = `${authorization(access)}${method === "POST" ? "Content-Length: 0\r\n" : ""}`;
-  try {
-    const answer = await exchange({ method, volume, path, headers }, { timeoutMs: access.answerMs, late });
-    access.health.heard(volume);
-    return answer;
-  } catch (error) {
-    throw failureOf(access, volume, error);
-  }
+  return exchange({ method, volume, path, headers }, { timeoutMs: access.answerMs, late }).then(
+    (answer) => {
+      access.health.heard(volume);
+      return answer;
+    },
+    (error) => {
+      throw failureOf(access, volume, error);
+    },
+  );
 }
 
 /** The header line that the credentials make, if there are any. */

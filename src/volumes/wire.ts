@@ -19,46 +19,61 @@ export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: str
  * @param options.late makes the error for an answer that has not come within `timeoutMs`
  * @throws what `late` makes; MkvError volume-failed; an Error with a `code` or message of the socket's
  */
-export async function exchange(
-  { volume, path, ...request }: VolumeRequest,
-  options: { timeoutMs: number; late: () => MkvError },
+export function exchange(
+  { volume, path, method, headers, body }: VolumeRequest,
+  { timeoutMs, late }: { timeoutMs: number; late: () => MkvError },
 ): Promise<Answer> {
   const server = serverOf(volume);
-  const target = volume.slice(server.length) + path;
-  const kind = request.method === "HEAD" ? "question" : isOfHash(request.method, path) ? "listing" : "alone";
-  const untilMs = performance.now() + options.timeoutMs;
-  for (let attempt = 1; ; attempt++) {
-    const connection = connectionFor(kind, server, { isNew: attempt > 1 }); // A second old one may be dead as well.
-    const wasUsed = connection.answers > 0;
-    try {
-      return await connection.send({ ...request, target }, untilMs - performance.now(), options.late);
-    } catch (error) {
-      if (!(error instanceof LostConnection)) throw error;
-      if (attempt > 1 || !(wasUsed || error.isGivenUp)) throw error.cause ?? error;
-    }
-  }
+  const request = { method, target: volume.slice(server.length) + path, headers, body };
+  const pool = poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
+  const connection = connectionOf(pool, server);
+  const wasUsed = connection.answers > 0;
+  const untilMs = performance.now() + timeoutMs;
+  return connection.send(request, timeoutMs, late).catch((error) => {
+    if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
+    const fresh = open(pool, server); // A second old one may be dead as well.
+    return fresh.send(request, untilMs - performance.now(), late).catch((again) => {
+      throw causeOf(again);
+    });
+  });
 }
 
-const pools = new Map<string, Connection[]>();
+function causeOf(error: unknown): unknown {
+  return error instanceof LostConnection ? (error.cause ?? error) : error;
+}
 
-function connectionFor(
-  kind: "question" | "listing" | "alone",
-  server: string,
-  { isNew }: { isNew: boolean },
-): Connection {
+type Kind = "question" | "listing" | "alone";
+
+/** The connections to a server for one kind of request, and the one that those of this turn of the loop go to. */
+type Pool = { readonly kind: Kind; readonly all: Connection[]; filling: Connection | undefined };
+
+const pools = new Map<string, Pool>();
+
+function poolOf(kind: Kind, server: string): Pool {
   const name = `${server} ${kind}`;
-  const pool = pools.get(name) ?? [];
-  if (pool.length === 0) pools.set(name, pool);
-  if (isNew) return open(server, pool);
-  const free = pool.find((connection) => connection.isIdle || (kind !== "alone" && connection.isFilling));
-  if (free) return free;
-  if (kind !== "question" || pool.length < limits.connectionsForQuestions) return open(server, pool);
-  return pool.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
+  let pool = pools.get(name);
+  if (!pool) pools.set(name, (pool = { kind, all: [], filling: undefined }));
+  return pool;
 }
 
-function open(server: string, pool: Connection[]): Connection {
-  const opened = new Connection(server, () => pool.splice(pool.indexOf(opened), 1));
-  pool.push(opened);
+function connectionOf(pool: Pool, server: string): Connection {
+  const { kind, all, filling } = pool;
+  if (kind !== "alone" && filling?.isFilling) return filling;
+  const isFull = kind === "question" && all.length >= limits.connectionsForQuestions;
+  pool.filling = all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : open(pool, server));
+  return pool.filling;
+}
+
+function leastBusy(all: readonly Connection[]): Connection {
+  return all.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
+}
+
+function open(pool: Pool, server: string): Connection {
+  const opened = new Connection(server, () => {
+    pool.all.splice(pool.all.indexOf(opened), 1);
+    if (pool.filling === opened) pool.filling = undefined;
+  });
+  pool.all.push(opened);
   return opened;
 }
 
