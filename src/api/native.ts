@@ -107,9 +107,12 @@ function redirect(native: Native, key: Key): Response | Promise<Response> {
     : redirectTo(native, key, location);
 }
 
+/** Without a body and headers, one Response serves any number of requests. */
+const notThere = empty(404);
+
 function redirectTo({ fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
   if (!location) {
-    if (fallback === undefined) return empty(404);
+    if (fallback === undefined) return notThere;
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
   }
   const { volume, path, record, balanced } = location;
