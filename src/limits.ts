@@ -77,7 +77,7 @@ export const limits = {
   headBytes: 64 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
   volumeRequests: 16_384,
-  /** Folders that a rebuild lists at once, on all volumes; keys that a rebalance moves at once. */
+  /** Folders that all threads of a rebuild list at once, on all volumes; keys that a rebalance moves at once. */
   foldersAtOnce: 32,
   movesAtOnce: 16,
   /** Records that one write of a job puts, or that it asks a master for at once. */

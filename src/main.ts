@@ -1,8 +1,7 @@
 #!/usr/bin/env bun
 // Owns the process: arguments, environment, signals, exit codes. Everything else is a function of what it is given.
-import { isMainThread } from "node:worker_threads";
-import { run } from "./cli/commands";
-import { runThread } from "./cli/server";
+import { isMainThread, workerData } from "node:worker_threads";
+import { run, runTask } from "./cli/commands";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { log } from "./log";
@@ -15,7 +14,7 @@ process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
 else {
-  await runThread();
+  await runTask(workerData);
   process.exit(0); // Only this thread: kept connections would hold it.
 }
 

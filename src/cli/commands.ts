@@ -4,8 +4,9 @@ import pkg from "../../package.json";
 import { MkvError } from "../errors";
 import { type Config, type Flags, readConfig } from "./config";
 import { flags, readCommandLine } from "./flags";
-import { runRebalance, runRebuild, runVerify } from "./jobs";
-import { runServer } from "./server";
+import { runRebalance, runVerify } from "./jobs";
+import { type RebuildTask, rebuildTask, runRebuild } from "./rebuild";
+import { type ServerTask, runServer, serveTask } from "./server";
 import { runVolume } from "./volume";
 
 /** What a command may use of the process. */
@@ -47,6 +48,11 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   return typeof result === "number" ? result : 0;
 }
 
+/** Runs what a worker thread was started for. */
+export function runTask(task: ServerTask | RebuildTask): Promise<void> {
+  return task.name === "server" ? serveTask(task) : rebuildTask(task);
+}
+
 function define({ environment, stop, entry }: Surroundings) {
   const onStore = (name: Name, runs: (config: Config) => Promise<void>) =>
     defineCommand({
@@ -62,7 +68,7 @@ function define({ environment, stop, entry }: Surroundings) {
     });
   const named = {
     server: onStore("server", (config) => runServer(config, { stop, entry })),
-    rebuild: onStore("rebuild", runRebuild),
+    rebuild: onStore("rebuild", (config) => runRebuild(config, entry)),
     rebalance: onStore("rebalance", runRebalance),
     verify: onStore("verify", runVerify),
     volume: defineCommand({

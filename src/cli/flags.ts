@@ -30,7 +30,7 @@ export const flags = {
   threads: {
     type: "string",
     valueHint: "n",
-    description: "threads that serve (Default: half the cores, 1 to 8)",
+    description: "threads that serve, or rebuild (Default: half the cores, 1 to 8)",
   },
   fallback: { type: "string", valueHint: "host:port", description: "server that missing keys are redirected to" },
   protect: { type: "boolean", default: false, description: "a key must be unlinked before it can be deleted" },

@@ -1,41 +1,14 @@
-// Owns the running of jobs from the command line: their index, their progress, their last line.
-import { rmSync } from "node:fs";
+// Owns the running of rebalance and verify from the command line: their index, their progress, their last line.
 import { MkvError } from "../errors";
-import { debtsBeside } from "../index/journal";
-import { mayOpenLevelIndex, openLevelIndex, removeLevelIndex, swapIndex } from "../index/leveldb";
 import { type Keeper, ownKeeper } from "../jobs/keeper";
 import { masterKeeper } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
-import { type RebuildCounts, rebuild } from "../jobs/rebuild";
 import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
 import { type VolumeAccess } from "../volumes/volume";
 import { type Config } from "./config";
 import { accessVolumes, keepWell, openStore } from "./open";
-import { type Progress, showProgress } from "./progress";
-
-/** Regenerates the index from the volumes. Throws MkvError if that failed: the old index is as it was then. */
-export async function runRebuild(config: Config): Promise<void> {
-  const next = `${config.db}.rebuild`;
-  const { keys, files, rejected } = await rebuildInto(next, config);
-  swapIndex(next, config.db);
-  console.log(`rebuilt ${config.db}: ${keys} keys in ${files} files; ${rejected} files reported and not indexed`);
-}
-
-/** The new index, finished and closed. Two that rebuild at once are kept apart by the locks of both indexes. */
-async function rebuildInto(folder: string, config: Config): Promise<RebuildCounts> {
-  await using old = await mayOpenLevelIndex(config.db);
-  await removeLevelIndex(folder); // Of a run that was cut short.
-  await using next = await openLevelIndex(folder);
-  const { topology } = config;
-  const job = { old, next, debts: debtsBeside(config.db), topology, volumes: accessVolumes(config) };
-  try {
-    return await withProgress("rebuild", (progress) => rebuild({ ...job, progress }));
-  } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
-    throw error;
-  }
-}
+import { withProgress } from "./progress";
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
 export async function runRebalance(config: Config): Promise<void> {
@@ -84,11 +57,6 @@ async function openKeeper(config: Config): Promise<{ keeper: Keeper; volumes: Vo
       await store[Symbol.asyncDispose]();
     },
   };
-}
-
-async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {
-  using progress = showProgress(what);
-  return await work(progress);
 }
 
 /** Spreads the reading of bytes over time; a second's worth may be read at once. */

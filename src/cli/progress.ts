@@ -9,9 +9,10 @@ export interface Progress extends Disposable {
   note(line: string): void;
 }
 
-/** Progress on stderr. Dispose of it before the job's last lines. */
-export function showProgress(what: string): Progress {
-  return process.stderr.isTTY ? bar(what) : lines(what);
+/** Does the work of a job, whose progress shows on stderr meanwhile. */
+export async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {
+  using progress = process.stderr.isTTY ? bar(what) : lines(what);
+  return await work(progress);
 }
 
 function bar(what: string): Progress {

@@ -2,20 +2,21 @@
 // the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
 // master would lose every other request.
 import { once } from "node:events";
-import { Worker, parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
 import { type Service, demandFreePort, serve } from "../api/serve";
-import { MkvError, reasonOf } from "../errors";
+import { MkvError } from "../errors";
 import { log } from "../log";
 import { type Store } from "../store/store";
 import { serverOf } from "../volumes/health";
 import { probe, sync } from "../volumes/volume";
 import { type Config } from "./config";
 import { type Thread, firstThread, keepWell, openStore } from "./open";
+import { startWorker } from "./worker";
 
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
- * @param entry URL of the program, which worker threads run too: they call `runThread`
+ * @param entry URL of the program, which worker threads run too
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
@@ -35,9 +36,11 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   await Promise.all([service.drain(), workers.drain()]);
 }
 
+/** What a worker thread serves with. */
+export type ServerTask = { readonly name: "server"; readonly config: Config; readonly thread: Thread };
+
 /** A worker thread's part of `runServer`. */
-export async function runThread(): Promise<void> {
-  const { config, thread } = workerData as { config: Config; thread: Thread };
+export async function serveTask({ config, thread }: ServerTask): Promise<void> {
   const drained = new Promise((resolve) => parentPort!.once("message", resolve));
   await using store = await openStore(config, { mustExist: true, thread });
   await using _care = keepWell(store, { probes: false });
@@ -62,26 +65,27 @@ type Workers = {
 async function startWorkers(config: Config, thread: Thread, entry: string): Promise<Workers> {
   const death = Promise.withResolvers<never>();
   death.promise.catch(() => {}); // Whoever waits is told.
-  const started: Promise<unknown>[] = [];
-  const ended: Promise<unknown>[] = [];
-  const workers: Worker[] = [];
   let isDraining = false;
-  for (let number = 1; number < config.threads; number++) {
-    const worker = new Worker(new URL(entry), { workerData: { config, thread: { ...thread, number } } });
-    const die = (why: string) =>
-      isDraining || death.reject(new MkvError("failed", `thread ${number} has ${why}: stopping`));
-    worker.on("error", (error: unknown) => die(`died (${reasonOf(error)})`));
-    started.push(new Promise((resolve) => worker.once("message", resolve)));
-    ended.push(new Promise((resolve) => worker.once("exit", resolve)).then(() => die("ended")));
-    workers.push(worker);
-  }
+  const started: Promise<unknown>[] = [];
+  const workers = Array.from({ length: config.threads - 1 }, (_, i) => {
+    const number = i + 1;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    started.push(promise);
+    const task: ServerTask = { name: "server", config, thread: { ...thread, number } };
+    const worker = startWorker(number, { entry, task, hear: resolve });
+    worker.ended.then(
+      () => isDraining || death.reject(new MkvError("failed", `thread ${number} has ended: stopping`)),
+      death.reject,
+    );
+    return worker;
+  });
   await Promise.race([Promise.all(started), death.promise]);
   return {
     died: death.promise,
     async drain() {
       isDraining = true;
-      for (const worker of workers) worker.postMessage("drain");
-      await Promise.all(ended);
+      for (const worker of workers) worker.tell("drain");
+      await Promise.allSettled(workers.map(({ ended }) => ended));
     },
   };
 }

@@ -14,10 +14,22 @@ export type FoundFile = { readonly path: string; readonly copies: readonly Copy[
 /** `modified` is an HTTP date. */
 export type Copy = { readonly volume: string; readonly bytes: number; readonly modified: string };
 
-/** The folders of all values, in order. Throws MkvError volume-failed if a volume cannot be listed. */
-export async function* folders(access: VolumeAccess, topology: Topology): AsyncGenerator<Folder> {
+/** Which folders `/HH/` are somebody's: those whose number leaves this remainder when divided by `of`. */
+export type Share = { readonly number: number; readonly of: number };
+
+/** How many folders `/HH/hh/` there can be. */
+export const hashFolders = 65_536;
+
+/** The folders of all values, or of a share, in order. Throws MkvError volume-failed if a volume cannot be listed. */
+export async function* folders(
+  access: VolumeAccess,
+  topology: Topology,
+  { number, of }: Share = { number: 0, of: 1 },
+): AsyncGenerator<Folder> {
   const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(access, volume)))).flat();
-  for await (const upper of hashFolders(access, { path: "/", volumes: roots })) yield* hashFolders(access, upper);
+  for await (const upper of foldersBelow(access, { path: "/", volumes: roots })) {
+    if (Number.parseInt(upper.path.slice(1), 16) % of === number) yield* foldersBelow(access, upper);
+  }
 }
 
 /** The files below a folder, in order, those in subfolders first; in pieces of bounded size. */
@@ -51,7 +63,7 @@ async function rootsOf(access: VolumeAccess, volume: string): Promise<string[]> 
   return isRoot ? [volume, ...roots] : roots;
 }
 
-async function* hashFolders(access: VolumeAccess, folder: Folder): AsyncGenerator<Folder> {
+async function* foldersBelow(access: VolumeAccess, folder: Folder): AsyncGenerator<Folder> {
   for await (const page of merge(access, folder)) {
     for (const entry of page) {
       if (entry.type === "directory" && isHashFolder.test(entry.name)) yield below(folder, entry);

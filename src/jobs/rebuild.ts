@@ -10,64 +10,74 @@ import { type Debt, merged } from "../index/journal";
 import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
-import { type FoundFile, files, folders, readable } from "./folders";
+import { type FoundFile, type Share, files, folders, hashFolders, readable } from "./folders";
 import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
 
-type Rebuild = {
-  readonly old: Index | undefined;
+/** By key, as shown: the volumes on which unfinished work, not the record, accounts for the file. */
+export type Owed = ReadonlyMap<string, readonly string[]>;
+
+/** What a gathering takes. */
+export type Gathering = {
   readonly next: Index;
-  /** Files that unfinished work has left: not taken for values. */
-  readonly debts: readonly Debt[];
+  readonly owed: Owed;
   readonly topology: Topology;
   readonly volumes: VolumeAccess;
   readonly progress: JobProgress;
+  /** The folders that are this gathering's, where several share them out. */
+  readonly share: Share;
+  /** Ends it early. */
+  readonly stop: AbortSignal;
 };
 
-/** By key, as shown: the volumes on which unfinished work, not the record, accounts for the file. */
-type Owed = ReadonlyMap<string, readonly string[]>;
-
-/**
- * Puts a record of every value on the volumes into `next`.
- * @throws MkvError volume-failed, timeout if a volume cannot be listed; `next` is of no use then
- */
-export async function rebuild(job: Rebuild): Promise<RebuildCounts> {
-  const counts = { keys: 0, files: 0, rejected: 0 };
-  const owed = job.old ? await readOwed(job, job.old) : new Map();
-  const batch: IndexEntry[] = [];
-  let done = 0;
-  await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-    for await (const page of files(job.volumes, folder)) {
-      for (const file of page) {
-        const entry = entryOf(job, counts, file, owed);
-        if (entry) batch.push(entry);
-      }
-      if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
-    }
-    job.progress.at(++done, 65_536);
-  });
-  await job.next.putAll(batch);
-  if (job.old) await carryOver(job, job.old);
-  return counts;
-}
-
-async function readOwed(job: Rebuild, old: Index): Promise<Owed> {
+/** What unfinished work has left on the volumes, which is not to be taken for values. */
+export async function readOwed(all: readonly Debt[], old: Index, progress: JobProgress): Promise<Owed> {
   const debts = new Map<string, Debt>();
-  for (const debt of job.debts) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
+  for (const debt of all) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
   const owed = new Map<string, readonly string[]>();
   for (const [shown, { key, volumes, marks }] of debts) {
-    const known = await knownOf(job, key, (key) => old.get(key));
+    const known = await knownOf(key, (key) => old.get(key), progress);
     owed.set(shown, !known || marks.includes(encodeRecord(known)) ? volumes : without(volumes, known.volumes));
   }
   return owed;
 }
 
+/**
+ * Puts a record of every value on the volumes, in this share of the folders, into `next`.
+ * @throws MkvError volume-failed, timeout if a volume cannot be listed; `next` is of no use then
+ */
+export async function gather(job: Gathering): Promise<RebuildCounts> {
+  const counts = { keys: 0, files: 0, rejected: 0 };
+  const batch: IndexEntry[] = [];
+  let done = 0;
+  const atOnce = Math.ceil(limits.foldersAtOnce / job.share.of);
+  await forEach(until(job.stop, folders(job.volumes, job.topology, job.share)), atOnce, async (folder) => {
+    for await (const page of files(job.volumes, folder)) {
+      for (const file of page) {
+        const entry = entryOf(job, counts, file);
+        if (entry) batch.push(entry);
+      }
+      if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
+    }
+    job.progress.at(++done, hashFolders);
+  });
+  await job.next.putAll(batch);
+  return counts;
+}
+
+async function* until<T>(stop: AbortSignal, items: AsyncIterable<T>): AsyncGenerator<T> {
+  for await (const item of items) {
+    if (stop.aborted) return;
+    yield item;
+  }
+}
+
 /** The record of what lies at one path; nothing if no copy counts. */
-function entryOf(job: Rebuild, counts: RebuildCounts, file: FoundFile, owed: Owed): IndexEntry | undefined {
+function entryOf(job: Gathering, counts: RebuildCounts, file: FoundFile): IndexEntry | undefined {
   const key = keyAt(file.path);
-  const owing = key && owed.size > 0 ? owed.get(showKey(key)) : undefined;
+  const owing = key && job.owed.size > 0 ? job.owed.get(showKey(key)) : undefined;
   const volumes: string[] = [];
   for (const { volume, bytes } of file.copies) {
     let why: string | undefined;
@@ -87,17 +97,17 @@ function entryOf(job: Rebuild, counts: RebuildCounts, file: FoundFile, owed: Owe
 }
 
 /** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
-async function carryOver(job: Rebuild, old: Index): Promise<void> {
+export async function carryOver(old: Index, next: Index, progress: JobProgress): Promise<void> {
   const isWhole = await isReadable(old);
-  if (!isWhole) job.progress.note("the old index is damaged: each key is looked up in what is left of it");
+  if (!isWhole) progress.note("the old index is damaged: each key is looked up in what is left of it");
   const known = isWhole ? beside(old) : (key: Key) => old.get(key); // A scan passes over what it cannot read.
-  for await (const page of job.next.scan({})) {
+  for await (const page of next.scan({})) {
     const entries: IndexEntry[] = [];
     for (const [key, text] of page) {
-      const record = await knownOf(job, key, known);
+      const record = await knownOf(key, known, progress);
       if (record) entries.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
     }
-    await job.next.putAll(entries);
+    await next.putAll(entries);
   }
 }
 
@@ -123,12 +133,12 @@ async function isReadable(index: Index): Promise<boolean> {
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-async function knownOf(job: Rebuild, key: Key, get: Index["get"]): Promise<ValueRecord | undefined> {
+async function knownOf(key: Key, get: Index["get"], progress: JobProgress): Promise<ValueRecord | undefined> {
   try {
     return await get(key);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    job.progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
+    progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
     return undefined;
   }
 }

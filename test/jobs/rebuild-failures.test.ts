@@ -24,9 +24,9 @@ beforeAll(async () => {
 afterAll(() => cluster[Symbol.asyncDispose]());
 
 /** The rebuild ends with exit code 1, names the volume in one line, and leaves nothing changed. */
-async function expectNothingDone(address: string, db: string): Promise<string> {
+async function expectNothingDone(address: string, db: string, more: string[] = []): Promise<string> {
   const bytes = existsSync(db) ? bytesOf(db) : undefined;
-  const flags = ["-replicas", "2", ...deadlines];
+  const flags = ["-replicas", "2", ...deadlines, ...more];
   const outcome = await runJob(cluster, "rebuild", { db, volumes: [...cluster.addresses, address], flags });
   expect([outcome.exitCode, outcome.stdout]).toEqual([1, ""]);
   const why = outcome.stderr.match(/(?:^|\n)(mkv: [^\n]+)\n$/)?.[1];
@@ -74,6 +74,11 @@ const failures: [what: string, at: string, failure: Behaviour, says: RegExp][] =
 test.each(failures)("a volume that %s: nothing is done, and it is named", async (_, at, failure, says) => {
   await using volume = await startFailing(at, failure);
   expect(await expectNothingDone(volume.address, cluster.db)).toMatch(says);
+});
+
+test.each([1, 2, 3])("of %d threads the one whose folder cannot be listed ends them all", async (threads) => {
+  await using volume = await startFailing(DEEP, answer(500, "")); // Of the first thread, or of the last of three.
+  expect(await expectNothingDone(volume.address, cluster.db, ["-threads", String(threads)])).toMatch(/500/);
 });
 
 test("a volume that is down: nothing is done, and it is named", async () => {

@@ -63,6 +63,13 @@ test("into a new index all keys come live, without hashes, their volumes in plac
   expect(await indexOf(db)).toEqual(liveRecords(all));
 });
 
+test.each([1, 2, 7])("%d threads share the folders out, and find every file once", async (threads) => {
+  const db = freshIndex(`threads-${threads}`);
+  const outcome = await runJob(cluster, "rebuild", { db, flags: ["-threads", String(threads)] });
+  expectRebuilt(outcome, db, `${all.length} keys in ${FILES} files; 0 files reported and not indexed`);
+  expect(await indexOf(db)).toEqual(liveRecords(all));
+});
+
 test("the volumes may be named in another order: the records are the same", async () => {
   const db = freshIndex("turned");
   const outcome = await runJob(cluster, "rebuild", { db, volumes: cluster.addresses.toReversed() });
