@@ -32,7 +32,7 @@ export const limits = {
   listingMs: 300_000,
 
   /** Records that one step of a scan reads, at most, and their bytes, about. */
-  scanKeys: 4000,
+  scanKeys: 2000,
   scanBytes: 256 * 1024,
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
@@ -65,9 +65,9 @@ export const limits = {
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 
-  /** A body that the volumes are slower to take than the client to send goes on in pieces of about so much. */
-  pieceBytes: 256 * 1024,
-  pieceChunks: 64,
+  /** What comes in of all bodies of a thread while the volumes take what came before: so much is gathered, about. */
+  gatheredBytes: 256 * 1024,
+  gatheredChunks: 64,
   /** Longest value that goes to a volume as a short request. */
   shortBytes: 128 * 1024,
   /** Connections to a volume server that all questions of a thread share; questions that one takes in a turn of the loop. */

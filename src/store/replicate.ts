@@ -57,6 +57,7 @@ export async function replicate(
     sending.catch(() => {}); // Whoever sends on is told.
   }
 
+  running++;
   try {
     for await (const chunk of chunks) {
       hasher?.update(chunk);
@@ -66,7 +67,7 @@ export async function replicate(
         gatheredBytes += last.length;
       }
       last = chunk;
-      const isEnough = gatheredBytes > limits.pieceBytes || gathered.length >= limits.pieceChunks;
+      const isEnough = gatheredBytes > limits.gatheredBytes / running || gathered.length >= limits.gatheredChunks;
       if (isSending ? isEnough : gatheredBytes > 0) await sendOn();
     }
     if (gatheredBytes > 0) await sendOn();
@@ -79,5 +80,10 @@ export async function replicate(
     const reason = error instanceof MkvError ? error : new MkvError("failed", "the body broke off", { cause: error });
     for (const upload of alive) upload.abort(reason);
     throw reason;
+  } finally {
+    running--;
   }
 }
+
+/** Bodies that this thread has on their way. */
+let running = 0;
