@@ -66,7 +66,7 @@ async function gatherAll({ config, folder, owed, next, progress, entry }: Work):
   const stop = new AbortController();
   const of = config.threads;
   const done = Array.from({ length: of }, () => 0);
-  const tell = (number: number): JobProgress => ({
+  const progressOf = (number: number): JobProgress => ({
     at(folders) {
       done[number] = folders;
       progress.at(
@@ -77,37 +77,23 @@ async function gatherAll({ config, folder, owed, next, progress, entry }: Work):
     note: (line) => progress.note(line),
   });
   const shares = done.map((_, number) => {
-    const share = { number, of };
-    if (number > 0)
-      return inWorker(
-        { name: "rebuild", config, folder, owed, share },
-        { entry, stop: stop.signal, progress: tell(number) },
-      );
-    const { topology } = config;
-    return gather({
-      next,
-      owed,
-      topology,
-      volumes: accessVolumes(config),
-      progress: tell(0),
-      share,
-      stop: stop.signal,
-    });
+    const part = { share: { number, of }, stop: stop.signal, progress: progressOf(number) };
+    if (number > 0) return inWorker({ name: "rebuild", config, folder, owed, share: part.share }, { entry, ...part });
+    return gather({ next, owed, topology: config.topology, volumes: accessVolumes(config), ...part });
   });
-  const failures: unknown[] = [];
   const all = { keys: 0, files: 0, rejected: 0 };
-  for (const share of shares) {
-    share.catch((error) => {
-      failures.push(error);
-      stop.abort();
-    });
-  }
-  for (const outcome of await Promise.allSettled(shares)) {
-    if (outcome.status === "rejected") throw failures[0];
-    all.keys += outcome.value.keys;
-    all.files += outcome.value.files;
-    all.rejected += outcome.value.rejected;
-  }
+  const failures: unknown[] = [];
+  const add = ({ keys, files, rejected }: RebuildCounts) => {
+    all.keys += keys;
+    all.files += files;
+    all.rejected += rejected;
+  };
+  const end = (error: unknown) => {
+    failures.push(error);
+    stop.abort();
+  };
+  await Promise.all(shares.map((share) => share.then(add, end)));
+  if (failures.length > 0) throw failures[0];
   return all;
 }
 
