@@ -18,9 +18,9 @@ const targets = {
 } as const;
 type Target = keyof typeof targets;
 
-/** Replaces classic-level's search for its addon, which looks on the machine that built it, by src/index/addon.ts. */
+/** Replaces classic-level's search for its addon, which looks on the machine that built it, by src/ledger/level/addon.ts. */
 function embedAddon(target: Target): BunPlugin {
-  const loader = join(root, "src/index/addon.ts");
+  const loader = join(root, "src/ledger/level/addon.ts");
   const addon = join(prebuilds, targets[target]);
   return {
     name: "embed-addon",

@@ -11,7 +11,7 @@ const LONGEST_FILE = 250;
 
 // From the roof to the ground. A floor imports from those below it and from itself; two rooms of one floor know nothing
 // of each other. Files that lie directly in src/ are leaves.
-const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["index", "volumes"], ["format"], ["leaf"]];
+const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["ledger", "volumes"], ["format"], ["leaf"]];
 
 const ASKS_A_MASTER = "src/jobs/master.ts"; // A client of its own, to another kind of server.
 
@@ -56,12 +56,12 @@ test("imports go down only, and rooms of one floor do not know each other", () =
   expect(wrong).toEqual([]);
 });
 
-test("only src/index knows LevelDB", () => {
+test("only src/ledger knows LevelDB", () => {
   const importers = files.filter((file) =>
     importsOf(textOf(file)).some((specifier) => /level/.test(specifier) && !/^\./.test(specifier)),
   );
   expect(importers.length).toBeGreaterThan(0);
-  expect(importers.filter((file) => roomOf(file) !== "index")).toEqual([]);
+  expect(importers.filter((file) => roomOf(file) !== "ledger")).toEqual([]);
 });
 
 test("only src/volumes talks to volume servers", () => {

@@ -4,7 +4,7 @@
 import { MkvError, reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { limits } from "../limits";
-import { type VolumeAccess, judge } from "../volumes/volume";
+import { type VolumeAccess, checkUser } from "../volumes/volume";
 
 /** Asks volumes whether credentials are good. */
 export class Authorizer {
@@ -42,7 +42,7 @@ export class Authorizer {
     const volumes = this.topology.volumes.toSorted((a, b) => Number(health.isUp(b)) - Number(health.isUp(a)));
     for (const volume of volumes) {
       try {
-        const verdict = await judge({ ...this.volumes, credentials }, volume);
+        const verdict = await checkUser({ ...this.volumes, credentials }, volume);
         if (verdict === "wrong") throw new MkvError("unauthorized", "the user or the password is wrong");
         if (verdict === "good") return this.#remember(digest);
         reasons.push(`${volume} asks for no authorization: start it with AUTH`);

@@ -2,6 +2,7 @@
 import { MkvError } from "../errors";
 import { type Key, encodePercent, parseKey } from "../format/key";
 import { limits } from "../limits";
+import { retryBusy } from "../store/retry-busy";
 import { deleteKey } from "../store/delete";
 import { type Moved, forget, isAmiss, isOrphan, moveKey, sweep } from "../store/move";
 import { put } from "../store/put";
@@ -60,15 +61,9 @@ function dispatch(native: Native, request: Request): Response | Promise<Response
   }
 }
 
-/** Tries once more what finds its key busy: most often it is only cleaned up after. No body has been touched then. */
-async function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof MkvError && error.code === "busy")) throw error;
-    await Bun.sleep(limits.busyPauseMs);
-    return await work();
-  }
+/** No body has been touched when a key is found busy. */
+function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
+  return retryBusy(work, limits.busyPauseMs);
 }
 
 /** Requests with a query: its first parameter is the operation. */

@@ -1,5 +1,5 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
-import { within } from "../deadline";
+import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { log } from "../log";
@@ -31,7 +31,7 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
       },
     });
   } catch (error) {
-    throw notToBeHad(options.port, error);
+    throw portError(options.port, error);
   }
   return {
     port: server.port!,
@@ -44,15 +44,15 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
 }
 
 /** Throws MkvError failed if something listens on the port already: sharing it among threads would hide that. */
-export function demandFreePort(port: number): void {
+export function requireFreePort(port: number): void {
   try {
     Bun.listen({ port, hostname: "0.0.0.0", socket: { data() {} } }).stop(true);
   } catch (error) {
-    throw notToBeHad(port, error);
+    throw portError(port, error);
   }
 }
 
-function notToBeHad(port: number, error: unknown): MkvError {
+function portError(port: number, error: unknown): MkvError {
   const why =
     (error as { code?: string }).code === "EADDRINUSE" ? "is in use: choose another with -port" : reasonOf(error);
   return new MkvError("failed", `port ${port} ${why}`, { cause: error });
@@ -80,11 +80,11 @@ async function withRest(request: Request, answered: Response | Promise<Response>
 
 async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
   const untilMs = performance.now() + limits.lingerMs;
-  const late = () => new MkvError("client-slow", "the client goes on sending");
+  const onTimeout = () => new MkvError("client-slow", "the client goes on sending");
   try {
     for (;;) {
       const waitMs = Math.min(limits.lingerSilenceMs, untilMs - performance.now());
-      if ((await within(waitMs, reader.read(), late)).done) return;
+      if ((await withDeadline(waitMs, reader.read(), onTimeout)).done) return;
     }
   } catch {
     await reader.cancel().catch(() => {}); // It may be broken already.

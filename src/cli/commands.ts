@@ -10,7 +10,7 @@ import { type ServerTask, runServer, serveTask } from "./server";
 import { runVolume } from "./volume";
 
 /** What a command may use of the process. */
-export type Surroundings = {
+export type ProcessContext = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
@@ -33,9 +33,9 @@ const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify"]);
  * @returns the exit code of a command that went well
  * @throws MkvError usage, failed
  */
-export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function run(argv: readonly string[], context: ProcessContext): Promise<number> {
   const line = readCommandLine(argv);
-  const commands = define(surroundings);
+  const commands = define(context);
   if (line.version) return say(pkg.version);
   if (line.command === undefined && !line.help)
     throw new MkvError("usage", "name a command: server, rebuild, rebalance, verify or volume; see mkv --help");
@@ -53,7 +53,7 @@ export function runTask(task: ServerTask | RebuildTask): Promise<void> {
   return task.name === "server" ? serveTask(task) : rebuildTask(task);
 }
 
-function define({ environment, stop, entry }: Surroundings) {
+function define({ environment, stop, entry }: ProcessContext) {
   const onStore = (name: Name, runs: (config: Config) => Promise<void>) =>
     defineCommand({
       meta: { name, description: descriptions[name] },

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
+import { isServerName, isVolumeName } from "../format/volume";
 import { type FlagName } from "./flags";
 
 /** The settings of the commands that work on a store. Times in milliseconds. */
@@ -14,15 +15,15 @@ export type Config = {
   readonly topology: Topology;
   readonly port: number;
   readonly threads: number;
-  readonly minReplicas: number;
+  readonly minreplicas: number;
   readonly fallback: string | undefined;
   readonly protect: boolean;
   readonly md5sum: boolean;
   /** Whether a redirect rests on the answer of the volume about the key, or on its health alone. */
   readonly probe: "key" | "volume";
-  readonly volTimeoutMs: number;
-  readonly stallTimeoutMs: number;
-  readonly clientTimeoutMs: number;
+  readonly voltimeoutMs: number;
+  readonly stalltimeoutMs: number;
+  readonly clienttimeoutMs: number;
   readonly sync: boolean;
   readonly basicAuth: boolean;
   /** Value of an `Authorization` header. */
@@ -52,21 +53,21 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     );
   }
   const fallback = text("fallback");
-  if (fallback !== undefined && !hostPort.test(fallback)) throw wrong(`-fallback is host:port, not "${fallback}"`);
+  if (fallback !== undefined && !isServerName(fallback)) throw wrong(`-fallback is host:port, not "${fallback}"`);
   return {
     db: db && resolve(db),
     master,
     topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
-    minReplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
+    minreplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
     threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: 64 }),
     fallback,
     protect: flags.protect === true,
     md5sum: flags.md5sum !== false,
     probe: readProbe(text("probe")),
-    volTimeoutMs: readDuration("voltimeout", text("voltimeout")),
-    stallTimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
-    clientTimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
+    voltimeoutMs: readDuration("voltimeout", text("voltimeout")),
+    stalltimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
+    clienttimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
     sync: flags.sync === true,
     basicAuth: flags.basicauth === true,
     credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
@@ -78,16 +79,11 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
   };
 }
 
-const host = String.raw`(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])`;
-const hostPort = new RegExp(`^${host}:\\d{1,5}$`);
-const volumeName = new RegExp(`^(?!DELETED|HASH)${host}:\\d{1,5}(?:/[A-Za-z0-9_.~-]+)*$`);
-
 function readVolumes(text: string | undefined): string[] {
   if (text === undefined) throw wrong("-volumes is missing: the volume servers, as in -volumes host1:3001,host2:3001");
   const volumes = text.split(",");
   for (const volume of volumes) {
-    if (!volumeName.test(volume) || portOf(volume) > 65_535)
-      throw wrong(`-volumes: "${volume}" is not host:port or host:port/path`);
+    if (!isVolumeName(volume)) throw wrong(`-volumes: "${volume}" is not host:port or host:port/path`);
   }
   const twice = volumes.find((volume, i) => volumes.indexOf(volume) !== i);
   if (twice !== undefined) throw wrong(`-volumes names ${twice} twice`);
@@ -97,10 +93,6 @@ function readVolumes(text: string | undefined): string[] {
 function readProbe(text: string | undefined): Config["probe"] {
   if (text === "key" || text === "volume") return text;
   throw wrong(`-probe is key or volume, not "${text ?? ""}"`);
-}
-
-function portOf(volume: string): number {
-  return Number(/:(\d+)(?:\/|$)/.exec(volume)![1]);
 }
 
 function readMaster(text: string | undefined): string | undefined {

@@ -7,7 +7,7 @@ import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
 import { type VolumeAccess } from "../volumes/volume";
 import { type Config } from "./config";
-import { accessVolumes, keepWell, openStore } from "./open";
+import { accessVolumes, maintain, openStore } from "./open";
 import { withProgress } from "./progress";
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
@@ -48,7 +48,7 @@ async function openKeeper(config: Config): Promise<{ keeper: Keeper; volumes: Vo
     return { keeper: masterKeeper(config.master, config.credentials), volumes, async [Symbol.asyncDispose]() {} };
   }
   const store = await openStore(config, { mustExist: true });
-  const care = keepWell(store);
+  const care = maintain(store);
   return {
     keeper: ownKeeper(store),
     volumes: store.volumes,

@@ -2,17 +2,18 @@
 import { writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { isMainThread } from "node:worker_threads";
-import { Gate } from "../deadline";
+import { Turns } from "../turns";
 import { MkvError, reasonOf } from "../errors";
-import { type Index } from "../index/index";
-import { type Debt, Journal } from "../index/journal";
-import { openLevelIndex } from "../index/leveldb";
+import { type Index } from "../ledger/index";
+import { type Debt, Journal } from "../ledger/level/journal";
+import { openLevelIndex } from "../ledger/level/leveldb";
 import { limits } from "../limits";
 import { log } from "../log";
 import { owe, settleAll } from "../store/debts";
-import { KeyLocks } from "../store/locks";
+import { KeyLocks } from "../ledger/level/locks";
 import { type Store } from "../store/store";
-import { Health, serverOf } from "../volumes/health";
+import { serverOf } from "../format/volume";
+import { Health } from "../volumes/health";
 import { Presence } from "../volumes/presence";
 import { type VolumeAccess, probe } from "../volumes/volume";
 import { type Config } from "./config";
@@ -29,10 +30,10 @@ export function firstThread(config: Config): Thread {
 export function accessVolumes(config: Config, thread: Thread = firstThread(config)): VolumeAccess {
   return {
     health: new Health(config.topology, thread.health),
-    answerMs: config.volTimeoutMs,
-    silenceMs: config.stallTimeoutMs,
+    voltimeoutMs: config.voltimeoutMs,
+    stalltimeoutMs: config.stalltimeoutMs,
     credentials: config.credentials,
-    durable: config.sync,
+    sync: config.sync,
   };
 }
 
@@ -65,11 +66,11 @@ export async function openStore(
     locks: new KeyLocks(thread.locks),
     presence: new Presence(),
     volumes,
-    lists: new Gate(limits.listsAtOnce),
-    minReplicas: config.minReplicas,
-    clientSilenceMs: config.clientTimeoutMs,
+    lists: new Turns(limits.listsAtOnce),
+    minreplicas: config.minreplicas,
+    clienttimeoutMs: config.clienttimeoutMs,
     probe: config.probe,
-    keepMd5: config.md5sum,
+    md5sum: config.md5sum,
     protect: config.protect,
     async [Symbol.asyncDispose]() {
       journal.close();
@@ -78,7 +79,7 @@ export async function openStore(
   };
 }
 
-/** Ends the process at once: see rule 2 of index/leveldb.ts. */
+/** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */
 function onBroken(error: MkvError): void {
   const line = `mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again\n`;
   writeSync(2, line); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
@@ -91,7 +92,7 @@ function onBroken(error: MkvError): void {
  * may still have had a write in hand when the first removal came.
  * @param options.probes whether it asks the volumes for signs of life: one thread does so for all
  */
-export function keepWell(store: Store, options = { probes: true }): AsyncDisposable {
+export function maintain(store: Store, options = { probes: true }): AsyncDisposable {
   const stop = new AbortController();
   const servers = [...new Set(store.topology.volumes.map(serverOf))];
   const inherited = [...store.journal.debts];

@@ -3,16 +3,16 @@
 import { rmSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { type ErrorCode, MkvError } from "../errors";
-import { type Index } from "../index/index";
-import { debtsBeside } from "../index/journal";
-import { mayOpenLevelIndex, openLevelIndex, removeLevelIndex, swapIndex } from "../index/leveldb";
+import { type Index } from "../ledger/index";
+import { debtsBeside } from "../ledger/level/journal";
+import { mayOpenLevelIndex, openLevelIndex, removeLevelIndex, swapIndex } from "../ledger/level/leveldb";
 import { hashFolders } from "../jobs/folders";
 import { type JobProgress } from "../jobs/pool";
-import { type Gathering, type Owed, type RebuildCounts, carryOver, gather, readOwed } from "../jobs/rebuild";
+import { type Gathering, type Owed, type RebuildCounts, keepOldFacts, gather, readOwed } from "../jobs/rebuild";
 import { type Config } from "./config";
 import { accessVolumes } from "./open";
 import { type Progress, withProgress } from "./progress";
-import { startWorker } from "./worker";
+import { startWorker } from "./threads";
 
 /**
  * Regenerates the index from the volumes. Throws MkvError if that failed: the old index is as it was then.
@@ -34,7 +34,7 @@ async function rebuildInto(folder: string, config: Config, entry: string): Promi
     return await withProgress("rebuild", async (progress) => {
       const owed: Owed = old ? await readOwed(debtsBeside(config.db), old, progress) : new Map();
       const counts = await gatherAll({ config, folder, owed, next, progress, entry });
-      if (old) await carryOver(old, next, progress);
+      if (old) await keepOldFacts(old, next, progress);
       return counts;
     });
   } catch (error) {

@@ -4,15 +4,15 @@
 import { once } from "node:events";
 import { parentPort } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
-import { type Service, demandFreePort, serve } from "../api/serve";
+import { type Service, requireFreePort, serve } from "../api/serve";
 import { MkvError } from "../errors";
 import { log } from "../log";
 import { type Store } from "../store/store";
-import { serverOf } from "../volumes/health";
+import { serverOf } from "../format/volume";
 import { probe, sync } from "../volumes/volume";
 import { type Config } from "./config";
-import { type Thread, firstThread, keepWell, openStore } from "./open";
-import { startWorker } from "./worker";
+import { type Thread, firstThread, maintain, openStore } from "./open";
+import { startWorker } from "./threads";
 
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
@@ -22,11 +22,11 @@ import { startWorker } from "./worker";
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
   const thread = firstThread(config);
   await using store = await openStore(config, { mustExist: false, thread });
-  if (config.sync) await demandSync(store);
-  if (config.threads > 1) demandFreePort(config.port);
+  if (config.sync) await requireSync(store);
+  if (config.threads > 1) requireFreePort(config.port);
   const service = startService(config, store);
   const workers = await startWorkers({ ...config, port: service.port }, thread, entry);
-  await using _care = keepWell(store);
+  await using _care = maintain(store);
   const { volumes, replicas } = config.topology;
   const cluster = `${volumes.length} volumes, ${replicas} replicas, ${config.threads} threads`;
   log(`mkv: listening on port ${service.port}, ${cluster}`);
@@ -43,7 +43,7 @@ export type ServerTask = { readonly name: "server"; readonly config: Config; rea
 export async function serveTask({ config, thread }: ServerTask): Promise<void> {
   const drained = new Promise((resolve) => parentPort!.once("message", resolve));
   await using store = await openStore(config, { mustExist: true, thread });
-  await using _care = keepWell(store, { probes: false });
+  await using _care = maintain(store, { probes: false });
   const service = startService(config, store);
   parentPort!.postMessage("serving");
   await drained;
@@ -91,7 +91,7 @@ async function startWorkers(config: Config, thread: Thread, entry: string): Prom
 }
 
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */
-async function demandSync({ topology, volumes }: Store): Promise<void> {
+async function requireSync({ topology, volumes }: Store): Promise<void> {
   for (const server of new Set(topology.volumes.map(serverOf))) {
     try {
       if (!(await probe(volumes, server))) throw new MkvError("timeout", `${server} is down`);

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs
 import { join } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
-import { serveSync } from "../volumes/sync-service";
+import { serveSync } from "./sync-service";
 
 /** Runs a volume until its nginx ends or it is asked to; returns nginx's exit code. Throws MkvError failed, usage. */
 export async function runVolume(

@@ -85,7 +85,7 @@ async function* merge(access: VolumeAccess, { path, volumes }: Folder): AsyncGen
     for (;;) {
       await Promise.all(cursors.map((cursor) => cursor.fill()));
       const page: Merged[] = [];
-      while (cursors.every((cursor) => !cursor.isDry)) {
+      while (cursors.every((cursor) => !cursor.needsPage)) {
         const merged = takeFirst(cursors);
         if (!merged) break;
         page.push(merged);
@@ -120,7 +120,7 @@ function takeFirst(cursors: readonly Cursor[]): Merged | undefined {
 class Cursor {
   entry: Listed | undefined;
   /** Whether the next entry, if there is one, has to be waited for. */
-  isDry = true;
+  needsPage = true;
   #page: readonly Listed[] = [];
   #at = 0;
 
@@ -131,15 +131,15 @@ class Cursor {
 
   advance(): void {
     this.entry = this.#page[++this.#at];
-    this.isDry = this.entry === undefined;
+    this.needsPage = this.entry === undefined;
   }
 
   /** Waits for the next entry, if there is none yet, or for the end. */
   async fill(): Promise<void> {
-    if (!this.isDry) return;
+    if (!this.needsPage) return;
     this.#page = (await this.pages.next()).value ?? [];
     this.#at = 0;
     this.entry = this.#page[0];
-    this.isDry = false;
+    this.needsPage = false;
   }
 }

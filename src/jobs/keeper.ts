@@ -1,6 +1,6 @@
 // Owns what a job may ask of whoever keeps the index: this process itself, or a master that runs (`master.ts`).
 import { type Key } from "../format/key";
-import { type Index } from "../index/index";
+import { type Index } from "../ledger/index";
 import { forget, isAmiss, isOrphan, moveKey, sweep } from "../store/move";
 import { type Store } from "../store/store";
 import { type Depth } from "../store/survey";

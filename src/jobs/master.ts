@@ -1,10 +1,10 @@
 // Owns the asking of a master that runs, so that a job needs no downtime: its index read by `?records`, its keys moved
 // and swept by POST.
-import { within } from "../deadline";
+import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key, encodePercent, readShown } from "../format/key";
 import { decodeRecord } from "../format/record";
-import { type RawEntry } from "../index/index";
+import { type RawEntry } from "../ledger/index";
 import { limits } from "../limits";
 import { type Keeper } from "./keeper";
 
@@ -22,8 +22,8 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
   async function page(prefix: string, start: Uint8Array, limit: number): Promise<Page> {
     const from = encodePercent(start as Key).replaceAll("+", "%2B");
     const response = await ask("GET", `${prefix}?records&start=${from}&limit=${limit}`);
-    const late = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
-    const { next, keys } = (await within(limits.listingMs, response.json(), late)) as Shown;
+    const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
+    const { next, keys } = (await withDeadline(limits.listingMs, response.json(), onTimeout)) as Shown;
     return {
       next,
       entries: keys.map(([shown, record]) => [readShown(Buffer.from(shown)) as Uint8Array as Key, record]),
@@ -71,9 +71,9 @@ type Page = { readonly next: string; readonly entries: readonly RawEntry[] };
 
 async function request(method: string, url: string, credentials: string | undefined): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
-  const late = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
+  const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, redirect: "manual", timeout: false } as RequestInit;
-  const response = await within(limits.jobRequestMs, fetch(url, options), late).catch((error) => {
+  const response = await withDeadline(limits.jobRequestMs, fetch(url, options), onTimeout).catch((error) => {
     throw error instanceof MkvError
       ? error
       : new MkvError("failed", `the master cannot be asked: ${reasonOf(error)}`, { cause: error });

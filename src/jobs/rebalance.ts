@@ -2,6 +2,7 @@
 import { MkvError } from "../errors";
 import { showKey } from "../format/key";
 import { limits } from "../limits";
+import { retryBusy } from "../store/retry-busy";
 import { type Keeper } from "./keeper";
 import { type JobProgress, each, forEach } from "./pool";
 
@@ -16,7 +17,7 @@ export async function rebalance(keeper: Keeper, progress: JobProgress): Promise<
   await forEach(each(keeper.scan({})), limits.movesAtOnce, async ([key]) => {
     counts.keys++;
     try {
-      const { changed, leftBehind } = await whenFree(() => keeper.move(key, "length"));
+      const { changed, leftBehind } = await retryBusy(() => keeper.move(key, "length"), limits.busyMs);
       if (changed) counts.moved++;
       counts.leftBehind += leftBehind;
     } catch (error) {
@@ -28,16 +29,4 @@ export async function rebalance(keeper: Keeper, progress: JobProgress): Promise<
     progress.at(counts.keys, total);
   });
   return counts;
-}
-
-/** Tries again for a while what another write or delete of the key keeps busy. */
-export async function whenFree<T>(work: () => Promise<T>): Promise<T> {
-  for (let waitMs = 50; ; waitMs *= 2) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof MkvError && error.code === "busy") || waitMs > limits.busyMs) throw error;
-      await Bun.sleep(waitMs);
-    }
-  }
 }

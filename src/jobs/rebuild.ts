@@ -5,8 +5,8 @@ import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
 import { type Topology, place } from "../format/placement";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { type Index, type IndexEntry, type RawEntry } from "../index/index";
-import { type Debt, merged } from "../index/journal";
+import { type Index, type IndexEntry, type RawEntry } from "../ledger/index";
+import { type Debt, merged } from "../ledger/level/journal";
 import { limits } from "../limits";
 import { union, without } from "../store/debts";
 import { type VolumeAccess } from "../volumes/volume";
@@ -38,7 +38,7 @@ export async function readOwed(all: readonly Debt[], old: Index, progress: JobPr
   for (const debt of all) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
   const owed = new Map<string, readonly string[]>();
   for (const [shown, { key, volumes, marks }] of debts) {
-    const known = await knownOf(key, (key) => old.get(key), progress);
+    const known = await oldRecord(key, (key) => old.get(key), progress);
     owed.set(shown, !known || marks.includes(encodeRecord(known)) ? volumes : without(volumes, known.volumes));
   }
   return owed;
@@ -97,14 +97,14 @@ function entryOf(job: Gathering, counts: RebuildCounts, file: FoundFile): IndexE
 }
 
 /** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
-export async function carryOver(old: Index, next: Index, progress: JobProgress): Promise<void> {
+export async function keepOldFacts(old: Index, next: Index, progress: JobProgress): Promise<void> {
   const isWhole = await isReadable(old);
   if (!isWhole) progress.note("the old index is damaged: each key is looked up in what is left of it");
-  const known = isWhole ? beside(old) : (key: Key) => old.get(key); // A scan passes over what it cannot read.
+  const known = isWhole ? lookupAlongside(old) : (key: Key) => old.get(key); // A scan passes over what it cannot read.
   for await (const page of next.scan({})) {
     const entries: IndexEntry[] = [];
     for (const [key, text] of page) {
-      const record = await knownOf(key, known, progress);
+      const record = await oldRecord(key, known, progress);
       if (record) entries.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
     }
     await next.putAll(entries);
@@ -112,7 +112,7 @@ export async function carryOver(old: Index, next: Index, progress: JobProgress):
 }
 
 /** Looks keys up that come in order, by a scan that goes along with them. */
-function beside(index: Index): (key: Key) => Promise<ValueRecord | undefined> {
+function lookupAlongside(index: Index): (key: Key) => Promise<ValueRecord | undefined> {
   const entries = each(index.scan({}));
   let at: IteratorResult<RawEntry, unknown> | undefined;
   return async (key) => {
@@ -133,7 +133,7 @@ async function isReadable(index: Index): Promise<boolean> {
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-async function knownOf(key: Key, get: Index["get"], progress: JobProgress): Promise<ValueRecord | undefined> {
+async function oldRecord(key: Key, get: Index["get"], progress: JobProgress): Promise<ValueRecord | undefined> {
   try {
     return await get(key);
   } catch (error) {

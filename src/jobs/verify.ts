@@ -5,16 +5,16 @@ import { type Key, showKey } from "../format/key";
 import { keyAt } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { type IndexEntry } from "../index/index";
+import { type IndexEntry } from "../ledger/index";
 import { limits } from "../limits";
-import { isConfigured } from "../store/debts";
+import { isConfigured } from "../format/volume";
 import { type Pace } from "../store/copy";
+import { retryBusy } from "../store/retry-busy";
 import { type Depth, survey } from "../store/survey";
 import { type VolumeAccess } from "../volumes/volume";
 import { type FoundFile, files, folders, readable } from "./folders";
 import { type Keeper } from "./keeper";
 import { type JobProgress, each, forEach } from "./pool";
-import { whenFree } from "./rebalance";
 
 /** What was looked at, what is wrong by kind, and how much of that was repaired. */
 export type VerifyCounts = Record<"keys" | "files" | Problem | "repaired", number>;
@@ -89,8 +89,9 @@ async function verifyKey(job: Verify, counts: VerifyCounts, { key, record }: Ind
   }
   if (!job.repair) return;
   try {
-    if (found.some(({ problem }) => problem === "unfinished")) await whenFree(() => job.keeper.forget(key));
-    else await whenFree(() => job.keeper.move(key, job.depth));
+    if (found.some(({ problem }) => problem === "unfinished"))
+      await retryBusy(() => job.keeper.forget(key), limits.busyMs);
+    else await retryBusy(() => job.keeper.move(key, job.depth), limits.busyMs);
     counts.repaired += found.length;
   } catch (error) {
     job.progress.note(`${JSON.stringify(showKey(key))}: not repaired: ${reasonOf(error)}`);
@@ -123,7 +124,7 @@ async function inspect(job: Verify, key: Key, record: ValueRecord): Promise<Find
 
 /** What is seen while somebody may be at work on the key counts only if it is so with the key locked as well. */
 async function isConfirmed(question: () => Promise<boolean>): Promise<boolean> {
-  return await whenFree(question).catch((error) => {
+  return await retryBusy(question, limits.busyMs).catch((error) => {
     if (error instanceof MkvError && error.code === "busy") return false; // In the hands of its writer.
     throw error;
   });
@@ -142,7 +143,7 @@ async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: F
     job.progress.note(`${volume}${readable(path)}: ${why}`);
     if (!key || !isOld || !job.removeOrphans) continue;
     try {
-      await whenFree(() => job.keeper.sweep(key, volume));
+      await retryBusy(() => job.keeper.sweep(key, volume), limits.busyMs);
       counts.repaired++;
     } catch (error) {
       job.progress.note(`${volume}${readable(path)}: not removed: ${reasonOf(error)}`);

@@ -25,7 +25,7 @@ export async function copy(
     as?: string;
   },
 ): Promise<void> {
-  const { bytes, modified: date, chunks } = await open(access, from, path, access.silenceMs);
+  const { bytes, modified: date, chunks } = await open(access, from, path, access.stalltimeoutMs);
   const uploads = to.map((volume) => new Upload(access, volume, as, { bytes, date }));
   await replicate(chunks, uploads, {
     atLeast: to.length,
@@ -39,7 +39,7 @@ export async function copy(
 
 /** Reads a file at this pace and returns its MD5 in hex. Throws MkvError absent, volume-failed, timeout. */
 export async function md5Of(access: VolumeAccess, volume: string, path: string, pace?: Pace): Promise<string> {
-  const { chunks } = await open(access, volume, path, access.silenceMs);
+  const { chunks } = await open(access, volume, path, access.stalltimeoutMs);
   const hasher = new Bun.CryptoHasher("md5");
   for await (const chunk of chunks) {
     await pace?.(chunk.length);

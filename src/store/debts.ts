@@ -6,9 +6,9 @@
 //    request that it still holds could bring the file back.
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { type Topology } from "../format/placement";
+import { isConfigured } from "../format/volume";
 import { type ValueRecord, encodeRecord } from "../format/record";
-import { type Debt, merged } from "../index/journal";
+import { type Debt, merged } from "../ledger/level/journal";
 import { limits } from "../limits";
 import { MkvError, reasonOf } from "../errors";
 import { isAwake, remove } from "../volumes/volume";
@@ -41,8 +41,8 @@ export async function settle(store: Store, key: Key): Promise<void> {
   const record = await store.index.get(key);
   const isUnfinished = record !== undefined && debt.marks.includes(encodeRecord(record));
   const owned = isUnfinished ? [] : (record?.volumes ?? []);
-  const unconfirmed = await removeFrom(store, key, without(debt.volumes, owned));
-  const left = unconfirmed.map(({ volume }) => volume).filter((volume) => isConfigured(store.topology, volume)); // Others are gone.
+  const owed = await removeFrom(store, key, without(debt.volumes, owned));
+  const left = owed.map(({ volume }) => volume).filter((volume) => isConfigured(store.topology, volume)); // Others are gone.
   const marks = isUnfinished ? debt.marks : []; // A mark that was passed by must never fit a later record.
   const isSame = left.length === debt.volumes.length && marks.length === debt.marks.length;
   if (left.length > 0) return isSame ? undefined : await store.journal.owe({ key, volumes: left, marks });
@@ -82,7 +82,7 @@ export async function settleAll(store: Store, stop: AbortSignal): Promise<number
 /** Removes a key's file from these volumes at once; those that did not confirm are returned, with the reason. */
 export async function removeFrom(store: Store, key: Key, volumes: readonly string[]): Promise<Unconfirmed[]> {
   const path = pathOf(key);
-  const access = { ...store.volumes, answerMs: limits.confirmMs };
+  const access = { ...store.volumes, voltimeoutMs: limits.confirmMs };
   const results = await Promise.all(
     volumes.map(async (volume): Promise<Unconfirmed | undefined> => {
       if (!access.health.isUp(volume)) await isAwake(store.volumes, volume);
@@ -98,12 +98,6 @@ export async function removeFrom(store: Store, key: Key, volumes: readonly strin
 
 /** A volume on which a file may still be. */
 export type Unconfirmed = { readonly volume: string; readonly reason: string };
-
-/** Whether a volume, or the server it is a disk of, is one of the store's. */
-export function isConfigured({ volumes }: Topology, volume: string): boolean {
-  const [, server, disk] = /^(.*?)(\/sv[0-9A-F]{2,})?$/s.exec(volume)!;
-  return volumes.includes(volume) || (disk !== undefined && volumes.includes(server!));
-}
 
 /** The volumes of both lists, each once, in order. */
 export function union(a: readonly string[], b: readonly string[]): string[] {

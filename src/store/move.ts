@@ -10,11 +10,11 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { serverOf } from "../volumes/health";
+import { belowServer, isConfigured, serverOf } from "../format/volume";
 import { Upload } from "../volumes/upload";
 import { head, isReady, remove } from "../volumes/volume";
 import { copy } from "./copy";
-import { isConfigured, isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
+import { isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
 import { type Depth, type Survey, survey } from "./survey";
 
@@ -50,7 +50,7 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   if (lacking.length === 0 && sameVolumes(record.volumes, targets)) return { changed: false, leftBehind: [] };
 
   const strays = without(record.volumes, targets);
-  await demandDistinct(store, pathOf(key), { strays, newcomers: without(targets, record.volumes) });
+  await requireDistinct(store, pathOf(key), { strays, newcomers: without(targets, record.volumes) });
   const touched = union(lacking, strays);
   await owe(store, { key, volumes: touched, marks: [] });
   try {
@@ -121,14 +121,14 @@ function allReady({ volumes: access }: Store, volumes: readonly string[]): Promi
  * A server under a new name would be given a copy of its own file, which then went as the stray.
  * @throws MkvError failed if a stray and a target are one and the same place
  */
-async function demandDistinct(
+async function requireDistinct(
   { volumes: access }: Store,
   path: string,
   { strays, newcomers }: { strays: readonly string[]; newcomers: readonly string[] },
 ): Promise<void> {
   for (const stray of strays) {
-    const below = stray.slice(serverOf(stray).length);
-    const twin = newcomers.find((volume) => volume.slice(serverOf(volume).length) === below);
+    const below = belowServer(stray);
+    const twin = newcomers.find((volume) => belowServer(volume) === below);
     if (!twin || !access.health.isUp(stray) || !(await head(access, twin, path))) continue;
     const mark = `/mkv-same/check/${crypto.randomUUID()}`;
     const upload = new Upload(access, serverOf(stray), mark, { bytes: 1, date: new Date().toUTCString() });

@@ -5,7 +5,7 @@
 //    copy from one that finished.
 // 3. The final record is written: the commit. After a crash the value is live.
 // 4. What the key has elsewhere is removed; what cannot be reached stays owed.
-import { within } from "../deadline";
+import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -66,15 +66,15 @@ class Write {
     await this.#begin(targets);
     try {
       const { stored, bytes, md5 } = await this.#receive(value, targets);
-      const holders = await this.#replenish(
+      const holders = await this.#replaceFailed(
         stored.map((upload) => upload.volume),
         { bytes, md5 },
       );
       this.#demand(holders.length, "took the value");
       const volumes = this.#ranked.filter((volume) => holders.includes(volume));
-      await this.store.index.put(this.key, { state: "live", md5: this.store.keepMd5 ? md5 : undefined, volumes });
+      await this.store.index.put(this.key, { state: "live", md5: this.store.md5sum ? md5 : undefined, volumes });
     } catch (error) {
-      await this.#takeBack();
+      await this.#rollBack();
       throw error;
     }
     await settle(this.store, this.key);
@@ -82,12 +82,12 @@ class Write {
 
   /** The first volumes in placement order that can be written to; full or down ones only where too few are left. */
   async #awake(): Promise<string[]> {
-    const { volumes: access, topology, minReplicas } = this.store;
+    const { volumes: access, topology, minreplicas } = this.store;
     const willing = this.#ranked.filter((volume) => access.health.isWritable(volume));
     const found = await this.#firstAwake(willing, access, topology.replicas);
-    if (found.length < minReplicas) {
-      const patient = { ...access, answerMs: Math.max(access.answerMs, limits.patienceMs) };
-      found.push(...(await this.#firstAwake(without(this.#ranked, willing), patient, minReplicas - found.length)));
+    if (found.length < minreplicas) {
+      const patient = { ...access, voltimeoutMs: Math.max(access.voltimeoutMs, limits.patienceMs) };
+      found.push(...(await this.#firstAwake(without(this.#ranked, willing), patient, minreplicas - found.length)));
     }
     return this.#ranked.filter((volume) => found.includes(volume));
   }
@@ -123,9 +123,9 @@ class Write {
     this.#uploads = targets.map((volume) => new Upload(store.volumes, volume, this.#path, { bytes, date }));
     const spares = this.#ranked.length - targets.length;
     try {
-      return await replicate(chunksOf(value.body, store.clientSilenceMs), this.#uploads, {
-        atLeast: Math.max(1, store.minReplicas - spares),
-        md5: store.keepMd5 || value.md5 !== undefined,
+      return await replicate(chunksOf(value.body, store.clienttimeoutMs), this.#uploads, {
+        atLeast: Math.max(1, store.minreplicas - spares),
+        md5: store.md5sum || value.md5 !== undefined,
         approve: (body) => check(value, body),
       });
     } catch (error) {
@@ -135,7 +135,10 @@ class Write {
   }
 
   /** Copies the value to the next volumes in placement order until it has its replicas, as far as there are any. */
-  async #replenish(stored: string[], { bytes, md5 }: { bytes: number; md5: string | undefined }): Promise<string[]> {
+  async #replaceFailed(
+    stored: string[],
+    { bytes, md5 }: { bytes: number; md5: string | undefined },
+  ): Promise<string[]> {
     const holders = [...stored];
     const tried = this.#uploads.map((upload) => upload.volume);
     for (const spare of without(this.#ranked, tried)) {
@@ -157,7 +160,7 @@ class Write {
   }
 
   /** Undoes what has been done: the record as it was, no file of this write on any volume that can be reached. */
-  async #takeBack(): Promise<void> {
+  async #rollBack(): Promise<void> {
     const { store, key, before } = this;
     const reached = this.#uploads.filter(({ sent }) => sent === "all" || (sent === "some" && !before));
     const volumes = union(
@@ -182,27 +185,27 @@ class Write {
   }
 
   #demand(count: number, did: string): void {
-    const { minReplicas, topology } = this.store;
-    if (count >= minReplicas) return;
-    const text = `not written: ${count} of ${topology.volumes.length} volumes ${did}, ${minReplicas} are needed`;
+    const { minreplicas, topology } = this.store;
+    if (count >= minreplicas) return;
+    const text = `not written: ${count} of ${topology.volumes.length} volumes ${did}, ${minreplicas} are needed`;
     throw new MkvError("unavailable", text);
   }
 }
 
 /** The body chunk by chunk, as long as the client sends more than a trickle. */
-async function* chunksOf(body: ReadableStream<Uint8Array>, silenceMs: number): AsyncGenerator<Uint8Array> {
+async function* chunksOf(body: ReadableStream<Uint8Array>, stalltimeoutMs: number): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
-  const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${silenceMs} ms`);
-  let untilMs = performance.now() + silenceMs;
+  const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${stalltimeoutMs} ms`);
+  let untilMs = performance.now() + stalltimeoutMs;
   let bytes = 0;
   try {
     for (;;) {
-      const { done, value } = await within(untilMs - performance.now(), reader.read(), slow);
+      const { done, value } = await withDeadline(untilMs - performance.now(), reader.read(), slow);
       if (done) return;
       yield value;
       bytes += value.length;
       if (bytes < limits.tricklingBytes) continue;
-      untilMs = performance.now() + silenceMs;
+      untilMs = performance.now() + stalltimeoutMs;
       bytes = 0;
     }
   } catch (error) {

@@ -1,16 +1,16 @@
 // Owns what the operations on keys share, and the ones that need no body: finding, listing, unlinking.
-import { type Gate } from "../deadline";
+import { type Turns } from "../turns";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type Index, type RawEntry } from "../index/index";
-import { type Journal } from "../index/journal";
+import { type Index, type RawEntry } from "../ledger/index";
+import { type Journal } from "../ledger/level/journal";
 import { limits } from "../limits";
 import { type Presence } from "../volumes/presence";
 import { type VolumeAccess } from "../volumes/volume";
-import { type KeyLocks } from "./locks";
+import { type KeyLocks } from "../ledger/level/locks";
 
 /** A store as one thread sees it: the same index, locks and health for all, a journal of its own. */
 export type Store = {
@@ -20,15 +20,15 @@ export type Store = {
   readonly locks: KeyLocks;
   readonly presence: Presence;
   readonly volumes: VolumeAccess;
-  readonly lists: Gate;
+  readonly lists: Turns;
   /** Fewest replicas of a value that may be acknowledged. */
-  readonly minReplicas: number;
+  readonly minreplicas: number;
   /** Longest silence of a client in the middle of a value. */
-  readonly clientSilenceMs: number;
+  readonly clienttimeoutMs: number;
   /** What a GET asks before it relies on a volume: whether it has the key, or nothing if the volume is up. */
   readonly probe: "key" | "volume";
   /** Whether the MD5 of values is computed and recorded. */
-  readonly keepMd5: boolean;
+  readonly md5sum: boolean;
   /** Whether a key must be unlinked before it is deleted. */
   readonly protect: boolean;
 };

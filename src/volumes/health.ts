@@ -5,6 +5,7 @@
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // Shared by all threads: a slot is four numbers of milliseconds since the epoch, each written whole.
 import { type Topology, subvolume } from "../format/placement";
+import { serverOf } from "../format/volume";
 import { limits } from "../limits";
 
 const fields = 4;
@@ -83,12 +84,6 @@ export class Health {
     const slot = this.#slots.get(name);
     return slot === undefined ? 0 : this.#times[slot + field]!;
   }
-}
-
-/** The server of a volume: `host:port` of `host:port/path/sv07`. */
-export function serverOf(volume: string): string {
-  const slash = volume.indexOf("/");
-  return slash < 0 ? volume : volume.slice(0, slash);
 }
 
 function namesOf({ volumes, subvolumes }: Topology): Set<string> {

@@ -2,9 +2,9 @@
 // a stream, chunk by chunk.
 import { type MkvError } from "../errors";
 import { limits } from "../limits";
-import { BodyStream } from "./body-stream";
+import { BodyStream } from "./upload-stream";
 import { type VolumeAccess, authorization, checkStored, failureOf, sync, tooLate } from "./volume";
-import { exchange } from "./wire";
+import { exchange } from "./http/pool";
 
 /** A PUT on its way. After any method has thrown, it is over. */
 export class Upload {
@@ -45,7 +45,7 @@ export class Upload {
       this.sent = "all";
       await this.#stream!.finish();
     }
-    if (this.access.durable) await sync(this.access, this.volume, this.path, { expected: "there" });
+    if (this.access.sync) await sync(this.access, this.volume, this.path, { expected: "there" });
   }
 
   /** Gives the upload up. */
@@ -55,15 +55,15 @@ export class Upload {
 
   async #sendWhole(body: Uint8Array): Promise<void> {
     const { access, volume } = this;
-    const late = () => {
+    const onTimeout = () => {
       access.health.silent(volume);
-      return tooLate(access, volume, access.silenceMs);
+      return tooLate(access, volume, access.stalltimeoutMs);
     };
     this.sent = "all";
     try {
       const headers = `Content-Length: ${body.length}\r\nDate: ${this.value.date}\r\n${authorization(access)}`;
       const request = { method: "PUT" as const, volume, path: this.path, headers, body };
-      const { status } = await exchange(request, { timeoutMs: access.silenceMs, late });
+      const { status } = await exchange(request, { timeoutMs: access.stalltimeoutMs, onTimeout });
       checkStored(access, volume, status);
     } catch (error) {
       throw failureOf(access, volume, error);

@@ -2,22 +2,23 @@
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
-import { type Body } from "./body";
-import { type Answer } from "./connection";
-import { type Health, serverOf } from "./health";
-import { exchange } from "./wire";
+import { type Body } from "./http/body";
+import { type Answer } from "./http/connection";
+import { type Health } from "./health";
+import { belowServer, serverOf } from "../format/volume";
+import { exchange } from "./http/pool";
 
 /** What every request to a volume needs to know. */
 export type VolumeAccess = {
   readonly health: Health;
   /** Longest wait for the answer to a request without a body. */
-  readonly answerMs: number;
+  readonly voltimeoutMs: number;
   /** Longest time without progress in the middle of a body. */
-  readonly silenceMs: number;
+  readonly stalltimeoutMs: number;
   /** Value of the `Authorization` header, for volumes that ask for one. */
   readonly credentials: string | undefined;
   /** Whether a write or delete only counts once it is on the volume's disk. */
-  readonly durable: boolean;
+  readonly sync: boolean;
 };
 
 /** What a volume says of a file. `modified` is an HTTP date. */
@@ -31,11 +32,11 @@ export async function head(access: VolumeAccess, volume: string, path: string): 
   return { bytes: bytes ?? 0, modified };
 }
 
-/** Removes the file, for good if durable; that it was not there is as good. Throws MkvError if not confirmed. */
+/** Removes the file, for good if sync; that it was not there is as good. Throws MkvError if not confirmed. */
 export async function remove(access: VolumeAccess, volume: string, path: string): Promise<void> {
   const { status } = await ask(access, volume, path, "DELETE");
   if (status !== 204 && status !== 404) throw unexpected(volume, status);
-  if (access.durable) await sync(access, volume, path, { expected: "gone" });
+  if (access.sync) await sync(access, volume, path, { expected: "gone" });
 }
 
 /**
@@ -48,9 +49,8 @@ export async function sync(
   path: string,
   { expected }: { expected: "there" | "gone" },
 ): Promise<void> {
-  const below = volume.slice(serverOf(volume).length);
-  const patient = { ...access, answerMs: limits.syncMs };
-  const { status } = await ask(patient, serverOf(volume), `/.sync${below}${path}`, "POST");
+  const patient = { ...access, voltimeoutMs: limits.syncMs };
+  const { status } = await ask(patient, serverOf(volume), `/.sync${belowServer(volume)}${path}`, "POST");
   if (status === (expected === "there" ? 204 : 410)) return;
   if (status === 204 || status === 410) {
     throw new MkvError("volume-failed", `${volume}${path} should be ${expected}, and is not`);
@@ -83,7 +83,7 @@ export async function isReady(access: VolumeAccess, volume: string): Promise<boo
 /** Asks the server of the volume for a sign of life; concurrent questions are one. */
 export function probe(access: VolumeAccess, volume: string): Promise<boolean> {
   const server = serverOf(volume);
-  const question = `${server} ${access.answerMs}`;
+  const question = `${server} ${access.voltimeoutMs}`;
   const asked = probes.get(question);
   if (asked) return asked;
   const answer = ask(access, server, "/", "HEAD").then(
@@ -96,7 +96,7 @@ export function probe(access: VolumeAccess, volume: string): Promise<boolean> {
 }
 
 /** What a volume thinks of credentials: `unprotected` if it lets anybody in. Throws MkvError where it cannot tell. */
-export async function judge(access: VolumeAccess, volume: string): Promise<"good" | "wrong" | "unprotected"> {
+export async function checkUser(access: VolumeAccess, volume: string): Promise<"good" | "wrong" | "unprotected"> {
   const [stranger, user] = await Promise.all([
     ask({ ...access, credentials: undefined }, serverOf(volume), "/", "HEAD"),
     ask(access, serverOf(volume), "/", "HEAD"),
@@ -121,16 +121,20 @@ export async function open(
   path: string,
   firstByteMs: number,
 ): Promise<{ bytes: number | undefined; modified: string; chunks: AsyncIterable<Uint8Array> }> {
-  const { status, bytes, modified, body } = await ask({ ...access, answerMs: firstByteMs }, volume, path, "GET");
+  const { status, bytes, modified, body } = await ask({ ...access, voltimeoutMs: firstByteMs }, volume, path, "GET");
   if (status === 404) throw new MkvError("absent", `${volume}${path} is not there`);
   if (!body) throw unexpected(volume, status);
   return { bytes, modified, chunks: read(access, volume, body) };
 }
 
 async function* read(access: VolumeAccess, volume: string, body: Body): AsyncGenerator<Uint8Array> {
-  const late = () => tooLate(access, volume, access.silenceMs);
+  const onTimeout = () => tooLate(access, volume, access.stalltimeoutMs);
   try {
-    for (let chunk = await body.next(access.silenceMs, late); chunk; chunk = await body.next(access.silenceMs, late)) {
+    for (
+      let chunk = await body.next(access.stalltimeoutMs, onTimeout);
+      chunk;
+      chunk = await body.next(access.stalltimeoutMs, onTimeout)
+    ) {
       yield chunk;
     }
   } catch (error) {
@@ -146,12 +150,12 @@ function ask(
   path: string,
   method: "HEAD" | "GET" | "DELETE" | "POST",
 ): Promise<Answer> {
-  const late = () => {
+  const onTimeout = () => {
     if (method === "DELETE") access.health.silent(volume);
-    return tooLate(access, volume, access.answerMs);
+    return tooLate(access, volume, access.voltimeoutMs);
   };
   const headers = `${authorization(access)}${method === "POST" ? "Content-Length: 0\r\n" : ""}`;
-  return exchange({ method, volume, path, headers }, { timeoutMs: access.answerMs, late }).then(
+  return exchange({ method, volume, path, headers }, { timeoutMs: access.voltimeoutMs, onTimeout }).then(
     (answer) => {
       access.health.heard(volume);
       return answer;

@@ -11,7 +11,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { getEnvironmentData, isMainThread, setEnvironmentData } from "node:worker_threads";
-import { MkvError, reasonOf } from "../errors";
+import { MkvError, reasonOf } from "../../errors";
 
 /** Name under which the main thread tells its workers, and nobody else, what to load. */
 const SHARED_PATH = "mkv.leveldb-addon";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { readConfig } from "../../src/cli/config";
 import { runServer } from "../../src/cli/server";
-import { startWorker } from "../../src/cli/worker";
+import { startWorker } from "../../src/cli/threads";
 import { temporaryFolder } from "../support/folder";
 
 const entry = new URL("dying.worker.ts", import.meta.url).href;

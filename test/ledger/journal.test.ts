@@ -4,7 +4,7 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseKey } from "../../src/format/key";
-import { type Debt, Journal, debtsBeside } from "../../src/index/journal";
+import { type Debt, Journal, debtsBeside } from "../../src/ledger/level/journal";
 
 function place() {
   const folder = mkdtempSync(join(tmpdir(), "mkv-journal-"));

@@ -6,33 +6,33 @@
 //    Requests that lose theirs that way are sent once more.
 // 2. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A write or
 //    delete is never repeated after silence: the first might land later, after a newer one.
-import { type MkvError } from "../errors";
-import { limits } from "../limits";
+import { type MkvError } from "../../errors";
+import { limits } from "../../limits";
 import { type Answer, Connection, LostConnection, type WireRequest } from "./connection";
-import { serverOf } from "./health";
+import { belowServer, serverOf } from "../../format/volume";
 
 /** A request to a volume, `host:port` or `host:port/path`; `path` is below it. */
 export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: string; readonly path: string };
 
 /**
  * Sends a request and waits for the head of its answer. The body of a GET that was answered with 200 must be read or closed.
- * @param options.late makes the error for an answer that has not come within `timeoutMs`
- * @throws what `late` makes; MkvError volume-failed; an Error with a `code` or message of the socket's
+ * @param options.onTimeout makes the error for an answer that has not come within `timeoutMs`
+ * @throws what `onTimeout` makes; MkvError volume-failed; an Error with a `code` or message of the socket's
  */
 export function exchange(
   { volume, path, method, headers, body }: VolumeRequest,
-  { timeoutMs, late }: { timeoutMs: number; late: () => MkvError },
+  { timeoutMs, onTimeout }: { timeoutMs: number; onTimeout: () => MkvError },
 ): Promise<Answer> {
   const server = serverOf(volume);
-  const request = { method, target: volume.slice(server.length) + path, headers, body };
+  const request = { method, target: belowServer(volume) + path, headers, body };
   const pool = poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
   const connection = connectionOf(pool, server);
   const wasUsed = connection.answers > 0;
   const untilMs = performance.now() + timeoutMs;
-  return connection.send(request, timeoutMs, late).catch((error) => {
+  return connection.send(request, timeoutMs, onTimeout).catch((error) => {
     if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
     const fresh = open(pool, server); // A second old one may be dead as well.
-    return fresh.send(request, untilMs - performance.now(), late).catch((again) => {
+    return fresh.send(request, untilMs - performance.now(), onTimeout).catch((again) => {
       throw causeOf(again);
     });
   });
@@ -58,7 +58,7 @@ function poolOf(kind: Kind, server: string): Pool {
 
 function connectionOf(pool: Pool, server: string): Connection {
   const { kind, all, filling } = pool;
-  if (kind !== "alone" && filling?.isFilling) return filling;
+  if (kind !== "alone" && filling?.takesMore) return filling;
   const isFull = kind === "question" && all.length >= limits.connectionsForQuestions;
   pool.filling = all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : open(pool, server));
   return pool.filling;

@@ -8,7 +8,7 @@ import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { log } from "../log";
-import { Rounds } from "../rounds";
+import { GroupCommit } from "../group-commit";
 
 /** Serves the sync requests for the values below `dir` on a Unix socket, until it is disposed of. */
 export function serveSync(dir: string, socket: string): AsyncDisposable {
@@ -43,10 +43,10 @@ export function serveSync(dir: string, socket: string): AsyncDisposable {
 
 /** Runs one fsync a folder at a time; who asks during one shares the next. */
 class SharedSync {
-  readonly #folders = new Map<string, { readonly rounds: Rounds; waiting: number }>();
+  readonly #folders = new Map<string, { readonly rounds: GroupCommit; waiting: number }>();
 
   async sync(path: string): Promise<void> {
-    const folder = this.#folders.get(path) ?? { rounds: new Rounds(() => syncFile(path)), waiting: 0 };
+    const folder = this.#folders.get(path) ?? { rounds: new GroupCommit(() => syncFile(path)), waiting: 0 };
     this.#folders.set(path, folder);
     folder.waiting++;
     try {

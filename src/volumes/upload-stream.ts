@@ -1,5 +1,5 @@
 // Owns the body of one PUT to one volume as it passes through `fetch`: at most one chunk waits in it.
-// 1. Every wait (connection, room in the socket, the answer) ends after `silenceMs` without progress.
+// 1. Every wait (connection, room in the socket, the answer) ends after `stalltimeoutMs` without progress.
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
 import { MkvError } from "../errors";
 import { type VolumeAccess, checkStored, failureOf, tooLate } from "./volume";
@@ -23,7 +23,7 @@ export class BodyStream {
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
     );
-    this.#watch = setInterval(() => this.#checkProgress(), Math.min(access.silenceMs / 4, 1000));
+    this.#watch = setInterval(() => this.#checkProgress(), Math.min(access.stalltimeoutMs / 4, 1000));
     this.#answered = this.#send(`http://${volume}${path}`, { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
@@ -80,10 +80,10 @@ export class BodyStream {
   }
 
   #checkProgress(): void {
-    const { silenceMs } = this.#access;
-    if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < silenceMs) return;
+    const { stalltimeoutMs } = this.#access;
+    if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < stalltimeoutMs) return;
     this.#access.health.silent(this.#volume);
-    this.abort(tooLate(this.#access, this.#volume, silenceMs));
+    this.abort(tooLate(this.#access, this.#volume, stalltimeoutMs));
   }
 
   #close(): void {

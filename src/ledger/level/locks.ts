@@ -2,9 +2,9 @@
 // A table in shared memory: groups of slots, a slot holds 64 bits of the hash of a locked key or 0. A group is only
 // touched by whoever holds its latch, for a few instructions, so that nobody ever waits for a key here: a key that is
 // taken is refused at once. Two keys of equal hash (1 in 10^19) would refuse each other, never unlock each other.
-import { MkvError } from "../errors";
-import { type Key } from "../format/key";
-import { limits } from "../limits";
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { limits } from "../../limits";
 
 const words = 1 + 2 * limits.locksOfGroup;
 

@@ -18,11 +18,11 @@ import {
 import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
-import { limits } from "../limits";
-import { log } from "../log";
-import { Rounds } from "../rounds";
+import { MkvError, reasonOf } from "../../errors";
+import { type Key } from "../../format/key";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { GroupCommit } from "../../group-commit";
 
 /** A key whose files and record may disagree. */
 export type Debt = {
@@ -47,7 +47,7 @@ export class Journal {
   readonly #sync: boolean;
   readonly #onBroken: ((error: MkvError) => void) | undefined;
   readonly #debts = new Map<string, Debt>();
-  readonly #writes = new Rounds(() => this.#writeLines(), setImmediate); // All of one turn of the loop goes with one write.
+  readonly #writes = new GroupCommit(() => this.#writeLines(), setImmediate); // All of one turn of the loop goes with one write.
   #lines: string[] = [];
   #file: number;
   #bytes = 0;

@@ -1,7 +1,7 @@
 // Owns group commit: work that is done in rounds, one at a time. Whoever asks while one runs shares the next.
 
-/** Rounds of one kind of work, which does all that has been asked for when it begins. */
-export class Rounds {
+/** GroupCommit of one kind of work, which does all that has been asked for when it begins. */
+export class GroupCommit {
   readonly #work: () => Promise<unknown>;
   readonly #gather: () => Promise<unknown>;
   #last: Promise<unknown> = Promise.resolve();

@@ -1,7 +1,7 @@
 // A key has one writer at a time, whatever thread it is in.
 import { expect, test } from "bun:test";
 import { parseKey } from "../../src/format/key";
-import { KeyLocks } from "../../src/store/locks";
+import { KeyLocks } from "../../src/ledger/level/locks";
 
 test("a key that is taken is refused until it is given back", () => {
   const locks = new KeyLocks();

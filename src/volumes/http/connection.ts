@@ -1,9 +1,9 @@
 // Owns one connection to a volume server: HTTP/1.1 over a socket, answers in the order of the requests.
-// What cannot be told apart any more is not guessed: a request that is late, an answer that is not understood, a body
+// What cannot be told apart any more is not guessed: a request that is onTimeout, an answer that is not understood, a body
 // that is not read to its end close the connection, with whatever else waits on it.
 import { strict as assert } from "node:assert";
-import { MkvError } from "../errors";
-import { limits } from "../limits";
+import { MkvError } from "../../errors";
+import { limits } from "../../limits";
 import { Body } from "./body";
 
 /** A request that is sent as a whole. */
@@ -39,7 +39,7 @@ const endOfHead = Buffer.from("\r\n\r\n");
 type Waiting = {
   readonly method: string;
   readonly untilMs: number;
-  readonly late: () => MkvError;
+  readonly onTimeout: () => MkvError;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -57,7 +57,7 @@ export class Connection {
   #watchedMs = Number.POSITIVE_INFINITY;
   #rest: Buffer = Buffer.alloc(0);
   #body: Body | undefined;
-  #isLast = false;
+  #closesAfter = false;
   #isClosed = false;
 
   constructor(
@@ -89,16 +89,16 @@ export class Connection {
   }
 
   /** Whether a question now goes out together with others, not too many. */
-  get isFilling(): boolean {
+  get takesMore(): boolean {
     return this.#isFlushing && this.waiting.length < limits.questionsAtOnce;
   }
 
-  /** Sends a request; rejects with what `late` makes if the head of its answer has not come within `timeoutMs`. */
-  send({ method, target, headers, body }: WireRequest, timeoutMs: number, late: () => MkvError): Promise<Answer> {
+  /** Sends a request; rejects with what `onTimeout` makes if the head of its answer has not come within `timeoutMs`. */
+  send({ method, target, headers, body }: WireRequest, timeoutMs: number, onTimeout: () => MkvError): Promise<Answer> {
     assert(!/[\s\0]/.test(target), "a request would say more than it should");
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const untilMs = performance.now() + timeoutMs;
-    this.waiting.push({ method, untilMs, late, resolve, reject });
+    this.waiting.push({ method, untilMs, onTimeout, resolve, reject });
     this.#watchUntil(untilMs);
     this.#heads += `${method} ${target} HTTP/1.1\r\nHost: ${this.server}\r\n${headers}\r\n`;
     if (body) this.#outgoing.push(...this.#takeHeads(), body);
@@ -134,7 +134,7 @@ export class Connection {
     this.#watchedMs = Number.POSITIVE_INFINITY;
     const nowMs = performance.now();
     const late = this.waiting.filter(({ untilMs }) => untilMs <= nowMs);
-    for (const request of late) request.reject(request.late());
+    for (const request of late) request.reject(request.onTimeout());
     if (late.length > 0) return this.giveUp();
     for (const { untilMs } of this.waiting) this.#watchUntil(untilMs);
   }
@@ -175,7 +175,7 @@ export class Connection {
         if (taken === 0) break;
         rest = rest.subarray(taken);
         if (this.#body?.isWhole) this.#body = undefined;
-        if (this.#isLast && !this.#body) this.giveUp();
+        if (this.#closesAfter && !this.#body) this.giveUp();
       }
       if (rest.length > limits.headBytes) throw new MkvError("volume-failed", `${this.server} does not speak HTTP`);
       this.#rest = rest;
@@ -198,7 +198,7 @@ export class Connection {
     const bytesOfBody = length === undefined ? undefined : Number(length);
     const hasBody = waiting.method !== "HEAD" && status !== 204;
     const isRead = waiting.method === "GET" && status === 200;
-    this.#isLast = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
+    this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
     if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
     this.waiting.shift();
     this.answers++;

@@ -1,7 +1,7 @@
 // Owns the body of one answer as it comes in: its framing, by Content-Length or in chunks (RFC 9112, section 7.1), and what
 // nobody has taken of it yet. No more waits in it than one read of the socket brings.
-import { within } from "../deadline";
-import { MkvError } from "../errors";
+import { withDeadline } from "../../deadline";
+import { MkvError } from "../../errors";
 
 /** What a body needs of its connection. */
 export type Source = { pause(): void; resume(): void; giveUp(): void };
@@ -63,16 +63,16 @@ export class Body {
 
   /**
    * The next chunk; undefined at the end.
-   * @throws what `late` makes if none comes within `silenceMs`; an Error of the connection's
+   * @throws what `onTimeout` makes if none comes within `stalltimeoutMs`; an Error of the connection's
    */
-  async next(silenceMs: number, late: () => MkvError): Promise<Uint8Array | undefined> {
+  async next(stalltimeoutMs: number, onTimeout: () => MkvError): Promise<Uint8Array | undefined> {
     while (this.#chunks.length === 0) {
       if (this.isWhole) return undefined;
       if (this.#failure !== undefined) throw this.#failure;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
       this.#source?.resume();
-      await within(silenceMs, promise, late);
+      await withDeadline(stalltimeoutMs, promise, onTimeout);
     }
     return this.#chunks.shift();
   }

@@ -1,6 +1,6 @@
 // Takes every key of a series that it can get, and counts which it got.
 import { parseKey } from "../../src/format/key";
-import { KeyLocks } from "../../src/store/locks";
+import { KeyLocks } from "../../src/ledger/level/locks";
 
 declare const self: Worker;
 

@@ -7,13 +7,13 @@
 // 4. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { ClassicLevel } from "classic-level";
-import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { limits } from "../limits";
-import { log } from "../log";
-import { Rounds } from "../rounds";
-import { type Index, type IndexEntry, type KeyRange, type RawEntry } from "./index";
+import { MkvError, reasonOf } from "../../errors";
+import { type Key } from "../../format/key";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { GroupCommit } from "../../group-commit";
+import { type Index, type IndexEntry, type KeyRange, type RawEntry } from "../index";
 
 type Level = ClassicLevel<Uint8Array, string>;
 
@@ -94,7 +94,7 @@ class LevelIndex implements Index {
   readonly #write: { sync: boolean };
   readonly #onBroken: ((error: MkvError) => void) | undefined;
   #operations: Operation[] = [];
-  readonly #commits = new Rounds(() => this.#commit());
+  readonly #commits = new GroupCommit(() => this.#commit());
 
   constructor(db: Level, { sync = false, onBroken }: { sync?: boolean; onBroken?: (error: MkvError) => void }) {
     this.#db = db;

@@ -1,0 +1,14 @@
+// Owns the answer to "busy": a key is most often taken only for a moment, by a write or by what cleans up after one.
+import { MkvError } from "../errors";
+
+/** Tries again what finds its key busy, after longer and longer pauses, for about `forMs` in all. */
+export async function retryBusy<T>(work: () => T | Promise<T>, forMs: number): Promise<T> {
+  for (let waitMs = 50, waitedMs = 0; ; waitedMs += waitMs, waitMs *= 2) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "busy") || waitedMs >= forMs) throw error;
+      await Bun.sleep(waitMs);
+    }
+  }
+}
