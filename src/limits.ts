@@ -15,8 +15,23 @@ export const limits = {
   probeMs: 500,
   /** A volume that fell silent is not written to for so long after it answers again. */
   settleMs: 2000,
+  /** A change may begin at a volume for so long after it was sent, by the volume's clock, of which it sees the seconds. */
+  fenceMs: 5000,
+  /** A change that was sent so long ago can begin no more: with the grain of a second, and some drift. */
+  fenceOverMs: 6500,
+  /** A volume's clock is asked again after so long; it was set if it differs by so much from what was believed. */
+  clockMs: 10_000,
+  clockOffMs: 2000,
+  /** How often it is looked whether a volume has come back, which is asked who it is then. */
+  meetMs: 50,
+  /** How often volumes and disks are asked who they are. */
+  identityMs: 30_000,
+  /** Servers that are not configured and whose clocks are remembered. */
+  strangers: 1000,
   /** A write that runs short of volumes waits so long for a sign of life from those that are down. */
   patienceMs: 3000,
+  /** Whether a volume has a sync service is remembered for so long. */
+  syncKnownMs: 10_000,
   /** A disk that refused a write is left alone for so long. */
   fullMs: 30_000,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
@@ -45,8 +60,22 @@ export const limits = {
   indexFiles: 10_000,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
   journalBytes: 1024 * 1024,
-  /** What a crash left on the volumes is removed at once, and again after so long. */
-  secondLookMs: 10_000,
+  /** Before a store is served, its volumes have so long to say that they are there, and who they are. */
+  firstLookMs: 2000,
+  /** That a debt is paid is written to the journal after so long, if no other line takes it along. */
+  tidyMs: 200,
+  /** What a volume answers and does not remove is tried again ever more rarely, at least so often. */
+  longestPauseMs: 300_000,
+  /** Readers that were sent to an old copy come for it within so long. */
+  readersMs: 10_000,
+  /** What a system leaves in memory is on its disk after so long. */
+  unsyncedMs: 120_000,
+  /** Times at which the index was closed, by its MANIFEST. */
+  runsRemembered: 100,
+  /** The dates of writes may be ahead of the clock by so much: no two writes of a key are of one second. */
+  datesAheadMs: 10_000,
+  /** Keys that have a slot of their own for the second of their last write. */
+  dateSlots: 65_536,
   /** Keys whose unfinished work waits for a volume; more are not begun. */
   debts: 100_000,
   /** Keys that can be locked at once, in groups of so many. */
@@ -88,6 +117,11 @@ export const limits = {
   busyMs: 1000,
   /** Longest wait of a job for a master to move one key, whose value may be large. */
   jobRequestMs: 3_600_000,
-  /** Age of a file at which it is an orphan rather than on its way in. */
+  /** Keys that a job tries again at its end. */
+  triedAgain: 100_000,
+  /** Longest list of keys that a job asks a master for. */
+  keyListBytes: 8 * 1024 * 1024,
+  /** Orphans that are remembered, and for how long a file must have been one before it is removed. */
+  orphans: 100_000,
   orphanMs: 3_600_000,
 } as const;

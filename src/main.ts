@@ -1,7 +1,9 @@
 #!/usr/bin/env bun
 // Owns the process: arguments, environment, signals, exit codes. Everything else is a function of what it is given.
 import { isMainThread, workerData } from "node:worker_threads";
-import { run, runTask } from "./cli/commands";
+import { type Task, run, runTask } from "./cli/commands";
+import { type WorkerData } from "./cli/threads";
+import { startClock } from "./clock";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { log } from "./log";
@@ -14,7 +16,9 @@ process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
 else {
-  await runTask(workerData);
+  const { task, startedMs } = workerData as WorkerData;
+  startClock(startedMs);
+  await runTask(task as Task);
   process.exit(0); // Only this thread: kept connections would hold it.
 }
 

@@ -10,8 +10,13 @@ const LONGEST_FUNCTION = 70;
 const LONGEST_FILE = 250;
 
 // From the roof to the ground. A floor imports from those below it and from itself; two rooms of one floor know nothing
-// of each other. Files that lie directly in src/ are leaves.
+// of each other. Files that lie directly in src/ are leaves, and import nothing.
 const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["ledger", "volumes"], ["format"], ["leaf"]];
+
+// Rooms within rooms: a dialect of api, a kind of ledger, the HTTP below volumes. What lies around one may use it, two of
+// them know nothing of each other, and from elsewhere only this room may look in, which puts everything together.
+const FITTER = "cli";
+const CHAMBERS = ["api/native", "ledger/level", "volumes/http"];
 
 const ASKS_A_MASTER = "src/jobs/master.ts"; // A client of its own, to another kind of server.
 
@@ -25,8 +30,21 @@ function roomOf(file: string): string {
   return room === "main.ts" ? "main" : "leaf";
 }
 
+/** The room within a room that a file lies in; undefined for a file that lies directly in its room. */
+function chamberOf(file: string): string | undefined {
+  const [, room, ...rest] = dirname(file).split("/");
+  return rest.length > 0 ? [room, ...rest].join("/") : undefined;
+}
+
 function floorOf(room: string): number {
   return FLOORS.findIndex((rooms) => rooms.includes(room));
+}
+
+function mayImport(from: string, to: string): boolean {
+  const [upper, lower] = [roomOf(from), roomOf(to)];
+  const [own, other] = [chamberOf(from), chamberOf(to)];
+  if (upper !== lower) return floorOf(lower) > floorOf(upper) && (other === undefined || upper === FITTER);
+  return upper !== "leaf" && (own === undefined || other === undefined || own === other);
 }
 
 /** Imports between files of src/, as pairs of files. */
@@ -43,17 +61,33 @@ function importsWithin(): [from: string, to: string][] {
 test("there is a source to judge, and every folder of it is a known one", () => {
   expect(files).toContain("src/main.ts");
   expect(files.map(roomOf).filter((room) => floorOf(room) < 0)).toEqual([]);
+  expect([...new Set(files.flatMap((file) => chamberOf(file) ?? []))]).toEqual(CHAMBERS);
   expect(importsWithin().length).toBeGreaterThan(files.length / 2);
   expect(importsWithin().filter(([, to]) => !existsSync(join(ROOT, to)))).toEqual([]);
 });
 
-test("imports go down only, and rooms of one floor do not know each other", () => {
-  const wrong = importsWithin().filter(([from, to]) => {
-    const [upper, lower] = [roomOf(from), roomOf(to)];
-    if (upper === lower) return upper === "leaf";
-    return floorOf(lower) <= floorOf(upper);
-  });
-  expect(wrong).toEqual([]);
+test("imports go down only, and rooms of one floor, or within one room, do not know each other", () => {
+  expect(importsWithin().filter(([from, to]) => !mayImport(from, to))).toEqual([]);
+});
+
+test.each([
+  ["cli/open", "ledger/level/open", true],
+  ["api/serve", "api/native/dialect", true],
+  ["api/native/dialect", "api/respond", true],
+  ["ledger/level/ledger", "ledger/ledger", true],
+  ["ledger/level/ledger", "ledger/level/journal", true],
+  ["volumes/client", "limits", true],
+  ["store/put", "api/respond", false],
+  ["store/put", "ledger/level/ledger", false],
+  ["store/put", "volumes/http/pool", false],
+  ["jobs/verify", "api/url", false],
+  ["ledger/ledger", "volumes/volumes", false],
+  ["volumes/volumes", "ledger/ledger", false],
+  ["api/native/list", "api/s3/list", false],
+  ["ledger/level/ledger", "ledger/postgres/ledger", false],
+  ["log", "limits", false],
+])("whether %s may import %s: %p", (from, to, isAllowed) => {
+  expect(mayImport(`src/${from}.ts`, `src/${to}.ts`)).toBe(isAllowed);
 });
 
 test("only src/ledger knows LevelDB", () => {

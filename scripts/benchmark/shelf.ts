@@ -96,13 +96,14 @@ export function isStored(cluster: Cluster, { path, volumes }: Placed, value: Uin
   });
 }
 
-/** The folders of a volume that a walk over it lists, as paths, and how many files are in them. */
+/** The folders of values that a walk over a volume lists, as paths, and how many files are in them. */
 export function walk(root: string): { folders: string[]; files: number } {
   const found = { folders: [] as string[], files: 0 };
   const enter = (path: string) => {
     found.folders.push(path);
     for (const entry of readdirSync(root + path, { withFileTypes: true })) {
       if (entry.name.startsWith(".")) continue; // Listings leave them out.
+      if (entry.name === "mkv") continue; // The ids of volumes and disks, which a rebuild passes over.
       if (entry.isDirectory()) enter(`${path}${entry.name}/`);
       else found.files++;
     }

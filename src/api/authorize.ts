@@ -2,9 +2,8 @@
 // 1. Nobody passes unless a volume that turns strangers away has accepted the credentials.
 // 2. What is remembered is a salted digest, for `authMs`; never the password.
 import { MkvError, reasonOf } from "../errors";
-import { type Topology } from "../format/placement";
 import { limits } from "../limits";
-import { type VolumeAccess, checkUser } from "../volumes/volume";
+import { type Volumes } from "../volumes/volumes";
 
 /** Asks volumes whether credentials are good. */
 export class Authorizer {
@@ -12,10 +11,7 @@ export class Authorizer {
   readonly #good = new Map<string, number>();
   readonly #asked = new Map<string, Promise<void>>();
 
-  constructor(
-    readonly volumes: VolumeAccess,
-    readonly topology: Topology,
-  ) {}
+  constructor(readonly volumes: Volumes) {}
 
   /**
    * @param credentials the request's `Authorization` header
@@ -38,11 +34,11 @@ export class Authorizer {
 
   async #ask(credentials: string, digest: string): Promise<void> {
     const reasons: string[] = [];
-    const { health } = this.volumes;
-    const volumes = this.topology.volumes.toSorted((a, b) => Number(health.isUp(b)) - Number(health.isUp(a)));
-    for (const volume of volumes) {
+    const volumes = this.volumes.as(credentials);
+    const { topology } = volumes;
+    for (const volume of topology.volumes.toSorted((a, b) => Number(volumes.isUp(b)) - Number(volumes.isUp(a)))) {
       try {
-        const verdict = await checkUser({ ...this.volumes, credentials }, volume);
+        const verdict = await volumes.checkUser(volume);
         if (verdict === "wrong") throw new MkvError("unauthorized", "the user or the password is wrong");
         if (verdict === "good") return this.#remember(digest);
         reasons.push(`${volume} asks for no authorization: start it with AUTH`);

@@ -1,9 +1,9 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
-import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { log } from "../log";
-import { type Native, answer } from "./native";
+import { discard } from "./body";
+import { type Native, answer } from "./native/dialect";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
@@ -43,7 +43,7 @@ export function serve(native: Native, options: { port: number; verbose: boolean;
   };
 }
 
-/** Throws MkvError failed if something listens on the port already: sharing it among threads would hide that. */
+/** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
 export function requireFreePort(port: number): void {
   try {
     Bun.listen({ port, hostname: "0.0.0.0", socket: { data() {} } }).stop(true);
@@ -72,21 +72,8 @@ async function logged(request: Request, handle: (request: Request) => Response |
  */
 async function withRest(request: Request, answered: Response | Promise<Response>): Promise<Response> {
   const response = await answered;
-  if (response.status < 400 || request.body === null) return response;
+  if (response.status < 400 || request.body === null || request.body.locked) return response; // Locked: it was read whole.
   const rest = discard(request.body.getReader());
   if (request.headers.get("connection")?.toLowerCase() === "close") await rest;
   return response;
-}
-
-async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
-  const untilMs = performance.now() + limits.lingerMs;
-  const onTimeout = () => new MkvError("client-slow", "the client goes on sending");
-  try {
-    for (;;) {
-      const waitMs = Math.min(limits.lingerSilenceMs, untilMs - performance.now());
-      if ((await withDeadline(waitMs, reader.read(), onTimeout)).done) return;
-    }
-  } catch {
-    await reader.cancel().catch(() => {}); // It may be broken already.
-  }
 }

@@ -4,7 +4,7 @@ import pkg from "../../package.json";
 import { MkvError } from "../errors";
 import { type Config, type Flags, readConfig } from "./config";
 import { flags, readCommandLine } from "./flags";
-import { runRebalance, runVerify } from "./jobs";
+import { runAdopt, runRebalance, runVerify } from "./jobs";
 import { type RebuildTask, rebuildTask, runRebuild } from "./rebuild";
 import { type ServerTask, runServer, serveTask } from "./server";
 import { runVolume } from "./volume";
@@ -23,10 +23,11 @@ const descriptions = {
   rebuild: "Regenerate the index from the volumes, with the master stopped",
   rebalance: "Bring every key to the volumes where it belongs, with the master stopped or through -master",
   verify: "Compare index and volumes, and repair with -repair; with the master stopped or through -master",
+  adopt: "Take disks for what they are now, after a replacement: mkv ... adopt host:3001/sv03",
   volume: "Serve a folder as a volume with nginx: PORT and AUTH in the environment",
 } as const;
 type Name = keyof typeof descriptions;
-const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify"]);
+const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify", "adopt"]);
 
 /**
  * Runs a command line.
@@ -38,7 +39,7 @@ export async function run(argv: readonly string[], context: ProcessContext): Pro
   const commands = define(context);
   if (line.version) return say(pkg.version);
   if (line.command === undefined && !line.help)
-    throw new MkvError("usage", "name a command: server, rebuild, rebalance, verify or volume; see mkv --help");
+    throw new MkvError("usage", "name a command: server, rebuild, rebalance, verify, adopt or volume; see mkv --help");
   if (line.command === undefined) return say(await renderUsage(commands.root));
   if (!Object.hasOwn(descriptions, line.command))
     throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);
@@ -48,22 +49,27 @@ export async function run(argv: readonly string[], context: ProcessContext): Pro
   return typeof result === "number" ? result : 0;
 }
 
+/** What a worker thread may be started for. */
+export type Task = ServerTask | RebuildTask;
+
 /** Runs what a worker thread was started for. */
-export function runTask(task: ServerTask | RebuildTask): Promise<void> {
+export function runTask(task: Task): Promise<void> {
   return task.name === "server" ? serveTask(task) : rebuildTask(task);
 }
 
 function define({ environment, stop, entry }: ProcessContext) {
-  const onStore = (name: Name, runs: (config: Config) => Promise<void>) =>
+  const onStore = (name: Name, runs: (config: Config, words: readonly string[]) => Promise<void>) =>
     defineCommand({
       meta: { name, description: descriptions[name] },
       args: flags as ArgsDef,
       async run({ args }) {
-        if (args._.length > 0)
+        if (name === "adopt" && args._.length === 0)
+          throw new MkvError("usage", "name the disks or volumes to adopt, as in mkv ... adopt host:3001/sv03");
+        if (name !== "adopt" && args._.length > 0)
           throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
         const config = readConfig(args as Flags, environment);
         if (config.db === "" && !throughMaster.has(name)) throw new MkvError("usage", `${name} needs -db, not -master`);
-        await runs(config);
+        await runs(config, args._);
       },
     });
   const named = {
@@ -71,6 +77,7 @@ function define({ environment, stop, entry }: ProcessContext) {
     rebuild: onStore("rebuild", (config) => runRebuild(config, entry)),
     rebalance: onStore("rebalance", runRebalance),
     verify: onStore("verify", runVerify),
+    adopt: onStore("adopt", runAdopt),
     volume: defineCommand({
       meta: { name: "volume", description: descriptions.volume },
       args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },

@@ -13,6 +13,8 @@ export type Config = {
   /** URL of the master that a job works through. */
   readonly master: string | undefined;
   readonly topology: Topology;
+  /** Whether `-subvolumes` was given. */
+  readonly hasSubvolumes: boolean;
   readonly port: number;
   readonly threads: number;
   readonly minreplicas: number;
@@ -25,6 +27,8 @@ export type Config = {
   readonly stalltimeoutMs: number;
   readonly clienttimeoutMs: number;
   readonly sync: boolean;
+  /** How long an old copy stays after a move, where the new ones cannot be synced. */
+  readonly graceMs: number;
   readonly basicAuth: boolean;
   /** Value of an `Authorization` header. */
   readonly credentials: string | undefined;
@@ -57,7 +61,12 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
   return {
     db: db && resolve(db),
     master,
-    topology: { volumes, replicas, subvolumes: readNumber("subvolumes", text("subvolumes"), { from: 1, to: 65_536 }) },
+    topology: {
+      volumes,
+      replicas,
+      subvolumes: readNumber("subvolumes", text("subvolumes") ?? "10", { from: 1, to: 65_536 }),
+    },
+    hasSubvolumes: text("subvolumes") !== undefined,
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
     minreplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
     threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: 64 }),
@@ -69,6 +78,7 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     stalltimeoutMs: readDuration("stalltimeout", text("stalltimeout")),
     clienttimeoutMs: readDuration("clienttimeout", text("clienttimeout")),
     sync: flags.sync === true,
+    graceMs: text("grace") === "0" ? 0 : readDuration("grace", text("grace")),
     basicAuth: flags.basicauth === true,
     credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
     verbose: flags.v === true,

@@ -26,7 +26,7 @@ export const flags = {
     valueHint: "n",
     description: "fewest replicas that may be acknowledged while volumes are down (Default: -replicas)",
   },
-  subvolumes: { type: "string", valueHint: "n", default: "10", description: "disks of a volume server" },
+  subvolumes: { type: "string", valueHint: "n", description: "disks of a volume server (Default: 10)" },
   threads: {
     type: "string",
     valueHint: "n",
@@ -63,6 +63,12 @@ export const flags = {
     type: "boolean",
     default: false,
     description: "acknowledge only what is on the disks: needs volumes started by mkv volume",
+  },
+  grace: {
+    type: "string",
+    valueHint: "duration",
+    default: "2m",
+    description: "how long an old copy stays after a move, where volumes cannot sync the new ones",
   },
   basicauth: { type: "boolean", default: false, description: "ask for basic authorization, which the volumes check" },
   userpass: {

@@ -1,20 +1,21 @@
 // Owns the running of rebalance and verify from the command line: their index, their progress, their last line.
 import { MkvError } from "../errors";
-import { type Keeper, ownKeeper } from "../jobs/keeper";
-import { masterKeeper } from "../jobs/master";
+import { masterTarget } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
+import { type JobTarget, ownTarget } from "../jobs/target";
 import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
-import { type VolumeAccess } from "../volumes/volume";
+import { maintain } from "../store/maintain";
+import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
-import { accessVolumes, maintain, openStore } from "./open";
+import { accessVolumes, openStore } from "./open";
 import { withProgress } from "./progress";
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
 export async function runRebalance(config: Config): Promise<void> {
-  await using opened = await openKeeper(config);
+  await using opened = await openTarget(config, "rebalance");
   const { keys, moved, failed, leftBehind } = await withProgress("rebalance", (progress) =>
-    rebalance(opened.keeper, progress),
+    rebalance(opened.target, progress),
   );
   console.log(`rebalanced ${keys} keys: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`);
   if (leftBehind > 0)
@@ -25,12 +26,12 @@ export async function runRebalance(config: Config): Promise<void> {
 
 /** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
 export async function runVerify(config: Config): Promise<void> {
-  await using opened = await openKeeper(config);
+  await using opened = await openTarget(config, "verify");
   const { topology, depth, repair, removeOrphans } = config;
-  const { keeper, volumes } = opened;
+  const { target, volumes } = opened;
   const pace = paceOf(config.bytesPerSecond);
   const counts = await withProgress("verify", (progress) =>
-    verify({ keeper, topology, volumes, depth, pace, repair, removeOrphans, progress }),
+    verify({ target, topology, volumes, depth, pace, repair, removeOrphans, progress }),
   );
   const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
   const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
@@ -41,20 +42,33 @@ export async function runVerify(config: Config): Promise<void> {
   }
 }
 
-/** Whoever keeps the index: the master of these settings, or this process. */
-async function openKeeper(config: Config): Promise<{ keeper: Keeper; volumes: VolumeAccess } & AsyncDisposable> {
+/** Takes disks, or volumes with all their disks, for what they are now. Throws MkvError if one does not answer. */
+export async function runAdopt(config: Config, names: readonly string[]): Promise<void> {
+  await using opened = await openTarget(config, "verify");
+  for (const name of names) {
+    await opened.target.adopt(name);
+    console.log(`${name} is one of the store's from now on: a rebalance fills it`);
+  }
+}
+
+/** Whoever keeps the ledger: the master of these settings, or this process. */
+async function openTarget(
+  config: Config,
+  purpose: "rebalance" | "verify",
+): Promise<{ target: JobTarget; volumes: Volumes } & AsyncDisposable> {
   if (config.master !== undefined) {
     const volumes = accessVolumes(config);
-    return { keeper: masterKeeper(config.master, config.credentials), volumes, async [Symbol.asyncDispose]() {} };
+    return { target: masterTarget(config.master, config.credentials), volumes, async [Symbol.asyncDispose]() {} };
   }
-  const store = await openStore(config, { mustExist: true });
-  const care = maintain(store);
+  const opened = await openStore(config, { purpose });
+  const { store, watch } = opened;
+  const care = maintain(store, watch);
   return {
-    keeper: ownKeeper(store),
+    target: ownTarget(store),
     volumes: store.volumes,
     async [Symbol.asyncDispose]() {
       await care[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
     },
   };
 }

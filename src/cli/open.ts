@@ -1,82 +1,109 @@
-// Owns the putting together of a store out of settings, and the work in the background that keeps it well.
+// Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
 import { writeSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
-import { isMainThread } from "node:worker_threads";
-import { Turns } from "../turns";
-import { MkvError, reasonOf } from "../errors";
-import { type Index } from "../ledger/index";
-import { type Debt, Journal } from "../ledger/level/journal";
-import { openLevelIndex } from "../ledger/level/leveldb";
-import { limits } from "../limits";
-import { log } from "../log";
-import { owe, settleAll } from "../store/debts";
-import { KeyLocks } from "../ledger/level/locks";
+import { type MessagePort, isMainThread } from "node:worker_threads";
+import { MkvError } from "../errors";
+import { type Ledger } from "../ledger/ledger";
+import { remoteMemory } from "../ledger/level/memory-port";
+import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { WriteDates } from "../store/dates";
+import { Places } from "../store/places";
 import { type Store } from "../store/store";
-import { serverOf } from "../format/volume";
-import { Health } from "../volumes/health";
-import { Presence } from "../volumes/presence";
-import { type VolumeAccess, probe } from "../volumes/volume";
+import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
+import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
+import { watchPlaces } from "./places";
 
-/** What the threads of a process share, and which of them this is; the first is 0. */
-export type Thread = { readonly number: number; readonly locks: SharedArrayBuffer; readonly health: SharedArrayBuffer };
+/** What the threads of a process share. */
+export type Shared = {
+  readonly volumes: SharedArrayBuffer;
+  readonly dates: SharedArrayBuffer;
+  readonly renamed: ReadonlyMap<string, string>;
+  readonly ledger: LevelShared;
+};
 
-/** The first thread of a process. */
-export function firstThread(config: Config): Thread {
-  return { number: 0, locks: KeyLocks.share(), health: Health.share(config.topology) };
-}
+/** A store that was opened; disposing of it closes its ledger. */
+export type OpenedStore = AsyncDisposable & {
+  readonly store: Store;
+  readonly shared: Shared;
+  /** Looks after the volumes: once before each round of `maintain`. */
+  readonly watch: () => Promise<void>;
+  /** The process does not end well: what it has not finished is not taken for done. */
+  abandon(): void;
+};
 
 /** Access to the volumes as these settings want it. */
-export function accessVolumes(config: Config, thread: Thread = firstThread(config)): VolumeAccess {
+export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volumes {
+  const { topology, voltimeoutMs, stalltimeoutMs, sync, credentials } = config;
+  return new Volumes(topology, { voltimeoutMs, stalltimeoutMs, sync, credentials }, shared);
+}
+
+/**
+ * Opens the store of these settings for the first thread of a process.
+ * @param options.purpose a server may make a new index, and keeps to what the store looked like; a rebalance may change that
+ * @throws MkvError failed
+ */
+export async function openStore(config: Config, { purpose }: { purpose: Purpose }): Promise<OpenedStore> {
+  const shared = { volumes: Volumes.share(config.topology), dates: WriteDates.share() };
+  const volumes = accessVolumes(config, shared.volumes);
+  const { sync, graceMs } = config;
+  const onMissing = async (hadOne: boolean) => {
+    if (purpose !== "server") throw new MkvError("failed", `there is no index at ${config.db}: run rebuild first`);
+    return await requireNoValues(volumes, { db: config.db, hadOne });
+  };
+  const opened = await openLevelLedger(config.db, { sync, graceMs, onMissing, onBroken });
+  const { ledger } = opened;
+  try {
+    await requireSameShape(ledger, config, { purpose });
+    const watch = await watchPlaces(volumes, opened.memory);
+    distrust(volumes, opened);
+    const { renamed } = watch;
+    return {
+      store: storeOf(config, { ledger, volumes, dates: shared.dates, renamed }),
+      shared: { ...shared, renamed, ledger: opened.shared },
+      watch: watch.round,
+      abandon: opened.abandon,
+      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await ledger[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Opens the same store for another thread. Throws MkvError failed. */
+export async function joinStore(
+  config: Config,
+  { shared, number, port }: { shared: Shared; number: number; port: MessagePort },
+): Promise<Store & AsyncDisposable> {
+  const memory = remoteMemory(port);
+  const joined = { sync: config.sync, onBroken, shared: shared.ledger, thread: number, memory };
+  const ledger = await joinLevelLedger(config.db, joined);
+  const { dates, renamed } = shared;
+  const store = storeOf(config, { ledger, volumes: accessVolumes(config, shared.volumes), dates, renamed });
+  return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
+}
+
+function storeOf(
+  config: Config,
+  parts: { ledger: Ledger; volumes: Volumes; dates: SharedArrayBuffer; renamed: ReadonlyMap<string, string> },
+): Store {
+  const { topology, minreplicas, graceMs, probe, md5sum, protect } = config;
+  const { ledger, volumes, renamed } = parts;
   return {
-    health: new Health(config.topology, thread.health),
-    voltimeoutMs: config.voltimeoutMs,
-    stalltimeoutMs: config.stalltimeoutMs,
-    credentials: config.credentials,
-    sync: config.sync,
+    ...{ topology, ledger, volumes, minreplicas, graceMs, probe, md5sum, protect, renamed },
+    dates: new WriteDates(parts.dates),
+    places: new Places(volumes),
   };
 }
 
-/** Opens the store of these settings for a thread; disposing of it closes its index. Throws MkvError failed. */
-export async function openStore(
-  config: Config,
-  options: { mustExist: boolean; thread?: Thread },
-): Promise<Store & AsyncDisposable> {
-  const thread = options.thread ?? firstThread(config);
-  const index: Index = await openLevelIndex(config.db, { ...options, sync: config.sync, onBroken });
-  let journal: Journal;
-  try {
-    journal = new Journal(config.db, {
-      thread: thread.number,
-      inherit: thread.number === 0,
-      sync: config.sync,
-      onBroken,
-    });
-  } catch (error) {
-    await index[Symbol.asyncDispose]();
-    throw error;
-  }
-  const volumes = accessVolumes(config, thread);
-  // They may still hold a write that a process before this one had begun: see rule 2 of volumes/health.ts.
-  for (const debt of journal.debts) for (const volume of debt.volumes) volumes.health.silent(volume);
-  return {
-    topology: config.topology,
-    index,
-    journal,
-    locks: new KeyLocks(thread.locks),
-    presence: new Presence(),
-    volumes,
-    lists: new Turns(limits.listsAtOnce),
-    minreplicas: config.minreplicas,
-    clienttimeoutMs: config.clienttimeoutMs,
-    probe: config.probe,
-    md5sum: config.md5sum,
-    protect: config.protect,
-    async [Symbol.asyncDispose]() {
-      journal.close();
-      await index[Symbol.asyncDispose]();
-    },
-  };
+/**
+ * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
+ * that it left something on; after a crash also those that have no fence.
+ */
+function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLedger): void {
+  for (const owed of shared.barred.values()) for (const volume of owed) volumes.distrust(volume);
+  if (!hasCrashed) return;
+  for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
 }
 
 /** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */
@@ -85,50 +112,4 @@ function onBroken(error: MkvError): void {
   writeSync(2, line); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);
-}
-
-/**
- * Looks after the volumes' health and pays debts until it is disposed of. What a crash left is looked for twice: a volume
- * may still have had a write in hand when the first removal came.
- * @param options.probes whether it asks the volumes for signs of life: one thread does so for all
- */
-export function maintain(store: Store, options = { probes: true }): AsyncDisposable {
-  const stop = new AbortController();
-  const servers = [...new Set(store.topology.volumes.map(serverOf))];
-  const inherited = [...store.journal.debts];
-  const settledMs = performance.now() + limits.patienceMs;
-  const secondLookMs = performance.now() + limits.secondLookMs;
-  let said = 0;
-  async function round(): Promise<void> {
-    if (options.probes) await Promise.all(servers.map((server) => probe(store.volumes, server)));
-    if (inherited.length > 0 && performance.now() > secondLookMs) {
-      for (let debt = inherited.shift(); debt; debt = inherited.shift()) await oweAgain(store, debt);
-    }
-    const left = await settleAll(store, stop.signal);
-    if (performance.now() < settledMs) return;
-    if (left > said)
-      log(`mkv: what ${left} unfinished writes left on volumes waits: those are down, or refuse -userpass`);
-    said = left;
-  }
-  const running = (async () => {
-    while (!stop.signal.aborted) {
-      await round().catch((error) => log(`mkv: in the background: ${reasonOf(error)}`));
-      await setTimeout(limits.probeMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
-    }
-  })();
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await running;
-    },
-  };
-}
-
-async function oweAgain(store: Store, debt: Debt): Promise<void> {
-  try {
-    using _lock = store.locks.take(debt.key);
-    await owe(store, { ...debt, marks: [] });
-  } catch (error) {
-    if (!(error instanceof MkvError && error.code === "busy")) throw error; // It is written anew: that overwrites all.
-  }
 }

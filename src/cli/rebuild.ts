@@ -1,16 +1,18 @@
 // Owns the running of rebuild from the command line, on as many threads as are asked for: each gathers its share of the
 // folders into the one new index.
-import { rmSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { type ErrorCode, MkvError } from "../errors";
-import { type Index } from "../ledger/index";
-import { debtsBeside } from "../ledger/level/journal";
-import { mayOpenLevelIndex, openLevelIndex, removeLevelIndex, swapIndex } from "../ledger/level/leveldb";
 import { hashFolders } from "../jobs/folders";
 import { type JobProgress } from "../jobs/pool";
-import { type Gathering, type Owed, type RebuildCounts, keepOldFacts, gather, readOwed } from "../jobs/rebuild";
+import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
+import { openLevelIndex } from "../ledger/level/leveldb";
+import { type LevelRebuild, type Owed, rebuildLevel } from "../ledger/level/rebuild";
+import { limits } from "../limits";
+import { idPrefix } from "../store/places";
+import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { accessVolumes } from "./open";
+import { watchPlaces } from "./places";
 import { type Progress, withProgress } from "./progress";
 import { startWorker } from "./threads";
 
@@ -19,37 +21,43 @@ import { startWorker } from "./threads";
  * @param entry URL of the program, which worker threads run too
  */
 export async function runRebuild(config: Config, entry: string): Promise<void> {
-  const next = `${config.db}.rebuild`;
-  const { keys, files, rejected } = await rebuildInto(next, config, entry);
-  swapIndex(next, config.db);
+  await using rebuild = await rebuildLevel(config.db);
+  const { next, old } = rebuild;
+  const volumes = accessVolumes(config);
+  const renamed = await renamedSince(volumes, rebuild);
+  const owed = rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
+  if (rebuild.suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
+  const { keys, files, rejected } = await withProgress("rebuild", async (progress) => {
+    const counts = await gatherAll({ config, rebuild, owed, progress, entry });
+    if (old && !rebuild.suspect) await keepOldFacts(old, { next, volumes, progress });
+    return counts;
+  });
+  await rebuild.swap();
   console.log(`rebuilt ${config.db}: ${keys} keys in ${files} files; ${rejected} files reported and not indexed`);
 }
 
-/** The new index, finished and closed. Two that rebuild at once are kept apart by the locks of both indexes. */
-async function rebuildInto(folder: string, config: Config, entry: string): Promise<RebuildCounts> {
-  await using old = await mayOpenLevelIndex(config.db);
-  await removeLevelIndex(folder); // Of a run that was cut short.
-  await using next = await openLevelIndex(folder);
-  try {
-    return await withProgress("rebuild", async (progress) => {
-      const owed: Owed = old ? await readOwed(debtsBeside(config.db), old, progress) : new Map();
-      const counts = await gatherAll({ config, folder, owed, next, progress, entry });
-      if (old) await keepOldFacts(old, next, progress);
-      return counts;
-    });
-  } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
-    throw error;
+/**
+ * Places by the names that they had, if it is remembered who they were.
+ * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost
+ */
+async function renamedSince(volumes: Volumes, { memory }: LevelRebuild): Promise<ReadonlyMap<string, string>> {
+  for await (const _known of memory.entries(idPrefix)) {
+    const { renamed, foreign } = await watchPlaces(volumes, memory);
+    const [disk] = foreign();
+    if (disk === undefined) return renamed;
+    const advice = `mount it, or run "mkv adopt ${disk}" if it was replaced`;
+    throw new MkvError("failed", `${disk} is not the disk it was: ${advice}`);
   }
+  return new Map();
 }
 
 /** What a worker thread gathers, and where to. */
-export type RebuildTask = {
+export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
   readonly name: "rebuild";
   readonly config: Config;
   readonly folder: string;
-  readonly owed: Owed;
-  readonly share: Gathering["share"];
+  /** Folder of the old index, if it can be read. */
+  readonly old: string | undefined;
 };
 
 /** What a worker thread tells of it: folders done, lines to be seen, in the end either of the others. */
@@ -59,10 +67,11 @@ type Report =
   | { readonly counts: RebuildCounts }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
 
-type Work = Pick<RebuildTask, "config" | "folder" | "owed"> & { next: Index; progress: Progress; entry: string };
+type Work = { config: Config; rebuild: LevelRebuild; owed: Owed; progress: Progress; entry: string };
 
 /** Gathers all shares, one in this thread; the first failure ends them all, and is thrown when they have ended. */
-async function gatherAll({ config, folder, owed, next, progress, entry }: Work): Promise<RebuildCounts> {
+async function gatherAll({ config, rebuild, owed, progress, entry }: Work): Promise<RebuildCounts> {
+  const { folder, next, old, suspect } = rebuild;
   const stop = new AbortController();
   const of = config.threads;
   const done = Array.from({ length: of }, () => 0);
@@ -78,8 +87,9 @@ async function gatherAll({ config, folder, owed, next, progress, entry }: Work):
   });
   const shares = done.map((_, number) => {
     const part = { share: { number, of }, stop: stop.signal, progress: progressOf(number) };
-    if (number > 0) return inWorker({ name: "rebuild", config, folder, owed, share: part.share }, { entry, ...part });
-    return gather({ next, owed, topology: config.topology, volumes: accessVolumes(config), ...part });
+    const task = { name: "rebuild", config, folder, old: old && config.db, owed, suspect, share: part.share } as const;
+    if (number > 0) return inWorker(task, { entry, ...part });
+    return gather({ next, old, owed, suspect, volumes: accessVolumes(config), ...part });
   });
   const all = { keys: 0, files: 0, rejected: 0 };
   const failures: unknown[] = [];
@@ -103,15 +113,15 @@ async function inWorker(
   { entry, stop, progress }: { entry: string; stop: AbortSignal; progress: JobProgress },
 ): Promise<RebuildCounts> {
   let last: Report | undefined;
-  const hear = (message: unknown) => {
+  const onMessage = (message: unknown) => {
     const report = message as Report;
     if ("done" in report) progress.at(report.done, hashFolders);
     else if ("note" in report) progress.note(report.note);
     else last = report;
   };
   const { number } = task.share;
-  const worker = startWorker(number, { entry, task, hear });
-  stop.addEventListener("abort", () => worker.tell("stop"));
+  const worker = startWorker(number, { entry, task, onMessage });
+  stop.addEventListener("abort", () => worker.post("stop"));
   await worker.ended;
   if (last && "counts" in last) return last.counts;
   if (last && "failure" in last) throw new MkvError(last.failure.code, last.failure.message);
@@ -119,16 +129,23 @@ async function inWorker(
 }
 
 /** A worker thread's part of `runRebuild`. */
-export async function rebuildTask({ config, folder, owed, share }: RebuildTask): Promise<void> {
+export async function rebuildTask({
+  config,
+  folder,
+  old: oldFolder,
+  owed,
+  suspect,
+  share,
+}: RebuildTask): Promise<void> {
   const stop = new AbortController();
   const report = (report: Report) => parentPort!.postMessage(report);
   parentPort!.once("message", () => stop.abort());
   const progress = { at: (done: number) => report({ done }), note: (note: string) => report({ note }) };
-  const { topology } = config;
   try {
-    await using next = await openLevelIndex(folder, { mustExist: true });
+    await using next = await openLevelIndex(folder);
+    await using old = oldFolder === undefined ? undefined : await openLevelIndex(oldFolder);
     const volumes = accessVolumes(config);
-    report({ counts: await gather({ next, owed, topology, volumes, progress, share, stop: stop.signal }) });
+    report({ counts: await gather({ next, old, owed, suspect, volumes, progress, share, stop: stop.signal }) });
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     report({ failure: { code: error.code, message: error.message } });

@@ -2,16 +2,19 @@
 // the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
 // master would lose every other request.
 import { once } from "node:events";
-import { parentPort } from "node:worker_threads";
+import { MessageChannel, type MessagePort, parentPort } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
 import { type Service, requireFreePort, serve } from "../api/serve";
 import { MkvError } from "../errors";
-import { log } from "../log";
-import { type Store } from "../store/store";
 import { serverOf } from "../format/volume";
-import { probe, sync } from "../volumes/volume";
+import { serveMemory } from "../ledger/level/memory-port";
+import { limits } from "../limits";
+import { log } from "../log";
+import { maintain } from "../store/maintain";
+import { type Store } from "../store/store";
+import { Turns } from "../turns";
 import { type Config } from "./config";
-import { type Thread, firstThread, maintain, openStore } from "./open";
+import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
 import { startWorker } from "./threads";
 
 /**
@@ -20,30 +23,38 @@ import { startWorker } from "./threads";
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
-  const thread = firstThread(config);
-  await using store = await openStore(config, { mustExist: false, thread });
+  if (config.port !== 0) requireFreePort(config.port);
+  await using opened = await openStore(config, { purpose: "server" });
+  const { store } = opened;
   if (config.sync) await requireSync(store);
-  if (config.threads > 1) requireFreePort(config.port);
   const service = startService(config, store);
-  const workers = await startWorkers({ ...config, port: service.port }, thread, entry);
-  await using _care = maintain(store);
+  const workers = await startWorkers({ ...config, port: service.port }, opened, entry);
+  await using _care = maintain(store, opened.watch);
   const { volumes, replicas } = config.topology;
   const cluster = `${volumes.length} volumes, ${replicas} replicas, ${config.threads} threads`;
   log(`mkv: listening on port ${service.port}, ${cluster}`);
 
+  workers.died.catch(opened.abandon);
   if (!stop.aborted) await Promise.race([once(stop, "abort"), workers.died]);
   log("mkv: stopping: running requests end first");
   await Promise.all([service.drain(), workers.drain()]);
 }
 
 /** What a worker thread serves with. */
-export type ServerTask = { readonly name: "server"; readonly config: Config; readonly thread: Thread };
+export type ServerTask = {
+  readonly name: "server";
+  readonly config: Config;
+  readonly number: number;
+  readonly shared: Shared;
+  /** To what the first thread remembers. */
+  readonly port: MessagePort;
+};
 
 /** A worker thread's part of `runServer`. */
-export async function serveTask({ config, thread }: ServerTask): Promise<void> {
+export async function serveTask({ config, number, shared, port }: ServerTask): Promise<void> {
   const drained = new Promise((resolve) => parentPort!.once("message", resolve));
-  await using store = await openStore(config, { mustExist: true, thread });
-  await using _care = maintain(store, { probes: false });
+  await using store = await joinStore(config, { shared, number, port });
+  await using _care = maintain(store);
   const service = startService(config, store);
   parentPort!.postMessage("serving");
   await drained;
@@ -51,9 +62,10 @@ export async function serveTask({ config, thread }: ServerTask): Promise<void> {
 }
 
 function startService(config: Config, store: Store): Service {
-  const authorizer = config.basicAuth ? new Authorizer(store.volumes, config.topology) : undefined;
-  const { port, verbose, threads, fallback } = config;
-  return serve({ store, fallback, authorizer }, { port, verbose, shared: threads > 1 });
+  const authorizer = config.basicAuth ? new Authorizer(store.volumes) : undefined;
+  const { port, verbose, threads, fallback, clienttimeoutMs } = config;
+  const lists = new Turns(limits.listsAtOnce);
+  return serve({ store, lists, clienttimeoutMs, fallback, authorizer }, { port, verbose, shared: threads > 1 });
 }
 
 type Workers = {
@@ -62,17 +74,19 @@ type Workers = {
   drain(): Promise<unknown>;
 };
 
-async function startWorkers(config: Config, thread: Thread, entry: string): Promise<Workers> {
+async function startWorkers(config: Config, { store, shared }: OpenedStore, entry: string): Promise<Workers> {
   const death = Promise.withResolvers<never>();
-  death.promise.catch(() => {}); // Whoever waits is told.
+  death.promise.catch(() => {}); // Every caller awaits it; this only silences the warning.
   let isDraining = false;
   const started: Promise<unknown>[] = [];
   const workers = Array.from({ length: config.threads - 1 }, (_, i) => {
     const number = i + 1;
     const { promise, resolve } = Promise.withResolvers<unknown>();
     started.push(promise);
-    const task: ServerTask = { name: "server", config, thread: { ...thread, number } };
-    const worker = startWorker(number, { entry, task, hear: resolve });
+    const { port1, port2 } = new MessageChannel();
+    serveMemory(store.ledger.memory, port1);
+    const task: ServerTask = { name: "server", config, number, shared, port: port2 };
+    const worker = startWorker(number, { entry, task, onMessage: resolve, transfer: [port2] });
     worker.ended.then(
       () => isDraining || death.reject(new MkvError("failed", `thread ${number} has ended: stopping`)),
       death.reject,
@@ -84,7 +98,7 @@ async function startWorkers(config: Config, thread: Thread, entry: string): Prom
     died: death.promise,
     async drain() {
       isDraining = true;
-      for (const worker of workers) worker.tell("drain");
+      for (const worker of workers) worker.post("drain");
       await Promise.allSettled(workers.map(({ ended }) => ended));
     },
   };
@@ -94,8 +108,8 @@ async function startWorkers(config: Config, thread: Thread, entry: string): Prom
 async function requireSync({ topology, volumes }: Store): Promise<void> {
   for (const server of new Set(topology.volumes.map(serverOf))) {
     try {
-      if (!(await probe(volumes, server))) throw new MkvError("timeout", `${server} is down`);
-      await sync(volumes, server, "/", { expected: "there" });
+      if (!(await volumes.wake(server))) throw new MkvError("timeout", `${server} is down`);
+      await volumes.sync(server, "/", { expected: "there" });
     } catch (error) {
       if (!(error instanceof MkvError && error.code === "timeout")) throw error;
       log(`mkv: ${error.message}: whether it can sync is not known yet`);

@@ -31,7 +31,12 @@ export function belowServer(volume: string): string {
   return volume.slice(serverOf(volume).length);
 }
 
+/** The volume, as `-volumes` names it, that a disk is of; a volume itself. */
+export function volumeOf(name: string): string {
+  return name.replace(disk, "");
+}
+
 /** Whether a volume, or the one that it is a disk of, is one of the store's. */
 export function isConfigured({ volumes }: Topology, volume: string): boolean {
-  return volumes.includes(volume) || volumes.includes(volume.replace(disk, ""));
+  return volumes.includes(volume) || volumes.includes(volumeOf(volume));
 }

@@ -2,8 +2,8 @@
 // the order of the names. What lies in one folder of all volumes is merged as it streams in: nothing is held.
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
-import { type Listed, isBefore, list } from "../volumes/listing";
-import { type VolumeAccess } from "../volumes/volume";
+import { type Listed, isBefore } from "../volumes/listing";
+import { type Volumes } from "../volumes/volumes";
 
 /** A folder `/HH/hh/` and the volumes, subvolume included, that have it. */
 export type Folder = { readonly path: string; readonly volumes: readonly string[] };
@@ -22,20 +22,20 @@ export const hashFolders = 65_536;
 
 /** The folders of all values, or of a share, in order. Throws MkvError volume-failed if a volume cannot be listed. */
 export async function* folders(
-  access: VolumeAccess,
+  all: Volumes,
   topology: Topology,
   { number, of }: Share = { number: 0, of: 1 },
 ): AsyncGenerator<Folder> {
-  const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(access, volume)))).flat();
-  for await (const upper of foldersBelow(access, { path: "/", volumes: roots })) {
-    if (Number.parseInt(upper.path.slice(1), 16) % of === number) yield* foldersBelow(access, upper);
+  const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(all, volume)))).flat();
+  for await (const upper of foldersBelow(all, { path: "/", volumes: roots })) {
+    if (Number.parseInt(upper.path.slice(1), 16) % of === number) yield* foldersBelow(all, upper);
   }
 }
 
 /** The files below a folder, in order, those in subfolders first; in pieces of bounded size. */
-export async function* files(access: VolumeAccess, folder: Folder): AsyncGenerator<readonly FoundFile[]> {
-  for await (const page of merge(access, folder)) {
-    for (const entry of page) if (entry.type === "directory") yield* files(access, below(folder, entry));
+export async function* files(all: Volumes, folder: Folder): AsyncGenerator<readonly FoundFile[]> {
+  for await (const page of merge(all, folder)) {
+    for (const entry of page) if (entry.type === "directory") yield* files(all, below(folder, entry));
     yield page
       .filter(({ type }) => type !== "directory")
       .map(({ name, copies }) => ({ path: folder.path + name, copies }));
@@ -51,10 +51,10 @@ const isHashFolder = /^[0-9a-f]{2}$/;
 const isSubvolume = /^sv[0-9A-F]{2,}$/;
 
 /** The places on a volume that hold values: its subvolumes, and itself if it holds some without. */
-async function rootsOf(access: VolumeAccess, volume: string): Promise<string[]> {
+async function rootsOf(all: Volumes, volume: string): Promise<string[]> {
   const roots: string[] = [];
   let isRoot = false;
-  for await (const page of list(access, volume, "/")) {
+  for await (const page of all.list(volume, "/")) {
     for (const { name, type } of page) {
       if (type === "directory" && isSubvolume.test(name)) roots.push(`${volume}/${name}`);
       if (type === "directory" && isHashFolder.test(name)) isRoot = true;
@@ -63,8 +63,8 @@ async function rootsOf(access: VolumeAccess, volume: string): Promise<string[]> 
   return isRoot ? [volume, ...roots] : roots;
 }
 
-async function* foldersBelow(access: VolumeAccess, folder: Folder): AsyncGenerator<Folder> {
-  for await (const page of merge(access, folder)) {
+async function* foldersBelow(all: Volumes, folder: Folder): AsyncGenerator<Folder> {
+  for await (const page of merge(all, folder)) {
     for (const entry of page) {
       if (entry.type === "directory" && isHashFolder.test(entry.name)) yield below(folder, entry);
     }
@@ -79,8 +79,8 @@ function below({ path }: Folder, { name, copies }: Merged): Folder {
 type Merged = { readonly name: string; readonly type: string; readonly copies: readonly Copy[] };
 
 /** The entries of a folder, each name once; a page goes as far as what has come in of all listings. */
-async function* merge(access: VolumeAccess, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
-  const cursors = volumes.map((volume) => new Cursor(volume, list(access, volume, path)));
+async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
+  const cursors = volumes.map((volume) => new Cursor(volume, all.list(volume, path)));
   try {
     for (;;) {
       await Promise.all(cursors.map((cursor) => cursor.fill()));

@@ -2,15 +2,17 @@
 // and swept by POST.
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
-import { type Key, encodePercent, readShown } from "../format/key";
-import { decodeRecord } from "../format/record";
-import { type RawEntry } from "../ledger/index";
+import { type Key, encodePercent, readShown, showKey } from "../format/key";
+import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { type Keeper } from "./keeper";
+import { type Healed } from "../store/heal";
+import { type OrphanSeen } from "../store/orphan";
+import { type JobTarget } from "./target";
 
-/** The master at this URL as the keeper. What it refuses is thrown with its reason, as MkvError. */
-export function masterKeeper(url: string, credentials: string | undefined): Keeper {
-  const ask = (method: string, target: string) => request(method, url.replace(/\/$/, "") + target, credentials);
+/** The master at this URL as the target. What it refuses is thrown with its reason, as MkvError. */
+export function masterTarget(url: string, credentials: string | undefined): JobTarget {
+  const ask = (method: string, target: string, body?: string) =>
+    request(url.replace(/\/$/, "") + target, { method, credentials, body });
 
   /** The key as a path that nothing on the way takes for another: Bun folds slashes, and everybody "..". */
   function nameOf(key: Uint8Array): string {
@@ -19,11 +21,10 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
     return name;
   }
 
-  async function page(prefix: string, start: Uint8Array, limit: number): Promise<Page> {
+  async function page(start: Uint8Array): Promise<Page> {
     const from = encodePercent(start as Key).replaceAll("+", "%2B");
-    const response = await ask("GET", `${prefix}?records&start=${from}&limit=${limit}`);
-    const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
-    const { next, keys } = (await withDeadline(limits.listingMs, response.json(), onTimeout)) as Shown;
+    const response = await ask("GET", `/?records&start=${from}&limit=${limits.batchRecords}`);
+    const { next, keys } = (await whole(response)) as Shown;
     return {
       next,
       entries: keys.map(([shown, record]) => [readShown(Buffer.from(shown)) as Uint8Array as Key, record]),
@@ -31,48 +32,53 @@ export function masterKeeper(url: string, credentials: string | undefined): Keep
   }
 
   return {
-    async get(key) {
-      const { entries } = await page(nameOf(key), key, 1);
-      const found = entries.find(([name]) => Buffer.compare(name, key) === 0);
-      return found && decodeRecord(found[1]);
-    },
-    async *scan({ start = new Uint8Array() }) {
-      for (let from: Uint8Array | undefined = start; from;) {
-        const { next, entries } = await page("/", from, limits.batchRecords);
+    async *scan() {
+      for (let from: Uint8Array | undefined = new Uint8Array(); from;) {
+        const { next, entries } = await page(from);
         yield entries;
         from = next === "" ? undefined : readShown(Buffer.from(next));
       }
+    },
+    async getAll(keys) {
+      const response = await ask("POST", "/?records", JSON.stringify(keys.map(showKey)));
+      return ((await whole(response)) as (string | null)[]).map((record) => record ?? undefined);
     },
     async move(key, depth) {
       const response = await ask("POST", `${nameOf(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
       const { headers } = response;
       return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
     },
-    async isAmiss(key, depth) {
-      const response = await ask("POST", `${nameOf(key)}?examine${depth === "md5" ? "&md5" : ""}`);
-      return (await response.text()) === "amiss";
+    async heal(key, { depth, repair }) {
+      const how = `${depth === "md5" ? "&md5" : ""}${repair ? "&repair" : ""}`;
+      return (await whole(await ask("POST", `${nameOf(key)}?examine${how}`))) as Healed;
     },
-    async isOrphan(key, volume) {
-      const response = await ask("POST", `${nameOf(key)}?orphan=${volume}`);
-      return (await response.text()) === "orphan";
+    async adopt(name) {
+      await ask("POST", `/?adopt=${encodeURIComponent(name)}`);
     },
-    async sweep(key, volume) {
-      await ask("POST", `${nameOf(key)}?sweep=${volume}`);
-    },
-    async forget(key) {
-      await ask("POST", `${nameOf(key)}?forget`);
+    async orphan(key, { volume, repair, remove }) {
+      const how = `${repair ? "&repair" : ""}${remove ? "&remove" : ""}`;
+      return (await whole(await ask("POST", `${nameOf(key)}?orphan=${volume}${how}`))) as OrphanSeen;
     },
   };
+}
+
+/** The JSON of an answer. */
+function whole(response: Response): Promise<unknown> {
+  const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
+  return withDeadline(limits.listingMs, response.json(), onTimeout);
 }
 
 /** An answer to `?records` as it is, and as it is read. */
 type Shown = { readonly next: string; readonly keys: readonly (readonly [string, string])[] };
 type Page = { readonly next: string; readonly entries: readonly RawEntry[] };
 
-async function request(method: string, url: string, credentials: string | undefined): Promise<Response> {
+async function request(
+  url: string,
+  { method, credentials, body }: { method: string; credentials: string | undefined; body: string | undefined },
+): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
-  const options = { method, headers, redirect: "manual", timeout: false } as RequestInit;
+  const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;
   const response = await withDeadline(limits.jobRequestMs, fetch(url, options), onTimeout).catch((error) => {
     throw error instanceof MkvError
       ? error

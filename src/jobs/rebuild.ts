@@ -1,30 +1,48 @@
-// Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there
-// is one, of what they cannot tell: which keys are unlinked, and the hashes.
+// Owns the regeneration of the index from the files. The files are the truth of what exists; an old index, where there is
+// one, of what they cannot tell: which keys are unlinked, and the hashes. Copies are never merged that are not of one write,
+// and what an old index says is only believed of the write that it was said of.
 import { MkvError } from "../errors";
-import { keyAt } from "../format/path";
 import { type Key, showKey } from "../format/key";
-import { type Topology, place } from "../format/placement";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { type Index, type IndexEntry, type RawEntry } from "../ledger/index";
-import { type Debt, merged } from "../ledger/level/journal";
+import { keyAt, pathOf } from "../format/path";
+import { place } from "../format/placement";
+import { type ValueRecord, decodeRecord } from "../format/record";
+import { isConfigured } from "../format/volume";
+import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { union, without } from "../store/debts";
-import { type VolumeAccess } from "../volumes/volume";
-import { type FoundFile, type Share, files, folders, hashFolders, readable } from "./folders";
+import { md5Of } from "../store/copy";
+import { union } from "../store/volume-lists";
+import { type Volumes } from "../volumes/volumes";
+import { type Copy, type FoundFile, type Share, files, folders, hashFolders, readable } from "./folders";
 import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
 
-/** By key, as shown: the volumes on which unfinished work, not the record, accounts for the file. */
-export type Owed = ReadonlyMap<string, readonly string[]>;
+/** By key in hex: the volumes on which unfinished work, not a record, accounts for the file; strays are good copies. */
+export type Owed = ReadonlyMap<string, { readonly rubbish: readonly string[]; readonly strays: readonly string[] }>;
+
+/**
+ * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
+ * From `laterMs` on, all it says of them is.
+ */
+export type Suspect = { readonly fromMs: number; readonly toMs: number; readonly laterMs: number };
+
+/** An index that is read. */
+export type ReadIndex = {
+  get(key: Key): ValueRecord | undefined;
+  scan(range: KeyRange): AsyncIterable<readonly RawEntry[]>;
+};
+
+/** An index that is written. */
+export type WrittenIndex = ReadIndex & { putAll(entries: readonly KeyRecord[]): Promise<void> };
 
 /** What a gathering takes. */
 export type Gathering = {
-  readonly next: Index;
+  readonly next: WrittenIndex;
+  readonly old: ReadIndex | undefined;
   readonly owed: Owed;
-  readonly topology: Topology;
-  readonly volumes: VolumeAccess;
+  readonly suspect: Suspect | undefined;
+  readonly volumes: Volumes;
   readonly progress: JobProgress;
   /** The folders that are this gathering's, where several share them out. */
   readonly share: Share;
@@ -32,32 +50,21 @@ export type Gathering = {
   readonly stop: AbortSignal;
 };
 
-/** What unfinished work has left on the volumes, which is not to be taken for values. */
-export async function readOwed(all: readonly Debt[], old: Index, progress: JobProgress): Promise<Owed> {
-  const debts = new Map<string, Debt>();
-  for (const debt of all) debts.set(showKey(debt.key), merged(debt, debts.get(showKey(debt.key))));
-  const owed = new Map<string, readonly string[]>();
-  for (const [shown, { key, volumes, marks }] of debts) {
-    const known = await oldRecord(key, (key) => old.get(key), progress);
-    owed.set(shown, !known || marks.includes(encodeRecord(known)) ? volumes : without(volumes, known.volumes));
-  }
-  return owed;
-}
-
 /**
  * Puts a record of every value on the volumes, in this share of the folders, into `next`.
  * @throws MkvError volume-failed, timeout if a volume cannot be listed; `next` is of no use then
  */
 export async function gather(job: Gathering): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
-  const batch: IndexEntry[] = [];
+  const batch: KeyRecord[] = [];
   let done = 0;
   const atOnce = Math.ceil(limits.foldersAtOnce / job.share.of);
-  await forEach(until(job.stop, folders(job.volumes, job.topology, job.share)), atOnce, async (folder) => {
+  const { topology } = job.volumes;
+  await forEach(until(job.stop, folders(job.volumes, topology, job.share)), atOnce, async (folder) => {
     for await (const page of files(job.volumes, folder)) {
       for (const file of page) {
-        const entry = entryOf(job, counts, file);
-        if (entry) batch.push(entry);
+        const found = valueOf(job, counts, file);
+        if (found) batch.push(job.suspect ? await withOldFacts(job, found) : found);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
     }
@@ -74,71 +81,150 @@ async function* until<T>(stop: AbortSignal, items: AsyncIterable<T>): AsyncGener
   }
 }
 
-/** The record of what lies at one path; nothing if no copy counts. */
-function entryOf(job: Gathering, counts: RebuildCounts, file: FoundFile): IndexEntry | undefined {
+/** A value as its files tell it: live, without a hash. */
+type Found = KeyRecord & { readonly modified: string };
+
+/** What lies at one path; nothing if no copy counts. */
+function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Found | undefined {
   const key = keyAt(file.path);
-  const owing = key && job.owed.size > 0 ? job.owed.get(showKey(key)) : undefined;
-  const volumes: string[] = [];
-  for (const { volume, bytes } of file.copies) {
-    let why: string | undefined;
-    if (!key) why = "not where its name belongs";
-    else if (bytes === 0) why = "empty";
-    else if (owing?.includes(volume)) why = "left by an unfinished write";
-    if (why === undefined) volumes.push(volume);
-    else job.progress.note(`${volume}${readable(file.path)}: ${why}, not indexed`);
-  }
-  counts.rejected += file.copies.length - volumes.length;
-  if (!key || volumes.length === 0) return undefined;
+  const owed = key && job.owed.size > 0 ? job.owed.get(key.toHex()) : undefined;
+  const reject = (copy: Copy, why: string) => {
+    counts.rejected++;
+    job.progress.note(`${copy.volume}${readable(file.path)}: ${why}, not indexed`);
+  };
+  const whole = file.copies.filter((copy) => {
+    const why = !key ? "not where its name belongs" : copy.bytes === 0 ? "empty" : undefined;
+    const isRubbish = owed?.rubbish.includes(copy.volume) ? "left by an unfinished write" : undefined;
+    if (why ?? isRubbish) reject(copy, (why ?? isRubbish)!);
+    return (why ?? isRubbish) === undefined;
+  });
+  if (!key || whole.length === 0) return undefined;
+  const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
+  const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
+  const named = () => (job.suspect ? undefined : oldRecord(job, key)?.volumes) ?? [];
+  const copies = ofOneWrite(placed.length > 0 ? placed : whole, { named, isLater });
+  for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
+  const volumes = copies.map(({ volume }) => volume);
   counts.keys++;
   counts.files += volumes.length;
-  const targets = place(key, job.topology).filter((target) => volumes.includes(target));
+  const targets = place(key, job.volumes.topology).filter((target) => volumes.includes(target));
   const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
-  return { key, record: { state: "live", md5: undefined, volumes: ordered } };
+  return { key, record: { state: "live", md5: undefined, volumes: ordered }, modified: copies[0]!.modified };
+}
+
+/**
+ * The copies of one write, of the same time and length: the youngest of those that the old index need not know of, since
+ * whatever is older was deleted or unlinked before; else those that the old record names, if they are most; else the most,
+ * the youngest, the longest.
+ */
+function ofOneWrite(
+  copies: readonly Copy[],
+  { named, isLater }: { named: () => readonly string[]; isLater: (copy: Copy) => boolean },
+): readonly Copy[] {
+  const [first, ...others] = copies;
+  if (others.every((copy) => isAlike(copy, first!))) return copies;
+  const writes: Copy[][] = [];
+  for (const copy of copies) {
+    const write = writes.find(([one]) => isAlike(copy, one!));
+    if (write) write.push(copy);
+    else writes.push([copy]);
+  }
+  const recorded = named();
+  const rank = (write: readonly Copy[]) => [
+    isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
+    write.filter(({ volume }) => recorded.includes(volume)).length,
+    write.length,
+    Date.parse(write[0]!.modified),
+    write[0]!.bytes,
+  ];
+  return writes.reduce((best, write) => (isGreater(rank(write), rank(best)) ? write : best));
+}
+
+function isAlike(a: Copy, b: Copy): boolean {
+  return a.bytes === b.bytes && a.modified === b.modified;
+}
+
+function isGreater(a: readonly number[], b: readonly number[]): boolean {
+  const at = a.findIndex((number, i) => number !== b[i]);
+  return at >= 0 && a[at]! > b[at]!;
 }
 
 /** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
-export async function keepOldFacts(old: Index, next: Index, progress: JobProgress): Promise<void> {
-  const isWhole = await isReadable(old);
-  if (!isWhole) progress.note("the old index is damaged: each key is looked up in what is left of it");
-  const known = isWhole ? lookupAlongside(old) : (key: Key) => old.get(key); // A scan passes over what it cannot read.
+export async function keepOldFacts(
+  old: ReadIndex,
+  { next, volumes, progress }: Pick<Gathering, "next" | "volumes" | "progress">,
+): Promise<void> {
+  const job = { old, volumes, progress, suspect: undefined };
+  const known = alongside(old, () =>
+    progress.note("the old index is damaged: each key is looked up in what is left of it"),
+  );
   for await (const page of next.scan({})) {
-    const entries: IndexEntry[] = [];
+    const entries: KeyRecord[] = [];
     for (const [key, text] of page) {
-      const record = await oldRecord(key, known, progress);
-      if (record) entries.push({ key, record: { ...record, volumes: decodeRecord(text).volumes } });
+      const record = await known(key).catch((error) => unreadable(progress, key, error));
+      if (record) entries.push(await withFacts(job, { key, record: decodeRecord(text), modified: "" }, record));
     }
     await next.putAll(entries);
   }
 }
 
-/** Looks keys up that come in order, by a scan that goes along with them. */
-function lookupAlongside(index: Index): (key: Key) => Promise<ValueRecord | undefined> {
-  const entries = each(index.scan({}));
+/** Looks keys up that come in order, by a scan that goes along with them; one by one from where the index is damaged. */
+function alongside(old: ReadIndex, onDamage: () => void): (key: Key) => Promise<ValueRecord | undefined> {
+  const entries = each(old.scan({}));
   let at: IteratorResult<RawEntry, unknown> | undefined;
+  let isDamaged = false;
   return async (key) => {
-    at ??= await entries.next();
-    while (!at.done && Buffer.compare(at.value[0], key) < 0) at = await entries.next();
+    try {
+      if (isDamaged) return old.get(key);
+      at ??= await entries.next();
+      while (!at.done && Buffer.compare(at.value[0], key) < 0) at = await entries.next();
+    } catch (error) {
+      if (!(error instanceof MkvError) || isDamaged) throw error;
+      isDamaged = true;
+      onDamage();
+      return old.get(key);
+    }
     return at.done || Buffer.compare(at.value[0], key) !== 0 ? undefined : decodeRecord(at.value[1]);
   };
 }
 
-async function isReadable(index: Index): Promise<boolean> {
-  try {
-    for await (const page of index.scan({})) void page;
-    return true;
-  } catch (error) {
-    if (error instanceof MkvError) return false;
-    throw error;
-  }
+type Facts = Pick<Gathering, "old" | "suspect" | "volumes" | "progress">;
+
+async function withOldFacts(job: Facts, found: Found): Promise<KeyRecord> {
+  const record = oldRecord(job, found.key);
+  return record ? await withFacts(job, found, record) : found;
+}
+
+/** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
+async function withFacts({ suspect, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
+  const { key, record } = found;
+  const mayBeLater = isSuspect(suspect, found.modified);
+  const isElsewhere =
+    !old.volumes.some((volume) => record.volumes.includes(volume)) &&
+    old.volumes.some((volume) => isConfigured(volumes.topology, volume));
+  if (!mayBeLater && !isElsewhere) return { key, record: { ...old, volumes: record.volumes } };
+  if (old.md5 === undefined) return found;
+  const md5 = await md5Of(volumes, record.volumes[0]!, pathOf(key));
+  const isOther = md5 !== old.md5 || (suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs);
+  return { key, record: isOther ? { ...record, md5 } : { ...old, volumes: record.volumes } };
+}
+
+/** Whether a file of this date may be of a write that the old index does not know of. */
+function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
+  const writtenMs = Date.parse(modified);
+  return suspect !== undefined && writtenMs >= suspect.fromMs && writtenMs <= suspect.toMs;
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-async function oldRecord(key: Key, get: Index["get"], progress: JobProgress): Promise<ValueRecord | undefined> {
+function oldRecord({ old, progress }: Facts, key: Key): ValueRecord | undefined {
   try {
-    return await get(key);
+    return old?.get(key);
   } catch (error) {
-    if (!(error instanceof MkvError)) throw error;
-    progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
-    return undefined;
+    return unreadable(progress, key, error);
   }
+}
+
+function unreadable(progress: JobProgress, key: Key, error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
+  progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
 }

@@ -1,69 +1,83 @@
-// Owns the comparison of the index with the volumes: every record against its copies, then every file against the index.
-// It reads both as streams; a repair is one request to the keeper for one key, so that it can be made while a master runs.
+// Owns the comparison of the ledger with the volumes: every record against its copies, then every file against the records.
+// It reads both as streams. What looks wrong counts only if the target, with the key claimed, sees it too; a repair is part
+// of that one look. So all of it can be done while a master runs.
 import { MkvError, reasonOf } from "../errors";
 import { type Key, showKey } from "../format/key";
 import { keyAt } from "../format/path";
-import { type Topology, place, sameVolumes } from "../format/placement";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { type IndexEntry } from "../ledger/index";
-import { limits } from "../limits";
+import { type Topology } from "../format/placement";
+import { type ValueRecord, decodeRecord } from "../format/record";
 import { isConfigured } from "../format/volume";
+import { limits } from "../limits";
+import { type Depth } from "../store/copies";
 import { type Pace } from "../store/copy";
+import { type Healed, type Problem as KeyProblem, findProblems } from "../store/heal";
 import { retryBusy } from "../store/retry-busy";
-import { type Depth, survey } from "../store/survey";
-import { type VolumeAccess } from "../volumes/volume";
-import { type FoundFile, files, folders, readable } from "./folders";
-import { type Keeper } from "./keeper";
+import { damagedRecord } from "../store/store";
+import { type Volumes } from "../volumes/volumes";
+import { type Copy, type FoundFile, files, folders, readable } from "./folders";
+import { Later } from "./later";
 import { type JobProgress, each, forEach } from "./pool";
+import { type JobTarget, countKeys } from "./target";
 
 /** What was looked at, what is wrong by kind, and how much of that was repaired. */
 export type VerifyCounts = Record<"keys" | "files" | Problem | "repaired", number>;
 
 /** `missing`, `damaged` and `unknown` (its volume does not answer) count copies, `orphans` files, the others keys. */
 export const problems = ["missing", "damaged", "unknown", "misplaced", "unfinished", "orphans"] as const;
-type Problem = (typeof problems)[number];
+type Problem = KeyProblem | "orphans";
 
 /** What to compare, and what to do about differences. */
 export type Verify = {
-  readonly keeper: Keeper;
+  readonly target: JobTarget;
   readonly topology: Topology;
-  readonly volumes: VolumeAccess;
+  readonly volumes: Volumes;
   /** By `md5` all data is read. */
   readonly depth: Depth;
   readonly pace: Pace;
   readonly repair: boolean;
-  /** Whether orphans older than an hour are removed. */
+  /** Whether files are removed that have been orphans for an hour. */
   readonly removeOrphans: boolean;
   readonly progress: JobProgress;
 };
 
-/** Compares index and volumes. Throws MkvError if the index cannot be read. */
+/** A key that is looked at again at the end: what was counted of it as wrong, and not repaired. */
+type Unrepaired = {
+  readonly key: Key;
+  readonly counted: number;
+  /** Why it was not repaired. */
+  readonly failure?: string | undefined;
+};
+
+/** Compares ledger and volumes. Throws MkvError if the ledger cannot be read. */
 export async function verify(job: Verify): Promise<VerifyCounts> {
   const names = ["keys", "files", ...problems, "repaired"] as const;
   const counts = Object.fromEntries(names.map((name) => [name, 0])) as VerifyCounts;
-  let total = 0;
+  const later = new Later<Unrepaired>();
   let isForeign = false;
-  for await (const page of job.keeper.scan({})) total += page.length;
-  await forEach(each(job.keeper.scan({})), limits.movesAtOnce, async ([key, text]) => {
+  const total = await countKeys(job.target);
+  await forEach(each(job.target.scan()), limits.movesAtOnce, async ([key, text]) => {
     job.progress.at(++counts.keys, Math.max(total, counts.keys));
     const record = readRecord(job, counts, key, text);
     if (record?.volumes.some((volume) => !isConfigured(job.topology, volume))) isForeign = true;
-    if (record) await verifyKey(job, counts, { key, record });
+    if (record) await verifyKey(job, counts, { key, record, later });
   });
   // With the wrong index, or other names for the volumes, every file would look like an orphan.
   const removeOrphans = job.removeOrphans && counts.keys > 0 && !isForeign;
   if (job.removeOrphans && !removeOrphans) job.progress.note("no orphan is removed: the index does not fit -volumes");
+  let isAllSeen = true;
   try {
     await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-      for await (const file of each(files(job.volumes, folder))) {
-        await verifyFile({ ...job, removeOrphans }, counts, file);
-      }
+      for await (const page of files(job.volumes, folder)) await verifyFiles({ ...job, removeOrphans }, counts, page);
     });
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
+    isAllSeen = false;
     counts.unknown++;
     job.progress.note(`the files were not all compared: ${error.message}`);
   }
+  await forEach(later.items(), limits.movesAtOnce, ([unrepaired, forMs]) =>
+    verifyAgain({ ...job, repair: job.repair && isAllSeen }, counts, { ...unrepaired, forMs }),
+  );
   return counts;
 }
 
@@ -73,80 +87,120 @@ function readRecord(job: Verify, counts: VerifyCounts, key: Key, text: string): 
     return decodeRecord(text);
   } catch (error) {
     counts.damaged++;
-    job.progress.note(`${JSON.stringify(showKey(key))}: ${reasonOf(error)}`);
+    note(job, key, reasonOf(error));
     return undefined;
   }
 }
 
-async function verifyKey(job: Verify, counts: VerifyCounts, { key, record }: IndexEntry): Promise<void> {
-  const found = await inspect(job, key, record);
-  if (found.length === 0 || !(await isConfirmed(() => job.keeper.isAmiss(key, job.depth)))) return;
-  const current = await job.keeper.get(key);
-  if (!current || encodeRecord(current) !== encodeRecord(record)) return; // It was written, moved or deleted meanwhile.
-  for (const { problem, line } of found) {
-    counts[problem]++;
-    job.progress.note(`${JSON.stringify(showKey(key))}: ${line}`);
-  }
-  if (!job.repair) return;
+async function verifyKey(
+  job: Verify,
+  counts: VerifyCounts,
+  { key, record, later }: { key: Key; record: ValueRecord; later: Later<Unrepaired> },
+): Promise<void> {
+  const found = await findProblems(job, key, record, job);
+  if (found.length === 0) return;
+  // A key is only forgotten when all files have been seen: an index that is behind may not know where its own are.
+  const repair = job.repair && found.every(({ problem }) => problem !== "unfinished");
   try {
-    if (found.some(({ problem }) => problem === "unfinished"))
-      await retryBusy(() => job.keeper.forget(key), limits.busyMs);
-    else await retryBusy(() => job.keeper.move(key, job.depth), limits.busyMs);
-    counts.repaired += found.length;
+    const healed = await look({ ...job, repair }, key, limits.busyMs);
+    count(job, counts, { key, healed });
+    const counted = healed.findings.length;
+    if (counted === 0 || !job.repair || healed.isRepaired) return;
+    const { failure = "there was too much to do, run it again" } = healed;
+    if (!later.add({ key, counted, failure: healed.failure })) note(job, key, `not repaired: ${failure}`);
   } catch (error) {
-    job.progress.note(`${JSON.stringify(showKey(key))}: not repaired: ${reasonOf(error)}`);
+    if (!(error instanceof MkvError)) throw error;
+    if (!later.takes({ key, counted: 0 }, error)) countUnknown(job, counts, { key, error });
   }
 }
 
-type Finding = { readonly problem: Problem; readonly line: string };
-
-async function inspect(job: Verify, key: Key, record: ValueRecord): Promise<Finding[]> {
-  const { depth, prints, good, odd, empty, missing, silent } = await survey(job.volumes, key, record, job);
-  if (record.state === "unlinked" && missing.length === record.volumes.length) {
-    return [{ problem: "unfinished", line: "unlinked, and no volume has it: left by an unfinished write or delete" }];
+/** Looks once more at a key that was busy, could not be looked at, or could not be repaired before all files were seen. */
+async function verifyAgain(
+  job: Verify,
+  counts: VerifyCounts,
+  { key, counted, failure, forMs }: Unrepaired & { forMs: number },
+): Promise<void> {
+  try {
+    const healed = await look(job, key, forMs);
+    const isWell = healed.isRepaired || healed.findings.length === 0;
+    if (counted === 0) count(job, counts, { key, healed });
+    else if (isWell) counts.repaired += counted;
+    if (isWell) return;
+    for (const why of new Set([failure, healed.failure])) if (why !== undefined) note(job, key, `not repaired: ${why}`);
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    if (counted === 0) countUnknown(job, counts, { key, error });
+    else note(job, key, `not repaired: ${error.message}`);
   }
-  const what = depth === "md5" ? "MD5" : "length";
-  const right = prints.get(good[0] ?? "") ?? record.md5 ?? "that of the others";
-  const found: Finding[] = [
-    ...missing.map((volume) => ({ problem: "missing" as const, line: `${volume} has no copy` })),
-    ...empty.map((volume) => ({ problem: "damaged" as const, line: `${volume} has an empty copy` })),
-    ...odd.map((volume) => ({
-      problem: "damaged" as const,
-      line: `${volume} has a copy of ${what} ${prints.get(volume)}, not ${right}`,
-    })),
-    ...[...silent.values()].map(({ message }) => ({ problem: "unknown" as const, line: message })),
-  ];
-  if (!sameVolumes(record.volumes, place(key, job.topology))) {
-    found.push({ problem: "misplaced", line: `is on ${record.volumes.join(",")}, not where it belongs` });
-  }
-  return found;
 }
 
-/** What is seen while somebody may be at work on the key counts only if it is so with the key locked as well. */
-async function isConfirmed(question: () => Promise<boolean>): Promise<boolean> {
-  return await retryBusy(question, limits.busyMs).catch((error) => {
-    if (error instanceof MkvError && error.code === "busy") return false; // In the hands of its writer.
-    throw error;
-  });
+function look({ target, depth, repair }: Verify, key: Key, forMs: number): Promise<Healed> {
+  return retryBusy(() => target.heal(key, { depth, repair }), forMs);
 }
 
-async function verifyFile(job: Verify, counts: VerifyCounts, { path, copies }: FoundFile): Promise<void> {
-  counts.files += copies.length;
-  const key = keyAt(path);
-  const record = key && (await job.keeper.get(key));
-  for (const { volume, modified } of copies) {
-    if (record?.volumes.includes(volume)) continue;
-    if (key && !(await isConfirmed(() => job.keeper.isOrphan(key, volume)))) continue;
-    counts.orphans++;
-    const isOld = Date.now() - Date.parse(modified) > limits.orphanMs;
-    const why = !key ? "is not where its name belongs" : isOld ? "is in no record" : "is in no record yet";
-    job.progress.note(`${volume}${readable(path)}: ${why}`);
-    if (!key || !isOld || !job.removeOrphans) continue;
-    try {
-      await retryBusy(() => job.keeper.sweep(key, volume), limits.busyMs);
-      counts.repaired++;
-    } catch (error) {
-      job.progress.note(`${volume}${readable(path)}: not removed: ${reasonOf(error)}`);
+function count(job: Verify, counts: VerifyCounts, { key, healed }: { key: Key; healed: Healed }): void {
+  for (const { problem, line } of healed.findings) {
+    counts[problem]++;
+    note(job, key, line);
+  }
+  if (healed.isRepaired) counts.repaired += healed.findings.length;
+}
+
+function countUnknown(job: Verify, counts: VerifyCounts, { key, error }: { key: Key; error: MkvError }): void {
+  counts.unknown++;
+  note(job, key, `could not be looked at: ${error.message}`);
+}
+
+async function verifyFiles(job: Verify, counts: VerifyCounts, page: readonly FoundFile[]): Promise<void> {
+  for (let at = 0; at < page.length; at += limits.batchRecords) {
+    const found = page.slice(at, at + limits.batchRecords).map((file) => ({ ...file, key: keyAt(file.path) }));
+    const records = await job.target.getAll(found.flatMap(({ key }) => key ?? []));
+    let next = 0;
+    for (const { key, path, copies } of found) {
+      counts.files += copies.length;
+      const record = key && records[next++];
+      if (record === damagedRecord) continue; // It was named; its files are nobody's orphans.
+      const named = record === undefined ? [] : decodeRecord(record).volumes;
+      for (const { volume } of copies) {
+        if (!named.includes(volume)) await verifyOrphan(job, counts, { key, path, volume });
+      }
     }
   }
+}
+
+const orphanLines = {
+  young: "is in no record yet",
+  orphan: "is in no record",
+  removed: "is in no record: removed",
+  copy: "is a copy that its record should name",
+  recorded: "is a copy that its record lacked: it names it now",
+  kept: "",
+} as const;
+
+async function verifyOrphan(
+  job: Verify,
+  counts: VerifyCounts,
+  { key, path, volume }: { key: Key | undefined; path: string; volume: Copy["volume"] },
+): Promise<void> {
+  const where = `${volume}${readable(path)}`;
+  try {
+    if (!key) {
+      counts.orphans++;
+      return job.progress.note(`${where}: is not where its name belongs`);
+    }
+    const how = { volume, repair: job.repair, remove: job.removeOrphans };
+    const { state, why } = await retryBusy(() => job.target.orphan(key, how), limits.busyMs);
+    if (state === "accounted") return;
+    counts.orphans++;
+    if (state === "recorded" || state === "removed") counts.repaired++;
+    job.progress.note(`${where}: ${orphanLines[state]}${why ?? ""}`);
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    counts.unknown++;
+    job.progress.note(`${where}: could not be looked at: ${error.message}`);
+  }
+}
+
+function note({ progress }: Verify, key: Key, line: string): void {
+  progress.note(`${JSON.stringify(showKey(key))}: ${line}`);
 }

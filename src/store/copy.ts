@@ -1,32 +1,30 @@
 // Owns the reading of a value from one of its volumes: to copy it to others, or to know what it is.
 import { MkvError } from "../errors";
-import { Upload } from "../volumes/upload";
-import { type VolumeAccess, open } from "../volumes/volume";
+import { type Volumes } from "../volumes/volumes";
 import { replicate } from "./replicate";
 
 /**
  * Copies a file to the same path on other volumes, with its time.
  * @param expected what is known of the value; a source that differs is corrupt, and nothing of it is stored
- * @param as path of the copies, if another
+ * @param options.sync the copies are on the disks when this resolves
+ * @param options.as path of the copies, if another
  * @throws MkvError corrupt; absent, volume-failed, timeout of the source or of a target
  */
 export async function copy(
-  access: VolumeAccess,
+  volumes: Volumes,
   path: string,
-  {
-    from,
-    to,
-    expected,
-    as = path,
-  }: {
+  options: {
     from: string;
     to: readonly string[];
     expected: { bytes?: number | undefined; md5?: string | undefined };
+    sync?: boolean;
     as?: string;
   },
 ): Promise<void> {
-  const { bytes, modified: date, chunks } = await open(access, from, path, access.stalltimeoutMs);
-  const uploads = to.map((volume) => new Upload(access, volume, as, { bytes, date }));
+  const { from, to, expected, as = path } = options;
+  const { bytes, modified: date, chunks } = await volumes.open(from, path);
+  const value = { bytes, date, ...(options.sync && { sync: true }) };
+  const uploads = to.map((volume) => volumes.upload(volume, as, value));
   await replicate(chunks, uploads, {
     atLeast: to.length,
     md5: expected.md5 !== undefined,
@@ -38,8 +36,8 @@ export async function copy(
 }
 
 /** Reads a file at this pace and returns its MD5 in hex. Throws MkvError absent, volume-failed, timeout. */
-export async function md5Of(access: VolumeAccess, volume: string, path: string, pace?: Pace): Promise<string> {
-  const { chunks } = await open(access, volume, path, access.stalltimeoutMs);
+export async function md5Of(volumes: Volumes, volume: string, path: string, pace?: Pace): Promise<string> {
+  const { chunks } = await volumes.open(volume, path);
   const hasher = new Bun.CryptoHasher("md5");
   for await (const chunk of chunks) {
     await pace?.(chunk.length);

@@ -1,34 +1,40 @@
 // Owns the commit of a delete.
-// 1. The journal owes the volumes, the index says unlinked: after a crash the next start completes the delete.
-// 2. All volumes remove the file at once. Where one does not confirm, the key stays unlinked and a later DELETE goes on.
-// 3. The record goes: the commit.
+// 1. The journal owes the volumes and the record goes, in one step: the commit. Nothing shows the key any more.
+// 2. The volumes remove the file. Where one is down or does not confirm, it stays owed, and goes when it is back.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
-import { encodeRecord } from "../format/record";
-import { isReady } from "../volumes/volume";
-import { isUnfinished, owe, reduce, removeFrom, without } from "./debts";
+import { type Claim, type Entry } from "../ledger/ledger";
+import { limits } from "../limits";
+import { cleanUp, owe } from "./care";
 import { type Store } from "./store";
+import { union } from "./volume-lists";
 
 /**
  * Deletes a key and its value for good.
- * @throws MkvError absent, busy, forbidden (protected), failed (a volume did not confirm: the key stays unlinked)
+ * @throws MkvError absent, busy, forbidden (protected), unavailable (no more can be owed: the key is unlinked then)
  */
 export async function deleteKey(store: Store, key: Key): Promise<void> {
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  if (!record || isUnfinished(store, key, record)) throw new MkvError("absent", "there is no such key");
-  if (store.protect && record.state === "live")
-    throw new MkvError("forbidden", "protected: UNLINK the key before DELETE");
-  const unlinked = { ...record, state: "unlinked" as const };
-  await owe(store, { key, volumes: record.volumes, marks: [encodeRecord(unlinked)] });
-  await store.index.put(key, unlinked);
+  await using claim = await claimDeleted(store, key);
+  await cleanUp(store, claim, { waitMs: limits.patienceMs });
+}
 
-  await Promise.all(record.volumes.map((volume) => isReady(store.volumes, volume)));
-  const left = await removeFrom(store, key, record.volumes);
-  if (left.length === 0) await store.index.delete(key);
-  await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], record.volumes));
-  if (left.length > 0) {
-    const reasons = left.map(({ reason }) => reason).join("; ");
-    throw new MkvError("failed", `${reasons}: the key is unlinked, DELETE it again later`);
+async function claimDeleted(store: Store, key: Key): Promise<Claim> {
+  const demand = ({ record }: Entry) => {
+    if (!record) throw new MkvError("absent", "there is no such key");
+    if (store.protect && record.state === "live")
+      throw new MkvError("forbidden", "protected: UNLINK the key before DELETE");
+    return record;
+  };
+  try {
+    return await store.ledger.claim(key, (before) => {
+      const strays = before.owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume);
+      const volumes = union(demand(before).volumes, strays);
+      return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
+    });
+  } catch (error) {
+    if (!(error instanceof MkvError) || error.code !== "unavailable") throw error;
+    await using claim = await store.ledger.claim(key, (before) => before);
+    await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
+    throw new MkvError("unavailable", `${error.message}; the key is unlinked, DELETE it again later`, { cause: error });
   }
 }

@@ -1,22 +1,25 @@
 // Owns the commit of a move: bringing one key to the volumes where it belongs, whole.
-// 1. The journal owes the volumes that get a copy or lose one. A crash from here on leaves the record as it was; the
-//    next start removes the new copies.
-// 2. A good copy is streamed to every target that has none. A damaged copy is never the source, and on a target it is
-//    replaced; where no copy is good, nothing is removed.
-// 3. The record names the targets: the commit. After a crash the next start removes the old copies.
-// 4. The copies elsewhere are removed. Where a volume does not confirm, the record goes on naming it.
+// 1. The journal owes the volumes that get a copy. A crash from here on leaves the record as it was; the next start removes
+//    the new copies.
+// 2. A good copy is streamed to every target that has none, and synced where the volumes can. A damaged copy is never the
+//    source, and on a target it is replaced; where no copy is good, nothing is removed. Where copies are to go, one that
+//    stays has been read to its end, even if no target lacks one.
+// 3. The record names the targets: the commit. The old copies elsewhere are owed with it, as strays.
+// 4. They stay for a while: until the new ones are surely on the disks, and nobody reads the old ones any more.
+import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { belowServer, isConfigured, serverOf } from "../format/volume";
-import { Upload } from "../volumes/upload";
-import { head, isReady, remove } from "../volumes/volume";
+import { isConfigured } from "../format/volume";
+import { type Claim } from "../ledger/ledger";
+import { limits } from "../limits";
+import { cleanUp, landed, owe } from "./care";
+import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
-import { isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Store } from "./store";
-import { type Depth, type Survey, survey } from "./survey";
+import { union, without } from "./volume-lists";
 
 /** What a move did. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
 export type Moved = { readonly changed: boolean; readonly leftBehind: readonly string[] };
@@ -26,142 +29,116 @@ export type Moved = { readonly changed: boolean; readonly leftBehind: readonly s
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
 export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
-  using _lock = store.locks.take(key);
-  await allReady(store, store.journal.debtOf(key)?.volumes ?? []);
-  await settle(store, key);
-  const record = await store.index.get(key);
+  await using claim = await store.ledger.claim(key, (before) => before);
+  const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
-  if (isUnfinished(store, key, record))
-    throw new MkvError("unavailable", "a write that was cut short waits to be taken back");
-  const targets = place(key, store.topology);
-  const ready = await allReady(store, targets);
-  const asleep = targets.filter((_, i) => !ready[i]);
-  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
-  const copies = await survey(store.volumes, key, record, { depth });
-  if (copies.good.length === 0) return await withoutGood(store, key, record, { ...copies, depth });
-  const unseen = [...copies.silent.keys()].filter((volume) => isConfigured(store.topology, volume));
-  if (record.md5 === undefined && unseen.length > 0) {
-    throw new MkvError(
-      "unavailable",
-      `${unseen.join(", ")} does not answer, and without an MD5 may have the only good copy`,
-    );
-  }
-  const lacking = without(targets, copies.good);
-  if (lacking.length === 0 && sameVolumes(record.volumes, targets)) return { changed: false, leftBehind: [] };
+  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), depth);
+}
+
+/**
+ * The move of a claimed key with a record, whose copies have just been looked at. Throws as `moveKey`.
+ * @param depth as asked for: damaged copies are only set aside where all bytes were to be read
+ */
+export async function bringHome(store: Store, claim: Claim, seen: Inspected, depth: Depth): Promise<Moved> {
+  const record = claim.entry.record!;
+  const targets = place(claim.key, store.topology);
+  await requireReady(store, claim, targets);
+  const good = volumesIn(seen, "good");
+  if (good.length === 0) return await withoutGood(store, claim, { seen, depth });
+  requireSeen(store, record, seen);
+  const lacking = without(targets, good);
+  const isRight = seen.md5 === undefined || record.md5 === undefined || seen.md5 === record.md5;
+  if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets))
+    return { changed: false, leftBehind: [] };
 
   const strays = without(record.volumes, targets);
-  await requireDistinct(store, pathOf(key), { strays, newcomers: without(targets, record.volumes) });
-  const touched = union(lacking, strays);
-  await owe(store, { key, volumes: touched, marks: [] });
+  await store.places.requireDistinct(strays, targets);
+  const isSynced = (await Promise.all(targets.map((volume) => store.volumes.hasSync(volume).catch(() => false)))).every(
+    Boolean,
+  );
   try {
-    if (touched.length > 0) await heal(store, key, record, { targets, copies });
-    await store.index.put(key, { ...record, volumes: targets });
+    const old = claim.entry.owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // They stay what they are.
+    const owed = owe(claim.entry.owed, without(lacking, old), { kind: "in-flight", forMs: limits.fenceOverMs });
+    if (lacking.length > 0) await claim.put({ record, owed });
+    const isUnread = strays.length > 0 && seen.depth !== "md5";
+    if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced });
+    if (isSynced) await syncAll(store, claim.key, without(targets, lacking));
   } catch (error) {
-    await settle(store, key);
+    await claim.put({ record, owed: landed(store, claim.entry.owed, lacking) });
+    await cleanUp(store, claim);
     throw error;
   }
-  await allReady(store, strays);
-  const left = (await removeFrom(store, key, strays)).map(({ volume }) => volume);
-  const waiting = left.filter((volume) => isConfigured(store.topology, volume));
-  if (waiting.length > 0) await store.index.put(key, { ...record, volumes: [...targets, ...waiting] });
-  await reduce(store, key, without(store.journal.debtOf(key)?.volumes ?? [], touched));
-  if (waiting.length > 0) {
-    throw new MkvError("unavailable", `moved, but ${waiting.join(", ")} did not confirm the removal of the old copy`);
-  }
-  return { changed: true, leftBehind: left };
+  await commit(store, claim, { targets, strays, isSynced, md5: isRight ? record.md5 : seen.md5 });
+  return { changed: true, leftBehind: await leftBehind(store, strays) };
 }
 
-/** Removes a key's file from a volume that its record does not name. Throws MkvError bad-request, busy, unavailable. */
-export async function sweep(store: Store, key: Key, volume: string): Promise<void> {
-  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  if (record?.volumes.includes(volume)) return;
-  const [left] = await removeFrom(store, key, [volume]);
-  if (left) throw new MkvError("unavailable", left.reason);
-}
-
-/**
- * Removes the record of an unlinked key of which no volume has anything: what an unfinished write or delete has left.
- * @throws MkvError busy, forbidden (there is something), unavailable (a volume does not answer)
- */
-export async function forget(store: Store, key: Key): Promise<void> {
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  if (!record) return;
-  const { prints, silent } = await survey(store.volumes, key, record, { depth: "length" });
-  if (record.state === "live" || prints.size > 0) throw new MkvError("forbidden", "the key is not a left-over");
-  const [first] = silent.values();
-  if (first) throw new MkvError("unavailable", first.message, { cause: first });
-  await store.index.delete(key);
-}
-
-/** Whether a key, while nobody writes it, differs from its record, or lies where it does not belong. Throws MkvError busy. */
-export async function isAmiss(store: Store, key: Key, depth: Depth): Promise<boolean> {
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  if (!record) return false;
-  const { good } = await survey(store.volumes, key, record, { depth });
-  return good.length < record.volumes.length || !sameVolumes(record.volumes, place(key, store.topology));
-}
-
-/** Whether a volume, with the key locked, has a file that the record does not name. Throws MkvError busy, bad-request. */
-export async function isOrphan(store: Store, key: Key, volume: string): Promise<boolean> {
-  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  return !record?.volumes.includes(volume) && (await head(store.volumes, volume, pathOf(key))) !== undefined;
-}
-
-function allReady({ volumes: access }: Store, volumes: readonly string[]): Promise<boolean[]> {
-  return Promise.all(volumes.map((volume) => isReady(access, volume)));
-}
-
-/**
- * A server under a new name would be given a copy of its own file, which then went as the stray.
- * @throws MkvError failed if a stray and a target are one and the same place
- */
-async function requireDistinct(
-  { volumes: access }: Store,
-  path: string,
-  { strays, newcomers }: { strays: readonly string[]; newcomers: readonly string[] },
+async function commit(
+  store: Store,
+  claim: Claim,
+  move: { targets: readonly string[]; strays: readonly string[]; isSynced: boolean; md5: string | undefined },
 ): Promise<void> {
-  for (const stray of strays) {
-    const below = belowServer(stray);
-    const twin = newcomers.find((volume) => belowServer(volume) === below);
-    if (!twin || !access.health.isUp(stray) || !(await head(access, twin, path))) continue;
-    const mark = `/mkv-same/check/${crypto.randomUUID()}`;
-    const upload = new Upload(access, serverOf(stray), mark, { bytes: 1, date: new Date().toUTCString() });
-    await upload.finish(new Uint8Array(1));
-    const isSame = (await head(access, serverOf(twin), mark)) !== undefined;
-    await remove(access, serverOf(stray), mark);
-    if (isSame)
-      throw new MkvError("failed", `${stray} and ${twin} are the same place: rebuild with its new name first`);
+  const { targets, strays, isSynced, md5 } = move;
+  const record = { ...claim.entry.record!, md5, volumes: targets };
+  const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
+  const rest = claim.entry.owed.filter(({ volume }) => !targets.includes(volume));
+  await claim.put({ record, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
+  await cleanUp(store, claim);
+}
+
+/** Throws MkvError busy or unavailable unless all volumes where a key belongs can be written to. */
+async function requireReady({ volumes }: Store, claim: Claim, targets: readonly string[]): Promise<void> {
+  const now = nowMs();
+  const pending = claim.entry.owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
+  const barred = union(
+    claim.barred,
+    pending.map(({ volume }) => volume),
+  );
+  const late = targets.find((target) => barred.includes(target));
+  if (late) throw new MkvError("busy", `${late} may still carry out an earlier request for this key: try again`);
+  const foreign = targets.find((target) => volumes.isForeign(target));
+  if (foreign) {
+    const advice = `if it was replaced, run "mkv adopt ${foreign}"; if it is not mounted, mount it`;
+    throw new MkvError("unavailable", `${foreign} is not the disk it was: ${advice}`);
   }
+  const ready = await Promise.all(targets.map((volume) => volumes.wake(volume)));
+  const asleep = targets.filter((_, i) => !ready[i]);
+  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
+}
+
+/** Throws MkvError unavailable if a copy that nobody has seen may be the only good one. */
+function requireSeen({ topology }: Store, record: ValueRecord, seen: Inspected): void {
+  const unseen = volumesIn(seen, "unknown").filter((volume) => isConfigured(topology, volume));
+  if (record.md5 !== undefined || unseen.length === 0) return;
+  throw new MkvError(
+    "unavailable",
+    `${unseen.join(", ")} does not answer, and without an MD5 may have the only good copy`,
+  );
 }
 
 /**
  * Streams a good copy to the targets that have none like it, and to those whose copy turned out to be damaged on the way.
  * The targets' own copies are tried first: they stay, so at least one that stays has been checked.
  */
-async function heal(
-  { volumes: access }: Store,
+async function fill(
+  { volumes }: Store,
   key: Key,
-  { md5 }: ValueRecord,
-  { targets, copies }: { targets: readonly string[]; copies: Survey },
+  { targets, seen, sync }: { targets: readonly string[]; seen: Inspected; sync: boolean },
 ): Promise<void> {
-  const expected = md5 === undefined ? { bytes: copies.bytes } : { md5 };
-  const sources = md5 === undefined ? copies.good : [...copies.good, ...copies.odd];
+  const { md5, bytes, copies } = seen;
+  const expected = md5 === undefined ? { bytes } : { md5 };
+  const good = volumesIn(seen, "good");
+  const sources = md5 === undefined ? good : [...good, ...volumesIn(seen, "differs")];
+  const printOf = (volume: string) => copies.find((seen) => seen.volume === volume)?.print;
   const damaged: string[] = [];
   let failure: unknown;
   for (const from of union(
     targets.filter((target) => sources.includes(target)),
     sources,
   )) {
-    const isLike = (target: string) => copies.prints.get(target) === copies.prints.get(from);
+    const isLike = (target: string) => printOf(target) === printOf(from);
     const to = targets.filter((target) => target !== from && (!isLike(target) || damaged.includes(target)));
     try {
-      return await copy(access, pathOf(key), { from, to, expected });
+      return await copy(volumes, pathOf(key), { from, to, expected, sync });
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       if (error.code === "corrupt" || error.code === "absent") damaged.push(from);
@@ -171,17 +148,22 @@ async function heal(
   throw failure;
 }
 
+async function syncAll({ volumes }: Store, key: Key, there: readonly string[]): Promise<void> {
+  await Promise.all(there.map((volume) => volumes.sync(volume, pathOf(key), { expected: "there" })));
+}
+
 /** What is left to do for a key of which no copy is good. */
 async function withoutGood(
-  store: Store,
-  key: Key,
-  record: ValueRecord,
-  { depth, odd, silent }: Survey,
+  { volumes }: Store,
+  claim: Claim,
+  { seen, depth }: { seen: Inspected; depth: Depth },
 ): Promise<Moved> {
+  const record = claim.entry.record!;
   const where = record.volumes.join(", ");
-  const [first] = silent.values();
-  if (first) throw new MkvError("unavailable", `no good copy can be reached: ${first.message}`, { cause: first });
-  if (odd.length === 0) {
+  const unknown = seen.copies.find(({ state }) => state === "unknown");
+  if (unknown) throw new MkvError("unavailable", `no good copy can be reached: ${unknown.print}`);
+  const differing = volumesIn(seen, "differs");
+  if (differing.length === 0) {
     if (record.state === "unlinked") return { changed: false, leftBehind: [] }; // A leftover: nothing to move.
     throw new MkvError("gone", `no copy is left on ${where}`);
   }
@@ -189,10 +171,25 @@ async function withoutGood(
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
-  const aside = `/damaged${pathOf(key)}`;
-  for (const volume of odd) {
-    await copy(store.volumes, pathOf(key), { from: volume, to: [volume], as: aside, expected: {} });
-    await remove(store.volumes, volume, pathOf(key));
+  const path = pathOf(claim.key);
+  const aside = `/damaged${path}`;
+  for (const volume of differing) {
+    const sync = await volumes.hasSync(volume).catch(() => false);
+    await copy(volumes, path, { from: volume, to: [volume], as: aside, expected: {}, sync });
+    const { owed } = claim.entry;
+    await claim.put({ record, owed: owe(owed, [volume], { kind: "left-over", forMs: limits.fenceOverMs }) });
+    await volumes.remove(volume, path); // If it is not confirmed, it may come late: that stays owed.
+    await claim.put({ record, owed });
   }
-  throw new MkvError("corrupt", `no good copy is left; the damaged ones now lie at ${aside} on ${odd.join(", ")}`);
+  throw new MkvError(
+    "corrupt",
+    `no good copy is left; the damaged ones now lie at ${aside} on ${differing.join(", ")}`,
+  );
+}
+
+/** The strays on volumes that nobody configures and that do not answer. */
+async function leftBehind({ topology, volumes }: Store, strays: readonly string[]): Promise<string[]> {
+  const foreign = strays.filter((volume) => !isConfigured(topology, volume));
+  const answers = await Promise.all(foreign.map((volume) => volumes.wake(volume)));
+  return foreign.filter((_, i) => !answers[i]);
 }

@@ -1,27 +1,29 @@
 // Owns the commit of a write.
-// 1. The journal owes the volumes, the index holds the unfinished record. A crash from here on shows nothing; the next
-//    start takes back what reached a volume.
+// 1. The claim: the journal owes the volumes that the value will go to. A crash from here on shows nothing; the next start
+//    removes what reached a volume. Over an unlinked key the record forgets its hash first: its files are about to change.
 // 2. The body goes to all volumes at once. A volume that falls out is replaced by the next in placement order, with a
 //    copy from one that finished.
-// 3. The final record is written: the commit. After a crash the value is live.
-// 4. What the key has elsewhere is removed; what cannot be reached stays owed.
-import { withDeadline } from "../deadline";
-import { MkvError, reasonOf } from "../errors";
+// 3. The record names the volumes whose copies are good: the commit. After a crash the value is live.
+// 4. What the key has elsewhere is removed; what cannot be reached stays owed. A write that failed ends the same way.
+import { nowMs } from "../clock";
+import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { rank } from "../format/placement";
-import { type ValueRecord, encodeRecord } from "../format/record";
+import { rank, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
+import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { Upload } from "../volumes/upload";
-import { type VolumeAccess, isAwake, isReady } from "../volumes/volume";
+import { type Upload } from "../volumes/upload";
+import { cleanUp, landed, owe } from "./care";
 import { copy } from "./copy";
-import { isUnfinished, owe, reduce, removeFrom, settle, union, without } from "./debts";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
+import { union, without } from "./volume-lists";
 
 /** A value on its way in. */
 export type Incoming = {
-  readonly body: ReadableStream<Uint8Array>;
+  /** Not touched before the key is known to be free. Throws MkvError client-gone, client-slow. */
+  readonly chunks: AsyncIterable<Uint8Array>;
   /** Its length, where it is announced. */
   readonly bytes: number | undefined;
   /** The MD5 that it must have, lower-case hex, where that is announced. */
@@ -29,101 +31,104 @@ export type Incoming = {
 };
 
 /**
- * Stores a value on its replicas and makes it live. The body is not touched before the key is known to be free.
+ * Stores a value on its replicas and makes it live.
  * @throws MkvError forbidden (exists), busy, empty, bad-request (wrong MD5), unavailable (too few volumes), client-gone,
  * client-slow, failed (the index); nothing is stored then
  */
 export async function put(store: Store, key: Key, value: Incoming): Promise<void> {
-  using _lock = store.locks.take(key);
-  const before = await store.index.get(key);
-  if (before?.state === "live")
-    throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
-  if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
-  const isLeftOver = before !== undefined && isUnfinished(store, key, before);
-  await new Write(store, key, isLeftOver ? undefined : before).run(value);
+  const ranked = rank(key, store.topology);
+  const { volumes, topology } = store;
+  const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
+  if (store.ledger.isBehind && !(await store.ledger.get(key))) await requireAbsent(store, key, ranked);
+  let before: Entry = { record: undefined, owed: [] };
+  await using claim = await store.ledger.claim(key, (entry) => {
+    before = entry;
+    if (entry.record?.state === "live")
+      throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
+    if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
+    return inFlight(entry, likely);
+  });
+  await new Write(store, claim, { ranked, before }).run(value, likely);
+}
+
+/**
+ * A ledger that lacks what was acknowledged may not know a key that is there.
+ * @throws MkvError unavailable if a volume has a file of this key that nobody owes
+ */
+async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
+  const path = pathOf(key);
+  const owed = ledger.owedBy(key).map(({ volume }) => volume);
+  const asked = without(ranked, owed).filter((volume) => volumes.isUp(volume) && !volumes.isForeign(volume));
+  const files = await Promise.all(asked.map((volume) => volumes.head(volume, path).catch(() => undefined)));
+  const holder = asked[files.findIndex((file) => file !== undefined)];
+  if (!holder) return;
+  const text = `${holder} has a value of this key, and the index is older than the volumes`;
+  throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
+}
+
+/** The entry with these volumes about to be written to. */
+function inFlight({ record, owed }: Entry, volumes: readonly string[]): Entry {
+  const isHashed = record?.md5 !== undefined;
+  return {
+    record: isHashed ? { ...record, md5: undefined } : record,
+    owed: owe(owed, volumes, { kind: "in-flight", forMs: limits.fenceOverMs }),
+  };
 }
 
 class Write {
   readonly #path: string;
+  /** The volumes in placement order, without those that may still carry out an earlier request for this key. */
   readonly #ranked: readonly string[];
-  readonly #owedBefore: readonly string[];
+  readonly #before: Entry;
   #uploads: Upload[] = [];
-  #spares: string[] = [];
+  /** Volumes that were given a copy, or may have been. */
+  #copied: string[] = [];
 
   constructor(
     readonly store: Store,
-    readonly key: Key,
-    readonly before: ValueRecord | undefined,
+    readonly claim: Claim,
+    { ranked, before }: { ranked: readonly string[]; before: Entry },
   ) {
-    this.#path = pathOf(key);
-    this.#ranked = rank(key, store.topology);
-    this.#owedBefore = store.journal.debtOf(key)?.volumes ?? [];
+    const now = nowMs();
+    const pending = before.owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
+    this.#path = pathOf(claim.key);
+    this.#ranked = without(
+      without(ranked, claim.barred),
+      pending.map(({ volume }) => volume),
+    );
+    this.#before = before;
   }
 
-  async run(value: Incoming): Promise<void> {
-    const targets = await this.#awake();
-    this.#demand(targets.length, "answer");
-    await this.#begin(targets);
+  async run(value: Incoming, likely: readonly string[]): Promise<void> {
+    const { store, claim } = this;
     try {
+      const { topology, minreplicas } = store;
+      const targets = await store.volumes.choose(this.#ranked, { wanted: topology.replicas, atLeast: minreplicas });
+      this.#require(targets.length, "answer");
+      if (!sameVolumes(targets, likely)) await claim.put(inFlight(claim.entry, targets));
       const { stored, bytes, md5 } = await this.#receive(value, targets);
-      const holders = await this.#replaceFailed(
-        stored.map((upload) => upload.volume),
+      const good = await this.#replaceFailed(
+        stored.map(({ volume }) => volume),
         { bytes, md5 },
       );
-      this.#demand(holders.length, "took the value");
-      const volumes = this.#ranked.filter((volume) => holders.includes(volume));
-      await this.store.index.put(this.key, { state: "live", md5: this.store.md5sum ? md5 : undefined, volumes });
+      this.#require(good.length, "took the value");
+      if (nowMs() > claim.untilMs)
+        throw new MkvError("unavailable", "not written: it took longer than the key was ours");
+      await this.#commit(good, md5);
     } catch (error) {
       await this.#rollBack();
       throw error;
     }
-    await settle(this.store, this.key);
-  }
-
-  /** The first volumes in placement order that can be written to; full or down ones only where too few are left. */
-  async #awake(): Promise<string[]> {
-    const { volumes: access, topology, minreplicas } = this.store;
-    const willing = this.#ranked.filter((volume) => access.health.isWritable(volume));
-    const found = await this.#firstAwake(willing, access, topology.replicas);
-    if (found.length < minreplicas) {
-      const patient = { ...access, voltimeoutMs: Math.max(access.voltimeoutMs, limits.patienceMs) };
-      found.push(...(await this.#firstAwake(without(this.#ranked, willing), patient, minreplicas - found.length)));
-    }
-    return this.#ranked.filter((volume) => found.includes(volume));
-  }
-
-  async #firstAwake(candidates: readonly string[], access: VolumeAccess, wanted: number): Promise<string[]> {
-    const found: string[] = [];
-    for (let at = 0; at < candidates.length && found.length < wanted;) {
-      const asked = candidates.slice(at, at + wanted - found.length);
-      const ready = await Promise.all(asked.map((volume) => isReady(access, volume)));
-      found.push(...asked.filter((_, i) => ready[i]));
-      at += asked.length;
-    }
-    return found;
-  }
-
-  /**
-   * Owes these volumes and marks the key as unfinished. Over an unlinked key the mark is as good a record of what is
-   * unlinked, and stays. Otherwise it is to be forgotten: its volumes are in reverse, as in no record that was committed,
-   * so that it cannot be taken for that of a key which was written and unlinked since.
-   */
-  async #begin(volumes: readonly string[]): Promise<void> {
-    const { before } = this;
-    const all = before ? union(volumes, before.volumes) : volumes.toReversed();
-    const mark: ValueRecord = { state: "unlinked", md5: undefined, volumes: all };
-    await owe(this.store, { key: this.key, volumes: all, marks: before ? [] : [encodeRecord(mark)] });
-    await this.store.index.put(this.key, mark);
+    if (claim.entry.owed.length > 0) await cleanUp(store, claim);
   }
 
   async #receive(value: Incoming, targets: readonly string[]): Promise<Replicated> {
-    const { bytes } = value;
-    const date = new Date().toUTCString();
     const { store } = this;
-    this.#uploads = targets.map((volume) => new Upload(store.volumes, volume, this.#path, { bytes, date }));
+    const upload = { bytes: value.bytes, date: store.dates.next(this.claim.key) };
+    this.#uploads = targets.map((volume) => store.volumes.upload(volume, this.#path, upload));
     const spares = this.#ranked.length - targets.length;
     try {
-      return await replicate(chunksOf(value.body, store.clienttimeoutMs), this.#uploads, {
+      return await replicate(value.chunks, this.#uploads, {
         atLeast: Math.max(1, store.minreplicas - spares),
         md5: store.md5sum || value.md5 !== undefined,
         approve: (body) => check(value, body),
@@ -134,85 +139,80 @@ class Write {
     }
   }
 
-  /** Copies the value to the next volumes in placement order until it has its replicas, as far as there are any. */
+  /**
+   * Copies the value to the next volumes in placement order until it has its replicas, as far as there are any. A volume
+   * whose copy turns out to be none, as a source, does not count: its answer was a lie.
+   */
   async #replaceFailed(
-    stored: string[],
-    { bytes, md5 }: { bytes: number; md5: string | undefined },
+    stored: readonly string[],
+    expected: { bytes: number; md5: string | undefined },
   ): Promise<string[]> {
-    const holders = [...stored];
-    const tried = this.#uploads.map((upload) => upload.volume);
-    for (const spare of without(this.#ranked, tried)) {
-      if (holders.length >= this.store.topology.replicas) break;
-      const { health } = this.store.volumes;
-      if (!health.isWritable(spare) || !(await isAwake(this.store.volumes, spare))) continue;
-      tried.push(spare);
-      this.#spares.push(spare);
-      await this.#begin(tried);
-      try {
-        await copy(this.store.volumes, this.#path, { from: holders[0]!, to: [spare], expected: { bytes, md5 } });
-        holders.push(spare);
-      } catch (error) {
-        if (!(error instanceof MkvError)) throw error;
-        holders.push(holders.shift()!); // Whichever of the two failed: another source, another target.
+    const { volumes, topology } = this.store;
+    let good = [...stored];
+    const spares = without(
+      this.#ranked,
+      this.#uploads.map(({ volume }) => volume),
+    );
+    for (let spare = spares.shift(); spare && good.length < topology.replicas; spare = spares.shift()) {
+      if (!volumes.isWritable(spare) || !(await volumes.wake(spare))) continue;
+      await this.claim.put(inFlight(this.claim.entry, [spare]));
+      this.#copied.push(spare);
+      for (const from of good) {
+        try {
+          await copy(volumes, this.#path, { from, to: [spare], expected });
+          good.push(spare);
+          break;
+        } catch (error) {
+          if (!(error instanceof MkvError)) throw error;
+          if (error.code === "corrupt" || error.code === "absent") good = without(good, [from]);
+        }
       }
     }
-    return holders;
+    return this.#ranked.filter((volume) => good.includes(volume));
   }
 
-  /** Undoes what has been done: the record as it was, no file of this write on any volume that can be reached. */
+  /** Whatever else the key has goes then: copies that failed, and those of an unlinked value. */
+  async #commit(volumes: readonly string[], md5: string | undefined): Promise<void> {
+    const { claim, store } = this;
+    const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
+    const others = claim.entry.owed.filter(({ volume }) => !volumes.includes(volume));
+    const rest = landed(store, others, this.#written());
+    const strays = rest.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the value before.
+    const old = without(union(this.#before.record?.volumes ?? [], strays), volumes);
+    const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
+    if (owed.length === 0) await claim.end({ record, owed });
+    else await claim.put({ record, owed });
+  }
+
+  /** Undoes what has been done: record and debts as they were, no file of this write on any volume that can be reached. */
   async #rollBack(): Promise<void> {
-    const { store, key, before } = this;
-    const reached = this.#uploads.filter(({ sent }) => sent === "all" || (sent === "some" && !before));
-    const volumes = union(
-      reached.map((upload) => upload.volume),
-      this.#spares,
-    );
-    if (!before) {
-      await store.journal.owe({ ...store.journal.debtOf(key)!, volumes: union(volumes, this.#owedBefore) });
-      return await settle(store, key);
-    }
-    const left = await removeFrom(store, key, volumes);
-    const mixed = {
-      ...before,
-      md5: undefined,
-      volumes: union(
-        before.volumes,
-        left.map(({ volume }) => volume),
-      ),
-    };
-    await store.index.put(key, volumes.length === 0 ? before : mixed);
-    await reduce(store, key, this.#owedBefore);
+    const { claim, store } = this;
+    const { record: before, owed: earlier } = this.#before;
+    const volumes = this.#written(({ sent }) => sent === "all" || (sent === "some" && !before));
+    const isUntouched = !before?.volumes.some((volume) => volumes.includes(volume));
+    const owed = claim.entry.owed.flatMap((debt) => {
+      if (debt.kind !== "in-flight" || volumes.includes(debt.volume)) return [debt];
+      return earlier.filter(({ volume }) => volume === debt.volume);
+    });
+    await claim.put({ record: isUntouched ? before : claim.entry.record, owed: landed(store, owed, volumes) });
+    await cleanUp(store, claim);
   }
 
-  #demand(count: number, did: string): void {
+  /** The volumes of these uploads, and those that were given a copy. */
+  #written(isMeant: (upload: Upload) => boolean = () => true): string[] {
+    return [...this.#uploads.filter(isMeant).map(({ volume }) => volume), ...this.#copied];
+  }
+
+  #require(count: number, did: string): void {
     const { minreplicas, topology } = this.store;
     if (count >= minreplicas) return;
-    const text = `not written: ${count} of ${topology.volumes.length} volumes ${did}, ${minreplicas} are needed`;
-    throw new MkvError("unavailable", text);
-  }
-}
-
-/** The body chunk by chunk, as long as the client sends more than a trickle. */
-async function* chunksOf(body: ReadableStream<Uint8Array>, stalltimeoutMs: number): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader();
-  const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${stalltimeoutMs} ms`);
-  let untilMs = performance.now() + stalltimeoutMs;
-  let bytes = 0;
-  try {
-    for (;;) {
-      const { done, value } = await withDeadline(untilMs - performance.now(), reader.read(), slow);
-      if (done) return;
-      yield value;
-      bytes += value.length;
-      if (bytes < limits.tricklingBytes) continue;
-      untilMs = performance.now() + stalltimeoutMs;
-      bytes = 0;
-    }
-  } catch (error) {
-    if (error instanceof MkvError) throw error;
-    throw new MkvError("client-gone", `the client went away: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    reader.releaseLock();
+    const all = topology.volumes.length;
+    const late = all - this.#ranked.length;
+    const why = late > 0 ? `; ${late} may still carry out an earlier request for this key: try again` : "";
+    throw new MkvError(
+      "unavailable",
+      `not written: ${count} of ${all} volumes ${did}, ${minreplicas} are needed${why}`,
+    );
   }
 }
 

@@ -1,30 +1,28 @@
 // Owns what the operations on keys share, and the ones that need no body: finding, listing, unlinking.
-import { type Turns } from "../turns";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
-import { type ValueRecord } from "../format/record";
-import { type Index, type RawEntry } from "../ledger/index";
-import { type Journal } from "../ledger/level/journal";
+import { type ValueRecord, encodeRecord } from "../format/record";
+import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { type Presence } from "../volumes/presence";
-import { type VolumeAccess } from "../volumes/volume";
-import { type KeyLocks } from "../ledger/level/locks";
+import { type Volumes } from "../volumes/volumes";
+import { type WriteDates } from "./dates";
+import { type Places } from "./places";
 
-/** A store as one thread sees it: the same index, locks and health for all, a journal of its own. */
+/** A store as one thread sees it. */
 export type Store = {
   readonly topology: Topology;
-  readonly index: Index;
-  readonly journal: Journal;
-  readonly locks: KeyLocks;
-  readonly presence: Presence;
-  readonly volumes: VolumeAccess;
-  readonly lists: Turns;
+  readonly ledger: Ledger;
+  readonly volumes: Volumes;
+  readonly dates: WriteDates;
   /** Fewest replicas of a value that may be acknowledged. */
   readonly minreplicas: number;
-  /** Longest silence of a client in the middle of a value. */
-  readonly clienttimeoutMs: number;
+  readonly places: Places;
+  /** Volumes and disks by the names that they had, with those that they have now. */
+  readonly renamed: ReadonlyMap<string, string>;
+  /** How long an old copy stays after a move, where the new ones cannot be synced. */
+  readonly graceMs: number;
   /** What a GET asks before it relies on a volume: whether it has the key, or nothing if the volume is up. */
   readonly probe: "key" | "volume";
   /** Whether the MD5 of values is computed and recorded. */
@@ -47,7 +45,7 @@ export type Location = {
  * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
  */
 export function locate(store: Store, key: Key): Location | undefined | Promise<Location | undefined> {
-  const record = store.index.get(key);
+  const record = store.ledger.get(key);
   if (record instanceof Promise) return record.then((known) => locateRecord(store, key, known));
   return locateRecord(store, key, record);
 }
@@ -61,17 +59,17 @@ function locateRecord(
   const path = pathOf(key);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
   const volume = oneOf(record.volumes, store.volumes);
-  const said = store.probe === "volume" || store.presence.ask(store.volumes, volume, path);
+  const said = store.probe === "volume" || store.volumes.holds(volume, path);
   const location = { volume, path, record, balanced };
   return said === true ? location : findHolder(store, key, location, said);
 }
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
 export async function unlink(store: Store, key: Key): Promise<void> {
-  using _lock = store.locks.take(key);
-  const record = await store.index.get(key);
-  if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
-  await store.index.put(key, { ...record, state: "unlinked" });
+  await using _claim = await store.ledger.claim(key, ({ record, owed }) => {
+    if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
+    return { record: { ...record, state: "unlinked" }, owed };
+  });
 }
 
 /** What is known of the keys that begin with `prefix`, from `start` on, in order, at most `atOnce` at a time. */
@@ -81,8 +79,21 @@ export function list(
   atOnce: number,
 ): AsyncIterable<readonly RawEntry[]> {
   const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
-  return store.index.scan({ start: from, end: endOf(prefix) }, { atOnce });
+  return store.ledger.scan({ start: from, end: endOf(prefix) }, { atOnce });
 }
+
+/** The record of a key as it is written down; `damagedRecord` if it cannot be read. */
+export async function recordText({ ledger }: Store, key: Key): Promise<string | undefined> {
+  try {
+    const record = await ledger.get(key);
+    return record && encodeRecord(record);
+  } catch {
+    return damagedRecord;
+  }
+}
+
+/** Stands for a record that cannot be read: no record is like this. */
+export const damagedRecord = " ";
 
 /** The location if its volume says so soon, or else with whichever volume says so first. */
 async function findHolder(
@@ -94,13 +105,13 @@ async function findHolder(
   if (await isSoon(said)) return location;
   const { path, record } = location;
   const answers = record.volumes.map(async (volume) => {
-    if (await store.presence.ask(store.volumes, volume, path)) return volume;
+    if (await store.volumes.holds(volume, path)) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
   });
   try {
     return { ...location, volume: await Promise.any(answers) };
   } catch (error) {
-    const now = await store.index.get(key);
+    const now = await store.ledger.get(key);
     if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
     const holders = record.volumes.join(", ");
     const silent = (error as AggregateError).errors.filter(({ code }) => code !== "absent").map(reasonOf);
@@ -122,13 +133,13 @@ function isSoon(answer: Promise<boolean>): Promise<boolean> {
 }
 
 /** One of these volumes at random, of those that are up if any is. */
-function oneOf(volumes: readonly string[], { health }: VolumeAccess): string {
-  const start = Math.floor(Math.random() * volumes.length);
-  for (let i = 0; i < volumes.length; i++) {
-    const volume = volumes[(start + i) % volumes.length]!;
-    if (health.isUp(volume)) return volume;
+function oneOf(candidates: readonly string[], volumes: Volumes): string {
+  const start = Math.floor(Math.random() * candidates.length);
+  for (let i = 0; i < candidates.length; i++) {
+    const volume = candidates[(start + i) % candidates.length]!;
+    if (volumes.isUp(volume)) return volume;
   }
-  return volumes[start]!;
+  return candidates[start]!;
 }
 
 /** The first key after all that begin with this prefix; undefined if there is none. */

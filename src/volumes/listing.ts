@@ -6,7 +6,8 @@
 // Names are read as Latin-1, a character a byte: values have ASCII names, and whatever others are stays in order.
 import { MkvError } from "../errors";
 import { limits } from "../limits";
-import { type VolumeAccess, open } from "./volume";
+import { type Client } from "./client";
+import { openAny } from "./read";
 
 /** One entry of a folder, as nginx shows it: `size` in bytes, of files alone; `mtime` is an HTTP date. */
 export type Listed = { readonly name: string; readonly type: string; readonly size?: number; readonly mtime: string };
@@ -16,8 +17,8 @@ export type Listed = { readonly name: string; readonly type: string; readonly si
  * of whatever size the network brings, so that a folder of millions costs no memory.
  * @throws MkvError volume-failed if the volume cannot be asked or answers anything but a whole listing
  */
-export async function* list(access: VolumeAccess, volume: string, folder: string): AsyncGenerator<readonly Listed[]> {
-  const { chunks } = await open(access, volume, encode(folder), limits.listingMs);
+export async function* list(client: Client, volume: string, folder: string): AsyncGenerator<readonly Listed[]> {
+  const { chunks } = await openAny(client, volume, encode(folder), limits.listingMs);
   const reader = new Reader(`${volume}${folder}`);
   for await (const { buffer, byteOffset, byteLength } of chunks) {
     const entries = reader.take(Buffer.from(buffer, byteOffset, byteLength).toString("latin1"));

@@ -1,7 +1,8 @@
 // Owns the answer to "does this volume hold this file?": a yes is reused for at most `freshMs`, a no never; concurrent
 // questions about one file are one request.
 import { limits } from "../limits";
-import { type VolumeAccess, head } from "./volume";
+import { type Client } from "./client";
+import { headFile } from "./read";
 
 /** What volumes have just said they hold, or are being asked. */
 export class Presence {
@@ -11,21 +12,21 @@ export class Presence {
   #turnedMs = 0;
 
   /** Whether the volume says so: at once if it has done so just now. An empty file is as none: values are never empty. */
-  ask(access: VolumeAccess, volume: string, path: string): true | Promise<boolean> {
+  ask(client: Client, volume: string, path: string): true | Promise<boolean> {
     this.#turn();
     const file = volume + path;
     const known = this.#young.get(file) ?? this.#old.get(file);
     if (known) return known;
-    const answer = this.#ask(access, volume, path, file);
+    const answer = this.#ask(client, volume, path, file);
     this.#young.set(file, answer);
     return answer;
   }
 
   /** Throws MkvError where it cannot tell. */
-  async #ask(access: VolumeAccess, volume: string, path: string, file: string): Promise<boolean> {
+  async #ask(client: Client, volume: string, path: string, file: string): Promise<boolean> {
     let isThere = false;
     try {
-      const found = await head(access, volume, path);
+      const found = await headFile(client, volume, path);
       isThere = found !== undefined && found.bytes > 0;
       return isThere;
     } finally {

@@ -2,11 +2,13 @@
 // 1. Every wait (connection, room in the socket, the answer) ends after `stalltimeoutMs` without progress.
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
 import { MkvError } from "../errors";
-import { type VolumeAccess, checkStored, failureOf, tooLate } from "./volume";
+import { serverOf } from "../format/volume";
+import { cameTooLate, learnClock } from "./fence";
+import { type Client } from "./client";
 
 /** A PUT that has begun. After any method has thrown, it is over. */
 export class BodyStream {
-  readonly #access: VolumeAccess;
+  readonly #client: Client;
   readonly #volume: string;
   readonly #abort = new AbortController();
   readonly #answered: Promise<void>;
@@ -16,14 +18,14 @@ export class BodyStream {
   #waitingSinceMs = 0;
   #stored = false;
 
-  constructor(access: VolumeAccess, volume: string, path: string, headers: Record<string, string>) {
-    this.#access = access;
+  constructor(client: Client, volume: string, path: string, headers: Record<string, string>) {
+    this.#client = client;
     this.#volume = volume;
     const body = new ReadableStream<Uint8Array>(
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
     );
-    this.#watch = setInterval(() => this.#checkProgress(), Math.min(access.stalltimeoutMs / 4, 1000));
+    this.#watch = setInterval(() => this.#checkProgress(), Math.min(client.settings.stalltimeoutMs / 4, 1000));
     this.#answered = this.#send(`http://${volume}${path}`, { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
@@ -41,7 +43,7 @@ export class BodyStream {
     try {
       this.#body.enqueue(chunk);
     } catch (error) {
-      throw this.abort(failureOf(this.#access, this.#volume, error));
+      throw this.abort(this.#client.failure(this.#volume, error));
     }
   }
 
@@ -63,10 +65,14 @@ export class BodyStream {
     try {
       const response = await fetch(url, { ...request, method: "PUT", redirect: "manual", signal: this.#abort.signal });
       await response.body?.cancel();
-      checkStored(this.#access, this.#volume, response.status);
+      if (response.status === 412) {
+        learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined);
+        throw cameTooLate(this.#volume);
+      }
+      this.#client.checkStored(this.#volume, response.status);
       this.#stored = true;
     } catch (error) {
-      throw this.abort(failureOf(this.#access, this.#volume, error));
+      throw this.abort(this.#client.failure(this.#volume, error));
     } finally {
       clearInterval(this.#watch);
     }
@@ -80,10 +86,9 @@ export class BodyStream {
   }
 
   #checkProgress(): void {
-    const { stalltimeoutMs } = this.#access;
+    const { stalltimeoutMs } = this.#client.settings;
     if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < stalltimeoutMs) return;
-    this.#access.health.silent(this.#volume);
-    this.abort(tooLate(this.#access, this.#volume, stalltimeoutMs));
+    this.abort(this.#client.silentFor(this.#volume, stalltimeoutMs));
   }
 
   #close(): void {
@@ -97,6 +102,6 @@ export class BodyStream {
 
 function newDemand(): PromiseWithResolvers<void> {
   const demand = Promise.withResolvers<void>();
-  demand.promise.catch(() => {}); // Whoever writes next is told; nobody may.
+  demand.promise.catch(() => {}); // Whoever writes next awaits it; this only silences the warning.
   return demand;
 }

@@ -1,38 +1,57 @@
-// Owns one PUT to one volume. A small value that comes as a single chunk goes out whole, as a short request; any other as
-// a stream, chunk by chunk.
+// Owns one PUT to one volume, and which way it goes: a small value that comes as a single chunk goes out whole, as a short
+// request of our own; any other as a stream, chunk by chunk, through `fetch`.
 import { type MkvError } from "../errors";
+import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
+import { type Client } from "./client";
+import { fenceFields } from "./fence";
+import { refuseForeign } from "./health";
+import { syncFile } from "./sync";
 import { BodyStream } from "./upload-stream";
-import { type VolumeAccess, authorization, checkStored, failureOf, sync, tooLate } from "./volume";
-import { exchange } from "./http/pool";
+
+/** A value as it goes to a volume. */
+export type Outgoing = {
+  /** Its length where it is known; otherwise a stream goes out chunked. */
+  readonly bytes: number | undefined;
+  /** HTTP date that nginx takes as the file's time. */
+  readonly date: string;
+  /** Whether `finish` also waits until it is on the volume's disk. */
+  readonly sync: boolean;
+};
 
 /** A PUT on its way. After any method has thrown, it is over. */
 export class Upload {
   /** How much of the body has been handed over: after `all` the volume may have stored it, whatever it answers. */
   sent: "nothing" | "some" | "all" = "nothing";
+  readonly #client: Client;
+  readonly #path: string;
+  readonly #value: Outgoing;
   #stream: BodyStream | undefined;
+  #givenUp: MkvError | undefined;
 
-  /**
-   * @param value.bytes its length where it is known; otherwise a stream goes out chunked
-   * @param value.date HTTP date that nginx takes as the file's time
-   */
   constructor(
-    readonly access: VolumeAccess,
+    client: Client,
     readonly volume: string,
-    readonly path: string,
-    readonly value: { readonly bytes: number | undefined; readonly date: string },
-  ) {}
-
-  /** Hands over a chunk, which is not the last, as soon as the volume takes it. Throws MkvError volume-failed, timeout. */
-  async write(chunk: Uint8Array): Promise<void> {
-    const { access, volume, path } = this;
-    this.#stream ??= new BodyStream(access, volume, path, this.#headers());
-    await this.#stream.ready();
-    this.sent = "some";
-    this.#stream.hand(chunk);
+    path: string,
+    value: Outgoing,
+  ) {
+    this.#client = client;
+    this.#path = path;
+    this.#value = value;
   }
 
-  /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError volume-failed, timeout. */
+  /**
+   * Hands over a chunk, which is not the last, as soon as the volume takes it.
+   * @throws MkvError volume-failed, timeout; unavailable if it is not the disk it was
+   */
+  async write(chunk: Uint8Array): Promise<void> {
+    const stream = this.#stream ?? (await this.#open());
+    await stream.ready();
+    this.sent = "some";
+    stream.hand(chunk);
+  }
+
+  /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError as `write` does. */
   async finish(chunk: Uint8Array): Promise<void> {
     if (this.#stream) {
       await this.#stream.ready();
@@ -45,36 +64,42 @@ export class Upload {
       this.sent = "all";
       await this.#stream!.finish();
     }
-    if (this.access.sync) await sync(this.access, this.volume, this.path, { expected: "there" });
+    if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, { expected: "there" });
   }
 
   /** Gives the upload up. */
   abort(reason: MkvError): void {
+    this.#givenUp = reason;
     this.#stream?.abort(reason);
   }
 
   async #sendWhole(body: Uint8Array): Promise<void> {
-    const { access, volume } = this;
-    const onTimeout = () => {
-      access.health.silent(volume);
-      return tooLate(access, volume, access.stalltimeoutMs);
-    };
+    refuseForeign(this.#client.health, this.volume);
     this.sent = "all";
-    try {
-      const headers = `Content-Length: ${body.length}\r\nDate: ${this.value.date}\r\n${authorization(access)}`;
-      const request = { method: "PUT" as const, volume, path: this.path, headers, body };
-      const { status } = await exchange(request, { timeoutMs: access.stalltimeoutMs, onTimeout });
-      checkStored(access, volume, status);
-    } catch (error) {
-      throw failureOf(access, volume, error);
-    }
+    const headers = `Content-Length: ${body.length}\r\nDate: ${this.#value.date}\r\n${this.#client.authorization}`;
+    const { stalltimeoutMs } = this.#client.settings;
+    const request = { method: "PUT" as const, headers, body };
+    const { status } = await this.#client.change(this.volume, this.#path, request, stalltimeoutMs);
+    this.#client.checkStored(this.volume, status);
   }
 
-  #headers(): Record<string, string> {
-    const { bytes, date } = this.value;
-    const { credentials } = this.access;
+  async #open(): Promise<BodyStream> {
+    const { health } = this.#client;
+    refuseForeign(health, this.volume);
+    const server = serverOf(this.volume);
+    if (!health.knowsClock(server)) await this.#client.greet(server);
+    if (this.#givenUp) throw this.#givenUp;
+    this.#stream = new BodyStream(this.#client, this.volume, this.#path, this.#headers(server));
+    return this.#stream;
+  }
+
+  #headers(server: string): Record<string, string> {
+    const { bytes, date } = this.#value;
+    const { credentials } = this.#client;
+    const fence = fenceFields(this.#client.health, server, "PUT", belowServer(this.volume) + this.#path);
     return {
       date,
+      ...(fence && { "mkv-until": String(fence.until), "mkv-sum": fence.sum }),
       ...(bytes !== undefined && { "content-length": String(bytes) }),
       ...(credentials !== undefined && { authorization: credentials }),
     };

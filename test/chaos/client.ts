@@ -10,9 +10,6 @@ import { MIN_REPLICAS, type World } from "./world";
 
 /** No request may take longer, whatever has happened to the volumes: all deadlines of one together, and some patience. */
 const DEADLINE_MS = 45_000;
-/** So many of the keys get a quarter of the requests. */
-const POPULAR = 6;
-
 const actions = {
   GET: 30,
   PUT: 30,
@@ -41,8 +38,8 @@ export class Client {
   async run(span: Span): Promise<void> {
     while (!span.isOver()) {
       const { random, world } = this;
-      const popular = random.fraction() < 0.25;
-      const key = world.keys[random.between(0, (popular ? POPULAR : world.keys.length) - 1)]!;
+      const isPopular = random.fraction() < 0.25;
+      const key = world.keys[random.between(0, (isPopular ? world.popular : world.keys.length) - 1)]!;
       const action = random.weighted(actions);
       const size = random.weighted({ small: 85, middling: 12, large: 3 });
       const most = { small: 20_000, middling: 500_000, large: 4_000_000 }[size];
@@ -220,7 +217,7 @@ export class Client {
     keys.forEach((key, i) => {
       const states = [...watches[i]!.seen];
       const isListed = (state: State) => (operation === "list" ? isLive(state) : state === "unlinked");
-      const mayBe = (state: State) => isListed(state) || (operation === "unlinked" && state === "leftover");
+      const mayBe = (state: State) => isListed(state) || (operation === "unlinked" && state === "hollow");
       if (!listed.has(key.key) && states.every(isListed)) key.violated(`${this.name} ?${operation} lacks it`, states);
       if (listed.has(key.key) && !states.some(mayBe)) key.violated(`${this.name} ?${operation} has it`, states);
     });

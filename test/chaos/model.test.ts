@@ -84,10 +84,29 @@ test("a change that was given up may come true late, but not after one that came
 });
 
 test("an unlinked key stays unlinked whatever becomes of a write over it", () => {
-  for (const outcome of ["failed", "busy", "not sent"] as const) {
+  for (const outcome of ["busy", "not sent"] as const) {
     const model = after([put("a"), "done"], [unlink, "done"], [put("b"), outcome]);
     expect([...model.possible()]).toEqual(["unlinked"]);
   }
+  const failed = after([put("a"), "done"], [unlink, "done"], [put("b"), "failed"]);
+  expect([...failed.possible()].sort()).toEqual(["absent", "hollow"]); // It may have no files: a repair forgets it.
   const cut = after([put("a"), "done"], [unlink, "done"], [put("b"), "cut off"]);
-  expect([...cut.possible()].sort()).toEqual(["live b", "unlinked"]);
+  expect([...cut.possible()].sort()).toEqual(["absent", "hollow", "live b", "unlinked"]);
+});
+
+test("a write that fails leaves nothing, and a DELETE that was acknowledged is done", () => {
+  expect([...after([put("a"), "failed"]).possible()]).toEqual(["absent"]);
+  expect(() => after([put("a"), "failed"], [remove, "done"])).toThrow();
+  expect([...after([put("a"), "done"], [remove, "cut off"]).possible()].sort()).toEqual(["absent", "live a"]);
+  expect(() => after([put("a"), "done"], [remove, "done"], [unlink, "done"])).toThrow();
+});
+
+test("an older index that is put back loses no live value; what was deleted may come back", () => {
+  const live = after([put("a"), "done"], [remove, "done"], [put("b"), "done"]);
+  live.putBack();
+  expect([...live.possible()]).toEqual(["live b"]);
+  const gone = after([put("a"), "done"], [remove, "done"]);
+  gone.putBack();
+  expect([...gone.possible()].sort()).toEqual(["absent", "hollow", "live a", "unlinked"]);
+  expect(() => read(gone, "b")).toThrow();
 });

@@ -2,10 +2,10 @@
 // by the end of the master or be given up by their client: the key then may be in one of several states, until an answer
 // tells. An answer that no possible state allows is a violation of the store's promise.
 //   absent    it never existed or is deleted: in no list
-//   leftover  what an unfinished write or delete has left: not live, perhaps listed as unlinked, until it is cleaned up
+//   hollow    unlinked, and a write over it that was not finished may have taken its files: whoever finds none may forget it
 //   unlinked  listed as unlinked, and stays so
 //   live M    live, with the value whose MD5 is M
-export type State = "absent" | "leftover" | "unlinked" | `live ${string}`;
+export type State = "absent" | "hollow" | "unlinked" | `live ${string}`;
 
 export type Change =
   { readonly kind: "PUT"; readonly md5: string } | { readonly kind: "DELETE" | "UNLINK" | "REBALANCE" };
@@ -23,7 +23,7 @@ export const isLive = (state: State) => state.startsWith("live");
 
 /** The states into which the change may have brought a key that was in this one; none if it cannot have ended so. */
 function statesAfter(change: Change, outcome: Outcome, state: State): State[] {
-  const isGone = state === "absent" || state === "leftover";
+  const unwritten = state === "unlinked" ? "hollow" : state;
   switch (outcome) {
     case "done":
       if (change.kind === "PUT") return isLive(state) ? [] : [`live ${change.md5}`];
@@ -33,18 +33,15 @@ function statesAfter(change: Change, outcome: Outcome, state: State): State[] {
     case "denied":
       if (change.kind === "PUT") return isLive(state) ? [state] : [];
       if (change.kind === "UNLINK") return isLive(state) ? [] : [state];
-      return isGone ? [state] : [];
+      return state === "absent" ? [state] : [];
     case "failed":
-      if (change.kind === "PUT") return isLive(state) ? [] : [state === "absent" ? "leftover" : state];
-      if (change.kind === "DELETE" && state === "absent") return [];
-      if (change.kind === "DELETE") return state === "leftover" ? ["leftover", "unlinked"] : ["unlinked"];
+      if (change.kind === "PUT") return isLive(state) ? [] : [unwritten];
       return [state];
     case "cut off":
     case "given up":
-      if (change.kind === "PUT" && isLive(state)) return [state];
-      if (change.kind === "PUT") return [state, state === "absent" ? "leftover" : state, `live ${change.md5}`];
+      if (change.kind === "PUT") return isLive(state) ? [state] : [state, unwritten, `live ${change.md5}`];
       if (change.kind === "UNLINK") return isLive(state) ? [state, "unlinked"] : [state];
-      if (change.kind === "DELETE" && state !== "absent") return [state, "unlinked", "leftover", "absent"];
+      if (change.kind === "DELETE") return [state, "absent"];
       return [state];
     case "busy":
     case "not sent":
@@ -71,6 +68,8 @@ export class KeyModel {
   readonly #underway = new Set<Begun>();
   readonly #watches = new Set<Watch>();
   readonly #log: string[] = [];
+  /** The values of all writes, also of those that failed. */
+  readonly values = new Set<string>();
 
   constructor(readonly key: string) {}
 
@@ -90,6 +89,7 @@ export class KeyModel {
   /** Throws if the change cannot have ended so. */
   end(begun: Begun, outcome: Outcome, answer: string): void {
     this.note(`${begun.change.kind} ${"md5" in begun.change ? begun.change.md5.slice(0, 6) : ""} ${answer}`);
+    if (begun.change.kind === "PUT" && outcome !== "busy" && outcome !== "not sent") this.values.add(begun.change.md5);
     if (outcome === "given up") return void (begun.givenUpMs = performance.now());
     this.#underway.delete(begun);
     if (outcome === "busy" || outcome === "not sent") {
@@ -97,7 +97,7 @@ export class KeyModel {
     } else {
       this.#outlive(begun);
       const { change, others } = begun;
-      const before = others.size === 0 ? this.#settled : begun.seen;
+      const before = others.size === 0 ? closure(this.#settled, []) : begun.seen;
       const after = new Set([...before].flatMap((state) => statesAfter(change, outcome, state)));
       if (after.size === 0) this.violated(`${change.kind} was answered with ${answer}`, begun.seen);
       this.#settled = closure(after, others);
@@ -130,6 +130,17 @@ export class KeyModel {
   masterEnded(): void {
     const givenUp = [...this.#underway].filter(({ givenUpMs }) => givenUpMs !== undefined);
     this.#settle(givenUp);
+    this.#changed();
+  }
+
+  /**
+   * An older index was put back, and rebuilt: what is live stays so. That a key was unlinked, deleted or never written may be
+   * forgotten where a volume still has a file of it.
+   */
+  putBack(): void {
+    this.note("an older index is put back");
+    const forgotten: State[] = ["unlinked", "hollow", ...[...this.values].map((md5): State => `live ${md5}`)];
+    this.#settled = new Set([...this.possible()].flatMap((state) => (isLive(state) ? [state] : [state, ...forgotten])));
     this.#changed();
   }
 
@@ -167,11 +178,12 @@ export class KeyModel {
   }
 }
 
-/** Every state that may come of these when some of the changes take effect, wholly or in part. */
+/** Every state that may come of these when some of the changes take effect, wholly or in part, and what is hollow is forgotten. */
 function closure(states: Iterable<State>, changes: Iterable<Begun>): Set<State> {
   const all = new Set(states);
   const list = [...changes];
   for (const state of all) {
+    if (state === "hollow") all.add("absent");
     for (const { change } of list) statesAfter(change, "cut off", state).forEach((after) => all.add(after));
   }
   return all;

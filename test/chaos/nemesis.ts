@@ -1,5 +1,6 @@
 // Owns the bad luck: a volume that dies, freezes or restarts, a master that is killed. What is decided depends on the seed
 // alone; each fault is over before the same nemesis brings the next one.
+import { runMkv } from "../support/master";
 import { type Volume } from "../support/volume";
 import { type Random } from "./random";
 import { type World } from "./world";
@@ -48,14 +49,41 @@ export async function strikeVolumes(volumes: readonly Volume[], random: Random, 
   return struck;
 }
 
-/** Ends the master again and again, mostly by force. */
-export async function strikeMaster(world: World, random: Random, span: Span): Promise<string[]> {
-  const struck: string[] = [];
-  while (!span.isOver()) {
+/**
+ * Ends the master again and again, mostly by force.
+ * @param options.putsBack now and then the index is put back that was there two masters ago
+ */
+export async function strikeMaster(
+  world: World,
+  random: Random,
+  { putsBack, ...span }: Span & { putsBack: boolean },
+): Promise<void> {
+  for (let round = 0; !span.isOver(); round++) {
     await Bun.sleep(random.between(1_500, 7_000));
-    const signal = random.weighted({ SIGKILL: 5, SIGTERM: 1 });
-    struck.push(signal);
-    await world.replaceMaster(signal);
+    const signal = random.weighted({ SIGKILL: 5, SIGTERM: 2 });
+    await world.replaceMaster(signal, async () => {
+      if (putsBack && round % 3 === 0) await world.keepCopy();
+      if (putsBack && round % 3 === 2) await world.putBackCopy();
+    });
   }
-  return struck;
+}
+
+const jobs = {
+  rebalance: ["rebalance"],
+  verify: ["-orphans", "verify"],
+  repair: ["-md5", "-repair", "-orphans", "verify"],
+};
+
+/** Runs jobs through the master, one after the other. It may end meanwhile, and volumes may: then a job fails, and says so. */
+export async function runJobs(world: World, random: Random, span: Span): Promise<void> {
+  while (!span.isOver()) {
+    const job = jobs[random.weighted({ rebalance: 2, verify: 1, repair: 2 })];
+    const port = await world.port();
+    const args = ["-master", `http://localhost:${port}`, "-volumes", world.cluster.addresses.join(","), ...job];
+    const { exitCode, stdout, stderr } = await runMkv(args, { timeoutMs: 120_000 });
+    if (![0, 1].includes(exitCode) || /a bug/.test(stdout + stderr))
+      throw new Error(`mkv ${job.join(" ")} ended with ${exitCode}: ${stdout} ${stderr}`);
+    world.jobs[exitCode === 0 ? "done" : "failed"]++;
+    await Bun.sleep(random.between(100, 1_500));
+  }
 }

@@ -12,7 +12,7 @@ export function outcomeOf(key: KeyModel, { kind }: Change, { status, text, heade
   if (status === denied) return "denied";
   const failures: Record<Change["kind"], number[]> = {
     PUT: [408, 500, 502, 503, 504],
-    DELETE: [500],
+    DELETE: [],
     UNLINK: [],
     REBALANCE: [400],
   };

@@ -5,8 +5,10 @@ import { follow, head, dial, request, target } from "../support/http";
 import { startMaster } from "../support/master";
 import { basic, passwordFile } from "../support/password";
 import { startVolume } from "../support/volume";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const login = { user: "admin", password: "s3cr et:p@ss/wörd?" };
 const right = { Authorization: basic(login) };
 let cluster: Cluster;

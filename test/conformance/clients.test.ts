@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
 import { chunk, dial, follow, head } from "../support/http";
 import { pathOf } from "../support/placement";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 
@@ -18,7 +19,7 @@ async function leaveMidway(key: string, { bytes, chunked }: { bytes: number; chu
   const part = valueOf(key, bytes);
   wire.write(chunked ? chunk(part) : part);
   await wire.drained();
-  await until(async () => (await cluster.keys("unlinked", key)).includes(key), { what: `the PUT of ${key} has begun` });
+  await until(() => isUnderWay(cluster.master.port, key), { what: `the PUT of ${key} has begun` });
 }
 
 const departures = [
@@ -52,8 +53,7 @@ test("a client that leaves while it writes an unlinked key leaves that unlinked,
     using wire = await dial(cluster.master.port);
     wire.write(head({ method: "PUT", target: "/old", headers: { "Content-Length": "1000000" } }, { close: false }));
     wire.write(valueOf("half", 300_000));
-    const busy = async () => (await cluster.ask("UNLINK", "/old")).status === 409;
-    await until(busy, { what: "the PUT has begun" });
+    await until(() => isUnderWay(cluster.master.port, "/old"), { what: "the PUT has begun" });
   }
   const free = async () => (await cluster.ask("UNLINK", "/old")).status === 404;
   await until(free, { what: "the key is free" });

@@ -7,8 +7,10 @@ import { mkv, runMkv, startMaster, type Outcome } from "../support/master";
 import { RunningProcess } from "../support/process";
 import { writeRecords } from "../support/records";
 import { CHECKOUT } from "../support/volume";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(30_000);
+withoutGrace();
 const volumes = "localhost:1,localhost:2,localhost:3"; // Nobody listens there, which is no hindrance to a start.
 let folder: Folder;
 let db: string;
@@ -70,14 +72,14 @@ test.each(dbForms)("flags are taken as Go takes them: %s", async (_, args) => {
 });
 
 const booleans: [string[], number][] = [
-  [[], 500],
+  [[], 204],
   [["-protect"], 403],
   [["--protect"], 403],
   [["-protect=true"], 403],
   [["-protect=1"], 403],
-  [["-protect=false"], 500],
-  [["--protect=false"], 500],
-  [["-protect=true", "-protect=false"], 500],
+  [["-protect=false"], 204],
+  [["--protect=false"], 204],
+  [["-protect=true", "-protect=false"], 204],
 ];
 
 test.each(booleans)("booleans are taken as Go takes them: %p", async (flags, status) => {
@@ -142,12 +144,31 @@ test("a port in use is one line and exit code 1", async () => {
   await new Promise((resolve) => server.once("listening", resolve));
   try {
     const port = String((server.address() as AddressInfo).port);
-    const outcome = await runMkv(["-port", port, "-db", join(folder.path, "port"), "-volumes", volumes, "server"]);
+    const db = join(folder.path, "port");
+    await writeRecords(db, []);
+    const outcome = await runMkv(["-port", port, "-db", db, "-volumes", volumes, "server"]);
     expectRefusal(outcome, 1);
     expect(outcome.stderr).toContain(port);
   } finally {
     server.close();
   }
+});
+
+test("a server that makes a new index says so, and whom it could not ask whether that is right", async () => {
+  const db = join(folder.path, "new");
+  await using server = new RunningProcess({ command: mkv(["-db", db, ...rest(), "server"]) });
+  await server.says(/listening on port \d+/);
+  const [last, ...lines] = server.stderr.trimEnd().split("\n").toReversed();
+  expect(last).toMatch(/^mkv: listening on port /);
+  const unknown = (volume: string) => `whether ${volume} has values is not known: it does not answer`;
+  expect(lines.toReversed()).toEqual([
+    ...volumes
+      .split(",")
+      .map(
+        (volume) => `mkv: there is no index at ${db}, and ${unknown(volume)}; if it has, run rebuild when it is back`,
+      ),
+    `mkv: a new index is made at ${db}`,
+  ]);
 });
 
 test.each(["server", "rebuild", "rebalance"])(

@@ -8,9 +8,11 @@ import { recordsIn, writeRecords } from "../support/records";
 import { filesAt } from "../support/files";
 import { md5Hex, targetOf } from "../support/values";
 import { CHECKOUT, startVolume, type Volume } from "../support/volume";
+import { withoutGrace } from "../support/grace";
 
 // A cluster that the Go program has left, of 120 keys. Its volumes had other ports: those are changed in the records.
 setDefaultTimeout(60_000);
+withoutGrace();
 const PORTS_THEN = ["3001", "3002", "3003"];
 const keys = Array.from({ length: 120 }, (_, i) => {
   const number = String(i).padStart(3, "0");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { pathOf } from "../support/placement";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 
 setDefaultTimeout(120_000);
@@ -44,7 +45,7 @@ test("a slow volume slows the client down and does not fill the master's memory"
   let uploading = true;
   let pauses = 0;
   const uploaded = upload(cluster, "/slowly", 300 * MB).finally(() => (uploading = false));
-  await until(async () => (await cluster.keys("unlinked")).length === 1, { what: "the upload has begun" });
+  await until(() => isUnderWay(cluster.master.port, "/slowly"), { what: "the upload has begun" });
   while (uploading) {
     cluster.volumes[1]!.freeze();
     await Bun.sleep(150); // The length of the pause, not a wait for something to happen.

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
 import { dial, head, raw } from "../support/http";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(30_000);
+withoutGrace();
 let cluster: Cluster;
 beforeAll(async () => {
   cluster = await startCluster();

@@ -5,6 +5,7 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { dial, follow, head, type Wire } from "../support/http";
 import { pathOf } from "../support/placement";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
@@ -22,8 +23,7 @@ async function halfPut(key: string): Promise<Wire> {
   const wire = await dial(cluster.master.port);
   wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: true }));
   wire.write("012345678");
-  const begun = async () => (await cluster.keys("unlinked", key)).includes(key);
-  await until(begun, { what: `the PUT of ${key} has begun` });
+  await until(() => isUnderWay(cluster.master.port, key), { what: `the PUT of ${key} has begun` });
   return wire;
 }
 
@@ -79,6 +79,7 @@ test("while a write is under way its key is not there, and other writers of it g
   using wire = await halfPut("/busy");
   expect((await cluster.ask("GET", "/busy")).status).toBe(404);
   expect((await cluster.ask("GET", "/busy?list")).text).toContain('"keys":[]');
+  expect((await cluster.ask("GET", "/busy?unlinked")).text).toContain('"keys":[]');
   const rival = await cluster.ask("PUT", "/busy", { body: "rival" });
   expect(rival.status).toBe(409);
   expect(rival.text).toMatch(/^[^\n]{5,}\n?$/);

@@ -5,8 +5,10 @@ import { pathOf, placedOn } from "../support/placement";
 import { recordOf } from "../support/records";
 import { until } from "../support/until";
 import { md5Hex } from "../support/values";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 
 test("POST ?rebalance brings a key to the volumes where it belongs, value and time unchanged", async () => {
   await using cluster = await startCluster({ volumes: 4, flags: ["-replicas", "2"] });

@@ -3,6 +3,7 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { dial, head, request } from "../support/http";
 import { pathOf, placedOn } from "../support/placement";
 import { recordOf, recordsIn } from "../support/records";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
@@ -31,7 +32,7 @@ async function putApart(cluster: Cluster, key: string): Promise<void> {
   using wire = await dial(cluster.master.port);
   wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: true }));
   wire.write("01234");
-  await until(async () => (await cluster.keys("unlinked")).includes(key), { what: "the PUT has begun" });
+  await until(() => isUnderWay(cluster.master.port, key), { what: "the PUT has begun" });
   cluster.volumes[0]!.freeze();
   wire.write("56789");
   await Bun.sleep(1_200); // The distance in time that the file system could show, not a wait for something to happen.

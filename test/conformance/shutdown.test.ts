@@ -3,6 +3,7 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { dial, head, type Wire } from "../support/http";
 import { pathOf, placedOn } from "../support/placement";
 import { recordsIn } from "../support/records";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex } from "../support/values";
 
@@ -13,7 +14,7 @@ async function halfPut(cluster: Cluster, key: string): Promise<Wire> {
   const wire = await dial(cluster.master.port);
   wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: false }));
   wire.write("012345678");
-  await until(async () => (await cluster.keys("unlinked")).includes(key), { what: `the PUT of ${key} has begun` });
+  await until(() => isUnderWay(cluster.master.port, key), { what: `the PUT of ${key} has begun` });
   return wire;
 }
 

@@ -4,8 +4,10 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { runMkv } from "../support/master";
 import { basic } from "../support/password";
 import { recordsIn } from "../support/records";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const login = { user: "admin", password: "thisisatest" };
 const userpass = `${login.user}:${login.password}`;
 const keys = Array.from({ length: 20 }, (_, i) => `/key-${i}`);
@@ -44,7 +46,7 @@ test.each(ways)("rebuild gets into volumes with a password by %s", async (name, 
 
 test.each(ways)("rebalance gets into volumes with a password by %s", async (name, flags, env) => {
   const replicas = name === "-userpass" ? 3 : 2;
-  const outcome = await runMkv([...flags, ...common(cluster.db, replicas), "rebalance"], { env });
+  const outcome = await runMkv([...flags, ...common(cluster.db, replicas), "-grace", "0", "rebalance"], { env });
   expect(outcome).toMatchObject({ exitCode: 0 });
   expect(outcome.stdout + outcome.stderr).not.toContain(login.password);
   expect(cluster.remains().length).toBe(keys.length * replicas);

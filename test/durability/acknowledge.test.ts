@@ -8,8 +8,10 @@ import { pathOf, placedOn } from "../support/placement";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { startWatchedCluster, type WatchedCluster } from "./stand-in";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 
 /** The asks for one file on each of these volumes, as lists in the order of the cluster's volumes. */
 function oneAskEach(cluster: WatchedCluster, key: string, volumes: string[]): string[][] {
@@ -21,6 +23,8 @@ function oneAskEach(cluster: WatchedCluster, key: string, volumes: string[]): st
 }
 
 const takeAll = (cluster: WatchedCluster) => cluster.syncs.map((sync) => sync.take());
+/** Without the question whether there is a sync service. */
+const takeFiles = (cluster: WatchedCluster) => takeAll(cluster).map((asks) => asks.filter((path) => path !== "/"));
 
 /** Whether it has settled, asked after a round trip to the master. */
 async function isSettled(cluster: WatchedCluster, promise: Promise<unknown>): Promise<boolean> {
@@ -132,7 +136,17 @@ const movers: [string, (cluster: WatchedCluster, key: string) => Promise<void>][
     async (cluster) => {
       await cluster.master.stop();
       cluster.takeCounts();
-      const args = ["-sync", "-replicas", "1", "-db", cluster.db, "-volumes", cluster.addresses.join(",")];
+      const args = [
+        "-sync",
+        "-grace",
+        "0",
+        "-replicas",
+        "1",
+        "-db",
+        cluster.db,
+        "-volumes",
+        cluster.addresses.join(","),
+      ];
       expect(await runMkv([...args, "rebalance"])).toMatchObject({ exitCode: 0 });
     },
   ],
@@ -142,11 +156,11 @@ test.each(movers)("%s syncs the new copy, and then the removal of the old one", 
   await using cluster = await startWatchedCluster({ volumes: 4 });
   const { key, from, to } = await storeToMove(cluster);
   await move(cluster, key);
-  expect(takeAll(cluster)).toEqual(oneAskEach(cluster, key, [from, to]));
+  expect(takeFiles(cluster)).toEqual(oneAskEach(cluster, key, [from, to]));
   expect(copiesOf(cluster, key)).toEqual(copiesOn([to], `value of ${key}`));
 });
 
-test("a copy that verify -repair makes is synced", async () => {
+test("a copy that verify -repair makes is synced, and so are those that it stands beside", async () => {
   await using cluster = await startWatchedCluster();
   await cluster.store("/healed");
   const [lost] = homeOf(cluster, "/healed");
@@ -154,7 +168,7 @@ test("a copy that verify -repair makes is synced", async () => {
   cluster.takeCounts();
   const args = ["-sync", "-repair", "-master", cluster.master.url, "-volumes", cluster.addresses.join(",")];
   expect(await runMkv([...args, "verify"])).toMatchObject({ exitCode: 0 });
-  expect(takeAll(cluster)).toEqual(oneAskEach(cluster, "/healed", [lost!]));
+  expect(takeFiles(cluster)).toEqual(oneAskEach(cluster, "/healed", homeOf(cluster, "/healed")));
 });
 
 test("a copy on the next volume, in place of one that cannot sync, is synced; what that one has is removed", async () => {

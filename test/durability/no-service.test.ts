@@ -6,13 +6,17 @@ import { temporaryFolder } from "../support/folder";
 import { follow, request } from "../support/http";
 import { runMkv, startMaster } from "../support/master";
 import { basic, passwordFile } from "../support/password";
+import { keysOwing, owing } from "../support/journals";
+import { pathOf } from "../support/placement";
 import { recordOf } from "../support/records";
 import { until } from "../support/until";
 import { startVolume } from "../support/volume";
 import { startMkvVolume } from "./mkv-volume";
 import { startWatchedCluster, type WatchedCluster } from "./stand-in";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const ONE_LINE = /^[^\n]{10,400}\n?$/;
 
 /** Nothing of the key is live or lies on a volume. */
@@ -24,10 +28,10 @@ async function expectNothing(cluster: WatchedCluster, key: string): Promise<void
 
 /** Waits until no write is unfinished any more. */
 async function settled(cluster: WatchedCluster): Promise<void> {
-  await until(async () => (await cluster.keys("unlinked")).length === 0, { what: "unfinished writes are cleaned up" });
+  await until(() => owing(cluster.db) === 0, { what: "unfinished writes are cleaned up", deadlineMs: 20_000 });
 }
 
-test("a master under -sync does not start over volumes that the plain script serves: one line, exit code 1", async () => {
+test("a master under -sync does not start over volumes that the plain script serves: a line that says so, exit code 1", async () => {
   await using good = await startMkvVolume();
   await using plain = await startVolume();
   await using folder = temporaryFolder();
@@ -35,9 +39,12 @@ test("a master under -sync does not start over volumes that the plain script ser
   const args = ["-sync", "-replicas", "1", "-port", "0", "-db", join(folder.path, "index"), "-volumes", volumes];
   const { exitCode, stdout, stderr } = await runMkv([...args, "server"]);
   expect([exitCode, stdout]).toEqual([1, ""]);
-  expect(stderr).toMatch(ONE_LINE);
-  expect(stderr).toContain(plain.address);
-  expect(stderr).toContain("mkv volume");
+  const [made, anonymous, ...refused] = stderr.trimEnd().split("\n");
+  expect(made).toMatch(/a new index is made/);
+  expect(anonymous).toMatch(/takes no id/);
+  expect(refused).toEqual([expect.stringMatching(ONE_LINE)]);
+  expect(refused[0]).toContain(plain.address);
+  expect(refused[0]).toContain("mkv volume");
 });
 
 test("a volume that is down when the master starts is found out at the first write", async () => {
@@ -87,22 +94,25 @@ test("a PUT over an unlinked key that cannot be synced leaves the key unlinked",
   expect((await follow(await cluster.ask("GET", "/again"))).text).toBe("new");
 });
 
-test("a DELETE for which a volume has lost its sync service is 500 with the reason, and a later one goes on", async () => {
+test("a DELETE for which a volume has lost its sync service is done, said in the log, and owed until it is on the disk", async () => {
   await using cluster = await startWatchedCluster();
-  await cluster.store("/kept");
+  await cluster.store("/gone");
   await cluster.syncs[1]!.stop();
-  const { status, text } = await cluster.ask("DELETE", "/kept");
-  expect(status).toBe(500);
-  expect(text).toMatch(ONE_LINE);
-  expect(text).toContain(cluster.addresses[1]!);
-  expect((await cluster.ask("GET", "/kept")).status).toBe(404);
-  expect(await cluster.keys("unlinked")).toEqual(["/kept"]);
+  expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+  await expectNothing(cluster, "/gone");
+  expect(await cluster.keys("unlinked")).toEqual([]);
+  const said = () => cluster.master.output.split("\n").find((line) => /sync service/.test(line));
+  const line = await until(said, { what: "the log says what is wrong" });
+  expect(line).toContain(cluster.addresses[1]!);
+  await cluster.master.kill();
+  cluster.takeCounts();
   cluster.syncs[1]!.start();
-  expect((await cluster.ask("DELETE", "/kept")).status).toBe(204);
-  await expectNothing(cluster, "/kept");
+  await cluster.startMaster();
+  const isAsked = () => cluster.syncs[1]!.take().some((path) => path.endsWith(pathOf("/gone")));
+  await until(isAsked, { what: "the removal is brought to the disk", deadlineMs: 20_000 });
+  await until(() => owing(cluster.db) === 0, { what: "nothing is owed any more", deadlineMs: 20_000 });
   await cluster.master.stop();
-  expect(await recordOf(cluster.db, "/kept")).toBeUndefined();
-  expect(text).toMatch(/sync/); // Else nobody finds out what is wrong.
+  expect(await recordOf(cluster.db, "/gone")).toBeUndefined();
 });
 
 test("a rebalance for which a volume has lost its sync service is 400, and the key stays where it is", async () => {
@@ -119,7 +129,8 @@ test("a rebalance for which a volume has lost its sync service is 400, and the k
   expect(answer.headers.get("key-volumes")).toBe(held.join(","));
   expect((await follow(answer)).text).toBe("value of /stays");
   newcomer.start();
-  expect((await cluster.ask("POST", "/stays?rebalance")).status).toBe(204);
+  const moved = async () => (await cluster.ask("POST", "/stays?rebalance")).status === 204;
+  await until(moved, { what: "the key moves", deadlineMs: 20_000 });
 });
 
 test("a sync service that answers a PUT with anything but 204 confirms nothing", async () => {
@@ -138,14 +149,20 @@ test("a sync service that answers a PUT with anything but 204 confirms nothing",
 
 test("a sync service that answers a DELETE with anything but 410 confirms nothing", async () => {
   await using cluster = await startWatchedCluster();
-  for (const status of [200, 204, 302, 400, 401, 403, 404, 500, 502]) {
-    await cluster.store("/unsure");
+  const statuses = [200, 204, 302, 400, 401, 403, 404, 500, 502];
+  for (const status of statuses) {
+    const key = `/unsure-${status}`;
+    await cluster.store(key);
     cluster.syncs[2]!.status = status;
-    expect([status, (await cluster.ask("DELETE", "/unsure")).status]).toEqual([status, 500]);
-    expect(await cluster.keys("unlinked")).toEqual(["/unsure"]);
+    expect([status, (await cluster.ask("DELETE", key)).status]).toEqual([status, 204]);
+    cluster.syncs[2]!.take();
+    const isAskedAgain = () => cluster.syncs[2]!.take().some((path) => path.endsWith(pathOf(key)));
+    await until(isAskedAgain, { what: "it is tried again" });
+    expect([status, keysOwing(cluster.db).has(key)]).toEqual([status, true]);
     cluster.syncs[2]!.status = undefined;
-    expect((await cluster.ask("DELETE", "/unsure")).status).toBe(204);
   }
+  expect(cluster.remains()).toEqual([]);
+  await until(() => owing(cluster.db) === 0, { what: "nothing is owed any more", deadlineMs: 40_000 });
 });
 
 test("a disk that fails to sync is called so, not a service that is missing", async () => {
@@ -179,7 +196,12 @@ test("behind a password, everything works with -sync; a master without the passw
   const args = [...flags, "-port", "0", "-db", join(folder.path, "other"), "-volumes", volume.address, "server"];
   const refused = await runMkv(args);
   expect(refused.exitCode).toBe(1);
-  expect(refused.stderr).toMatch(/^[^\n]*(AUTH|-userpass)[^\n]*\n$/);
+  const [unknown, made, ...lines] = refused.stderr.trimEnd().split("\n");
+  expect([unknown, made]).toEqual([
+    expect.stringMatching(/is not known/),
+    expect.stringMatching(/a new index is made/),
+  ]);
+  expect(lines).toEqual([expect.stringMatching(/AUTH|-userpass/)]);
   const env = { MKV_USERPASS: `${login.user}:${login.password}` };
   await using master = await startMaster({ db: join(folder.path, "index"), volumes: [volume.address], flags, env });
   const headers = { Authorization: basic(login) };

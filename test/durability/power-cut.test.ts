@@ -12,8 +12,10 @@ import { targetOf } from "../support/values";
 import { whyNoCut } from "./ext4";
 import { startPowerStore, type PowerStore } from "./power";
 import { type Entry, type Fate, type Traffic } from "./traffic";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(120_000);
+withoutGrace();
 const why = await whyNoCut();
 if (why) console.log(`skipped: the power cut, since no disk can be cut off here (${why})`);
 const testCut = test.skipIf(why !== undefined);

@@ -1,10 +1,11 @@
 // Owns a store on disks whose power can be cut: three volumes and an index, each on a disk of its own, so that no disk is
 // saved by what another one syncs.
-import { cpSync, readFileSync, readdirSync } from "node:fs";
+import { cpSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect } from "bun:test";
 import { Cluster } from "../support/cluster";
 import { request } from "../support/http";
+import { journalsOf, owing } from "../support/journals";
 import { runMkv, type Outcome } from "../support/master";
 import { until } from "../support/until";
 import { startVolume, type Volume } from "../support/volume";
@@ -59,10 +60,10 @@ export class PowerStore extends Cluster {
   /** Starts a master and waits until it has cleaned up after the cut; one that is stopped then leaves no journal. */
   async startSettled(): Promise<void> {
     await this.startMaster();
-    const settled = () => unfinished(dirname(this.db)) === 0;
+    const settled = () => owing(this.db) === 0;
     await until(settled, { what: "what was unfinished at the cut is cleaned up", deadlineMs: 20_000 });
     expect(await this.master.stop()).toBe(0);
-    expect(journalsIn(dirname(this.db))).toEqual([]);
+    expect(journalsOf(this.db)).toEqual([]);
     await this.startMaster();
   }
 }
@@ -86,21 +87,4 @@ export async function startPowerStore(flags: string[] = []): Promise<PowerStore>
     await held.disposeAsync();
     throw error;
   }
-}
-
-function journalsIn(folder: string): string[] {
-  return readdirSync(folder).filter((name) => /\.journal-\d+$/.test(name));
-}
-
-/** How many keys the journals in a folder owe: a line is a debt, or the hex of a key whose debt is settled. */
-function unfinished(folder: string): number {
-  const owed = new Set<string>();
-  for (const name of journalsIn(folder)) {
-    for (const line of readFileSync(join(folder, name), "utf8").split("\n").slice(0, -1)) {
-      const entry = JSON.parse(line) as string | { key: string };
-      if (typeof entry === "string") owed.delete(entry);
-      else owed.add(entry.key);
-    }
-  }
-  return owed.size;
 }

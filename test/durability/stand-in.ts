@@ -62,7 +62,8 @@ export class StandIn implements AsyncDisposable {
 
   private async answer(request: Request): Promise<Response> {
     const path = new URL(request.url).pathname.replace(/^\/\.sync/, "");
-    this.asks.push(`${request.method === "POST" ? "" : `${request.method} `}${path}`);
+    const isOfValues = !path.endsWith("/mkv/id"); // Who the volumes are is learnt when a cluster begins.
+    if (isOfValues) this.asks.push(`${request.method === "POST" ? "" : `${request.method} `}${path}`);
     await this.released;
     return new Response(null, { status: this.status ?? (existsSync(join(this.dir, path)) ? 204 : 410) });
   }

@@ -13,6 +13,7 @@ import {
   oldValue,
   restartBeforeCleanUp,
   startStore,
+  storeSoon,
 } from "./crash";
 
 setDefaultTimeout(90_000);
@@ -37,7 +38,7 @@ for (const state of ["live", "unlinked"]) {
     cluster.openAll();
     await expectUnlinked(cluster);
     await expectRemains(cluster, key, {});
-    await cluster.store(key, newValue(key)); // Nothing of the delete comes after it.
+    await storeSoon(cluster, key, newValue(key)); // Nothing of the delete comes after it.
     await cluster.startMaster();
     await expectShown(cluster, key, newValue(key), homeOf(cluster, key));
     await cluster.ask("DELETE", key);

@@ -15,6 +15,7 @@ import {
   oldValue,
   restartBeforeCleanUp,
   startStore,
+  storeSoon,
   storeAway,
 } from "./crash";
 
@@ -48,21 +49,42 @@ test.each(steps)("a write cut off in step %s is never shown, and nothing of it i
   await expectIndex(cluster);
 });
 
-test("a write cut off in step 2, while the next volume takes the copy of a dead one, leaves nothing on any of them", async () => {
-  await using cluster = await startStore(5);
-  const key = keyFirstOn(cluster, 0, "detour");
-  const spare = gateOf(cluster, homeOf(cluster, key, 4)[3]!);
-  await cluster.volumes[0]!.kill();
-  spare.hold("PUT", "body");
-  await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), spare.holds("PUT"));
-  await cluster.volumes[0]!.restart();
-  await restartBeforeCleanUp(cluster);
-  await expectHidden(cluster, key);
-  cluster.openAll();
-  await expectUnlinked(cluster);
-  await expectRemains(cluster, key, {});
-  await expectIndex(cluster);
-});
+test.each(["arrival", "body", "answer"] as const)(
+  "a write cut off in step 2, while the next volume takes the copy of a dead one, leaves nothing on any of them (held at its %s)",
+  async (point) => {
+    await using cluster = await startStore(5);
+    const key = keyFirstOn(cluster, 0, "detour");
+    const spare = gateOf(cluster, homeOf(cluster, key, 4)[3]!);
+    await cluster.volumes[0]!.kill();
+    spare.hold("PUT", point);
+    await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), spare.holds("PUT"));
+    await cluster.volumes[0]!.restart();
+    await restartBeforeCleanUp(cluster);
+    await expectHidden(cluster, key);
+    cluster.openAll();
+    await expectUnlinked(cluster);
+    await expectRemains(cluster, key, {});
+    await expectIndex(cluster);
+  },
+);
+
+test.each(["arrival", "answer"] as const)(
+  "a write that failed, cut off in step 4, leaves nothing (its removal is held at its %s)",
+  async (point) => {
+    await using cluster = await startStore(3);
+    const key = "/failed";
+    cluster.gates[0]!.cut("PUT");
+    for (const gate of cluster.gates) gate.hold("DELETE", point);
+    const held = Promise.any(cluster.gates.map((gate) => gate.holds("DELETE")));
+    await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), held);
+    await restartBeforeCleanUp(cluster);
+    await expectHidden(cluster, key);
+    cluster.openAll();
+    await expectUnlinked(cluster);
+    await expectRemains(cluster, key, {});
+    await expectIndex(cluster);
+  },
+);
 
 test.each(steps)("a write over an unlinked key cut off in step %s leaves it unlinked", async (_, hold) => {
   await using cluster = await startStore(3);
@@ -77,7 +99,7 @@ test.each(steps)("a write over an unlinked key cut off in step %s leaves it unli
   await cluster.startMaster(); // It stays so, however often a master starts.
   await expectHidden(cluster, key);
   await expectUnlinked(cluster, [key]);
-  await cluster.store(key, newValue(key));
+  await storeSoon(cluster, key, newValue(key));
   await expectShown(cluster, key, newValue(key), homeOf(cluster, key));
   await expectRemains(cluster, key, copiesOn(homeOf(cluster, key), newValue(key)));
   expect((await cluster.ask("DELETE", key)).status).toBe(204);
@@ -85,23 +107,26 @@ test.each(steps)("a write over an unlinked key cut off in step %s leaves it unli
   await expectIndex(cluster);
 });
 
-test("a write cut off after step 3 is live and whole, and the old copy elsewhere is removed", async () => {
-  await using cluster = await startStore(5);
-  const { key, away } = await storeAway(cluster, "moved");
-  await cluster.ask("UNLINK", key);
-  const stray = gateOf(cluster, away[2]!);
-  stray.hold("DELETE", "arrival");
-  await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), stray.holds("DELETE"));
-  await restartBeforeCleanUp(cluster);
-  const home = homeOf(cluster, key);
-  await expectShown(cluster, key, newValue(key), home);
-  expect(Object.keys(copiesOf(cluster, key)).length).toBe(4);
-  cluster.openAll();
-  await expectRemains(cluster, key, copiesOn(home, newValue(key)));
-  await expectShown(cluster, key, newValue(key), home);
-  await expectUnlinked(cluster);
-  await expectIndex(cluster, { [key]: liveRecord(newValue(key), home) });
-});
+test.each(["arrival", "answer"] as const)(
+  "a write cut off after step 3 is live and whole, and the old copy elsewhere is removed (held at its %s)",
+  async (point) => {
+    await using cluster = await startStore(5);
+    const { key, away } = await storeAway(cluster, "moved");
+    await cluster.ask("UNLINK", key);
+    const stray = gateOf(cluster, away[2]!);
+    stray.hold("DELETE", point);
+    await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), stray.holds("DELETE"));
+    await restartBeforeCleanUp(cluster);
+    const home = homeOf(cluster, key);
+    await expectShown(cluster, key, newValue(key), home);
+    expect(Object.keys(copiesOf(cluster, key)).length).toBe(point === "arrival" ? 4 : 3);
+    cluster.openAll();
+    await expectRemains(cluster, key, copiesOn(home, newValue(key)));
+    await expectShown(cluster, key, newValue(key), home);
+    await expectUnlinked(cluster);
+    await expectIndex(cluster, { [key]: liveRecord(newValue(key), home) });
+  },
+);
 
 test("an acknowledged write is live and whole, however soon the master is killed", async () => {
   await using cluster = await startStore(3);

@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { copiesOn, homeOf } from "../support/copies";
 import { type GatedCluster } from "../support/gated";
 import { runMkv } from "../support/master";
+import { until } from "../support/until";
 import {
   expectHidden,
   expectRemains,
@@ -14,8 +15,10 @@ import {
   startStore,
   storeAway,
 } from "./crash";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 
 async function rebuildAndStart(cluster: GatedCluster, flags: string[] = []): Promise<void> {
   cluster.openAll();
@@ -65,7 +68,8 @@ test.each([
     await killWhile(cluster, cluster.ask("POST", `${key}?rebalance`), gate.holds(method));
     await rebuildAndStart(cluster, ["-replicas", "1"]);
     expect(await cluster.keys("list")).toEqual([key]);
-    expect((await cluster.ask("POST", `${key}?rebalance`)).status).toBe(204);
+    const moved = async () => (await cluster.ask("POST", `${key}?rebalance`)).status === 204;
+    await until(moved, { what: "the key is brought home", deadlineMs: 20_000 });
     await expectShown(cluster, key, oldValue(key), homeOf(cluster, key, 1));
   },
 );

@@ -3,6 +3,7 @@ import { expect } from "bun:test";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { startGatedCluster, type GatedCluster } from "../support/gated";
 import { follow, type Answer } from "../support/http";
+import { owing } from "../support/journals";
 import { recordsIn } from "../support/records";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
@@ -39,6 +40,16 @@ export async function restartBeforeCleanUp(cluster: GatedCluster): Promise<void>
   await cluster.startMaster();
 }
 
+/** Stores a value of a key whose unfinished work volumes may still have in hand: soon they cannot any more. */
+export async function storeSoon(cluster: GatedCluster, key: string, value: string | Buffer): Promise<void> {
+  const written = async () => {
+    const { status } = await cluster.ask("PUT", key, { body: value });
+    expect([201, 409, 503]).toContain(status);
+    return status === 201;
+  };
+  await until(written, { what: `${key} is written`, deadlineMs: 20_000 });
+}
+
 /** A key with a value that does not lie where it belongs: its first volume was dead when it was written. */
 export async function storeAway(
   cluster: GatedCluster,
@@ -60,7 +71,13 @@ export async function storeAway(
     return headers.get("key-balance") === "balanced";
   };
   await until(trusted, { what: "the volume is trusted again" });
+  await settled(cluster);
   return { key, away };
+}
+
+/** Waits until nothing is owed, and no volume may still carry out what was begun. */
+export async function settled(cluster: GatedCluster): Promise<void> {
+  await until(() => owing(cluster.db) === 0, { what: "nothing is owed any more", deadlineMs: 20_000 });
 }
 
 export function oldValue(key: string): Buffer {

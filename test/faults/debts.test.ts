@@ -4,8 +4,10 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { startGatedCluster, type GatedCluster } from "../support/gated";
 import { dial, follow, head } from "../support/http";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
+import { storeSoon } from "./crash";
 
 setDefaultTimeout(90_000);
 const flags = ["-voltimeout", "2s", "-stalltimeout", "2s"];
@@ -37,26 +39,12 @@ async function breakOff(cluster: GatedCluster, key: string): Promise<void> {
   using wire = await dial(cluster.master.port);
   wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "500000" } }, { close: true }));
   wire.write(valueOf("broken off", 250_000));
-  const begun = async () => (await cluster.ask("PUT", key, { body: "x" })).status === 409;
-  await until(begun, { what: "the write has begun" });
+  await until(() => isUnderWay(cluster.master.port, key), { what: "the write has begun" });
 }
 
 /** The write that was broken off has been taken back. */
 async function tookBack(cluster: GatedCluster, key: string): Promise<void> {
-  const free = async () => (await cluster.ask("UNLINK", key)).status === 404;
-  await until(free, { what: "the key is free" });
-}
-
-/** A new master; the one before was killed while a volume had a write of this key in hand, which it still has. */
-async function killWithWriteInHand(cluster: GatedCluster, key: string): Promise<GatedCluster["gates"][number]> {
-  const gate = cluster.gates[DOWN]!;
-  gate.hold("PUT", "arrival", { late: true, times: 1 });
-  const put = cluster.ask("PUT", key, { body: "early" }).catch(() => undefined);
-  await gate.holds("PUT");
-  await cluster.master.kill();
-  await put;
-  await cluster.startMaster();
-  return gate;
+  await until(async () => !(await isUnderWay(cluster.master.port, key)), { what: "the key is free" });
 }
 
 const events: [string, (cluster: GatedCluster, key: string) => Promise<unknown>][] = [
@@ -100,7 +88,7 @@ const events: [string, (cluster: GatedCluster, key: string) => Promise<unknown>]
       await cluster.master.kill();
       await cluster.startMaster();
       await cluster.ask("DELETE", key);
-      await cluster.store(key, "newest value");
+      await storeSoon(cluster, key, "newest value");
       await cluster.master.kill();
       await cluster.startMaster();
     },
@@ -160,50 +148,5 @@ test.each([1, 3])(
     await cluster.startMaster();
     expect(await cluster.keys("unlinked")).toEqual([key]);
     expect(copiesOf(cluster, key)).toEqual(copiesOn(volumes, "newest value"));
-  },
-);
-
-test("a write that a volume still had in hand when the master was killed is taken back as well", async () => {
-  await using cluster = await startGatedCluster({ flags });
-  const gate = cluster.gates[DOWN]!;
-  gate.hold("PUT", "arrival", { late: true });
-  const put = cluster.ask("PUT", "/in-hand", { body: "in hand" }).catch(() => undefined);
-  await gate.holds("PUT");
-  await cluster.master.kill();
-  await put;
-  await cluster.startMaster();
-  await Bun.sleep(1_000); // Longer than this a write that is under way does not take to land.
-  gate.open();
-  await until(() => gate.lateArrivals === 1, { what: "the write lands" });
-  await until(() => cluster.remains().length === 0, { what: "it is taken back", deadlineMs: 20_000 });
-  expect([await cluster.keys("list"), await cluster.keys("unlinked")]).toEqual([[], []]);
-});
-
-test("a write that a volume still had in hand when the master was killed never overwrites a later one", async () => {
-  await using cluster = await startGatedCluster({ flags });
-  const gate = await killWithWriteInHand(cluster, "/in-hand");
-  const later = async () => (await cluster.ask("PUT", "/in-hand", { body: "later" })).status === 201;
-  const written = until(later, { what: "the later write is acknowledged", deadlineMs: 20_000 });
-  await Promise.race([written, Bun.sleep(1_000)]); // Longer than this a write that is under way does not take to land.
-  gate.open();
-  await written;
-  const landed = () => gate.lateArrivals === 1;
-  await until(landed, { what: "the early write lands" });
-  expect(copiesOf(cluster, "/in-hand")).toEqual(copiesOn(homeOf(cluster, "/in-hand"), "later"));
-});
-
-test.each([1, 3])(
-  "a write that was cut short is not made an unlinked key by a move, with %i threads",
-  async (threads) => {
-    await using cluster = await startGatedCluster({ flags: [...flags, "-threads", String(threads)] });
-    const gate = await killWithWriteInHand(cluster, "/cut");
-    const moves = await Promise.all(Array.from({ length: 8 }, () => cluster.ask("POST", "/cut?rebalance")));
-    expect(moves.map(({ status }) => status).filter((status) => status === 204)).toEqual([]);
-    expect((await cluster.ask("DELETE", "/cut")).status).not.toBe(204);
-    gate.open();
-    await until(() => gate.lateArrivals === 1, { what: "the write lands" });
-    const removed = () => Object.keys(copiesOf(cluster, "/cut")).length === 0;
-    await until(removed, { what: "the write is taken back", deadlineMs: 20_000 });
-    expect(await cluster.keys("unlinked")).toEqual([]);
   },
 );

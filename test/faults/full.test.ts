@@ -10,8 +10,10 @@ import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { startVolume } from "../support/volume";
 import { join } from "node:path";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 const why = whyNoDisk();
 if (why) console.log(`skipped: a full disk, since none can be mounted here (${why})`);
 const testOnDisk = test.skipIf(why !== undefined);
@@ -91,7 +93,8 @@ async function expectDetour(
     Bun.deepEquals(copiesOf(cluster, key), copiesOn(volumes, value)) && cluster.remains().length === volumes.length;
   await until(only(volumes), { what: "nothing is left on the full disk", deadlineMs: 20_000 });
   disk.clear();
-  expect((await cluster.ask("POST", `${key}?rebalance`)).status).toBe(204);
+  const moved = async () => (await cluster.ask("POST", `${key}?rebalance`)).status === 204;
+  await until(moved, { what: "the key is brought home", deadlineMs: 20_000 });
   expect((await cluster.ask("GET", key)).headers.get("key-balance")).toBe("balanced");
   await until(only(homeOf(cluster, key)), { what: "the key is at home", deadlineMs: 20_000 });
 }

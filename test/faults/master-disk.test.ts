@@ -85,8 +85,8 @@ const endings = (threads: number) => (threads === 1 ? [1] : [1, 128 + 9]);
 
 /** What a master has said on stderr since it listened, line by line. */
 function complaints({ master }: Cluster): string[] {
-  const [, ...lines] = master.process.stderr.trimEnd().split("\n");
-  return lines;
+  const lines = master.process.stderr.trimEnd().split("\n");
+  return lines.slice(lines.findIndex((line) => /listening on port/.test(line)) + 1);
 }
 
 const NO_ROOM = /^mkv: the (index|journal)\b.*no space left on device.*; make room, then start again$/i;

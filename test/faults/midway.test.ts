@@ -7,8 +7,10 @@ import { dial, follow, head, type Answer } from "../support/http";
 import { until } from "../support/until";
 import { md5Hex } from "../support/values";
 import { dead, frozen, type Fault } from "./fault";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 const deadlines = ["-voltimeout", "2s", "-stalltimeout", "2s"];
 const BYTES = 6_000_000;
 

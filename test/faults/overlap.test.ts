@@ -3,8 +3,10 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { follow } from "../support/http";
 import { homeOf } from "../support/copies";
 import { gateOf, newValue, oldValue, startStore, storeAway } from "./crash";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 
 test("a GET that asks for the value at its old place while it moves finds it at the new one", async () => {
   await using cluster = await startStore(3, ["-replicas", "1", "-voltimeout", "5s"]);

@@ -8,8 +8,10 @@ import { runMkv } from "../support/master";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 import { cutOff, dead, frozen } from "./fault";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 const deadlines = ["-voltimeout", "2s", "-stalltimeout", "2s"];
 const SICK = 1;
 
@@ -99,7 +101,15 @@ test("the job brings home what was written while a volume was dead", async () =>
   expect(strangers.length).toBeGreaterThan(2);
   await cluster.master.stop();
   await dead.heal(cluster, SICK);
-  const { exitCode } = await runMkv(["-db", cluster.db, "-volumes", cluster.addresses.join(","), "rebalance"]);
+  const { exitCode } = await runMkv([
+    "-db",
+    cluster.db,
+    "-volumes",
+    cluster.addresses.join(","),
+    "-grace",
+    "0",
+    "rebalance",
+  ]);
   expect(exitCode).toBe(0);
   for (const key of keys) expect(copiesOf(cluster, key)).toEqual(copiesOn(homeOf(cluster, key), `value of ${key}`));
   expect(cluster.remains().length).toBe(3 * keys.length);

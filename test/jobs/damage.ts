@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type Cluster } from "../support/cluster";
 import { homeOf, indexOf } from "../support/copies";
@@ -23,17 +24,21 @@ export function fileOf(cluster: Cluster, key: string, volume: string): string {
   return join(cluster.volumes[indexOf(cluster, volume)]!.dir, subvolume, pathOf(key));
 }
 
-/** Damages a copy; its time stays, as it does when a disk fails. */
+/** Copies that were shortened: each a little further, so that no two agree in what is left of them. */
+let shortened = 0;
+
+/** Damages a copy in a way of its own; its time stays, as it does when a disk fails. Flipped twice, it is as it was. */
 export function damage(file: string, how: Damage): void {
   const { atimeMs, mtimeMs } = statSync(file);
   const content = readFileSync(file);
   switch (how) {
     case "flipped":
-      content[content.length >> 1]! ^= 0x10;
+      for (const [i, bits] of createHash("md5").update(file).digest().entries())
+        content[(content.length >> 1) + i]! ^= bits;
       writeFileSync(file, content);
       break;
     case "shortened":
-      truncateSync(file, content.length >> 1);
+      truncateSync(file, (content.length >> 1) - (shortened++ % 8));
       break;
     case "lengthened":
       writeFileSync(file, Buffer.concat([content, content]));
@@ -79,4 +84,18 @@ export function plant(volume: { dir: string }, path: string | Uint8Array, conten
   }
   writeFileSync(file, content);
   return { file, [Symbol.dispose]: () => rmSync(made ?? file, { recursive: true, force: true }) };
+}
+
+/** A volume on which a key does not belong. */
+export function elsewhere(cluster: Cluster, key: string): string {
+  return homeOf(cluster, key, cluster.volumes.length).at(-1)!;
+}
+
+/** Puts a file onto a volume as records name it, where a copy of this key would lie. */
+export function plantOn(
+  cluster: Cluster,
+  volume: string,
+  { key, content = "stray" }: { key: string; content?: string },
+): Planted {
+  return plant(cluster.volumes[indexOf(cluster, volume)]!, `${volume.split("/")[1]!}${pathOf(key)}`, content);
 }

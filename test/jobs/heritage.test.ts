@@ -7,8 +7,10 @@ import { pathOf, placedOn } from "../support/placement";
 import { recordsIn, writeRecords } from "../support/records";
 import { CHECKOUT, startVolume, type Volume } from "../support/volume";
 import { indexOf, named, runJob, shelf, shelfOf, type Stored } from "./job";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const PORTS_THEN = ["3001", "3002", "3003"];
 const keys = Array.from({ length: 120 }, (_, i) => {
   const number = String(i).padStart(3, "0");

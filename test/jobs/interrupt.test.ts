@@ -4,8 +4,10 @@ import { startGatedCluster } from "../support/gated";
 import { until, within } from "../support/until";
 import { besides, indexOf, runJob, shelf, startJob, type Command } from "./job";
 import { plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const jobs: [command: Command, signal: NodeJS.Signals, held: string][] = [
   ["rebuild", "SIGINT", "GET"],
   ["rebalance", "SIGTERM", "HEAD"],

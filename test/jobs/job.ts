@@ -4,16 +4,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Cluster } from "../support/cluster";
 import { filesOn } from "../support/files";
+import { graceFlags } from "../support/grace";
 import { mkv, runMkv, type Outcome } from "../support/master";
 import { pathOf, placedOn } from "../support/placement";
 import { RunningProcess } from "../support/process";
 import { recordsIn } from "../support/records";
 import { md5Hex } from "../support/values";
 
-export type Command = "rebuild" | "rebalance" | "verify";
+export type Command = "rebuild" | "rebalance" | "verify" | "adopt";
 
 export interface JobOptions {
   flags?: string[];
+  /** What comes after the command. */
+  words?: string[];
   /** Those of the cluster, unless named. */
   volumes?: string[];
   db?: string;
@@ -46,10 +49,10 @@ export function startJob(cluster: Cluster, command: Command, options: JobOptions
 function argumentsOf(
   cluster: Cluster,
   command: Command,
-  { flags = [], volumes = cluster.addresses, db = cluster.db, master }: JobOptions,
+  { flags = [], words = [], volumes = cluster.addresses, db = cluster.db, master }: JobOptions,
 ): string[] {
   const index = master === undefined ? ["-db", db] : ["-master", master];
-  return [...index, "-volumes", volumes.join(","), ...flags, command];
+  return [...index, "-volumes", volumes.join(","), ...graceFlags(flags), ...flags, command, ...words];
 }
 
 /** The index as text by key, in its order. */

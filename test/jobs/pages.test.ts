@@ -4,8 +4,10 @@ import { startCluster } from "../support/cluster";
 import { writeRecords } from "../support/records";
 import { runJob } from "./job";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const flags = ["-replicas", "1"];
 const signs = [
   ..."/.+%&=#?~!$'()*,;:@ \"\\<>[]^`{|}\t\n\r0aZ",

@@ -8,8 +8,10 @@ import { damage, fileOf } from "./damage";
 import { indexOf, runJob, shelf, type Command, type JobOutcome } from "./job";
 import { plainKeys } from "./keys";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const login = { user: "admin", password: "this:is@a/test" };
 const userpass = `${login.user}:${login.password}`;
 const deadlines = ["-voltimeout", "500ms"];

@@ -1,35 +1,44 @@
 // Jobs that take long tell how far they are.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
+import { filesOn } from "../support/files";
 import { startGatedCluster } from "../support/gated";
+import { type RunningProcess } from "../support/process";
 import { type Command, startJob } from "./job";
 import { plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const LINES_EVERY_MS = 5_000;
 
-const jobs: [command: Command, flags: string[], line: RegExp][] = [
-  ["rebuild", [], /^rebuild: [1-9]\d* of 65536$/m],
-  ["rebalance", ["-voltimeout", "30s"], /^rebalance: [1-9]\d* of 40$/m],
-  ["verify", ["-voltimeout", "30s"], /^verify: ([1-9]\d*) of (?!\1$)\d+$/m],
+const patient = ["-voltimeout", "30s", "-stalltimeout", "30s"];
+/** What a job is held by, and how many requests of it at least. */
+const jobs: [command: Command, flags: string[], held: "PUT" | "GET", count: number, line: RegExp][] = [
+  ["rebalance", patient, "PUT", 16, /^rebalance: [1-9]\d* of 40$/m],
+  ["verify", [...patient, "-repair"], "PUT", 32, /^verify: ([1-9]\d*) of (?!\1$)\d+$/m],
+  ["rebuild", [], "GET", 1, /^rebuild: [1-9]\d* of 65536$/m],
 ];
 
 test("elsewhere than on a terminal a job says every few seconds, in a line of its own, how far it is", async () => {
   await using cluster = await startGatedCluster();
   for (const key of plainKeys("key", 40)) await cluster.store(key);
   await cluster.master.stop();
+  for (const { file } of filesOn(cluster.volumes[0]!.dir)) rmSync(file); // Which gives the jobs something to write.
   const gate = cluster.gates[0]!;
-  for (const method of ["GET", "HEAD"]) gate.hold(method, "arrival");
   await using held = new AsyncDisposableStack();
-  const running = jobs.map(([command, flags]) => {
+  const running: RunningProcess[] = [];
+  for (const [command, flags, method, count] of jobs) {
     const db = `${cluster.db}-${command}`;
     cpSync(cluster.db, db, { recursive: true });
-    return held.use(startJob(cluster, command, { db, flags }));
-  });
+    gate.hold(method, "arrival");
+    running.push(held.use(startJob(cluster, command, { db, flags })));
+    await gate.holds(method, count);
+  }
   await Bun.sleep(LINES_EVERY_MS + 500); // As long as a job may be quiet, not a wait for something to happen.
   gate.open();
   for (const [i, job] of running.entries()) {
-    expect([await job.exited, job.stderr]).toEqual([0, expect.stringMatching(jobs[i]![2])]);
+    expect([await job.exited, job.stderr]).toEqual([0, expect.stringMatching(jobs[i]![4])]);
     expect(job.stdout).toMatch(/^(rebuilt|rebalanced|verified) [^\n]+\n$/);
   }
 });

@@ -6,8 +6,10 @@ import { placedOn } from "../support/placement";
 import { md5Hex, valueOf } from "../support/values";
 import { damage, fileOf, type Damage } from "./damage";
 import { indexOf, runJob, type JobOutcome } from "./job";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 
 interface Case {
   what: string;

@@ -4,13 +4,16 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume } from "../support/faulty";
 import { dial, follow, head } from "../support/http";
 import { placedOn } from "../support/placement";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
 import { named, runJob, shelf, shelfOf, startJob, storeAll, type Stored } from "./job";
 import { oddKeys, plainKeys } from "./keys";
 import { startTraffic } from "./traffic";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const keys = [...plainKeys("key", 80), ...oddKeys];
 const unlinked = ["/key-5", "/ünï", "/key-6"];
 let cluster: Cluster;
@@ -62,7 +65,7 @@ test("a key that a client is just writing is left to that client: exit code 0", 
   const value = valueOf("slow", 400_000);
   wire.write(head({ method: "PUT", target: "/slow", headers: { "Content-Length": "400000" } }, { close: true }));
   wire.write(value.subarray(0, 200_000));
-  await until(async () => (await cluster.keys("unlinked")).includes("/slow"), { what: "the write has begun" });
+  await until(() => isUnderWay(cluster.master.port, "/slow"), { what: "the write has begun" });
   await using job = startJob(cluster, "rebalance", { master: cluster.master.url });
   const [code] = [await job.exited, expect(job.stderr).toBe("")];
   expect([code, job.stdout.trimEnd().split("\n").at(-1)]).toEqual([0, expect.stringMatching(/ 0 failed$/)]);
@@ -70,6 +73,22 @@ test("a key that a client is just writing is left to that client: exit code 0", 
   expect((await wire.answer()).status).toBe(201);
   expect((await follow(await cluster.ask("GET", "/slow"))).body.equals(value)).toBe(true);
   expect((await cluster.ask("DELETE", "/slow")).status).toBe(204);
+});
+
+test("a key that is busy all the time is named, and not said to be in place: exit code 1", async () => {
+  await cluster.store("/busy", "old");
+  expect((await cluster.ask("UNLINK", "/busy")).status).toBe(204);
+  using wire = await dial(cluster.master.port);
+  wire.write(head({ method: "PUT", target: "/busy", headers: { "Content-Length": "3" } }, { close: true }));
+  await until(() => isUnderWay(cluster.master.port, "/busy"), { what: "the write has begun" });
+  const { exitCode, last, stderr } = await runJob(cluster, "rebalance", { master: cluster.master.url });
+  const counts = `rebalanced ${keys.length + 1} keys: 0 moved, ${keys.length} in place, 1 failed`;
+  expect([exitCode, last]).toEqual([1, counts]);
+  expect(stderr).toMatch(/^"\/busy": [^\n]+\nmkv: 1 keys could not be rebalanced[^\n]+\n$/);
+  wire.write("new");
+  expect((await wire.answer()).status).toBe(201);
+  expect((await runJob(cluster, "rebalance", { master: cluster.master.url })).exitCode).toBe(0);
+  expect((await cluster.ask("DELETE", "/busy")).status).toBe(204);
 });
 
 test("a master that cannot move a key says why; the rest moves; exit code 1, and 0 when the volume is back", async () => {
@@ -86,7 +105,9 @@ test("a master that cannot move a key says why; the rest moves; exit code 1, and
   for (const line of lines.slice(0, -1)) expect(line).toContain(volume.address);
   await cluster.recovered();
   expect((await runJob(cluster, "rebalance", { master: cluster.master.url })).exitCode).toBe(0);
-  expect(shelf(cluster)).toEqual(shelfOf(stored, { ...now(), replicas: 2 }));
+  const wanted = shelfOf(stored, { ...now(), replicas: 2 });
+  const isHome = () => Bun.deepEquals(shelf(cluster), wanted);
+  await until(isHome, { what: "what the volume still had of keys that moved away is removed", deadlineMs: 20_000 });
 });
 
 test.each(["rebalance", "verify"] as const)(

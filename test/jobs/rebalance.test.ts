@@ -8,8 +8,10 @@ import { pathOf, placedOn } from "../support/placement";
 import { md5Hex, targetOf, valueOf } from "../support/values";
 import { indexOf, named, runJob, shelf, shelfOf, storeAll, type Stored } from "./job";
 import { oddKeys, plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 
 interface Contents {
   stored: Map<string | Uint8Array, Stored>;
@@ -120,7 +122,7 @@ test("volumes named in another order belong to the same keys: nothing moves", as
   await expectHome(cluster, contents, { volumes });
 });
 
-test("a disk that was lost and replaced by an empty one is filled again", async () => {
+test("disks that were lost and replaced by empty ones are filled again, once they are adopted", async () => {
   await using cluster = await startCluster({ volumes: 4, flags: ["-replicas", "2"] });
   const contents = await fill(cluster, ["-replicas", "2"]);
   const [lost] = cluster.volumes;
@@ -129,6 +131,8 @@ test("a disk that was lost and replaced by an empty one is filled again", async 
   const layout = { volumes: cluster.addresses, replicas: 2 };
   const holds = (key: string | Uint8Array) => placedOn(key, layout).some((volume) => volume.startsWith(lost!.address));
   const moved = [...contents.stored.keys()].filter(holds).length;
+  const adopted = await runJob(cluster, "adopt", { flags: ["-replicas", "2"], words: [lost!.address] });
+  expect(adopted.exitCode).toBe(0);
   const options = { volumes: cluster.addresses, flags: ["-replicas", "2"], moved, total: contents.stored.size };
   await expectRebalanced(cluster, options);
   await expectHome(cluster, contents, layout);
@@ -160,7 +164,7 @@ test("an empty index: nothing to do, exit code 0; one that is not there is not m
   const db = `${cluster.db}-absent`;
   for (const command of ["rebalance", "verify"] as const) {
     const { exitCode, stderr } = await runJob(cluster, command, { db, flags: ["-replicas", "1"] });
-    expect([exitCode, stderr]).toEqual([1, `mkv: there is no index at ${db}\n`]);
+    expect([exitCode, stderr]).toEqual([1, `mkv: there is no index at ${db}: run rebuild first\n`]);
     expect(readdirSync(join(db, "..")).filter((name) => name.startsWith("index-absent"))).toEqual([]);
   }
 });

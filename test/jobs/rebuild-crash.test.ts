@@ -23,8 +23,10 @@ import { targetOf, valueOf } from "../support/values";
 import { besides, bytesOf, indexOf, runJob, startJob } from "./job";
 import { plainKeys } from "./keys";
 import { listingOf, startStandIn } from "./standin";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const keys = plainKeys("key", 60);
 const soft = keys[7]!;
 let cluster: Cluster;

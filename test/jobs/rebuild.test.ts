@@ -7,8 +7,10 @@ import { pathOf, placedOn } from "../support/placement";
 import { md5Hex, targetOf, valueOf } from "../support/values";
 import { besides, indexOf, named, runJob, storeAll, type JobOutcome } from "./job";
 import { oddKeys, plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const hashed = [...plainKeys("hashed", 20), ...oddKeys];
 const unhashed = ["/unhashed", "/ünhashed/é"];
 const soft = ["/soft", "/soft/é", `/soft${"-and-long".repeat(30)}`];

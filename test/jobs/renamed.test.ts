@@ -7,8 +7,10 @@ import { valueOf } from "../support/values";
 import { age } from "./damage";
 import { indexOf, named, runJob, shelf, storeAll } from "./job";
 import { plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const keys = [...plainKeys("key", 6), "/ünï/é"];
 
 /** A store whose files are so old that they could be orphans. */

@@ -9,9 +9,12 @@ import { valueOf } from "../support/values";
 import { age, damage, fileOf, plant, type Planted } from "./damage";
 import { indexOf, runJob, shelf } from "./job";
 import { plainKeys } from "./keys";
+import { seenAsOrphan } from "./remembered";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const keys = plainKeys("key", 12);
 const everything = { keys: 12, files: 36 };
 let cluster: Cluster;
@@ -23,27 +26,33 @@ beforeAll(async () => {
 });
 afterAll(() => cluster[Symbol.asyncDispose]());
 
-/** A file of no record, on the first volume. */
-function plantOrphan(path: string, hours: number, content: string | Uint8Array = "orphan"): Planted {
+/** A file of no record, on the first volume, which mkv has known for so long. */
+async function plantOrphan(path: string, hours: number, content: string | Uint8Array = "orphan"): Promise<Planted> {
   const planted = plant(cluster.volumes[0]!, path, content);
-  age(planted.file, hours);
+  await seenAsOrphan(cluster.db, `${cluster.addresses[0]!}/${path}`, hours);
   return planted;
 }
 
-test("an orphan that is young may be on its way in: it is reported, and never removed", async () => {
-  using planted = plantOrphan(`sv00${pathOf("/young/é")}`, 0.9);
+test("an orphan that was found less than an hour ago is reported, and never removed, however old the file is", async () => {
+  using planted = await plantOrphan(`sv00${pathOf("/young/é")}`, 0.9);
+  age(planted.file, 48);
   for (const flags of [[], ["-orphans"], ["-orphans", "-repair", "-md5"]]) {
     const { exitCode, last, stderr } = await runJob(cluster, "verify", { flags });
     expect([exitCode, countsOf(last)]).toEqual([1, countsOf({ ...everything, files: 37, orphans: 1 })]);
     expect(stderr).toStartWith(`${cluster.addresses[0]}/sv00${pathOf("/young/é")}: is in no record`);
     expect(existsSync(planted.file)).toBe(true);
   }
-  age(planted.file, 2);
-  expect((await runJob(cluster, "verify", { flags: ["-orphans"] })).exitCode).toBe(0);
 });
 
-test("an orphan older than an hour is reported, and removed by -orphans alone", async () => {
-  using planted = plantOrphan(`sv05${pathOf("/old")}`, 1.1);
+test("an orphan that nobody has seen before is one from now on", async () => {
+  using planted = plant(cluster.volumes[0]!, `sv00${pathOf("/new")}`, "orphan");
+  age(planted.file, 48);
+  for (let i = 0; i < 2; i++) expect((await runJob(cluster, "verify", { flags: ["-orphans"] })).exitCode).toBe(1);
+  expect(existsSync(planted.file)).toBe(true);
+});
+
+test("an orphan known for more than an hour is reported, and removed by -orphans alone", async () => {
+  using planted = await plantOrphan(`sv05${pathOf("/old")}`, 1.1);
   for (const flags of [[], ["-repair"]]) {
     const { exitCode, last, stderr } = await runJob(cluster, "verify", { flags });
     expect([exitCode, countsOf(last)]).toEqual([1, countsOf({ ...everything, files: 37, orphans: 1 })]);
@@ -57,7 +66,7 @@ test("an orphan older than an hour is reported, and removed by -orphans alone", 
 });
 
 test("another copy of a live key, on a volume that its record does not name, is an orphan: the recorded ones stay", async () => {
-  using planted = plantOrphan(`sv1F${pathOf(keys[0]!)}`, 2, valueOf(keys[0]!));
+  using planted = await plantOrphan(`sv1F${pathOf(keys[0]!)}`, 2, valueOf(keys[0]!));
   const { exitCode, last } = await runJob(cluster, "verify", { flags: ["-orphans"] });
   expect([exitCode, countsOf(last)]).toEqual([0, countsOf({ ...everything, files: 37, orphans: 1, repaired: 1 })]);
   expect(existsSync(planted.file)).toBe(false);
@@ -65,7 +74,7 @@ test("another copy of a live key, on a volume that its record does not name, is 
 });
 
 test("a file that is no value of any key is reported, and never removed", async () => {
-  using planted = plantOrphan("sv00/00/00/notes.txt", 48);
+  using planted = await plantOrphan("sv00/00/00/notes.txt", 48);
   const { exitCode, last, stderr } = await runJob(cluster, "verify", { flags: ["-orphans", "-repair"] });
   expect([exitCode, countsOf(last)]).toEqual([1, countsOf({ ...everything, files: 37, orphans: 1 })]);
   expect(stderr).toStartWith(`${cluster.addresses[0]}/sv00/00/00/notes.txt: is not where its name belongs`);

@@ -5,15 +5,19 @@ import { homeOf } from "../support/copies";
 import { Gate } from "../support/gate";
 import { dial, follow, head, type Wire } from "../support/http";
 import { pathOf } from "../support/placement";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
-import { age, damage, fileOf, plant } from "./damage";
+import { damage, fileOf, plant } from "./damage";
 import { named, runJob, shelf, shelfOf, startJob, storeAll, type Stored } from "./job";
 import { oddKeys, plainKeys } from "./keys";
+import { seenAsOrphan } from "./remembered";
 import { startTraffic } from "./traffic";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const keys = [...plainKeys("key", 40), ...oddKeys];
 const BYTES = 400_000;
 let cluster: Cluster;
@@ -36,7 +40,7 @@ async function halfAnUpload(key: string): Promise<Wire> {
   const wire = await dial(cluster.master.port);
   wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": String(BYTES) } }, { close: true }));
   wire.write(valueOf(key, BYTES).subarray(0, BYTES / 2));
-  await until(async () => (await cluster.keys("unlinked")).includes(key), { what: "the write has begun" });
+  await until(() => isUnderWay(cluster.master.port, key), { what: "the write has begun" });
   return wire;
 }
 
@@ -84,6 +88,9 @@ test("a value that is still on its way in is no finding", async () => {
 test("a value that comes in just before -repair would forget its key is kept", async () => {
   await using gate = await Gate.start(() => cluster.master.port);
   for (const method of ["DELETE", "POST"]) gate.hold(method, "arrival");
+  await cluster.store("/late", "old");
+  expect((await cluster.ask("UNLINK", "/late")).status).toBe(204);
+  for (const volume of homeOf(cluster, "/late")) damage(fileOf(cluster, "/late", volume), "missing");
   using wire = await halfAnUpload("/late");
   await using job = startJob(cluster, "verify", { master: `http://${gate.address}`, flags: ["-repair"] });
   // Either it leaves the key alone, or its request comes when the value is there.
@@ -96,14 +103,16 @@ test("a value that comes in just before -repair would forget its key is kept", a
 });
 
 test("each kind of damage is found and healed while clients are at work", async () => {
-  await using traffic = startTraffic(cluster);
+  await cluster.master.stop();
   const [missing, emptied, flipped, soft, orphan] = ["/key-1", "/ünï", "/key-3", "/key-7", "/orphan/é"] as const;
+  using _planted = plant(cluster.volumes[0]!, `sv00${pathOf(orphan)}`, "orphan");
+  await seenAsOrphan(cluster.db, `${cluster.addresses[0]!}/sv00${pathOf(orphan)}`, 2);
+  await cluster.startMaster();
+  await using traffic = startTraffic(cluster);
   damage(fileOf(cluster, missing, homeOf(cluster, missing)[0]!), "missing");
   damage(fileOf(cluster, emptied, homeOf(cluster, emptied)[1]!), "emptied");
   damage(fileOf(cluster, flipped, homeOf(cluster, flipped)[2]!), "flipped");
   damage(fileOf(cluster, soft, homeOf(cluster, soft)[0]!), "flipped");
-  using planted = plant(cluster.volumes[0]!, `sv00${pathOf(orphan)}`, "orphan");
-  age(planted.file, 2);
   const { exitCode, last, stderr } = await verify("-md5", "-repair", "-orphans");
   await traffic.stop();
   expect(stderr.trimEnd().split("\n").length).toBe(5);

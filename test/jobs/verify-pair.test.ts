@@ -7,8 +7,10 @@ import { valueOf } from "../support/values";
 import { damage, fileOf, type Damage } from "./damage";
 import { runJob } from "./job";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const flags = ["-replicas", "2"];
 let cluster: Cluster;
 

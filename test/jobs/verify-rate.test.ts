@@ -4,8 +4,10 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { valueOf } from "../support/values";
 import { runJob, type JobOutcome } from "./job";
 import { countsOf } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const MEGABYTE = 1_000_000;
 let cluster: Cluster;
 

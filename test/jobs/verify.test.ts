@@ -1,14 +1,18 @@
 // Verify finds each kind of damage, names and counts it; with -repair it heals what has a good copy.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, homeOf } from "../support/copies";
-import { valueOf } from "../support/values";
+import { writeRecords } from "../support/records";
+import { md5Hex, valueOf } from "../support/values";
 import { damage, fileOf, mend, type Damage } from "./damage";
 import { indexOf, runJob, shelf, shelfOf, storeAll, type Stored } from "./job";
 import { plainKeys } from "./keys";
 import { countsOf, type Finding } from "./verified";
+import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
+withoutGrace();
 const live = [...plainKeys("key", 20), "/ünï/é"];
 const unlinked = ["/soft", "/soft/é"];
 const unhashed = ["/unhashed"];
@@ -103,6 +107,32 @@ test("a flipped bit is found by -md5 alone", async () => {
   damage(file, "flipped"); // The same bit once more.
   await expectHealed();
   await expectClean(["-md5"]);
+});
+
+test("copies that agree outvote the record: -md5 -repair corrects its hash", async () => {
+  for (const key of ["/key-2", "/soft"]) {
+    const wrong = index[key]!.replace(/HASH.{32}/, `HASH${md5Hex("another value")}`);
+    await writeRecords(cluster.db, [[key, wrong]]);
+    await expectClean();
+    const says = `its record has MD5 ${md5Hex("another value")}, its copies agree in ${md5Hex(valueOf(key, 1_000))}`;
+    await expectFound(["-md5"], { damaged: 1 }, [new RegExp(`^"${key}": ${says}$`)]);
+    const { exitCode, last } = await runJob(cluster, "verify", { flags: ["-md5", "-repair"] });
+    expect([exitCode, countsOf(last)]).toEqual([0, countsOf({ ...everything, damaged: 1, repaired: 1 })]);
+    await expectHealed();
+  }
+});
+
+test("two copies that agree correct the record, and the third; one alone corrects nothing", async () => {
+  const key = "/key-2";
+  const file = (i: number) => fileOf(cluster, key, homeOf(cluster, key)[i]!);
+  await writeRecords(cluster.db, [[key, index[key]!.replace(/HASH.{32}/, `HASH${md5Hex("another value")}`)]]);
+  damage(file(1), "flipped");
+  const { exitCode, last } = await runJob(cluster, "verify", { flags: ["-md5", "-repair"] });
+  expect([exitCode, countsOf(last)]).toEqual([0, countsOf({ ...everything, damaged: 2, repaired: 2 })]);
+  await expectHealed();
+  for (const i of [0, 1]) writeFileSync(file(i), "agreed, but not what was recorded");
+  expect((await runJob(cluster, "verify", { flags: ["-md5", "-repair"] })).exitCode).toBe(0);
+  await expectHealed();
 });
 
 test("two of three copies gone, each in another way: both are counted, both are healed", async () => {

@@ -1,75 +1,140 @@
 // What the journal remembers survives the process, and only what is not settled.
 import { expect, test } from "bun:test";
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parseKey } from "../../src/format/key";
-import { type Debt, Journal, debtsBeside } from "../../src/ledger/level/journal";
+import { type Key, parseKey } from "../../src/format/key";
+import { Journal, type Owing } from "../../src/ledger/level/journal";
+import { readJournals } from "../../src/ledger/level/read-journals";
+import { temporaryFolder } from "../support/folder";
 
 function place() {
-  const folder = mkdtempSync(join(tmpdir(), "mkv-journal-"));
-  return { index: join(folder, "db"), folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+  const folder = temporaryFolder();
+  return {
+    index: join(folder.path, "db"),
+    folder: folder.path,
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
 }
 
-const debt = (name: string, volumes = ["a:1"]): Debt => ({ key: parseKey(name), volumes, marks: ["DELETEDa:1"] });
-const first = { thread: 0, inherit: true, sync: false };
-const keysOf = (debts: readonly Debt[]) => debts.map(({ key }) => Buffer.from(key).toString()).sort();
+let n = 0;
+const hexOf = (name: string) => parseKey(name).toHex();
+const owing = (name: string, volumes = ["a:1"]): Owing => ({
+  key: parseKey(name) as Key,
+  n: n++,
+  record: undefined,
+  owed: volumes.map((volume) => ({ volume, kind: "in-flight", sinceMs: 0, untilMs: 0 })),
+  dueMs: 0,
+});
+const paid = (name: string): Owing => ({ ...owing(name, []), record: "a:1" });
+const first = { thread: 0, sync: false };
+/** The keys that owe something after a crash. */
+const keysOwing = (index: string) =>
+  [...readJournals(index).lines.values()]
+    .map((lines) => lines.at(-1)!)
+    .filter(({ owed }) => owed.length > 0)
+    .map(({ key }) => Buffer.from(key).toString())
+    .sort();
 
-test("a debt that is not settled is there after a crash, a settled one is not", async () => {
-  using at = place();
+test("a debt that is not paid is there after a crash, a paid one is not", async () => {
+  await using at = place();
   const journal = new Journal(at.index, first);
-  await journal.owe(debt("/kept"));
-  await journal.owe(debt("/paid"));
-  await journal.settle(parseKey("/paid")); // No close: the process was killed.
-  expect(keysOf(debtsBeside(at.index))).toEqual(["/kept"]);
-  const next = new Journal(at.index, first);
-  expect(next.debtOf(parseKey("/kept"))).toEqual(debt("/kept"));
-  expect(keysOf(next.debts)).toEqual(["/kept"]);
+  await journal.owe(hexOf("/kept"), owing("/kept"));
+  await journal.owe(hexOf("/paid"), owing("/paid"));
+  journal.note(hexOf("/paid"), paid("/paid"));
+  await journal.owe(hexOf("/next"), owing("/next")); // It takes along that /paid is paid. No close: the process was killed.
+  expect(keysOwing(at.index)).toEqual(["/kept", "/next"]);
+  const [, last] = readJournals(at.index).lines.get(hexOf("/paid"))!;
+  expect(last).toMatchObject({ record: "a:1", owed: [] });
+});
+
+test("that a debt is paid is written down soon, though nothing else is", async () => {
+  await using at = place();
+  const journal = new Journal(at.index, first);
+  await journal.owe(hexOf("/paid"), owing("/paid"));
+  journal.note(hexOf("/paid"), paid("/paid"));
+  const end = performance.now() + 5000;
+  while (keysOwing(at.index).length > 0 && performance.now() < end) await Bun.sleep(10);
+  expect(keysOwing(at.index)).toEqual([]);
 });
 
 test("what is owed at once is there together", async () => {
-  using at = place();
+  await using at = place();
   const journal = new Journal(at.index, first);
   const keys = Array.from({ length: 100 }, (_, i) => `/key-${i}`).sort();
-  await Promise.all(keys.map((key) => journal.owe(debt(key))));
-  expect(keysOf(debtsBeside(at.index))).toEqual(keys);
+  await Promise.all(keys.map((key) => journal.owe(hexOf(key), owing(key))));
+  expect(keysOwing(at.index)).toEqual(keys);
 });
 
 test("a line torn by a crash is not believed, those before it are", async () => {
-  using at = place();
+  await using at = place();
   const journal = new Journal(at.index, first);
-  await journal.owe(debt("/whole"));
+  await journal.owe(hexOf("/whole"), owing("/whole"));
   appendFileSync(`${at.index}.journal-0`, '{"key":"2f74');
-  expect(keysOf(new Journal(at.index, first).debts)).toEqual(["/whole"]);
+  expect(keysOwing(at.index)).toEqual(["/whole"]);
+});
+
+test("the lines of one key are in the order in which they were written, and what all threads owe is owed", async () => {
+  await using at = place();
+  const journals = [0, 1, 2].map((thread) => new Journal(at.index, { ...first, thread }));
+  const written = [owing("/key", ["a:1"]), owing("/key", ["b:1"]), owing("/key", ["c:1"])];
+  for (const [i, thread] of [2, 0, 1].entries()) await journals[thread]!.owe(hexOf("/key"), written[i]!);
+  const lines = readJournals(at.index).lines.get(hexOf("/key"))!;
+  expect(lines.map(({ n }) => n)).toEqual(written.map(({ n }) => n));
+  const volumes = lines.at(-1)!.owed.map(({ volume }) => volume);
+  expect(volumes.sort()).toEqual(["a:1", "b:1", "c:1"]);
 });
 
 test("the thread that opens first takes over the debts of all", async () => {
-  using at = place();
-  for (const thread of [0, 1, 2])
-    await new Journal(at.index, { ...first, thread, inherit: thread === 0 }).owe(debt(`/of-${thread}`));
-  const heir = new Journal(at.index, first);
-  expect(keysOf(heir.debts)).toEqual(["/of-0", "/of-1", "/of-2"]);
+  await using at = place();
+  for (const thread of [0, 1, 2]) {
+    const key = `/of-${thread}`;
+    await new Journal(at.index, { ...first, thread }).owe(hexOf(key), owing(key));
+  }
+  const inherited = ["/of-0", "/of-1", "/of-2"].map((key) => owing(key));
+  const heir = new Journal(at.index, { ...first, inherited });
+  expect([...heir.owing].length).toBe(3);
+  expect(keysOwing(at.index)).toEqual(["/of-0", "/of-1", "/of-2"]);
   expect(readdirSync(at.folder)).toEqual(["db.journal-0"]);
 });
 
+test("a journal of version 0.1.0 is read: its debts, and the records that only stood for unfinished work", async () => {
+  await using at = place();
+  const [kept, settled] = [hexOf("/kept"), hexOf("/settled")];
+  const lines = [
+    { key: kept, volumes: ["a:1", "b:1"], marks: ["DELETEDb:1,a:1"] },
+    { key: settled, volumes: ["a:1"], marks: [] },
+    settled,
+  ];
+  appendFileSync(`${at.index}.journal-0`, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  expect(keysOwing(at.index)).toEqual(["/kept"]);
+  expect(readJournals(at.index).lines.get(kept)!.at(-1)).toMatchObject({
+    marks: ["DELETEDb:1,a:1"],
+    owed: [
+      { volume: "a:1", kind: "in-flight" },
+      { volume: "b:1", kind: "in-flight" },
+    ],
+  });
+});
+
 test.each([false, true])("the file stays short however much is written, with sync %p", async (sync) => {
-  using at = place();
+  await using at = place();
   const journal = new Journal(at.index, { ...first, sync });
-  await journal.owe(debt("/kept"));
+  await journal.owe(hexOf("/kept"), owing("/kept"));
   const many = sync ? 200 : 20_000;
   for (let i = 0; i < many; i++) {
-    await journal.owe(debt(`/key-${i}`, ["localhost:3001/sv00".repeat(sync ? 500 : 1)]));
-    await journal.settle(parseKey(`/key-${i}`));
+    const key = `/key-${i}`;
+    await journal.owe(hexOf(key), owing(key, ["localhost:3001/sv00".repeat(sync ? 500 : 1)]));
+    journal.note(hexOf(key), paid(key));
   }
   expect(statSync(`${at.index}.journal-0`).size).toBeLessThan(1.2 * 1024 * 1024);
-  expect(keysOf(new Journal(at.index, first).debts)).toEqual(["/kept"]);
+  expect(keysOwing(at.index).filter((key) => key === "/kept")).toEqual(["/kept"]);
 });
 
 test("a journal without debts leaves nothing behind", async () => {
-  using at = place();
+  await using at = place();
   const journal = new Journal(at.index, first);
-  await journal.owe(debt("/paid"));
-  await journal.settle(parseKey("/paid"));
-  journal.close();
+  await journal.owe(hexOf("/paid"), owing("/paid"));
+  journal.note(hexOf("/paid"), paid("/paid"));
+  await journal.close();
   expect(existsSync(`${at.index}.journal-0`)).toBe(false);
 });

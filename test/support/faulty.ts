@@ -18,18 +18,21 @@ export interface SeenRequest {
 export interface FaultyVolume extends AsyncDisposable {
   address: string;
   port: number;
-  /** Every request so far, in the order of their arrival. */
+  /** Every request so far, in the order of their arrival; without those for ids, by which a master knows its volumes. */
   seen: SeenRequest[];
+  /** Those. */
+  idsSeen: SeenRequest[];
 }
 
 /** A volume server that treats each request as the script says. */
 export async function startFaultyVolume(script: (request: SeenRequest) => Behaviour): Promise<FaultyVolume> {
-  const seen: SeenRequest[] = [];
+  const [seen, idsSeen]: [SeenRequest[], SeenRequest[]] = [[], []];
+  const note = (request: SeenRequest) => void (isForId(request) ? idsSeen : seen).push(request);
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket)).on("error", () => {});
-    new Conversation(socket, script, seen);
+    new Conversation(socket, script, note);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -37,12 +40,18 @@ export async function startFaultyVolume(script: (request: SeenRequest) => Behavi
     address: `localhost:${port}`,
     port,
     seen,
+    idsSeen,
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       sockets.forEach((socket) => socket.destroy());
       await closed;
     },
   };
+}
+
+/** Whether a volume or a disk of it is asked who it is, or told. */
+function isForId({ path }: SeenRequest): boolean {
+  return path.endsWith("/mkv/id");
 }
 
 /** The address of a volume that refuses connections. */
@@ -68,7 +77,7 @@ class Conversation {
   constructor(
     private readonly socket: Socket,
     private readonly script: (request: SeenRequest) => Behaviour,
-    private readonly seen: SeenRequest[],
+    private readonly note: (request: SeenRequest) => void,
   ) {
     socket.on("data", (data: Buffer) => {
       this.pending = Buffer.concat([this.pending, data]);
@@ -94,7 +103,7 @@ class Conversation {
     const [method = "", path = ""] = first.split(" ");
     const headers = new Headers(lines.map((line) => line.split(/:\s*(.*)/s).slice(0, 2) as [string, string]));
     this.request = { method, path, headers, bodyBytes: 0 };
-    this.seen.push(this.request);
+    this.note(this.request);
     this.behaviour = this.script(this.request);
     this.chunked = /chunked/i.test(headers.get("transfer-encoding") ?? "");
     this.bodyLeft = Number(headers.get("content-length") ?? 0);

@@ -1,6 +1,7 @@
 // Owns the program under test: the binary that MKV names, or src/main.ts of this checkout.
 import { join, resolve } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
+import { graceFlags } from "./grace";
 import { RunningProcess } from "./process";
 import { within } from "./until";
 import { CHECKOUT } from "./volume";
@@ -68,7 +69,18 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
   const folder = db === undefined ? temporaryFolder() : undefined;
   const index = db ?? join(folder!.path, "index");
   const threads = flags.includes("-threads") ? [] : ["-threads", "2"]; // What one thread does well, two may not.
-  const args = ["-port", "0", "-db", index, "-volumes", volumes.join(","), ...threads, ...flags, "server"];
+  const args = [
+    "-port",
+    "0",
+    "-db",
+    index,
+    "-volumes",
+    volumes.join(","),
+    ...threads,
+    ...graceFlags(flags),
+    ...flags,
+    "server",
+  ];
   const process = new RunningProcess({ command: mkv(args), env });
   try {
     const [, port] = await process.says(/listening on port (\d+)/);

@@ -16,13 +16,23 @@ export type WireRequest = {
   readonly body?: Uint8Array | undefined;
 };
 
-/** What is kept of an answer. `modified` is an HTTP date; there is a `body` for a GET alone, which somebody must read. */
+/**
+ * What is kept of an answer. `head` are its lines, for `fieldOf`; `modified` is an HTTP date; there is a `body` for a GET
+ * alone, which somebody must read.
+ */
 export type Answer = {
   readonly status: number;
+  readonly head: string;
   readonly bytes: number | undefined;
   readonly modified: string;
   readonly body: Body | undefined;
 };
+
+/** A field of an answer that is seldom asked for, by its name in lower case. */
+export function fieldOf({ head }: Answer, name: string): string | undefined {
+  const line = head.split("\r\n").find((line) => line.slice(0, name.length + 1).toLowerCase() === `${name}:`);
+  return line?.slice(name.length + 1).trim();
+}
 
 /** The connection was closed before the answer; `isGivenUp` if for the sake of another request. */
 export class LostConnection extends Error {
@@ -202,7 +212,7 @@ export class Connection {
     if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
     this.waiting.shift();
     this.answers++;
-    waiting.resolve({ status, bytes: bytesOfBody, modified, body: isRead ? this.#body : undefined });
+    waiting.resolve({ status, head, bytes: bytesOfBody, modified, body: isRead ? this.#body : undefined });
     return end + 4;
   }
 }

@@ -14,28 +14,45 @@ import { belowServer, serverOf } from "../../format/volume";
 /** A request to a volume, `host:port` or `host:port/path`; `path` is below it. */
 export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: string; readonly path: string };
 
-/**
- * Sends a request and waits for the head of its answer. The body of a GET that was answered with 200 must be read or closed.
- * @param options.onTimeout makes the error for an answer that has not come within `timeoutMs`
- * @throws what `onTimeout` makes; MkvError volume-failed; an Error with a `code` or message of the socket's
- */
-export function exchange(
-  { volume, path, method, headers, body }: VolumeRequest,
-  { timeoutMs, onTimeout }: { timeoutMs: number; onTimeout: () => MkvError },
-): Promise<Answer> {
-  const server = serverOf(volume);
-  const request = { method, target: belowServer(volume) + path, headers, body };
-  const pool = poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
-  const connection = connectionOf(pool, server);
-  const wasUsed = connection.answers > 0;
-  const untilMs = performance.now() + timeoutMs;
-  return connection.send(request, timeoutMs, onTimeout).catch((error) => {
-    if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
-    const fresh = open(pool, server); // A second old one may be dead as well.
-    return fresh.send(request, untilMs - performance.now(), onTimeout).catch((again) => {
-      throw causeOf(again);
-    });
-  });
+/** The connections of a thread. */
+export class Pools {
+  readonly #pools = new Map<string, Pool>();
+
+  /**
+   * Sends a request and waits for the head of its answer. The body of a GET that was answered with 200 must be read or
+   * closed.
+   * @param options.onTimeout makes the error for an answer that has not come within `timeoutMs`
+   * @throws what `onTimeout` makes; MkvError volume-failed; an Error with a `code` or message of the socket's
+   */
+  async exchange(
+    { volume, path, method, headers, body }: VolumeRequest,
+    { timeoutMs, onTimeout }: { timeoutMs: number; onTimeout: () => MkvError },
+  ): Promise<Answer> {
+    const server = serverOf(volume);
+    const request = { method, target: belowServer(volume) + path, headers, body };
+    const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
+    const connection = connectionOf(pool, server);
+    const wasUsed = connection.answers > 0;
+    const untilMs = performance.now() + timeoutMs;
+    try {
+      return await connection.send(request, timeoutMs, onTimeout);
+    } catch (error) {
+      if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
+    }
+    try {
+      const fresh = open(pool, server); // A second old one may be dead as well.
+      return await fresh.send(request, untilMs - performance.now(), onTimeout);
+    } catch (error) {
+      throw causeOf(error);
+    }
+  }
+
+  #poolOf(kind: Kind, server: string): Pool {
+    const name = `${server} ${kind}`;
+    let pool = this.#pools.get(name);
+    if (!pool) this.#pools.set(name, (pool = { kind, all: [], filling: undefined }));
+    return pool;
+  }
 }
 
 function causeOf(error: unknown): unknown {
@@ -46,15 +63,6 @@ type Kind = "question" | "listing" | "alone";
 
 /** The connections to a server for one kind of request, and the one that those of this turn of the loop go to. */
 type Pool = { readonly kind: Kind; readonly all: Connection[]; filling: Connection | undefined };
-
-const pools = new Map<string, Pool>();
-
-function poolOf(kind: Kind, server: string): Pool {
-  const name = `${server} ${kind}`;
-  let pool = pools.get(name);
-  if (!pool) pools.set(name, (pool = { kind, all: [], filling: undefined }));
-  return pool;
-}
 
 function connectionOf(pool: Pool, server: string): Connection {
   const { kind, all, filling } = pool;

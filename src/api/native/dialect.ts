@@ -1,20 +1,26 @@
 // Owns the HTTP dialect of the original: a function from Request to Response.
-import { MkvError } from "../errors";
-import { type Key, encodePercent, parseKey } from "../format/key";
-import { limits } from "../limits";
-import { retryBusy } from "../store/retry-busy";
-import { deleteKey } from "../store/delete";
-import { type Moved, forget, isAmiss, isOrphan, moveKey, sweep } from "../store/move";
-import { put } from "../store/put";
-import { type Location, type Store, locate, unlink } from "../store/store";
-import { type Authorizer, asUserInfo } from "./authorize";
+import { MkvError } from "../../errors";
+import { type Key, encodePercent, parseKey } from "../../format/key";
+import { limits } from "../../limits";
+import { retryBusy } from "../../store/retry-busy";
+import { deleteKey } from "../../store/delete";
+import { put } from "../../store/put";
+import { type Location, type Store, locate, unlink } from "../../store/store";
+import { type Turns } from "../../turns";
+import { chunksOf } from "../body";
+import { type Authorizer, asUserInfo } from "../authorize";
+import { answerJob } from "./jobs";
 import { answerList } from "./list";
-import { empty, failed } from "./respond";
-import { readParameter, splitUrl } from "./url";
+import { empty, failed } from "../respond";
+import { readParameter, splitUrl } from "../url";
 
 /** What the dialect needs: a store, and what the flags say of answering. */
 export type Native = {
   readonly store: Store;
+  /** Lists that are gathered at once take turns. */
+  readonly lists: Turns;
+  /** Longest silence of a client in the middle of a value. */
+  readonly clienttimeoutMs: number;
   /** Server (`host:port`) that absent keys redirect to. */
   readonly fallback: string | undefined;
   readonly authorizer: Authorizer | undefined;
@@ -38,20 +44,20 @@ export function answer(native: Native, request: Request): Response | Promise<Res
 async function identify(native: Native, authorizer: Authorizer, request: Request): Promise<Native> {
   const credentials = await authorizer.check(request.headers.get("authorization"));
   const { store } = native;
-  return { ...native, credentials, store: { ...store, volumes: { ...store.volumes, credentials } } };
+  return { ...native, credentials, store: { ...store, volumes: store.volumes.as(credentials) } };
 }
 
 function dispatch(native: Native, request: Request): Response | Promise<Response> {
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
-  if (query !== "") return whenFree(() => operate(native, { method, key, query, signal: request.signal }));
+  if (query !== "") return whenFree(() => operate(native, { request, key, query }));
   switch (method) {
     case "GET":
     case "HEAD":
       return redirect(native, key);
     case "PUT":
-      return whenFree(() => receive(native.store, key, request));
+      return whenFree(() => receive(native, key, request));
     case "DELETE":
       return whenFree(() => deleteKey(native.store, key).then(() => empty(204)));
     case "UNLINK":
@@ -68,30 +74,16 @@ function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
 
 /** Requests with a query: its first parameter is the operation. */
 function operate(
-  { store }: Native,
-  { method, key, query, signal }: { method: string; key: Key; query: string; signal: AbortSignal },
+  { store, lists }: Native,
+  { request, key, query }: { request: Request; key: Key; query: string },
 ): Response | Promise<Response> {
+  const { method, signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
-  const { name, value } = operation!;
+  const { name } = operation!;
   if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
-    return answerList(store, key, { kind: name, parameters, signal });
+    return answerList({ store, lists }, key, { kind: name, parameters, signal });
   }
-  if (method === "POST" && name === "rebalance") {
-    const depth = parameters[0]?.name === "md5" ? "md5" : "length";
-    const moved = ({ changed, leftBehind }: Moved) =>
-      empty(204, { "key-moved": String(changed), "key-left-behind": String(leftBehind.length) });
-    return moveKey(store, key, depth).then(moved, asBadRequest);
-  }
-  if (method === "POST" && name === "examine") {
-    const depth = parameters[0]?.name === "md5" ? "md5" : "length";
-    return isAmiss(store, key, depth).then((is) => new Response(is ? "amiss" : ""));
-  }
-  if (method === "POST" && name === "orphan")
-    return isOrphan(store, key, Buffer.from(value).toString()).then((is) => new Response(is ? "orphan" : ""));
-  if (method === "POST" && name === "forget") return forget(store, key).then(() => empty(204));
-  if (method === "POST" && name === "sweep")
-    return sweep(store, key, Buffer.from(value).toString()).then(() => empty(204));
-  if (method === "POST") throw new MkvError("method", "POST is for /key?rebalance");
+  if (method === "POST") return answerJob(store, key, { operation: operation!, parameters, request });
   throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
 }
 
@@ -120,11 +112,12 @@ function redirectTo({ fallback, credentials }: Native, key: Key, location: Locat
   return empty(302, headers);
 }
 
-async function receive(store: Store, key: Key, request: Request): Promise<Response> {
+async function receive({ store, clienttimeoutMs }: Native, key: Key, request: Request): Promise<Response> {
   const announced = request.headers.get("content-length");
   const md5 = readMd5(request.headers.get("content-md5"));
   const bytes = announced === null ? undefined : Number(announced);
-  await put(store, key, { body: request.body ?? new Blob().stream(), bytes, md5 });
+  const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
+  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs), bytes, md5 });
   return empty(201);
 }
 
@@ -134,9 +127,4 @@ function readMd5(header: string | null): string | undefined {
   if (/^[0-9a-f]{32}$/i.test(header)) return header.toLowerCase();
   if (/^[A-Za-z0-9+/]{22}==$/.test(header)) return Buffer.from(header, "base64").toString("hex");
   throw new MkvError("bad-request", "Content-MD5 is neither 32 hex digits nor the Base64 of 16 bytes");
-}
-
-function asBadRequest(error: unknown): never {
-  if (!(error instanceof MkvError) || error.code === "absent" || error.code === "busy") throw error;
-  throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
 }

@@ -1,5 +1,5 @@
 // Owns the text of a long answer: bytes in pieces that double up to one megabyte, each dropped once it is sent.
-import { showKey } from "../format/key";
+import { showKey } from "../../format/key";
 
 const quote = 0x22;
 const backslash = 0x5c;

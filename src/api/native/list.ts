@@ -1,12 +1,13 @@
 // Owns the answers that list keys. `?list` and `?unlinked`: {"next": "", "keys": ["/a", "/b"]}; `?records`, for jobs that
 // work through this master: {"next": "", "keys": [["/a", "HASH...localhost:3001/sv05"], ...]} of all states.
-import { MkvError } from "../errors";
-import { type Key, readShown, showKey } from "../format/key";
-import { isUnlinked } from "../format/record";
-import { limits } from "../limits";
-import { type Store, list } from "../store/store";
+import { MkvError } from "../../errors";
+import { type Key, readShown, showKey } from "../../format/key";
+import { isUnlinked } from "../../format/record";
+import { limits } from "../../limits";
+import { type Store, list } from "../../store/store";
+import { type Turns } from "../../turns";
 import { LongText } from "./text";
-import { type Parameter } from "./url";
+import { type Parameter } from "../url";
 
 /** What to show of the index. */
 export type ListKind = "list" | "unlinked" | "records";
@@ -16,14 +17,14 @@ export type ListKind = "list" | "unlinked" | "records";
  * @throws MkvError bad-request for a bad limit, too-many over 1,000,000 keys without one
  */
 export async function answerList(
-  store: Store,
+  { store, lists }: { store: Store; lists: Turns },
   prefix: Key,
   { kind, parameters, signal }: { kind: ListKind; parameters: readonly Parameter[]; signal: AbortSignal },
 ): Promise<Response> {
   const start = readShown(parameters.find(({ name }) => name === "start")?.value ?? prefix);
   const limit = readLimit(parameters.find(({ name }) => name === "limit")?.value);
   using turn = new DisposableStack();
-  turn.use(await store.lists.enter());
+  turn.use(await lists.enter());
 
   const text = new LongText();
   const mostKeys = limit ?? limits.listKeys;

@@ -1,0 +1,45 @@
+// Owns the bytes of a client, which may be slow, or gone.
+import { withDeadline } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { limits } from "../limits";
+
+/**
+ * The body chunk by chunk, as long as the client sends more than a trickle.
+ * @throws MkvError client-slow, client-gone
+ */
+export async function* chunksOf(body: ReadableStream<Uint8Array>, clienttimeoutMs: number): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
+  const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${clienttimeoutMs} ms`);
+  let untilMs = performance.now() + clienttimeoutMs;
+  let bytes = 0;
+  try {
+    for (;;) {
+      const { done, value } = await withDeadline(untilMs - performance.now(), reader.read(), slow);
+      if (done) return;
+      yield value;
+      bytes += value.length;
+      if (bytes < limits.tricklingBytes) continue;
+      untilMs = performance.now() + clienttimeoutMs;
+      bytes = 0;
+    }
+  } catch (error) {
+    if (error instanceof MkvError) throw error;
+    throw new MkvError("client-gone", `the client went away: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    reader.releaseLock();
+  }
+}
+
+/** Takes what still comes of a body that nobody wants, for a while. */
+export async function discard(reader: { read(): Promise<{ done: boolean }>; cancel(): Promise<void> }): Promise<void> {
+  const untilMs = performance.now() + limits.lingerMs;
+  const onTimeout = () => new MkvError("client-slow", "the client goes on sending");
+  try {
+    for (;;) {
+      const waitMs = Math.min(limits.lingerSilenceMs, untilMs - performance.now());
+      if ((await withDeadline(waitMs, reader.read(), onTimeout)).done) return;
+    }
+  } catch {
+    await reader.cancel().catch(() => {}); // It may be broken already.
+  }
+}

@@ -1,0 +1,92 @@
+// Owns what the rest of mkv asks of whoever knows the keys: what is known of a key, who is at work on it, and what that work
+// may have left on volumes. LevelDB with a journal and locks beside it is one (`level/`); a ledger that several masters share
+// fits behind it as well: nothing of LevelDB shows here, and reading may take time.
+//
+// An operation is a claim, work on volumes, an end. Between the two nobody else changes the key; what is to hold if the
+// process dies in between was written down with the claim.
+import { type Key } from "../format/key";
+import { type ValueRecord } from "../format/record";
+
+/**
+ * A volume that may hold a file of a key which the record does not account for. A volume that the record names is never
+ * touched on the strength of a debt.
+ */
+export type Debt = {
+  readonly volume: string;
+  /**
+   * `in-flight`: of a write that is not acknowledged. `left-over`: of a value that was deleted, or of a write that failed.
+   * `stray`: a good copy of the recorded value where it does not belong any more; it goes when the others have been seen.
+   */
+  readonly kind: "in-flight" | "left-over" | "stray";
+  /** When it was found out, by `nowMs`: what has waited for long is looked at more rarely. */
+  readonly sinceMs: number;
+  /** Until then, by `nowMs`, the file stays (a stray), or a request that is still on its way may bring it back. */
+  readonly untilMs: number;
+};
+
+/** What is known of a key. Without record and debts: nothing. */
+export type Entry = { readonly record: ValueRecord | undefined; readonly owed: readonly Debt[] };
+
+/** A key with its record. */
+export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
+
+/** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
+export type RawEntry = readonly [key: Key, record: string];
+
+/** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
+export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
+
+/** How an entry is put. */
+export type PutOptions = {
+  /** It is on the disk when the promise resolves. */
+  readonly sync?: boolean;
+  /** What is owed then is looked at again after so long; at once where nothing is said. */
+  readonly againMs?: number;
+};
+
+/** A key that nobody else changes. Disposing of it gives the key back as it was put last; what is owed stays owed. */
+export type Claim = AsyncDisposable & {
+  readonly key: Key;
+  readonly entry: Entry;
+  /** Volumes that may still carry out a request for this key which a process before this one has sent. */
+  readonly barred: readonly string[];
+  /** By `nowMs`: until then a request to a volume may be sent, and the claim ended. */
+  readonly untilMs: number;
+  /** Puts this in the place of what is there, in one step: after a crash one of the two holds, and all debts of both. */
+  put(entry: Entry, options?: PutOptions): Promise<void>;
+  /** Puts this and gives the key back: the commit. */
+  end(entry: Entry, options?: PutOptions): Promise<void>;
+};
+
+/** What a store remembers beside its keys: small values by name, as JSON. */
+export type Memory = {
+  /** The value of this name, or a promise of it; undefined if there is none. */
+  get(name: string): unknown;
+  put(name: string, value: unknown): Promise<void>;
+  delete(name: string): Promise<void>;
+};
+
+/** Everything throws MkvError: failed if it cannot be read or written, or a record is damaged; unavailable if it cannot be asked. */
+export type Ledger = AsyncDisposable & {
+  readonly memory: Memory;
+  /** Whether it is known to lack what was acknowledged (a copy put back, a power cut): an absent key proves nothing then. */
+  readonly isBehind: boolean;
+  get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
+  /**
+   * A range in order, in pieces of bounded size.
+   * @param options.atOnce keys that are wanted at once, at most: a short list need not read further
+   */
+  scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
+  /**
+   * Takes a key, and puts what `begin` makes of what is there.
+   * @param begin what it throws is thrown, and nothing has changed then
+   * @throws MkvError busy if somebody else has the key; unavailable if no more can be owed
+   */
+  claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim>;
+  /** Keys that owe something and are due to be looked at, longest waiting first; in pieces. */
+  due(): AsyncIterable<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]>;
+  /** Keys that owe something. */
+  readonly owing: number;
+  /** What a key owes, whoever of this process found it out. */
+  owedBy(key: Key): readonly Debt[];
+};

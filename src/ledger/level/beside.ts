@@ -1,0 +1,171 @@
+// Owns the small LevelDB that lies beside the index, as `.indexdb.mkv`: the lock of whoever holds the index, and what mkv
+// remembers, which must not lie in the index itself, since the Go program must still open that one.
+// 1. One process holds it, from before anything is looked at until it ends. The system frees it at once when that is
+//    killed. The index may be renamed meanwhile: the lock does not go with it.
+// 2. It is never opened twice in one process. LevelDB would refuse, but give up the lock of the first one by that.
+// 3. A damaged one is never opened or removed. Only a person may move it away.
+// 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls. After a write has failed
+//    no other is tried: LevelDB would lose what comes after a torn one.
+import { accessSync, constants, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { ClassicLevel } from "classic-level";
+import { MkvError, reasonOf } from "../../errors";
+import { GroupCommit } from "../../group-commit";
+import { inspectIndex } from "./inspect";
+
+/** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
+export type Beside = AsyncDisposable & {
+  /** The value of this name, to be parsed by the one who knows what it is; undefined if there is none. */
+  get(name: string): unknown;
+  put(name: string, value: unknown): Promise<void>;
+  delete(name: string): Promise<void>;
+  /** What begins with `prefix`, in the order of the names' bytes. */
+  entries(prefix: string): AsyncIterable<readonly [name: string, value: unknown]>;
+};
+
+type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
+
+/** LevelDB's smallest: there is little to remember. */
+const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
+
+/** The folders that this process holds. */
+const held = new Set<string>();
+
+/** The folder that lies beside this index; its name begins with a dot, so that nothing that lists `indexdb*` sees it. */
+export function besideOf(index: string): string {
+  return join(dirname(index), `.${basename(index)}.mkv`);
+}
+
+/**
+ * Takes the lock of this index until it is disposed of. Only the main thread may.
+ * @throws MkvError failed: in use by another process, damaged, or the folder above the index is not to be had
+ */
+export async function openBeside(index: string): Promise<Beside> {
+  const folder = trueBesideOf(index);
+  if (held.has(folder)) throw inUse(index);
+  held.add(folder);
+  try {
+    return new LevelBeside(await openLevel(folder), folder);
+  } catch (error) {
+    held.delete(folder);
+    if (isLocked(error)) throw inUse(index, error);
+    throw error instanceof MkvError ? error : cannotOpen(folder, (error as Error).cause ?? error);
+  }
+}
+
+class LevelBeside implements Beside {
+  readonly #level: ClassicLevel;
+  readonly #folder: string;
+  #changes: Change[] = [];
+  readonly #commits = new GroupCommit(() => this.#commit());
+  #broken: MkvError | undefined;
+
+  constructor(level: ClassicLevel, folder: string) {
+    this.#level = level;
+    this.#folder = folder;
+  }
+
+  get(name: string): unknown {
+    try {
+      const text = this.#level.getSync(name);
+      return text === undefined ? undefined : JSON.parse(text);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  put(name: string, value: unknown): Promise<void> {
+    this.#changes.push({ type: "put", key: name, value: JSON.stringify(value) });
+    return this.#commits.next();
+  }
+
+  delete(name: string): Promise<void> {
+    this.#changes.push({ type: "del", key: name });
+    return this.#commits.next();
+  }
+
+  async *entries(prefix: string): AsyncGenerator<readonly [name: string, value: unknown]> {
+    try {
+      for await (const [name, text] of this.#level.iterator({ gte: prefix })) {
+        if (!name.startsWith(prefix)) return;
+        yield [name, JSON.parse(text)];
+      }
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  async #commit(): Promise<void> {
+    const changes = this.#changes.splice(0);
+    if (this.#broken) throw this.#broken;
+    try {
+      await this.#level.batch(changes, { sync: true });
+    } catch (error) {
+      throw (this.#broken = this.#failure(error));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
+    await this.#level.close();
+    held.delete(this.#folder);
+  }
+
+  #failure(error: unknown): MkvError {
+    const text = `${this.#folder} cannot be read or written: ${reasonOf(error)}`;
+    return new MkvError("failed", `${text}: mend that and start again`, { cause: error });
+  }
+}
+
+/** Throws MkvError failed if another process has this index open, though it does not hold the lock: the Go program, for one. */
+export async function requireUnlocked(index: string): Promise<void> {
+  await probeLock(index).catch((error) => {
+    throw inUse(index, error);
+  });
+}
+
+async function openLevel(folder: string): Promise<ClassicLevel> {
+  let state = inspectIndex(folder);
+  if (state.kind === "damaged") {
+    await probeLock(folder); // It may only seem to be, while another process is at work on it.
+    state = inspectIndex(folder);
+  }
+  if (state.kind === "damaged") throw cannotOpen(folder, state.why);
+  const level = new ClassicLevel(folder, { ...SMALL, createIfMissing: state.kind === "none" });
+  await level.open();
+  return level;
+}
+
+/** Throws only if another process holds this LevelDB, of which it reads nothing: after taking the lock it gives up. */
+async function probeLock(folder: string): Promise<void> {
+  try {
+    await new ClassicLevel(folder, { createIfMissing: false, errorIfExists: true }).open();
+  } catch (error) {
+    if (isLocked(error)) throw error;
+  }
+}
+
+/** The folder beside the index, by its true name: one index has one lock in this process, however it is written. */
+function trueBesideOf(index: string): string {
+  const above = dirname(index);
+  try {
+    accessSync(`${above}/.`, constants.W_OK); // Fails if it is a file, too.
+    return join(realpathSync(above), basename(besideOf(index)));
+  } catch (error) {
+    const text = `the folder ${above} of the index cannot be written to: ${reasonOf(error)}`;
+    throw new MkvError("failed", `${text}: make it, and give it to the user that mkv runs as`, { cause: error });
+  }
+}
+
+function inUse(index: string, cause?: unknown): MkvError {
+  return new MkvError("failed", `the index ${index} is in use by another process: stop that one first`, { cause });
+}
+
+function cannotOpen(folder: string, cause: unknown): MkvError {
+  const text = `${folder} cannot be opened: ${reasonOf(cause)}. It only holds what mkv remembers of the volumes`;
+  return new MkvError("failed", `${text}: if it is damaged, move it away and start again`, { cause });
+}
+
+function isLocked(error: unknown): boolean {
+  return ((error as Error).cause as { code?: string } | undefined)?.code === "LEVEL_LOCKED";
+}

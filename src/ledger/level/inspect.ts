@@ -1,0 +1,93 @@
+// Owns the look at a LevelDB folder before LevelDB may open it: opening a folder that lacks CURRENT, or whose MANIFEST
+// is an older one, makes an empty or an old index of it, and deletes the tables that it does not know.
+// 1. Nothing is written, and LOCK is not touched: to close it again would give up this process's own lock on it.
+// 2. Whatever a kill leaves of an index in use is whole: tables and logs that are not named yet or no more, a MANIFEST
+//    that CURRENT does not name yet, temporary files. (A log is made before a MANIFEST names it, a table is complete.)
+// 3. The folder must be at rest. Looked at while another process works on it, it may seem to be damaged.
+import { readFileSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { reasonOf } from "../../errors";
+import { type Manifest, readManifest } from "./manifest";
+
+/** What lies in a folder: no index, one that LevelDB may open, or one that it must not; `why` follows "the index ...:". */
+export type IndexState =
+  | { kind: "none" }
+  | { kind: "whole"; /** The number of the MANIFEST that is in force. */ manifest: number }
+  | { kind: "damaged"; why: string };
+
+/** What a folder without an index may hold: also what LevelDB leaves if it is killed before it has made one. */
+const NOTHING_YET = /^(LOCK|LOG|LOG\.old|lost\+found|MANIFEST-000001|000001\.dbtmp)$/;
+const OF_LEVELDB = /^(\d+\.(ldb|sst|log|dbtmp|tmp)|MANIFEST-\d+|CURRENT.*|LOCK|LOG|LOG\.old)$/;
+
+/** Looks at this folder, which nobody may be at work on. */
+export function inspectIndex(folder: string): IndexState {
+  try {
+    return inspect(folder);
+  } catch (error) {
+    return damaged(`it cannot be read: ${reasonOf(error)}`); // What cannot be looked at is not known to be whole.
+  }
+}
+
+function inspect(folder: string): IndexState {
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (!found) return { kind: "none" };
+  if (!found.isDirectory()) return damaged("it is a file, not a folder");
+  const names = readdirSync(folder).sort();
+  if (names.every((name) => NOTHING_YET.test(name))) return { kind: "none" };
+  if (!names.includes("CURRENT")) return damaged(whyNoCurrent(names));
+
+  const [, name, number] = /^(MANIFEST-(\d+))\n$/.exec(readFileSync(join(folder, "CURRENT"), "latin1")) ?? [];
+  if (!name) return damaged("CURRENT does not name a MANIFEST");
+  if (!names.includes(name)) return damaged(`${name}, which CURRENT names, is missing`);
+  try {
+    const why = lossOf(folder, names, readManifest(readFileSync(join(folder, name))));
+    return why ? damaged(why) : { kind: "whole", manifest: Number(number) };
+  } catch (error) {
+    return damaged(`${name} cannot be read: ${reasonOf(error)}`);
+  }
+}
+
+function whyNoCurrent(names: readonly string[]): string {
+  const isEmptied = names.some((name) => OF_LEVELDB.test(name) && !NOTHING_YET.test(name));
+  if (isEmptied) return "CURRENT is missing";
+  return `it is not a LevelDB index (it holds ${names.find((name) => !NOTHING_YET.test(name))})`;
+}
+
+/** What of the files that the MANIFEST relies on is not there. */
+function lossOf(folder: string, names: readonly string[], manifest: Manifest): string | undefined {
+  const bytesOf = (name: string) => statSync(join(folder, name)).size;
+  const tables = byNumber(names, /^(\d+)\.(?:sst|ldb)$/);
+  for (const [number, bytes] of manifest.tables) {
+    const name = tables.get(number);
+    if (!name) return `${fileName(number, "ldb")} is missing`;
+    if (bytesOf(name) < bytes) return `${name} has ${bytesOf(name)} bytes, not ${bytes}`;
+  }
+  const logs = byNumber(names, /^(\d+)\.log$/);
+  const lost = [manifest.previousLog, manifest.log].find((number) => number > 0 && !logs.has(number));
+  if (lost !== undefined) return `${fileName(lost, "log")} is missing`;
+
+  // A flush writes tables that no MANIFEST names yet, but then its log is there. Tables that were merged into nothing
+  // may lie there, but then the MANIFEST has counted past them.
+  const isEmpty = [...logs].every(([number, name]) => number < manifest.log || bytesOf(name) === 0);
+  const isUnknown = (table: number) => manifest.lastSequence === 0 || table >= manifest.nextFile;
+  const unknown = [...tables.keys()].find(isUnknown);
+  if (manifest.tables.size > 0 || !isEmpty || unknown === undefined) return undefined;
+  return `its MANIFEST is of another or an older index: it does not know ${tables.get(unknown)}`;
+}
+
+function byNumber(names: readonly string[], pattern: RegExp): ReadonlyMap<number, string> {
+  const found = new Map<number, string>();
+  for (const name of names) {
+    const number = pattern.exec(name)?.[1];
+    if (number) found.set(Number(number), name);
+  }
+  return found;
+}
+
+function fileName(number: number, ending: string): string {
+  return `${String(number).padStart(6, "0")}.${ending}`;
+}
+
+function damaged(why: string): IndexState {
+  return { kind: "damaged", why };
+}

@@ -1,0 +1,191 @@
+// Owns the ledger over LevelDB, as one thread of the process sees it: the index and the locks are shared by all threads,
+// the journal is the thread's own.
+// 1. A claim is the lock of its key. It is written down with the first line of the journal, not by itself.
+// 2. Whatever is put: first the journal names all debts of before and after, then the index changes, then the journal drops
+//    those of before. So after a crash record and debts together account for every file.
+// 3. The index is written once a commit. A key without a record whose write is under way is in the journal alone.
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
+import { limits } from "../../limits";
+import { nowMs } from "../../clock";
+import { type Claim, type Debt, type Entry, type KeyRange, type Ledger, type Memory, type PutOptions } from "../ledger";
+import { type Journal, type Owing } from "./journal";
+import { type Journals, readJournals } from "./read-journals";
+import { type LevelIndex } from "./leveldb";
+import { type KeyLocks } from "./locks";
+
+/** What a ledger over LevelDB is made of. */
+export type LevelParts = {
+  readonly path: string;
+  readonly index: LevelIndex;
+  readonly journal: Journal;
+  readonly locks: KeyLocks;
+  /** Orders what is written of one key, over all threads. */
+  readonly sequence: BigInt64Array;
+  readonly memory: Memory;
+  readonly isBehind: boolean;
+  /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
+  readonly barred: ReadonlyMap<string, readonly string[]>;
+  readonly barredUntilMs: number;
+  /** Closes what was opened with it. */
+  close(): Promise<void>;
+};
+
+const nothing: readonly never[] = [];
+
+/** The ledger over LevelDB. */
+export class LevelLedger implements Ledger {
+  readonly memory: Memory;
+  readonly isBehind: boolean;
+  readonly #parts: LevelParts;
+  /** The journals of all threads as they were at `#readMs`. */
+  #written: Journals | undefined;
+  #readMs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: LevelParts) {
+    this.#parts = parts;
+    this.memory = parts.memory;
+    this.isBehind = parts.isBehind;
+  }
+
+  get owing(): number {
+    return this.#parts.journal.size;
+  }
+
+  get(key: Key): ValueRecord | undefined {
+    return this.#parts.index.get(key);
+  }
+
+  scan(range: KeyRange, options?: { atOnce?: number }) {
+    return this.#parts.index.scan(range, options);
+  }
+
+  async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {
+    const lock = this.#parts.locks.take(key);
+    try {
+      const claim = new LevelClaim(this.#parts, key, lock);
+      const entry = begin(claim.entry);
+      if (entry !== claim.entry) await claim.put(entry);
+      return claim;
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async *due(): AsyncGenerator<readonly Owing[]> {
+    const now = nowMs();
+    yield [...this.#parts.journal.owing].filter(({ dueMs }) => dueMs <= now);
+  }
+
+  owedBy(key: Key): readonly Debt[] {
+    const hex = key.toHex();
+    const own = this.#parts.journal.of(hex);
+    if (own) return own.owed;
+    if (nowMs() > this.#readMs + limits.freshMs) {
+      this.#written = readJournals(this.#parts.path);
+      this.#readMs = nowMs();
+    }
+    const { owed } = this.#written?.lines.get(hex)?.at(-1) ?? { owed: nothing };
+    return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.close();
+  }
+}
+
+class LevelClaim implements Claim {
+  readonly untilMs = Number.POSITIVE_INFINITY;
+  readonly #parts: LevelParts;
+  readonly #hex: string;
+  readonly #lock: Disposable;
+  #entry: Entry;
+  /** The record of the entry, as it is written down. */
+  #text: string | undefined;
+  #isEnded = false;
+
+  constructor(
+    parts: LevelParts,
+    readonly key: Key,
+    lock: Disposable,
+  ) {
+    this.#parts = parts;
+    this.#lock = lock;
+    this.#hex = key.toHex();
+    this.#text = parts.index.getText(key);
+    const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
+    this.#entry = { record, owed: parts.journal.of(this.#hex)?.owed ?? nothing };
+  }
+
+  get entry(): Entry {
+    return this.#entry;
+  }
+
+  get barred(): readonly string[] {
+    const { barred, barredUntilMs } = this.#parts;
+    return barred.size > 0 && nowMs() < barredUntilMs ? (barred.get(this.#hex) ?? nothing) : nothing;
+  }
+
+  put(entry: Entry, options: PutOptions = {}): Promise<void> {
+    return this.#put(entry, options, Number.POSITIVE_INFINITY);
+  }
+
+  async end(entry: Entry, options: PutOptions = {}): Promise<void> {
+    await this.#put(entry, options, nowMs() + (options.againMs ?? 0));
+    this.#isEnded = true;
+    this.#lock[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#parts.journal.schedule(this.#hex, nowMs());
+    this.#lock[Symbol.dispose]();
+  }
+
+  async #put(entry: Entry, { sync = false }: PutOptions, dueMs: number): Promise<void> {
+    const { index, journal } = this.#parts;
+    const before = this.#entry;
+    const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
+    const isNewRecord = record !== this.#text;
+    if (
+      !isNewRecord &&
+      entry.owed.length === before.owed.length &&
+      entry.owed.every((debt) => before.owed.includes(debt))
+    ) {
+      return journal.schedule(this.#hex, dueMs);
+    }
+    let written: readonly Debt[] | undefined;
+    if (entry.owed.some((debt) => !before.owed.includes(debt))) {
+      if (before.owed.length === 0 && journal.size >= limits.debts) throw tooMuchOwed();
+      written = isNewRecord ? both(entry.owed, before.owed) : entry.owed;
+      await journal.owe(this.#hex, this.#line(record, written, dueMs));
+    }
+    if (isNewRecord) await index.put(this.key, record, { sync });
+    this.#entry = entry;
+    this.#text = record;
+    if (written === entry.owed) return;
+    const line = this.#line(record, entry.owed, dueMs);
+    if (isNewRecord && before.owed.length > 0) await journal.tell(this.#hex, line);
+    else journal.note(this.#hex, line);
+  }
+
+  #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
+    return { key: this.key, n: Number(Atomics.add(this.#parts.sequence, 0, 1n)), record, owed, dueMs };
+  }
+}
+
+/** Debts of both, those of `owed` where they name the same volume. */
+function both(owed: readonly Debt[], before: readonly Debt[]): readonly Debt[] {
+  const rest = before.filter((debt) => !owed.some(({ volume }) => volume === debt.volume));
+  return rest.length === 0 ? owed : [...owed, ...rest];
+}
+
+function tooMuchOwed(): MkvError {
+  return new MkvError(
+    "unavailable",
+    `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`,
+  );
+}

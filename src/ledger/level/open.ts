@@ -1,0 +1,163 @@
+// Owns the opening of the ledger over LevelDB: one process at a time, nothing taken for what it is not, and what an earlier
+// process left understood before anybody asks.
+// 1. The lock beside the index comes first, and goes last.
+// 2. A swap that a crash cut short is finished; a damaged index is refused and left as it is; a new one is made only where
+//    nothing says that there was one.
+// 3. Then the journals are read against the index (`replay.ts`).
+import { nowMs } from "../../clock";
+import { MkvError } from "../../errors";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { type Memory } from "../ledger";
+import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { inspectIndex } from "./inspect";
+import { Journal, journalsOf } from "./journal";
+import { LevelLedger } from "./ledger";
+import { openLevelIndex } from "./leveldb";
+import { KeyLocks } from "./locks";
+import { type Suspect, bothSuspect, judgeIndex, rememberIndex, remembered } from "./remembered";
+import { readJournals } from "./read-journals";
+import { replay } from "./replay";
+import { mendSwap } from "./swap";
+
+/** What the threads of a process share: the first one opens, the others join. */
+export type LevelShared = {
+  readonly locks: SharedArrayBuffer;
+  readonly sequence: SharedArrayBuffer;
+  readonly isBehind: boolean;
+  readonly barred: ReadonlyMap<string, readonly string[]>;
+  readonly barredUntilMs: number;
+};
+
+/** How a ledger is opened. */
+export type LevelOptions = {
+  readonly sync: boolean;
+  /** How long strays stay that an earlier process has left. */
+  readonly graceMs: number;
+  /**
+   * Called where there is no index, before one is made; what it throws is thrown, and nothing is made. It says whether it is
+   * sure that there are no values.
+   * @param hadOne whether there was one before
+   */
+  readonly onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }>;
+  /** Is told of the first write that failed: the process must end. */
+  readonly onBroken?: (error: MkvError) => void;
+};
+
+/** What a process has opened. `hasCrashed`: the one before it has not ended by itself. */
+export type OpenedLedger = {
+  readonly ledger: LevelLedger;
+  readonly memory: Beside;
+  readonly shared: LevelShared;
+  readonly hasCrashed: boolean;
+  /** Has it that this process does not end well either, since other threads may still be writing. */
+  abandon(): void;
+};
+
+/** Opens the ledger for the first thread of a process. Throws MkvError failed. */
+export async function openLevelLedger(path: string, options: LevelOptions): Promise<OpenedLedger> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  const found = inspectIndex(path);
+  if (found.kind === "damaged") await requireUnlocked(path);
+  if (found.kind === "damaged") throw damaged(path, found.why);
+  const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
+  const before = remembered(memory);
+  const doubt = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
+
+  const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
+  const journals = readJournals(path);
+  const { inherited, redone, doubtful, barred } = await replay(index, journals, {
+    ...options,
+    inDoubt: doubt !== undefined,
+  });
+  const isCertain = doubt?.isCertain === true || redone > 0;
+  const suspect = bothSuspect(before?.suspect, isCertain ? doubt?.suspect : unseen);
+  if (doubt) {
+    log(
+      `mkv: ${path} may lack what was acknowledged last (${doubt.why}): ${redone} keys were brought up to date from the ` +
+        `journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
+    );
+  }
+  let last = journals.floor;
+  for (const ofKey of journals.lines.values()) last = Math.max(last, ofKey.at(-1)!.n);
+  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last });
+  const state = { isSynced: options.sync, suspect };
+  await rememberIndex(memory, path, { ...state, isClosed: false });
+
+  const shared = shareOf({ last, barred, isBehind: suspect !== undefined });
+  let isClean = true;
+  const close = async () => {
+    await journal.close();
+    await index[Symbol.asyncDispose]();
+    await rememberIndex(memory, path, { ...state, isClosed: isClean });
+    await memory[Symbol.asyncDispose]();
+  };
+  undo.move(); // Nothing is to be undone any more.
+  const ledger = new LevelLedger({ path, index, journal, memory, ...partsOf(shared), close });
+  const abandon = () => void (isClean = false);
+  return {
+    ledger,
+    memory,
+    shared,
+    abandon,
+    hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
+  };
+}
+
+/** Opens the same ledger for another thread, with what the first one shares. Throws MkvError failed. */
+export async function joinLevelLedger(
+  path: string,
+  { shared, thread, memory, ...options }: JoinOptions,
+): Promise<LevelLedger> {
+  const index = await openLevelIndex(path, options);
+  const journal = new Journal(path, { ...options, thread });
+  const close = async () => {
+    await journal.close();
+    await index[Symbol.asyncDispose]();
+  };
+  return new LevelLedger({ path, index, journal, memory, ...partsOf(shared), close });
+}
+
+type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {
+  readonly shared: LevelShared;
+  readonly thread: number;
+  readonly memory: Memory;
+};
+
+/**
+ * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one.
+ * @returns files that it may lack, if not all volumes could be looked at
+ */
+async function requireNoTrace(path: string, memory: Beside, { onMissing }: LevelOptions): Promise<Suspect | undefined> {
+  const [journal] = journalsOf(path);
+  if (journal) {
+    throw new MkvError("failed", `there is no index at ${path}, but its journal ${journal}: run rebuild first`);
+  }
+  const { isSure } = await onMissing(memory.get("index") !== undefined);
+  for await (const [name] of memory.entries("")) await memory.delete(name);
+  log(`mkv: a new index is made at ${path}`);
+  return isSure ? undefined : { fromMs: 0, toMs: Date.now() };
+}
+
+/** The refusal of an index that is not whole. */
+function damaged(path: string, why: string): MkvError {
+  return new MkvError("failed", `the index ${path} is damaged (${why}): nothing was changed; run rebuild`);
+}
+
+function shareOf(opened: {
+  last: number;
+  barred: ReadonlyMap<string, readonly string[]>;
+  isBehind: boolean;
+}): LevelShared {
+  const sequence = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
+  new BigInt64Array(sequence)[0] = BigInt(opened.last + 1);
+  const barredUntilMs = nowMs() + limits.fenceOverMs;
+  const { barred, isBehind } = opened;
+  return { locks: KeyLocks.share(), sequence, isBehind, barred, barredUntilMs };
+}
+
+function partsOf({ locks, sequence, ...rest }: LevelShared) {
+  return { ...rest, locks: new KeyLocks(locks), sequence: new BigInt64Array(sequence) };
+}

@@ -1,0 +1,104 @@
+// Owns the reading of journals, whose format is that of `journal.ts`.
+import { readFileSync } from "node:fs";
+import { type Key } from "../../format/key";
+import { log } from "../../log";
+import { type Debt } from "../ledger";
+import { type Line, floorPrefix, journalsOf } from "./journal";
+
+/** A line as it was read, before it is known what its volumes are owed for. */
+export type ReadLine = Omit<Line, "owed"> & {
+  readonly owed: readonly Pick<Debt, "volume" | "kind">[];
+  /** Of version 0.1.0: records that only stood for unfinished work. */
+  readonly marks: readonly string[];
+};
+
+/** What the journals beside an index hold. */
+export type Journals = {
+  /**
+   * The lines of each key, by its hex, in their order. What the last one owes is what all journals do: a thread knows its
+   * own debts alone.
+   */
+  readonly lines: ReadonlyMap<string, readonly ReadLine[]>;
+  /** Lines of these numbers or lower may have been dropped. */
+  readonly floor: number;
+};
+
+/** Reads the journals beside an index. */
+export function readJournals(index: string): Journals {
+  const all = new Map<string, ReadLine[]>();
+  const lasts = new Map<string, ReadLine[]>();
+  let highest = 0;
+  for (const path of journalsOf(index)) {
+    const { lines, floor } = readJournal(path);
+    highest = Math.max(highest, floor);
+    for (const [hex, ofKey] of lines) {
+      all.set(hex, [...(all.get(hex) ?? []), ...ofKey]);
+      lasts.set(hex, [...(lasts.get(hex) ?? []), ofKey.at(-1)!]);
+    }
+  }
+  for (const [hex, ofKey] of all) {
+    ofKey.sort((a, b) => a.n - b.n);
+    ofKey[ofKey.length - 1] = { ...ofKey.at(-1)!, ...together(lasts.get(hex)!) };
+  }
+  return { lines: all, floor: highest };
+}
+
+/** What these lines owe together, the last one first, whose word counts where two name one volume. */
+function together(lines: readonly ReadLine[]): Pick<ReadLine, "owed" | "marks"> {
+  if (lines.length === 1) return lines[0]!;
+  const owed = new Map<string, ReadLine["owed"][number]>();
+  for (const line of lines.toSorted((a, b) => b.n - a.n)) {
+    for (const debt of line.owed) if (!owed.has(debt.volume)) owed.set(debt.volume, debt);
+  }
+  return { owed: [...owed.values()], marks: lines.flatMap(({ marks }) => marks) };
+}
+
+function readJournal(path: string): { lines: Map<string, ReadLine[]>; floor: number } {
+  const all = new Map<string, ReadLine[]>();
+  let floor = 0;
+  const texts = readFileSync(path, "utf8").split("\n");
+  texts.pop(); // Empty, or torn by a crash before anything relied on it.
+  for (const text of texts) {
+    const line = parseLine(path, text);
+    if (line === undefined) continue;
+    if (typeof line === "string" && line.startsWith(floorPrefix)) {
+      floor = Number(line.slice(floorPrefix.length));
+      continue;
+    }
+    const hex = typeof line === "string" ? line : line.key;
+    let ofKey = all.get(hex);
+    if (!ofKey) all.set(hex, (ofKey = []));
+    const last = ofKey.at(-1);
+    if (typeof line === "object") ofKey.push(readLine(line));
+    else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [] };
+    else all.delete(hex); // Of a debt before the journal was rewritten.
+  }
+  return { lines: all, floor };
+}
+
+type Written = {
+  readonly key: string;
+  readonly n?: number;
+  readonly record?: string | null;
+  readonly owed?: Partial<Record<Debt["kind"], readonly string[]>>;
+  readonly volumes?: readonly string[];
+  readonly marks?: readonly string[];
+};
+
+function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): ReadLine {
+  const debts = Object.entries(owed).flatMap(([kind, owing]) =>
+    owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
+  );
+  const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
+  return { key: Uint8Array.fromHex(key) as Key, n, record: record ?? undefined, owed: [...debts, ...old], marks };
+}
+
+/** A line of a journal; nothing, with a word about it, if it was torn. */
+function parseLine(path: string, text: string): Written | string | undefined {
+  try {
+    return JSON.parse(text) as Written | string;
+  } catch {
+    log(`mkv: ${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,116 @@
+// Owns the making of a new index beside the old one, and the putting of it in its place. The lock beside the index is held
+// from before anything is looked at until after the swap.
+import { rmSync } from "node:fs";
+import { MkvError } from "../../errors";
+import { type ValueRecord, decodeRecord } from "../../format/record";
+import { log } from "../../log";
+import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { inspectIndex } from "./inspect";
+import { journalsOf } from "./journal";
+import { type LevelIndex, openLevelIndex } from "./leveldb";
+import { type ReadLine, readJournals } from "./read-journals";
+import { type Suspect, bothSuspect, judgeIndex, rememberNew, remembered } from "./remembered";
+import { mendSwap, rebuildOf, swapIndex } from "./swap";
+
+/** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
+export type Owed = Map<string, { readonly rubbish: readonly string[]; readonly strays: readonly string[] }>;
+
+/** A new index in the making. Disposing of it before the swap leaves the old one as it was. */
+export type LevelRebuild = AsyncDisposable & {
+  /** Where the new one is made. */
+  readonly folder: string;
+  readonly next: LevelIndex;
+  readonly old: LevelIndex | undefined;
+  readonly memory: Beside;
+  /** What unfinished work has left, by the names that volumes have today. */
+  owedBy(nameOf: (volume: string) => string): Owed;
+  readonly suspect: (Suspect & { readonly laterMs: number }) | undefined;
+  /** Puts the new index in the place of the old one. */
+  swap(): Promise<void>;
+};
+
+/** Begins to make a new index. Throws MkvError failed if another process uses the old one. */
+export async function rebuildLevel(path: string): Promise<LevelRebuild> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  const found = inspectIndex(path);
+  const doubt = await judgeIndex(memory, path, found);
+  const earlier = remembered(memory)?.suspect;
+  const suspect = bothSuspect(doubt?.suspect, earlier);
+  // Where it has served since it was put back, it may have learnt of any of those files.
+  const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
+  // One that is damaged is left as it is: opening it would remove what it does not know.
+  if (found.kind === "damaged") {
+    await requireUnlocked(path);
+    log(`mkv: the index ${path} is damaged (${found.why}): what it knew of hashes and of unlinked keys is not used`);
+  }
+  const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
+  const folder = rebuildOf(path);
+  for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
+  const next = undo.use(await openLevelIndex(folder, { make: true }));
+  const opened = undo.move();
+  let isSwapped = false;
+  return {
+    ...{ folder, next, old, memory, suspect: suspect && { ...suspect, laterMs } },
+    owedBy: (nameOf) => (doubt ? new Map() : owedIn(readJournals(path).lines, { old, nameOf })),
+    async swap() {
+      await next[Symbol.asyncDispose]();
+      await old?.[Symbol.asyncDispose]();
+      const { suspect, doubt } = remembered(memory) ?? {};
+      await rememberNew(memory, path, { suspect, doubt });
+      swapIndex(folder, path);
+      isSwapped = true;
+      if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
+      await rememberNew(memory, path, {});
+    },
+    async [Symbol.asyncDispose]() {
+      if (isSwapped) return await memory[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
+function owedIn(
+  lines: ReadonlyMap<string, readonly ReadLine[]>,
+  { old, nameOf }: { old: LevelIndex | undefined; nameOf: (volume: string) => string },
+): Owed {
+  const owed: Owed = new Map();
+  for (const [hex, ofKey] of lines) {
+    const { key, record, marks, owed: debts } = ofKey.at(-1)!;
+    if (debts.length === 0) continue;
+    const found = readable(() => old?.getText(key) ?? absent);
+    const isMark = found !== undefined && marks.includes(found);
+    const isAbsent = isMark || (old !== undefined && found === absent);
+    const known = isAbsent ? undefined : (recordIn(found) ?? recordIn(record));
+    if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
+    const volumes = known?.volumes.map(nameOf) ?? [];
+    const outside = debts.map(({ volume, kind }) => ({ volume: nameOf(volume), kind }));
+    const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
+    // What a move was copying is the value of the live record.
+    const isRubbish = ({ kind }: (typeof unnamed)[number]) =>
+      !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
+    const rubbish = unnamed.filter(isRubbish).map(({ volume }) => volume);
+    const strays = unnamed.filter(({ kind }) => known && kind === "stray").map(({ volume }) => volume);
+    owed.set(hex, { rubbish, strays });
+  }
+  return owed;
+}
+
+/** Stands for the record of a key that has none. */
+const absent = "";
+
+function recordIn(text: string | undefined): ValueRecord | undefined {
+  return text === undefined || text === absent ? undefined : readable(() => decodeRecord(text));
+}
+
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof MkvError) return undefined;
+    throw error;
+  }
+}

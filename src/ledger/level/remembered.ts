@@ -1,0 +1,141 @@
+// Owns what is remembered of the index beside it, and the judgement by it: whether the index as it is found may lack what
+// was acknowledged.
+// 1. An index that was closed is found as it was left, or with a MANIFEST of a higher number, which each opening gives it:
+//    the Go program's. Anything else is a copy, an older one. When each was closed is remembered, and how it looked then.
+// 2. A process that was not stopped leaves everything to the system's memory: what that lost with a restart of the machine,
+//    or of its disk, nobody can tell, unless every write waited for the disk.
+// 3. A doubt is remembered before the index is opened, which changes how it looks, until it has been acted upon.
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { bootId, mountId } from "../../boot";
+import { limits } from "../../limits";
+import { type Beside } from "./beside";
+import { type IndexState, inspectIndex } from "./inspect";
+
+/** Files of which the index may say what was true of an earlier write: written in this time, in milliseconds of the wall. */
+export type Suspect = { readonly fromMs: number; readonly toMs: number };
+
+/** What is remembered of the index. */
+export type Remembered = {
+  /** Number of its MANIFEST; 0 for any. */
+  readonly manifest: number;
+  /** How it looked when it was closed; empty for anyhow. */
+  readonly look: string;
+  readonly boot: string;
+  readonly mount: string;
+  /** Whether the process that opened it has closed it. */
+  readonly isClosed: boolean;
+  /** Whether that process acknowledged nothing before it was on the disk. */
+  readonly isSynced: boolean;
+  /** Set while the index lacks what was acknowledged, until it is rebuilt. */
+  readonly suspect?: Suspect | undefined;
+  /** Set while it has not been acted upon. */
+  readonly doubt?: Doubt | undefined;
+};
+
+/** Why the index may lack something, and what. It knows nothing of files that were written from `laterMs` on. */
+export type Doubt = {
+  readonly why: string;
+  readonly isCertain: boolean;
+  readonly suspect: Suspect;
+  readonly laterMs?: number;
+};
+
+/** What is remembered; nothing of an index that mkv has not opened yet. */
+export function remembered(memory: Beside): Remembered | undefined {
+  return memory.get("index") as Remembered | undefined;
+}
+
+/** What may change of it. */
+type State = Pick<Remembered, "isClosed" | "isSynced" | "suspect" | "doubt">;
+
+/** Remembers an index as it lies there now, at rest if it is closed. */
+export async function rememberIndex(memory: Beside, path: string, state: State): Promise<void> {
+  const found = inspectIndex(path);
+  const manifest = found.kind === "whole" ? found.manifest : 0;
+  const look = state.isClosed ? lookOf(path) : "";
+  await memory.put("index", { ...placed(path), manifest, look, ...state } satisfies Remembered);
+  if (!state.isClosed) return;
+  const closedMs = Date.now();
+  await memory.put(`run ${String(closedMs).padStart(15, "0")}`, { manifest, look, closedMs });
+  const runs = await runsOf(memory);
+  for (const { name } of runs.slice(0, -limits.runsRemembered)) await memory.delete(name);
+}
+
+/** Remembers that another index is about to take the place of this one, or just has: a new one, whatever it looks like. */
+export async function rememberNew(
+  memory: Beside,
+  path: string,
+  state: Pick<State, "suspect" | "doubt">,
+): Promise<void> {
+  const entry: Remembered = { ...placed(path), manifest: 0, look: "", isClosed: true, isSynced: true, ...state };
+  await memory.put("index", entry);
+}
+
+/** Whether the index may lack what was acknowledged; undefined if not. A doubt is remembered from now on. */
+export async function judgeIndex(memory: Beside, path: string, found: IndexState): Promise<Doubt | undefined> {
+  const before = remembered(memory);
+  if (!before) return undefined;
+  const doubt = before.doubt ?? (await copyDoubt(memory, { path, found, before })) ?? restartDoubt(path, before);
+  if (doubt) await memory.put("index", { ...before, doubt } satisfies Remembered);
+  return doubt;
+}
+
+/** The time of both. */
+export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Suspect | undefined {
+  if (!a || !b) return a ?? b;
+  return { fromMs: Math.min(a.fromMs, b.fromMs), toMs: Math.max(a.toMs, b.toMs) };
+}
+
+/** When an index was closed, and how it looked then. */
+type Run = { readonly name: string; readonly manifest: number; readonly look: string; readonly closedMs: number };
+
+async function runsOf(memory: Beside): Promise<Run[]> {
+  const runs: Run[] = [];
+  for await (const [name, run] of memory.entries("run ")) runs.push({ ...(run as Run), name });
+  return runs;
+}
+
+async function copyDoubt(
+  memory: Beside,
+  { path, found, before }: { path: string; found: IndexState; before: Remembered },
+): Promise<Doubt | undefined> {
+  if (found.kind !== "whole") return undefined;
+  const look = lookOf(path);
+  if (before.isClosed && look === before.look) return undefined;
+  const runs = await runsOf(memory);
+  const closed = runs.find((run) => run.look === look);
+  const isOlder = found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
+  if (!closed && !isOlder) return undefined;
+  // One that was copied while it was open may lack all since the last one that was closed before.
+  const last = closed ?? runs.findLast(({ manifest }) => manifest < found.manifest);
+  const closedMs = last?.closedMs;
+  const toMs = Date.now() + limits.datesAheadMs;
+  const suspect = { fromMs: (closedMs ?? 0) - limits.datesAheadMs, toMs };
+  const laterMs = (closed && closedMs !== undefined ? closedMs : toMs) + limits.datesAheadMs;
+  return { why: "it is an older copy", isCertain: true, suspect, laterMs };
+}
+
+function restartDoubt(path: string, before: Remembered): Doubt | undefined {
+  if (before.isClosed || before.isSynced) return undefined;
+  const suspect = { fromMs: lastWriteMs(path) - limits.unsyncedMs, toMs: Date.now() + limits.datesAheadMs };
+  if (before.boot !== bootId()) return { why: "the machine was restarted under it", isCertain: true, suspect };
+  if (before.mount === mountId(dirname(path))) return undefined;
+  return { why: "its disk was mounted anew under it", isCertain: false, suspect };
+}
+
+function placed(path: string): Pick<Remembered, "boot" | "mount"> {
+  return { boot: bootId(), mount: mountId(dirname(path)) };
+}
+
+/** The names and lengths of the files of an index that is at rest. */
+function lookOf(folder: string): string {
+  const names = readdirSync(folder).filter((name) => !/^LO(G|CK)/.test(name));
+  const lines = names.sort().map((name) => `${name} ${statSync(join(folder, name)).size}`);
+  return new Bun.CryptoHasher("md5").update(lines.join("\n")).digest("hex");
+}
+
+function lastWriteMs(folder: string): number {
+  if (!existsSync(folder)) return 0;
+  return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).mtimeMs));
+}

@@ -1,0 +1,91 @@
+// Owns the swap of a finished index for the one that is in use. Whatever moment a crash chooses, one of the two is
+// found again, and never a third thing:
+//   PATH          the index
+//   PATH.rebuild  one that is being made: worth nothing, until it is swapped in
+//   PATH.new      one that is finished and on the disk: it is the index, as soon as it is in its place
+//   PATH.old      the one that was replaced: it may be half removed
+// 1. Only what is finished, closed and synced is ever called PATH.new; from that rename on the swap can only go forward.
+// 2. Each rename is on the disk before the next step.
+// 3. Whoever swaps or mends holds the lock beside the index, and nobody has either index open.
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { MkvError, reasonOf } from "../../errors";
+
+/** Where a new index is made. `PATH.old` must be gone before it is: see `mendSwap`. */
+export function rebuildOf(index: string): string {
+  return beside(index, "rebuild");
+}
+
+/**
+ * Puts a finished index, which is closed, in the place of the one that is in use, and removes that one.
+ * @throws MkvError failed: a folder cannot be renamed; `mendSwap` goes on from there
+ */
+export function swapIndex(finished: string, index: string): void {
+  run(index, swapSteps(finished, index));
+}
+
+/**
+ * Ends what a crash has left of a swap. To be called before anything is looked at.
+ * No index, an old one and an unfinished one: this is the middle of a swap of version 0.1.0, and the old one is whole.
+ * @throws MkvError failed: a folder cannot be renamed
+ */
+export function mendSwap(index: string): void {
+  const [old, next] = [beside(index, "old"), beside(index, "new")];
+  if (existsSync(next)) run(index, installSteps(index));
+  else if (!existsSync(index) && existsSync(old) && existsSync(rebuildOf(index))) {
+    run(index, [() => renameDurably(old, index)]);
+  }
+}
+
+/** The steps of a swap, any of which may be the last before a crash. */
+export function swapSteps(finished: string, index: string): readonly (() => void)[] {
+  return [
+    () => syncAll(finished),
+    () => renameDurably(finished, beside(index, "new")), // From here on the new one is the index.
+    ...installSteps(index),
+  ];
+}
+
+function installSteps(index: string): readonly (() => void)[] {
+  const [old, next] = [beside(index, "old"), beside(index, "new")];
+  return [
+    () => existsSync(index) && rmSync(old, { recursive: true, force: true }), // Of an earlier swap.
+    () => existsSync(index) && renameDurably(index, old),
+    () => renameDurably(next, index),
+    () => rmSync(old, { recursive: true, force: true }),
+  ];
+}
+
+function run(index: string, steps: readonly (() => void)[]): void {
+  try {
+    for (const step of steps) step();
+  } catch (error) {
+    const text = `a finished index cannot be put in its place, ${index}: ${reasonOf(error)}`;
+    throw new MkvError("failed", `${text}: mend that and start again`, { cause: error });
+  }
+}
+
+function renameDurably(from: string, to: string): void {
+  renameSync(from, to);
+  sync(dirname(to));
+}
+
+/** Brings a folder of files to the disk, together with its own name. */
+function syncAll(folder: string): void {
+  for (const name of readdirSync(folder)) sync(join(folder, name));
+  sync(folder);
+  sync(dirname(folder));
+}
+
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function beside(index: string, ending: string): string {
+  return join(dirname(index), `${basename(index)}.${ending}`);
+}

@@ -1,0 +1,159 @@
+// Owns the paying of debts: what a write, delete or move has left on volumes is removed. Used by every operation at its end,
+// and again and again for what could not be reached then.
+// 1. A debt is only paid under a claim, against the record as it is then.
+// 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
+//    the recorded copies have just been seen, whole; and so does what a move was copying.
+// 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
+// 4. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
+import { setImmediate } from "node:timers/promises";
+import { nowMs } from "../clock";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { type ValueRecord } from "../format/record";
+import { isConfigured, serverOf } from "../format/volume";
+import { type Claim, type Debt } from "../ledger/ledger";
+import { limits } from "../limits";
+import { log } from "../log";
+import { type Volumes } from "../volumes/volumes";
+import { type Store } from "./store";
+
+/**
+ * Debts of this kind for these volumes, in the place of earlier ones for the same, and the other earlier ones. What may
+ * still be on its way to a volume is not forgotten by that.
+ */
+export function owe(
+  earlier: readonly Debt[],
+  volumes: readonly string[],
+  { kind, forMs = 0 }: { kind: Debt["kind"]; forMs?: number },
+): Debt[] {
+  const sinceMs = nowMs();
+  const added = volumes.map((volume) => {
+    const before = earlier.find((debt) => debt.volume === volume && debt.kind !== "stray");
+    return { volume, kind, sinceMs, untilMs: Math.max(sinceMs + forMs, before?.untilMs ?? 0) };
+  });
+  return [...earlier.filter(({ volume }) => !volumes.includes(volume)), ...added];
+}
+
+/** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */
+export function landed({ volumes }: Store, owed: readonly Debt[], written: readonly string[]): Debt[] {
+  return owed.map((debt) => {
+    const isOver = debt.kind === "in-flight" && written.includes(debt.volume) && volumes.isSettled(debt.volume);
+    return isOver ? { ...debt, untilMs: 0 } : debt;
+  });
+}
+
+/** What could not be removed, by volume, with the reason. */
+export type Waiting = ReadonlyMap<string, string>;
+
+/**
+ * Pays what a key owes, as far as it may be and as the volumes can be reached, and ends the claim; the rest stays owed.
+ * @param options.waitMs how long volumes that are there are waited for until they have settled
+ */
+export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
+  const { record, owed } = claim.entry;
+  const today = (volume: string) => store.renamed.get(volume) ?? volume;
+  const named = record?.volumes.map(today) ?? [];
+  const open = owed.filter(({ volume }) => !named.includes(today(volume)));
+  const removable = await removableOf(store, claim.key, { record, open });
+  const volumes = removable.map(({ volume }) => today(volume));
+  const failures = volumes.length > 0 ? await store.volumes.removeAll(volumes, pathOf(claim.key), { waitMs }) : [];
+  const waiting = new Map(failures.map(({ volume, reason }) => [volume, reason]));
+  const now = nowMs();
+  const left = owed.flatMap((debt) => {
+    if (open.includes(debt) && !removable.includes(debt)) return [debt];
+    if (waiting.has(today(debt.volume))) {
+      if (store.volumes.isSettled(today(debt.volume))) return [debt]; // It has answered.
+      return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
+    }
+    return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];
+  });
+  await claim.end({ record, owed: left }, { againMs: Math.min(...left.map((debt) => pauseOf(store, debt, waiting))) });
+  return waiting;
+}
+
+/** Pays all debts that are due, until stopped; returns what waits, by volume. Throws the first failure, at the end. */
+export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiting> {
+  const { topology, volumes, renamed, ledger } = store;
+  const waiting = new Map<string, string>();
+  let failure: unknown;
+  let count = 0;
+  /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */
+  const whyNot = (volume: string) =>
+    volumes.isSettled(volume)
+      ? isConfigured(topology, volume)
+        ? undefined
+        : waiting.get(serverOf(volume))
+      : "is down";
+  for await (const page of ledger.due()) {
+    for (const { key, owed } of page) {
+      if (++count % limits.batchRecords === 0) await setImmediate();
+      if (stop.aborted) break;
+      const names = owed.map(({ volume }) => renamed.get(volume) ?? volume);
+      const away = names.filter((name) => whyNot(name) !== undefined);
+      for (const name of away) waiting.set(serverOf(name), whyNot(name)!);
+      if (away.length === names.length) continue;
+      try {
+        await using claim = await ledger.claim(key, (before) => before);
+        for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
+      } catch (error) {
+        if (!(error instanceof MkvError)) failure ??= error;
+        else if (error.code !== "busy") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
+      }
+    }
+  }
+  if (failure) throw failure;
+  return waiting;
+}
+
+/** Says which volumes are waited for, and why, whenever that changes. */
+export class WaitingLog {
+  #said = "";
+
+  tell(waiting: Waiting, owing: number): void {
+    const reasons = [...waiting].map(([volume, reason]) =>
+      reason.startsWith(volume) ? reason : `${volume} ${reason}`,
+    );
+    const text = reasons.sort().join("; ");
+    if (text !== "" && text !== this.#said) log(`mkv: what unfinished work left of ${owing} keys waits: ${text}`);
+    if (text !== "" || owing === 0) this.#said = text;
+  }
+}
+
+/** The debts that may be paid now. */
+async function removableOf(
+  { volumes, topology, places }: Store,
+  key: Key,
+  { record, open }: { record: ValueRecord | undefined; open: readonly Debt[] },
+): Promise<readonly Debt[]> {
+  if (record === undefined) return open;
+  const now = nowMs();
+  const due: Debt[] = [];
+  for (const debt of open) {
+    if (debt.kind === "stray" && debt.untilMs > now) continue;
+    // A name of old may be that of a place which the record has under another.
+    if (!isConfigured(topology, debt.volume) && (await places.isAmong(debt.volume, record.volumes))) continue;
+    due.push(debt);
+  }
+  // What a move was copying is the value, too, and the only copy perhaps.
+  const needsProof = ({ kind }: Debt) => kind === "stray" || (kind === "in-flight" && record.state === "live");
+  if (!due.some(needsProof) || (await isWhole(volumes, key, record))) return due;
+  return due.filter((debt) => !needsProof(debt));
+}
+
+/** Whether all recorded copies are there, of one length. */
+async function isWhole(volumes: Volumes, key: Key, record: ValueRecord): Promise<boolean> {
+  if (!record.volumes.every((volume) => volumes.isUp(volume))) return false;
+  const path = pathOf(key);
+  const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
+  return seen.every((file) => file !== undefined && file.bytes > 0 && file.bytes === seen[0]!.bytes);
+}
+
+/** How long a debt waits for its next look: ever longer, but for a volume that is away, which is seen when it is back. */
+function pauseOf({ topology, volumes, renamed }: Store, { volume, untilMs, sinceMs }: Debt, waiting: Waiting): number {
+  const now = nowMs();
+  const name = renamed.get(volume) ?? volume;
+  if (waiting.has(name) && isConfigured(topology, name) && !volumes.isSettled(name)) return limits.probeMs;
+  const pauseMs = Math.min(Math.max((now - sinceMs) / 2, limits.probeMs), limits.longestPauseMs);
+  return waiting.has(name) ? pauseMs : Math.max(untilMs - now, pauseMs);
+}

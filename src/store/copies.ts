@@ -1,0 +1,95 @@
+// Owns what the volumes have of one key: which copies are there, and which of them are good.
+// Good is what has the recorded MD5 if the copies are read, or what most of the others have: the MD5 if they are read, the
+// length if not. Of two lengths in equal number the larger is good, since damage shortens; of two MD5s none is.
+// Copies that agree outvote the record: where none has the recorded MD5, and two or more have one and the same, it is the
+// record that is wrong.
+import { MkvError } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { type ValueRecord } from "../format/record";
+import { type Volumes } from "../volumes/volumes";
+import { type Pace, md5Of } from "./copy";
+
+/** How closely copies are looked at: by their length, or by all their bytes. */
+export type Depth = "length" | "md5";
+
+/** One recorded copy as it was seen. */
+export type CopySeen = {
+  readonly volume: string;
+  readonly state: "good" | "differs" | "empty" | "missing" | "unknown";
+  /** Its MD5 or its length in bytes, by the depth; for `unknown` why nothing is known. */
+  readonly print: string;
+};
+
+/** The recorded copies of a key, in the order of the record. */
+export type Inspected = {
+  /** What the prints are: where lengths differ, the copies are read if their MD5 is known. */
+  readonly depth: Depth;
+  readonly copies: readonly CopySeen[];
+  /** Length of the good copies in bytes; 0 if there is none. */
+  readonly bytes: number;
+  /** The MD5 that the good copies agree in, where it is known. */
+  readonly md5: string | undefined;
+};
+
+/** The volumes whose copies are in this state. */
+export function volumesIn({ copies }: Inspected, state: CopySeen["state"]): string[] {
+  return copies.filter((copy) => copy.state === state).map(({ volume }) => volume);
+}
+
+/** Asks the recorded volumes what they have, and reads it if asked to, at this pace. */
+export async function inspectCopies(
+  volumes: Volumes,
+  key: Key,
+  record: ValueRecord,
+  { depth, pace }: { depth: Depth; pace?: Pace | undefined },
+): Promise<Inspected> {
+  const path = pathOf(key);
+  const seen = await Promise.all(record.volumes.map((volume) => look(volumes, volume, path, { depth, pace })));
+  const prints = seen.filter(({ bytes }) => bytes > 0).map(({ print }) => print);
+  if (depth === "length" && record.md5 !== undefined && new Set(prints).size > 1) {
+    return await inspectCopies(volumes, key, record, { depth: "md5", pace });
+  }
+  const right = rightOf(prints, depth, record.md5);
+  const copies = seen.map(({ volume, bytes, print, state }): CopySeen => {
+    return { volume, print, state: state ?? (bytes === 0 ? "empty" : print === right ? "good" : "differs") };
+  });
+  const bytes = seen.find(({ bytes, print }) => bytes > 0 && print === right)?.bytes ?? 0;
+  return { depth, copies, bytes, md5: depth === "md5" ? right : record.md5 };
+}
+
+type Look = {
+  readonly volume: string;
+  readonly bytes: number;
+  readonly print: string;
+  readonly state?: "missing" | "unknown";
+};
+
+async function look(
+  volumes: Volumes,
+  volume: string,
+  path: string,
+  { depth, pace }: { depth: Depth; pace: Pace | undefined },
+): Promise<Look> {
+  try {
+    const file = await volumes.head(volume, path);
+    if (!file) return { volume, bytes: 0, print: "", state: "missing" };
+    const isRead = depth === "md5" && file.bytes > 0;
+    return { volume, bytes: file.bytes, print: isRead ? await md5Of(volumes, volume, path, pace) : String(file.bytes) };
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    return { volume, bytes: 0, print: error.message, state: "unknown" };
+  }
+}
+
+/** What the good copies have; undefined if there is no telling. */
+function rightOf(prints: readonly string[], depth: Depth, recorded: string | undefined): string | undefined {
+  const counts = new Map<string, number>();
+  for (const print of prints) counts.set(print, (counts.get(print) ?? 0) + 1);
+  const [first, second] = [...counts].sort(
+    ([a, m], [b, n]) => n - m || (depth === "length" ? Number(b) - Number(a) : 0),
+  );
+  if (depth === "length") return first?.[0];
+  if (recorded !== undefined && (counts.has(recorded) || (first?.[1] ?? 0) < 2)) return recorded;
+  return first?.[1] === second?.[1] ? undefined : first?.[0];
+}

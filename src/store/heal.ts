@@ -1,0 +1,85 @@
+// Owns the look at one key against its volumes, under one claim, and its repair if asked for.
+import { MkvError } from "../errors";
+import { type Key } from "../format/key";
+import { type Topology, place, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
+import { type Volumes } from "../volumes/volumes";
+import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
+import { type Pace } from "./copy";
+import { bringHome } from "./move";
+import { type Store } from "./store";
+
+/** `missing`, `damaged` and `unknown` (its volume does not answer) are copies; the others are keys. */
+export type Problem = "missing" | "damaged" | "unknown" | "misplaced" | "unfinished";
+
+/** One thing that is wrong with a key, in a line for people. */
+export type Finding = { readonly problem: Problem; readonly line: string };
+
+/** What was seen of a key, and what came of the repair. */
+export type Healed = {
+  readonly findings: readonly Finding[];
+  readonly isRepaired: boolean;
+  /** Why the repair failed. */
+  readonly failure?: string;
+};
+
+/**
+ * Looks at a key while nobody changes it, and repairs what is wrong if asked to.
+ * @throws MkvError busy; failed (its record is damaged)
+ */
+export async function healKey(
+  store: Store,
+  key: Key,
+  { depth, repair = false }: { depth: Depth; repair?: boolean },
+): Promise<Healed> {
+  await using claim = await store.ledger.claim(key, (before) => before);
+  const { record, owed } = claim.entry;
+  if (!record) return { findings: [], isRepaired: false };
+  const seen = await inspectCopies(store.volumes, key, record, { depth });
+  const findings = findingsOf(store, key, { record, seen });
+  if (findings.length === 0 || !repair) return { findings, isRepaired: false };
+  try {
+    if (findings.some(({ problem }) => problem === "unfinished")) await claim.end({ record: undefined, owed });
+    else await bringHome(store, claim, seen, depth);
+    return { findings, isRepaired: true };
+  } catch (error) {
+    if (!(error instanceof MkvError) || error.code === "busy") throw error;
+    return { findings, isRepaired: false, failure: error.message };
+  }
+}
+
+/** Looks at a key without a claim: what is found may be on its way. */
+export async function findProblems(
+  { volumes, topology }: { volumes: Volumes; topology: Topology },
+  key: Key,
+  record: ValueRecord,
+  look: { depth: Depth; pace?: Pace },
+): Promise<Finding[]> {
+  return findingsOf({ topology }, key, { record, seen: await inspectCopies(volumes, key, record, look) });
+}
+
+function findingsOf(
+  { topology }: { topology: Topology },
+  key: Key,
+  { record, seen }: { record: ValueRecord; seen: Inspected },
+): Finding[] {
+  if (record.state === "unlinked" && volumesIn(seen, "missing").length === record.volumes.length) {
+    return [{ problem: "unfinished", line: "unlinked, and no volume has it: left by an unfinished write or delete" }];
+  }
+  const what = seen.depth === "md5" ? "MD5" : "length";
+  const right = seen.copies.find(({ state }) => state === "good")?.print ?? record.md5 ?? "that of the others";
+  const found = seen.copies.flatMap(({ volume, state, print }): Finding[] => {
+    if (state === "missing") return [{ problem: "missing", line: `${volume} has no copy` }];
+    if (state === "empty") return [{ problem: "damaged", line: `${volume} has an empty copy` }];
+    if (state === "unknown") return [{ problem: "unknown", line: print }];
+    if (state === "good") return [];
+    return [{ problem: "damaged", line: `${volume} has a copy of ${what} ${print}, not ${right}` }];
+  });
+  if (seen.md5 !== undefined && record.md5 !== undefined && seen.md5 !== record.md5) {
+    found.push({ problem: "damaged", line: `its record has MD5 ${record.md5}, its copies agree in ${seen.md5}` });
+  }
+  if (!sameVolumes(record.volumes, place(key, topology))) {
+    found.push({ problem: "misplaced", line: `is on ${record.volumes.join(",")}, not where it belongs` });
+  }
+  return found;
+}

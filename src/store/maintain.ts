@@ -1,0 +1,42 @@
+// Owns the work in the background that keeps a store well: a watch over its volumes, and the paying of what is owed. Neither
+// waits for the other.
+import { setTimeout } from "node:timers/promises";
+import { reasonOf } from "../errors";
+import { limits } from "../limits";
+import { log } from "../log";
+import { WaitingLog, cleanUpDue } from "./care";
+import { type Store } from "./store";
+
+/**
+ * Pays debts until it is disposed of.
+ * @param watch looks after the volumes: one thread does so for all
+ */
+export function maintain(store: Store, watch?: () => Promise<void>): AsyncDisposable {
+  const stop = new AbortController();
+  const waitingLog = new WaitingLog();
+  const saidAfterMs = performance.now() + limits.patienceMs;
+  const running = [
+    again(stop.signal, limits.probeMs, async () => {
+      const waiting = await cleanUpDue(store, stop.signal);
+      if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
+    }),
+    ...(watch ? [again(stop.signal, limits.meetMs, watch)] : []),
+  ];
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await Promise.all(running);
+    },
+  };
+}
+
+/** Does this work again and again, with these pauses, until stopped; a failure is told once. */
+async function again(stop: AbortSignal, pauseMs: number, work: () => Promise<void>): Promise<void> {
+  let said = "";
+  while (!stop.aborted) {
+    const failure = await work().then(() => "", reasonOf);
+    if (failure !== "" && failure !== said) log(`mkv: in the background: ${failure}`);
+    said = failure;
+    await setTimeout(pauseMs, undefined, { signal: stop }).catch(() => {}); // Stopped.
+  }
+}

@@ -1,0 +1,128 @@
+// Owns a file that the record of its key does not name: whether it is a copy that the record should name, left-over, or
+// neither. It is never removed on the word of the index alone:
+// 1. Where the record's own copies are not all whole, a file that is the value is a copy of it: the record gets its name.
+// 2. A file goes if the record's own copies have just been seen, whole, on other volumes; or if there is no record, and the
+//    ledger is known to lack nothing. And only if it was seen as an orphan an hour ago already: a file's own time may be
+//    that of the value, which a move keeps.
+import { bootId, sinceBootMs } from "../boot";
+import { MkvError } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { isConfigured } from "../format/volume";
+import { type Claim, type Memory } from "../ledger/ledger";
+import { limits } from "../limits";
+import { type FileInfo } from "../volumes/read";
+import { type Inspected, inspectCopies, volumesIn } from "./copies";
+import { md5Of } from "./copy";
+import { cleanUp, owe } from "./care";
+import { bringHome } from "./move";
+import { type Store } from "./store";
+import { union } from "./volume-lists";
+
+/**
+ * What became of a file. `accounted`: it is no orphan. `young`: not long enough known to be removed. `copy`: it is a good copy
+ * of a key that lacks one. `kept`: it may not be removed, for the reason in `why`.
+ */
+export type OrphanSeen = {
+  readonly state: "accounted" | "young" | "orphan" | "copy" | "kept" | "recorded" | "removed";
+  readonly why?: string;
+};
+
+/**
+ * Looks at a file of this key on a volume, while nobody changes the key.
+ * @param options.repair whether a copy that the record lacks is recorded, and brought to where it belongs
+ * @param options.remove whether an orphan is removed
+ * @throws MkvError bad-request (no volume of the store), busy, unavailable (a volume does not answer)
+ */
+export async function lookAtOrphan(
+  store: Store,
+  key: Key,
+  { volume, repair = false, remove = false }: { volume: string; repair?: boolean; remove?: boolean },
+): Promise<OrphanSeen> {
+  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
+  await using claim = await store.ledger.claim(key, (before) => before);
+  const { record } = claim.entry;
+  const isOwed = store.ledger.owedBy(key).some((debt) => debt.volume === volume);
+  const file = record?.volumes.includes(volume) || isOwed ? undefined : await store.volumes.head(volume, pathOf(key));
+  if (!file) return { state: "accounted" };
+  if (record) {
+    const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
+    if (volumesIn(seen, "good").length < record.volumes.length) {
+      if (!(await isCopy(store, claim, { volume, bytes: file.bytes, seen }))) {
+        return { state: "kept", why: "differs from the value, whose own copies are not all whole" };
+      }
+      if (!repair) return { state: "copy" };
+      await nameInRecord(store, claim, volume);
+      return { state: "recorded" };
+    }
+  } else if (store.ledger.isBehind) {
+    return { state: "kept", why: "may be the only copy: the index is older than the volumes, run rebuild" };
+  }
+  const ageMs = await ageOf(store.ledger.memory, volume + pathOf(key), file);
+  if (ageMs < limits.orphanMs) return { state: "young" };
+  if (!remove) return { state: "orphan" };
+  const owed = owe(claim.entry.owed, [volume], { kind: record ? "stray" : "left-over" });
+  await claim.put({ record, owed });
+  const why = (await cleanUp(store, claim)).get(volume);
+  if (why !== undefined) return { state: "kept", why };
+  await forgetOrphan(store.ledger.memory, volume + pathOf(key));
+  return { state: "removed" };
+}
+
+/** Whether a file is the value of a key that lacks a good copy. */
+async function isCopy(
+  { volumes }: Store,
+  { key, entry }: Claim,
+  { volume, bytes, seen }: { volume: string; bytes: number; seen: Inspected },
+): Promise<boolean> {
+  if (bytes === 0) return false;
+  const { md5 } = entry.record!;
+  if (md5 !== undefined) return (await md5Of(volumes, volume, pathOf(key))) === md5;
+  return seen.bytes === 0 ? volumesIn(seen, "unknown").length === 0 : bytes === seen.bytes;
+}
+
+/** Names the volume in the record, and brings the key home. */
+async function nameInRecord(store: Store, claim: Claim, volume: string): Promise<void> {
+  const { record, owed } = claim.entry;
+  await claim.put({ record: { ...record!, volumes: union(record!.volumes, [volume]) }, owed });
+  const seen = await inspectCopies(store.volumes, claim.key, claim.entry.record!, { depth: "length" });
+  await bringHome(store, claim, seen, "length");
+}
+
+/**
+ * For how long a file has been known as an orphan, in milliseconds; from now on, if it was not, or another one lay there.
+ * Counted anew at each boot.
+ */
+async function ageOf(memory: Memory, file: string, { bytes, modified }: FileInfo): Promise<number> {
+  const boot = bootId();
+  const seen = (await memory.get(nameOf(file))) as OrphanMemory | undefined;
+  if (seen?.boot === boot && seen.bytes === bytes && seen.modified === modified) return sinceBootMs() - seen.atMs;
+  const count = await countOf(memory);
+  if (!seen && count >= limits.orphans) return 0; // No room: it stays young.
+  if (!seen) await memory.put(countName, { boot, count: count + 1 });
+  await memory.put(nameOf(file), { boot, atMs: sinceBootMs(), bytes, modified } satisfies OrphanMemory);
+  return 0;
+}
+
+async function forgetOrphan(memory: Memory, file: string): Promise<void> {
+  await memory.delete(nameOf(file));
+  await memory.put(countName, { boot: bootId(), count: Math.max(0, (await countOf(memory)) - 1) });
+}
+
+/** How many orphans are remembered, about: threads may count at once. */
+async function countOf(memory: Memory): Promise<number> {
+  const counted = (await memory.get(countName)) as { boot: string; count: number } | undefined;
+  return counted?.boot === bootId() ? counted.count : 0;
+}
+
+const countName = "orphans";
+
+/** What is remembered of an orphan: since when it is known, and which file it is. */
+export type OrphanMemory = FileInfo & { readonly boot: string; readonly atMs: number };
+
+/** Under which name an orphan is remembered. */
+export const orphanPrefix = "orphan ";
+
+function nameOf(file: string): string {
+  return orphanPrefix + file;
+}

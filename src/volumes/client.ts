@@ -1,0 +1,141 @@
+// Owns the requests to volume servers, each with a deadline. Every answer and every failure of one is told to the health
+// here, and nowhere else.
+// A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
+import { nowMs } from "../clock";
+import { MkvError, reasonOf } from "../errors";
+import { belowServer, serverOf } from "../format/volume";
+import { cameTooLate, fenceLines, learnClock, wasSet } from "./fence";
+import { type Health } from "./health";
+import { type Answer, type WireRequest, fieldOf } from "./http/connection";
+import { Pools } from "./http/pool";
+
+/** How volumes are asked. */
+export type VolumeSettings = {
+  /** Longest wait for the answer to a request without a body. */
+  readonly voltimeoutMs: number;
+  /** Longest time without progress in the middle of a body. */
+  readonly stalltimeoutMs: number;
+  /** Whether a write or delete only counts once it is on the volume's disk. */
+  readonly sync: boolean;
+  /** Value of the `Authorization` header, for volumes that ask for one. */
+  readonly credentials: string | undefined;
+};
+
+/** One user's way to the volumes; those of all users share connections, and what is believed of the volumes. */
+export class Client {
+  /** The header line that the credentials make, if there are any. */
+  readonly authorization: string;
+
+  constructor(
+    readonly health: Health,
+    readonly settings: VolumeSettings,
+    readonly pools: Pools = new Pools(),
+    readonly credentials: string | undefined = settings.credentials,
+  ) {
+    this.authorization = credentials === undefined ? "" : `Authorization: ${credentials}\r\n`;
+  }
+
+  /** The same for another user, or for nobody. */
+  as(credentials: string | undefined): Client {
+    const { health, settings, pools } = this;
+    return credentials === undefined
+      ? new Client(health, { ...settings, credentials }, pools)
+      : new Client(health, settings, pools, credentials);
+  }
+
+  /** Asks for something that changes nothing. Throws MkvError volume-failed or timeout if there is no answer. */
+  async ask(
+    volume: string,
+    path: string,
+    method: "HEAD" | "GET" | "POST",
+    timeoutMs = this.settings.voltimeoutMs,
+  ): Promise<Answer> {
+    const headers = method === "POST" ? `${this.authorization}Content-Length: 0\r\n` : this.authorization;
+    const onTimeout = () => this.lateBy(volume, timeoutMs);
+    try {
+      const answer = await this.pools.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
+      this.health.heard(volume);
+      return answer;
+    } catch (error) {
+      throw this.failure(volume, error);
+    }
+  }
+
+  /** Asks a server for a sign of life, and learns from it what the fence needs. Throws MkvError volume-failed or timeout. */
+  async greet(server: string, timeoutMs?: number): Promise<Answer> {
+    const answer = await this.ask(server, "/", "HEAD", timeoutMs);
+    if (answer.status >= 500) return answer; // It is no answer of whoever serves the values.
+    learnClock(this.health, server, fieldOf(answer, "date"));
+    const isFenced = fieldOf(answer, "mkv-fence") !== undefined;
+    if (this.health.isFenced(server) !== isFenced) this.health.setFenced(server, isFenced);
+    return answer;
+  }
+
+  /**
+   * Sends a PUT or DELETE within the fence; once more if the volume's clock was set.
+   * @throws MkvError volume-failed, also if the volume refuses it as late; timeout
+   */
+  async change(
+    volume: string,
+    path: string,
+    { method, headers, body }: Pick<WireRequest, "method" | "headers" | "body">,
+    timeoutMs: number,
+  ): Promise<Answer> {
+    const { health } = this;
+    const server = serverOf(volume);
+    const uri = belowServer(volume) + path;
+    const onTimeout = () => this.silentFor(volume, timeoutMs);
+    try {
+      if (!health.knowsClock(server)) await this.greet(server);
+      for (let isLast = false; ; isLast = true) {
+        const believedMs = health.clockOf(server);
+        const lines = headers + fenceLines(health, server, method, uri);
+        const request = { method, volume, path, headers: lines, body };
+        const answer = await this.pools.exchange(request, { timeoutMs, onTimeout });
+        health.heard(volume);
+        if (answer.status !== 412) return answer;
+        learnClock(health, server, fieldOf(answer, "date"));
+        if (isLast || !wasSet(believedMs, health.clockOf(server))) throw cameTooLate(volume);
+      }
+    } catch (error) {
+      throw this.failure(volume, error);
+    }
+  }
+
+  /** Accepts the status of a PUT. Throws MkvError volume-failed for any that does not say "stored". */
+  checkStored(volume: string, status: number): void {
+    if (status >= 500) this.health.full(volume);
+    if (status !== 201 && status !== 204) throw unexpected(volume, status);
+    this.health.heard(volume);
+  }
+
+  /** The failure that anything thrown by a connection stands for. */
+  failure(volume: string, error: unknown): MkvError {
+    if (error instanceof MkvError) return error;
+    this.health.lost(volume);
+    const code = (error as { code?: string }).code ?? reasonOf(error);
+    const text =
+      code === "ECONNREFUSED" || code === "ConnectionRefused" ? "refuses connections" : `cannot be used: ${code}`;
+    return new MkvError("volume-failed", `${serverOf(volume)} ${text}`, { cause: error });
+  }
+
+  /** The failure of a volume that let the deadline of a question pass. */
+  lateBy(volume: string, timeoutMs: number): MkvError {
+    this.health.lost(volume);
+    return new MkvError("timeout", `${serverOf(volume)} has not answered for ${timeoutMs} ms`);
+  }
+
+  /** The failure of a volume that let the deadline of a change pass, which it may still have in hand. */
+  silentFor(volume: string, timeoutMs: number): MkvError {
+    this.health.silent(volume, { sentMs: nowMs() - timeoutMs });
+    return this.lateBy(volume, timeoutMs);
+  }
+}
+
+/** The failure of a volume that answered with a status it should not. */
+export function unexpected(volume: string, status: number): MkvError {
+  if (status === 401 || status === 403) {
+    return new MkvError("volume-failed", `${volume} refuses access (${status}): check its AUTH file and -userpass`);
+  }
+  return new MkvError("volume-failed", `${volume} answered ${status}`);
+}

@@ -1,0 +1,207 @@
+// Owns who the volumes and their disks are: each carries an id, which is remembered, so that an empty folder in place of a
+// disk, another disk, or two names of one server are seen for what they are.
+//   remembered   there        what follows
+//   an id        the same     it is fine
+//   an id        none, other  it is foreign: not written to, and what it lacks does not count as absent
+//   null         none         it is given an id: the store began before there were any
+//   null, never  an id        that is remembered
+//   never        none         it is given an id if it is empty; otherwise somebody must say that it belongs here
+// 1. A volume that does not answer, refuses access or answers nonsense is neither fine nor foreign: nothing changes.
+// 2. All disks of a foreign volume are foreign.
+// 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
+import { MkvError } from "../errors";
+import { subvolume } from "../format/placement";
+import { isConfigured, volumeOf } from "../format/volume";
+import { limits } from "../limits";
+import { log } from "../log";
+import { Turns } from "../turns";
+import { foreignWarning } from "./health";
+import { type SeenId, askId, writeId } from "./id-file";
+import { SeenIds } from "./seen-ids";
+import { type Volumes } from "./volumes";
+
+/**
+ * What is remembered of ids, by name as in `-volumes` or records: null if it has had none that was seen, undefined if
+ * it was never heard of.
+ */
+export type IdentityMemory = {
+  get(name: string): string | null | undefined;
+  put(name: string, id: string | null): Promise<void>;
+  names(): string[];
+};
+
+/** Two names for one and the same place. */
+export type Problem = { readonly kind: "twins"; readonly names: readonly [string, string] };
+
+/** The watch over the ids. One thread keeps it for all. */
+export class Identity {
+  readonly #volumes: Volumes;
+  readonly #memory: IdentityMemory;
+  readonly #turns = new Turns(limits.foldersAtOnce);
+  readonly #writing = new Turns(1);
+  #running: Promise<Problem[]> | undefined;
+  /** What was said last of a name. */
+  readonly #said = new Map<string, string>();
+  /** What takes no id. */
+  readonly #without = new Set<string>();
+
+  constructor(volumes: Volumes, memory: IdentityMemory) {
+    this.#volumes = volumes;
+    this.#memory = memory;
+    volumes.client.health.watch();
+  }
+
+  /** Asks all volumes and disks who they are, acts on it, and returns what only the operator can mend. */
+  check(): Promise<Problem[]> {
+    this.#running ??= this.#check().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #check(): Promise<Problem[]> {
+    const { topology } = this.#volumes;
+    if (this.#memory.names().length === 0) {
+      for (const volume of topology.volumes)
+        for (const name of this.#placesOf(volume)) await this.#memory.put(name, null);
+    }
+    const seen = this.#remembered();
+    const { health } = this.#volumes.client;
+    const { returns } = health;
+    await Promise.all(topology.volumes.map((volume) => this.#checkVolume(volume, seen)));
+    if (health.returns === returns) topology.volumes.forEach((volume) => health.met(volume)); // Else one was asked too early.
+    return seen.twins((name) => ownerOf(this.#volumes, name)).map((names) => ({ kind: "twins", names }));
+  }
+
+  #placesOf(volume: string): string[] {
+    return placesOf(this.#volumes, this.#memory, volume);
+  }
+
+  /** The ids as they are remembered, of what is configured. */
+  #remembered(): SeenIds {
+    const { topology } = this.#volumes;
+    const names = this.#memory.names().filter((name) => isConfigured(topology, name));
+    return new SeenIds(names, (name) => this.#memory.get(name));
+  }
+
+  async #checkVolume(volume: string, seen: SeenIds): Promise<void> {
+    const own = await this.#see(volume);
+    const isForeign = await this.#judge(volume, own, seen);
+    if (isForeign || own.kind === "unknown" || own.kind === "nonsense" || this.#without.has(volume)) return;
+    const [, ...disks] = this.#placesOf(volume);
+    await Promise.all(disks.map(async (disk) => this.#judge(disk, await this.#see(disk), seen)));
+  }
+
+  async #see(name: string): Promise<SeenId> {
+    if (!this.#volumes.client.health.isKnown(name)) return { kind: "unknown" };
+    using _turn = await this.#turns.enter();
+    return await askId(this.#volumes.client, name);
+  }
+
+  /** Acts on what was seen of a name. Returns whether it is known to be foreign. */
+  async #judge(name: string, found: SeenId, seen: SeenIds): Promise<boolean> {
+    if (found.kind === "unknown") return false;
+    if (found.kind === "nonsense") {
+      this.#say(name, `has something else than an id at /mkv/id: to give it one, run "mkv adopt ${name}"`);
+      return false;
+    }
+    const known = this.#memory.get(name);
+    seen.add(name, found);
+    if (typeof known === "string") return this.#compare(name, known, found);
+    if (found.kind === "id") await this.#remember(name, found, seen);
+    else await this.#give(name, seen, { isNew: known === undefined });
+    return false;
+  }
+
+  /** Remembers an id, unless it is another's. */
+  async #remember(name: string, found: SeenId & { kind: "id" }, seen: SeenIds): Promise<void> {
+    seen.add(name, found);
+    if (seen.twinOf(name) === undefined) await this.#memory.put(name, found.id);
+  }
+
+  #compare(name: string, known: string, found: SeenId): boolean {
+    const isForeign = found.kind !== "id" || found.id !== known;
+    const isNews = this.#volumes.client.health.setForeign(name, isForeign);
+    if (isForeign) this.#say(name, foreignWarning(name, found.kind === "id" ? "another id" : "no id"));
+    else if (isNews) this.#say(name, "is the disk it was again");
+    else this.#said.delete(name);
+    return isForeign;
+  }
+
+  /** Gives an id to what has none; what is new to the store must be empty. */
+  async #give(name: string, seen: SeenIds, { isNew }: { isNew: boolean }): Promise<void> {
+    const { client } = this.#volumes;
+    if (this.#without.has(name)) return;
+    try {
+      if (isNew && !(await isEmpty(this.#volumes, name)))
+        return this.#say(name, `has files, no id, and is new: if it belongs to this store, run "mkv adopt ${name}"`);
+      using _turn = await this.#writing.enter();
+      const before = await askId(client, name);
+      const found = before.kind === "none" ? await writeId(client, name) : before;
+      if (found.kind === "id") return await this.#remember(name, found, seen);
+      if (found.kind !== "unknown") throw new MkvError("volume-failed", "what it was sent is not there");
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      if (!this.#volumes.isUp(name)) return; // The next check asks again.
+      this.#without.add(name);
+      this.#say(name, `takes no id (${error.message}): another disk in its place would not be noticed`);
+    }
+  }
+
+  #say(name: string, what: string): void {
+    if (this.#said.get(name) === what) return;
+    this.#said.set(name, what);
+    log(`mkv: ${name} ${what}`);
+  }
+}
+
+/**
+ * Takes a disk, or a volume with all its disks, for what it is now: its id is remembered, a new one if it has none.
+ * @returns the id of the name
+ * @throws MkvError bad-request (not one of the volumes), unavailable (it does not answer), volume-failed (takes no id)
+ */
+export async function adopt(volumes: Volumes, memory: IdentityMemory, name: string): Promise<string> {
+  const volume = ownerOf(volumes, name);
+  const places = placesOf(volumes, memory, volume);
+  if (!volumes.topology.volumes.includes(volume) || !places.includes(name))
+    throw new MkvError("bad-request", `${name} is not one of the volumes or their disks: see -volumes, -subvolumes`);
+  const ids: string[] = [];
+  for (const place of name === volume ? places : [name]) {
+    let found = await askId(volumes.client, place);
+    if (found.kind === "none" || found.kind === "nonsense") found = await writeId(volumes.client, place);
+    if (found.kind === "unknown") throw new MkvError("unavailable", `${place} does not answer, or refuses access`);
+    if (found.kind !== "id") throw new MkvError("volume-failed", `${place} takes no id: what it was sent is not there`);
+    await memory.put(place, found.id);
+    volumes.client.health.setForeign(place, false);
+    ids.push(found.id);
+  }
+  return ids[0]!;
+}
+
+/** The volume that a name is or is a disk of: some are named as disks are. */
+function ownerOf({ topology }: Volumes, name: string): string {
+  return topology.volumes.includes(name) ? name : volumeOf(name);
+}
+
+/** A volume and its disks, those that were configured once as well. */
+function placesOf(volumes: Volumes, memory: IdentityMemory, volume: string): string[] {
+  const { subvolumes } = volumes.topology;
+  const disks = subvolumes === 1 ? [] : Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
+  const once = memory.names().filter((name) => name !== volume && ownerOf(volumes, name) === volume);
+  return [volume, ...new Set([...disks, ...once])];
+}
+
+/** Whether nothing of value can lie there. Throws MkvError if it cannot be listed. */
+async function isEmpty(volumes: Volumes, name: string): Promise<boolean> {
+  try {
+    for await (const page of volumes.list(name, "/")) {
+      for (const entry of page) {
+        if (entry.name === "mkv" || entry.name === "lost+found") continue;
+        const isDisk = name === ownerOf(volumes, name) && volumeOf(`${name}/${entry.name}`) === name;
+        if (!isDisk || !(await isEmpty(volumes, `${name}/${entry.name}`))) return false;
+      }
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "absent") return true;
+    throw error;
+  }
+}

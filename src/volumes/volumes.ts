@@ -1,0 +1,237 @@
+// Owns all that the store may ask of volumes: which are fit for what, and what is on them.
+// 1. What has just given a sign of life is relied on, anything else is asked first.
+// 2. A disk that is not the one it was is asked for nothing that would be believed: what it lacks was never removed.
+// A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
+import { MkvError, reasonOf } from "../errors";
+import { nowMs } from "../clock";
+import { type Topology } from "../format/placement";
+import { serverOf } from "../format/volume";
+import { limits } from "../limits";
+import { Client, type VolumeSettings, unexpected } from "./client";
+import { Health, refuseForeign } from "./health";
+import { askId } from "./id-file";
+import { type Listed, list } from "./listing";
+import { Presence } from "./presence";
+import { Probes, settles } from "./probes";
+import { type FileInfo, type OpenFile, headFile, openFile } from "./read";
+import { hasService, syncFile } from "./sync";
+import { Upload } from "./upload";
+
+/** A volume that has not confirmed a removal: a file may still be on it. */
+export type Unconfirmed = { readonly volume: string; readonly reason: string; readonly error: MkvError };
+
+/** How they are asked, and what is remembered of them, whoever asks. */
+type Behind = {
+  readonly client: Client;
+  readonly presence: Presence;
+  readonly probes: Probes;
+  readonly syncs: Map<string, { readonly untilMs: number; readonly answer: Promise<boolean> }>;
+};
+
+/** The volumes of a store, as one thread and one user ask them. */
+export class Volumes {
+  /** How they are asked; for volumes/ alone. */
+  readonly client: Client;
+  readonly #behind: Behind;
+  readonly #health: Health;
+
+  /** @param shared from `Volumes.share`, the same for every thread of the process */
+  constructor(
+    readonly topology: Topology,
+    readonly settings: VolumeSettings,
+    shared: SharedArrayBuffer | Behind = Volumes.share(topology),
+  ) {
+    this.#behind = shared instanceof SharedArrayBuffer ? newBehind(new Health(topology, shared), settings) : shared;
+    this.client = this.#behind.client;
+    this.#health = this.client.health;
+  }
+
+  static share(topology: Topology): SharedArrayBuffer {
+    return Health.share(topology);
+  }
+
+  /** The same volumes, asked as another user. */
+  as(credentials: string | undefined): Volumes {
+    return new Volumes(this.topology, this.settings, { ...this.#behind, client: this.client.as(credentials) });
+  }
+
+  /** How often a server has come back, of all of them: whoever sees another number looks again. */
+  get returns(): number {
+    return this.#health.returns;
+  }
+
+  isUp(volume: string): boolean {
+    return this.#health.isUp(volume);
+  }
+
+  /** Whether it is up, and was not silent about a write a moment ago, which could still land. */
+  isSettled(volume: string): boolean {
+    return this.#health.isSettled(volume);
+  }
+
+  /** Whether a new write may go there: settled, not full, not foreign. */
+  isWritable(volume: string): boolean {
+    return this.#health.isWritable(volume);
+  }
+
+  /** Whether its disk is not the one it was. */
+  isForeign(volume: string): boolean {
+    return this.#health.isForeign(volume);
+  }
+
+  /** Whether its server refuses changes that come late; undefined if that is not known yet. */
+  isFenced(volume: string): boolean | undefined {
+    return this.#health.isFenced(serverOf(volume));
+  }
+
+  /** Treats it as silent until it has answered and settled: it may still have in hand what an earlier process sent. */
+  distrust(volume: string): void {
+    this.#health.silent(volume);
+  }
+
+  /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
+  wake(volume: string): Promise<boolean> {
+    return this.#behind.probes.wake(this.client, volume);
+  }
+
+  /**
+   * The first `wanted` volumes of this order that can be written to; if fewer than `atLeast` are found, also full ones
+   * and those that take long to give a sign of life.
+   */
+  async choose(ranked: readonly string[], { wanted, atLeast }: { wanted: number; atLeast: number }): Promise<string[]> {
+    const health = this.#health;
+    const fresh: string[] = [];
+    for (let i = 0; i < ranked.length && fresh.length < wanted; i++) {
+      if (!health.isWritable(ranked[i]!)) continue;
+      if (!health.isFresh(ranked[i]!)) break;
+      fresh.push(ranked[i]!);
+    }
+    if (fresh.length === wanted) return fresh;
+    const { probes } = this.#behind;
+    const willing = ranked.filter((volume) => health.isWritable(volume));
+    const found = await probes.firstAwake(this.client, willing, { wanted });
+    if (found.length < atLeast) {
+      const others = ranked.filter((volume) => !willing.includes(volume) && !health.isForeign(volume));
+      const patient = {
+        wanted: atLeast - found.length,
+        timeoutMs: Math.max(this.settings.voltimeoutMs, limits.patienceMs),
+      };
+      found.push(...(await probes.firstAwake(this.client, others, patient)));
+    }
+    return ranked.filter((volume) => found.includes(volume));
+  }
+
+  /** Asks every server for a sign of life. */
+  async probeAll(): Promise<void> {
+    const servers = new Set(this.topology.volumes.map(serverOf));
+    await Promise.all([...servers].map((server) => this.#behind.probes.ask(this.client, server)));
+  }
+
+  /** What the volume says of a file; undefined if it has none. Throws MkvError where it cannot tell. */
+  head(volume: string, path: string): Promise<FileInfo | undefined> {
+    return headFile(this.client, volume, path);
+  }
+
+  /** Opens a file for reading. Throws MkvError absent, volume-failed, timeout, unavailable; so does what reads its chunks. */
+  open(volume: string, path: string): Promise<OpenFile> {
+    return openFile(this.client, volume, path, this.settings.stalltimeoutMs);
+  }
+
+  /** Whether the volume has the file, and it is not empty: at once if it has just said so. Throws MkvError where it cannot tell. */
+  holds(volume: string, path: string): true | Promise<boolean> {
+    return this.#behind.presence.ask(this.client, volume, path);
+  }
+
+  /** Begins a PUT of a value whose length may be known; `sync` as in the settings if nothing else is said. */
+  upload(
+    volume: string,
+    path: string,
+    { bytes, date, sync = this.settings.sync }: { bytes: number | undefined; date: string; sync?: boolean },
+  ): Upload {
+    return new Upload(this.client, volume, path, { bytes, date, sync });
+  }
+
+  /** Removes a file, for good under `sync`; that it was not there is as good. Throws MkvError if not confirmed. */
+  async remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
+    refuseForeign(this.#health, volume);
+    const request = { method: "DELETE" as const, headers: this.client.authorization, body: undefined };
+    const { status } = await this.client.change(volume, path, request, timeoutMs);
+    if (status !== 204 && status !== 404) throw unexpected(volume, status);
+    if (this.settings.sync) await syncFile(this.client, volume, path, { expected: "gone" });
+  }
+
+  /**
+   * Removes a file from these volumes at once, and returns those that did not confirm. One that is down and does not wake
+   * at once is not asked, nor one that has not settled after `waitMs`: what it still holds could bring the file back.
+   */
+  async removeAll(volumes: readonly string[], path: string, { waitMs }: { waitMs: number }): Promise<Unconfirmed[]> {
+    const results = await Promise.all(volumes.map((volume) => this.#removeFrom(volume, path, waitMs)));
+    return results.filter((result) => result !== undefined);
+  }
+
+  /** Waits until a file, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
+  async sync(volume: string, path: string, options: { expected: "there" | "gone" }): Promise<void> {
+    refuseForeign(this.#health, volume);
+    await syncFile(this.client, volume, path, options);
+  }
+
+  /** Whether its server has a sync service; remembered for `syncKnownMs`. Throws MkvError if it cannot tell. */
+  hasSync(volume: string): Promise<boolean> {
+    const { syncs } = this.#behind;
+    const server = serverOf(volume);
+    const known = syncs.get(server);
+    if (known && known.untilMs > nowMs()) return known.answer;
+    const answer = this.#askForSync(server);
+    syncs.set(server, { untilMs: nowMs() + limits.syncKnownMs, answer });
+    answer.catch(() => syncs.delete(server)); // Every caller awaits the answer itself.
+    return answer;
+  }
+
+  /** What a volume thinks of this user: `unprotected` if it lets anybody in. Throws MkvError where it cannot tell. */
+  async checkUser(volume: string): Promise<"good" | "wrong" | "unprotected"> {
+    const server = serverOf(volume);
+    const [stranger, user] = await Promise.all([
+      this.client.as(undefined).ask(server, "/", "HEAD"),
+      this.client.ask(server, "/", "HEAD"),
+    ]);
+    if (stranger.status === 200) return "unprotected";
+    if (stranger.status !== 401) throw unexpected(volume, stranger.status);
+    if (user.status === 401) return "wrong";
+    if (user.status === 200) return "good";
+    throw unexpected(volume, user.status);
+  }
+
+  /** Who a volume or disk says it is; undefined if it has no id. Throws MkvError unavailable if it does not answer. */
+  async idOf(volume: string): Promise<string | undefined> {
+    const found = await askId(this.client, volume);
+    if (found.kind === "unknown") throw new MkvError("unavailable", `${volume} does not say who it is`);
+    return found.kind === "id" ? found.id : undefined;
+  }
+
+  /** Lists a folder, in nginx's order: see listing.ts. */
+  list(volume: string, folder: string): AsyncGenerator<readonly Listed[]> {
+    return list(this.client, volume, folder);
+  }
+
+  async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
+    try {
+      if (waitMs > 0 || !this.isUp(volume)) await this.#behind.probes.isAwake(this.client, volume);
+      if (!this.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
+        throw new MkvError("unavailable", `${volume} is down`);
+      await this.remove(volume, path, limits.confirmMs);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      return { volume, reason: reasonOf(error), error };
+    }
+  }
+
+  async #askForSync(server: string): Promise<boolean> {
+    if (!(await this.#behind.probes.isAwake(this.client, server))) throw new MkvError("timeout", `${server} is down`);
+    return await hasService(this.client, server);
+  }
+}
+
+function newBehind(health: Health, settings: VolumeSettings): Behind {
+  return { client: new Client(health, settings), presence: new Presence(), probes: new Probes(), syncs: new Map() };
+}

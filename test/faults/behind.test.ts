@@ -1,0 +1,42 @@
+// An index that is known to lack what was acknowledged: an absent key proves nothing then.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync, rmSync } from "node:fs";
+import { runJob } from "../jobs/job";
+import { startCluster } from "../support/cluster";
+import { copiesOf, copiesOn, homeOf } from "../support/copies";
+import { follow } from "../support/http";
+
+setDefaultTimeout(60_000);
+
+test("a key that an older index does not know is neither overwritten nor deleted by a PUT, and a rebuild finds it", async () => {
+  await using cluster = await startCluster();
+  await cluster.master.stop();
+  cpSync(cluster.db, `${cluster.db}-copy`, { recursive: true });
+  await cluster.startMaster();
+  await cluster.store("/acknowledged", "after the copy");
+  await cluster.master.stop();
+  rmSync(cluster.db, { recursive: true });
+  cpSync(`${cluster.db}-copy`, cluster.db, { recursive: true });
+
+  await cluster.startMaster();
+  expect(cluster.master.output).toMatch(/may lack what was acknowledged last \(it is an older copy\)/);
+  expect((await cluster.ask("GET", "/acknowledged")).status).toBe(404);
+  for (const body of ["x", "another value"]) {
+    const { status, text } = await cluster.ask("PUT", "/acknowledged", { body });
+    expect([status, text]).toEqual([503, expect.stringMatching(/older than the volumes.*rebuild/)]);
+  }
+  expect((await cluster.ask("PUT", "/new", { body: "new" })).status).toBe(201);
+  const home = homeOf(cluster, "/acknowledged");
+  const sorted = (copies: Record<string, string>) => Object.entries(copies).sort();
+  expect(sorted(copiesOf(cluster, "/acknowledged"))).toEqual(sorted(copiesOn(home, "after the copy")));
+  await cluster.master.stop();
+  expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+  await cluster.startMaster();
+  for (const [key, value] of [
+    ["/acknowledged", "after the copy"],
+    ["/new", "new"],
+  ] as const)
+    expect((await follow(await cluster.ask("GET", key))).text).toBe(value);
+  expect((await cluster.ask("DELETE", "/acknowledged")).status).toBe(204);
+  expect((await cluster.ask("PUT", "/acknowledged", { body: "again" })).status).toBe(201);
+});

@@ -1,0 +1,75 @@
+// Copies of one key that are not of one write are never taken for one value: a rebuild indexes one write, and names the rest.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync, utimesSync } from "node:fs";
+import { startCluster, type Cluster } from "../support/cluster";
+import { homeOf, indexOf as volumeIndexOf } from "../support/copies";
+import { pathOf } from "../support/placement";
+import { writeRecords } from "../support/records";
+import { plant } from "./damage";
+import { indexOf, runJob } from "./job";
+
+setDefaultTimeout(60_000);
+const key = "/ünï/é";
+let cluster: Cluster;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  await cluster.master.stop();
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+type Copy = [content: string, second: number];
+const [old, young, long]: [Copy, Copy, Copy] = [
+  ["value", 1_600_000_000],
+  ["VALUE", 1_600_000_001],
+  ["a longer value", 1_600_000_000],
+];
+
+/** The copies of the volumes where the key belongs, in the order of placement, and which of them are indexed. */
+const cases: [what: string, copies: Copy[], indexed: number[]][] = [
+  ["three of one write", [old, old, old], [0, 1, 2]],
+  ["two agree, the third is younger", [old, young, old], [0, 2]],
+  ["two agree, the third is older", [young, young, old], [0, 1]],
+  ["two agree, the third is longer", [long, old, old], [1, 2]],
+  ["two of one second, and one longer and younger", [old, old, ["a longer value", 1_600_000_009]], [0, 1]],
+  ["two, one is younger", [old, young], [1]],
+  ["two, the shorter one is younger", [young, long], [0]],
+  ["two of one second, one is longer", [old, long], [1]],
+  ["three of three writes", [long, young, old], [1]],
+];
+
+async function rebuildOf(db: string, copies: Copy[]) {
+  using planted = new DisposableStack();
+  const home = homeOf(cluster, key);
+  for (const [i, [content, second]] of copies.entries()) {
+    const volume = cluster.volumes[volumeIndexOf(cluster, home[i]!)]!;
+    const { file } = planted.use(plant(volume, `${home[i]!.split("/")[1]}${pathOf(key)}`, content));
+    utimesSync(file, second, second);
+  }
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { db });
+  const named = stderr
+    .trimEnd()
+    .split("\n")
+    .filter((line) => line.includes(": differs from the other copies, not indexed"))
+    .map((line) => home.findIndex((volume) => line.startsWith(volume + pathOf(key))));
+  const record = (await indexOf(db))[Buffer.from(key).toString("latin1")];
+  return { exitCode, last, named: named.sort(), indexed: record?.split(",").map((volume) => home.indexOf(volume)) };
+}
+
+test.each(cases)("%s: one write is indexed, the others are named and counted", async (_, copies, indexed) => {
+  const db = `${cluster.db}-new`;
+  rmSync(db, { recursive: true, force: true });
+  const others = copies.map((_, i) => i).filter((i) => !indexed.includes(i));
+  expect(await rebuildOf(db, copies)).toEqual({
+    exitCode: 0,
+    last: `rebuilt ${db}: 1 keys in ${indexed.length} files; ${others.length} files reported and not indexed`,
+    named: others,
+    indexed,
+  });
+});
+
+test("the copies that the old index names go before others, even if those are more, and younger", async () => {
+  const db = `${cluster.db}-old`;
+  await writeRecords(db, [[key, homeOf(cluster, key)[0]!]]);
+  expect(await rebuildOf(db, [old, young, young])).toMatchObject({ exitCode: 0, named: [1, 2], indexed: [0] });
+});

@@ -1,0 +1,101 @@
+// The index is lost, its journal is not: what that knows of files that are no values, or on their way, holds in a rebuild.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { startCluster, type Cluster } from "../support/cluster";
+import { copiesOf, copiesOn, homeOf, indexOf as volumeIndexOf } from "../support/copies";
+import { startGatedCluster } from "../support/gated";
+import { placedOn } from "../support/placement";
+import { until } from "../support/until";
+import { valueOf } from "../support/values";
+import { indexOf, runJob, shelf, shelfOf, startJob, storeAll } from "./job";
+import { plainKeys } from "./keys";
+import { withoutGrace } from "../support/grace";
+
+setDefaultTimeout(60_000);
+withoutGrace();
+
+/** Rebuilds without an index; the lines that name files, by their volumes. */
+async function rebuildWithout(cluster: Cluster, volumes = cluster.addresses) {
+  rmSync(cluster.db, { recursive: true });
+  const { exitCode, stdout, stderr } = await runJob(cluster, "rebuild", { volumes });
+  expect([exitCode, stdout]).toEqual([0, expect.stringContaining("rebuilt")]);
+  return stderr
+    .split("\n")
+    .filter((line) => line.includes("left by an unfinished write, not indexed"))
+    .map((line) => line.split("/", 2).join("/"))
+    .sort();
+}
+
+test("what a write that was cut off has left does not come to life", async () => {
+  await using cluster = await startGatedCluster();
+  await cluster.store("/whole");
+  for (const gate of cluster.gates) gate.hold("PUT", "answer");
+  const cutOff = cluster.ask("PUT", "/cut", { body: valueOf("/cut", 200_000) }).catch(() => "no answer");
+  for (const gate of cluster.gates) await gate.holds("PUT");
+  await cluster.master.kill();
+  expect(await cutOff).toBe("no answer");
+  cluster.openAll();
+  expect(Object.keys(copiesOf(cluster, "/cut")).length).toBe(3);
+  expect(await rebuildWithout(cluster)).toEqual(homeOf(cluster, "/cut").sort());
+  expect(Object.keys(await indexOf(cluster.db))).toEqual(["/whole"]);
+  await cluster.startMaster();
+  await until(() => cluster.remains().length === 3, { what: "what was left is removed", deadlineMs: 20_000 });
+});
+
+test("a value that was deleted while one of its volumes was down does not come to life", async () => {
+  await using cluster = await startCluster();
+  for (const key of ["/kept", "/gone"]) await cluster.store(key);
+  const [owing] = homeOf(cluster, "/gone") as [string];
+  const volume = cluster.volumes[volumeIndexOf(cluster, owing)]!;
+  await volume.kill();
+  expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+  await cluster.master.kill();
+  await volume.restart();
+  expect(Object.keys(copiesOf(cluster, "/gone"))).toEqual([owing]);
+  expect(await rebuildWithout(cluster)).toEqual([owing]);
+  expect(Object.keys(await indexOf(cluster.db))).toEqual(["/kept"]);
+  await cluster.startMaster();
+  const isGone = () => Object.keys(copiesOf(cluster, "/gone")).length === 0;
+  await until(isGone, { what: "what was left is removed", deadlineMs: 20_000 });
+});
+
+test("the new copies of a move that was cut off are copies of the value: the only ones count, too", async () => {
+  await using cluster = await startGatedCluster({ volumes: 4 });
+  const three = cluster.addresses.slice(0, 3);
+  await cluster.startMaster([], three);
+  const moves = (key: string) => homeOf(cluster, key).some((volume) => volume.startsWith(cluster.addresses[3]!));
+  const key = plainKeys("moved", 100).find(moves)!;
+  await cluster.store(key, valueOf(key));
+  await cluster.master.stop();
+  const gate = cluster.gates[3]!;
+  gate.hold("PUT", "answer", { times: 1 });
+  await using job = startJob(cluster, "rebalance");
+  await gate.holds("PUT");
+  await job.end("SIGKILL");
+  gate.open();
+  const [before, now] = [placedOn(key, { volumes: three }), homeOf(cluster, key)];
+  const copies = [...now, ...before.filter((volume) => !now.includes(volume))];
+  const sorted = (found: Record<string, string>) => Object.entries(found).sort();
+  expect(sorted(copiesOf(cluster, key))).toEqual(sorted(copiesOn(copies, valueOf(key))));
+  expect(await rebuildWithout(cluster)).toEqual([]);
+  expect(await indexOf(cluster.db)).toEqual({ [key]: copies.join(",") });
+});
+
+test("old copies that a move leaves for a while are not indexed, and still go", async () => {
+  await using cluster = await startCluster({ volumes: 4 });
+  await cluster.startMaster([], cluster.addresses.slice(0, 3));
+  const stored = await storeAll(
+    cluster,
+    plainKeys("key", 20).map((key) => [key, valueOf(key)]),
+  );
+  await cluster.master.stop();
+  expect((await runJob(cluster, "rebalance", { flags: ["-grace", "2m"] })).exitCode).toBe(0);
+  const home = shelfOf(stored, { volumes: cluster.addresses });
+  expect(Object.keys(shelf(cluster)).length).toBeGreaterThan(Object.keys(home).length);
+  expect(await rebuildWithout(cluster)).toEqual([]);
+  const records = [...stored.keys()].map((key) => [key, homeOf(cluster, String(key)).join(",")]);
+  expect(await indexOf(cluster.db)).toEqual(Object.fromEntries(records));
+  await cluster.startMaster();
+  const isHome = () => Bun.deepEquals(shelf(cluster), home);
+  await until(isHome, { what: "old copies are removed", deadlineMs: 20_000 });
+});

@@ -1,0 +1,66 @@
+// The laws of trust, 7: one process has a ledger, from before it looks at anything until it ends.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, rmSync } from "node:fs";
+import { startJob } from "../jobs/job";
+import { startGatedCluster, type GatedCluster } from "../support/gated";
+import { runMkv } from "../support/master";
+import { until } from "../support/until";
+
+setDefaultTimeout(60_000);
+let cluster: GatedCluster;
+const flags = ["-replicas", "2"];
+
+beforeAll(async () => {
+  cluster = await startGatedCluster({ volumes: 3, flags });
+  for (let i = 0; i < 20; i++) await cluster.store(`/old-${i}`);
+  await cluster.master.stop();
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+test.each([false, true])(
+  "law 7: while a rebuild runs (its index lost: %p) no server, no job and no other rebuild may start, and all is there afterwards",
+  async (isLost) => {
+    if (isLost) rmSync(cluster.db, { recursive: true });
+    const gate = cluster.gates[2]!;
+    gate.hold("GET", "arrival");
+    await using rebuild = startJob(cluster, "rebuild", { flags });
+    await gate.holds("GET");
+    const common = ["-db", cluster.db, "-volumes", cluster.addresses.join(","), ...flags, "-port", "0"];
+    for (const command of ["server", "rebuild", "rebalance", "verify"]) {
+      const { exitCode, stderr } = await runMkv([...common, command]);
+      expect([command, exitCode, stderr]).toEqual([command, 1, expect.stringMatching(/^mkv: [^\n]* in use [^\n]*\n$/)]);
+    }
+    gate.open();
+    expect(await rebuild.exited).toBe(0);
+    await cluster.startMaster();
+    expect((await cluster.keys("list")).length).toBe(20);
+    await cluster.master.stop();
+  },
+);
+
+test("law 7: a server that is killed leaves no lock behind", async () => {
+  await cluster.startMaster();
+  await cluster.master.kill();
+  await cluster.startMaster();
+  expect((await cluster.keys("list")).length).toBe(20);
+});
+
+test("law 7: a stale index of a swap is never served: with the index gone, neither PATH.old nor PATH.rebuild takes its place", async () => {
+  if (!cluster.master.process.ended) await cluster.master.stop();
+  for (const ending of ["old", "rebuild"]) {
+    const stale = `${cluster.db}.${ending}`;
+    await Bun.$`cp -r ${cluster.db} ${stale}`.quiet();
+    await Bun.$`mv ${cluster.db} ${cluster.db}-aside`.quiet();
+    const common = ["-db", cluster.db, "-volumes", cluster.addresses.join(","), ...flags, "-port", "0"];
+    const { exitCode, stderr } = await runMkv([...common, "server"]);
+    expect([ending, exitCode, stderr]).toEqual([
+      ending,
+      1,
+      expect.stringMatching(/there is no index at .*run rebuild first/),
+    ]);
+    expect(existsSync(cluster.db)).toBe(false);
+    rmSync(stale, { recursive: true });
+    await Bun.$`mv ${cluster.db}-aside ${cluster.db}`.quiet();
+  }
+  await until(() => existsSync(cluster.db), { what: "the index is back" });
+});

@@ -1,0 +1,24 @@
+// Holds what lies beside the index of its first argument until it is killed, and says so, or why it cannot. With `fill`
+// it first writes until a write fails, and says whether a small one was tried after that.
+import { writeSync } from "node:fs";
+import { openBeside } from "../../src/ledger/level/beside";
+
+const say = (line: string) => writeSync(1, `${line}\n`);
+const [, , index = "", task] = process.argv;
+
+try {
+  const beside = await openBeside(index);
+  await beside.put("holder", process.pid);
+  if (task === "fill") {
+    let failure: unknown;
+    for (let i = 0; failure === undefined; i++) {
+      await beside.put(`large-${i}`, "v".repeat(10_000)).catch((error: unknown) => (failure = error));
+    }
+    const next = await beside.put("small", "v").catch((error: unknown) => error);
+    say(next === failure ? "refused" : "tried");
+  }
+  say("held");
+  setInterval(() => {}, 1 << 30);
+} catch (error) {
+  say((error as Error).message);
+}

@@ -1,0 +1,21 @@
+// Owns what a master remembers of orphans, from behind its back: it must have ended, since LevelDB has one owner at a time.
+import { basename, dirname, join } from "node:path";
+import { ClassicLevel } from "classic-level";
+
+const PREFIX = "orphan ";
+
+/** Makes every orphan that is remembered beside this index so much older; returns how many there are. */
+export async function ageOrphans(db: string, minutes: number): Promise<number> {
+  const level = new ClassicLevel(join(dirname(db), `.${basename(db)}.mkv`), { createIfMissing: false });
+  await level.open();
+  try {
+    const entries = await level.iterator({ gte: PREFIX, lt: `${PREFIX}~` }).all();
+    for (const [name, text] of entries) {
+      const known = JSON.parse(text);
+      await level.put(name, JSON.stringify({ ...known, atMs: known.atMs - minutes * 60_000 }));
+    }
+    return entries.length;
+  } finally {
+    await level.close();
+  }
+}

@@ -1,0 +1,51 @@
+// What is believed of a volume depends on the time that passes, never on what the wall's clock is set to.
+import { afterEach, expect, setSystemTime, test } from "bun:test";
+import { limits } from "../../src/limits";
+import { Health } from "../../src/volumes/health";
+
+const HOUR_MS = 3_600_000;
+const topology = { volumes: ["a:1", "b:2"], replicas: 1, subvolumes: 1 };
+
+afterEach(() => void setSystemTime());
+
+/** Sets the wall's clock forward or back, as an operator or NTP does. */
+function stepWall(byMs: number): void {
+  setSystemTime(new Date(Date.now() + byMs));
+}
+
+test("a volume that nobody has heard of yet is up, but has given no sign of life", () => {
+  const health = new Health(topology, Health.share(topology));
+  expect([health.isUp("a:1"), health.isWritable("a:1"), health.isFresh("a:1")]).toEqual([true, true, false]);
+  expect(health.isFresh("stranger:1")).toBe(false);
+});
+
+for (const [how, byMs] of [
+  ["back", -HOUR_MS],
+  ["forward", HOUR_MS],
+] as const) {
+  test(`a wall's clock set ${how} makes no sign of life old, and none young`, async () => {
+    const health = new Health(topology, Health.share(topology));
+    health.heard("a:1");
+    stepWall(byMs);
+    expect([health.isFresh("a:1"), health.isFresh("b:2")]).toEqual([true, false]);
+    await Bun.sleep(limits.freshMs + 50);
+    expect(health.isFresh("a:1")).toBe(false);
+  });
+
+  test(`a wall's clock set ${how} neither shortens nor lengthens the rest of a volume that was silent`, async () => {
+    const health = new Health(topology, Health.share(topology));
+    health.silent("a:1");
+    health.heard("a:1");
+    stepWall(byMs);
+    expect([health.isUp("a:1"), health.isSettled("a:1")]).toEqual([true, false]);
+    await Bun.sleep(limits.settleMs + 50);
+    expect(health.isSettled("a:1")).toBe(true);
+  });
+
+  test(`a wall's clock set ${how} makes no full disk writable, and none full`, () => {
+    const health = new Health(topology, Health.share(topology));
+    health.full("a:1");
+    stepWall(byMs);
+    expect([health.isWritable("a:1"), health.isWritable("b:2")]).toEqual([false, true]);
+  });
+}
