@@ -1,10 +1,12 @@
 // Owns the running of rebalance and verify from the command line: their index, their progress, their last line.
+import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { masterTarget } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
+import { limits } from "../limits";
 import { maintain } from "../store/maintain";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -67,6 +69,9 @@ async function openTarget(
     target: ownTarget(store),
     volumes: store.volumes,
     async [Symbol.asyncDispose]() {
+      const untilMs = nowMs() + limits.patienceMs;
+      const isSoon = config.graceMs < limits.patienceMs; // Else what is owed is for the next process.
+      while (isSoon && store.ledger.owing > 0 && nowMs() < untilMs) await Bun.sleep(limits.busyPauseMs);
       await care[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     },

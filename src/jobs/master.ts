@@ -48,8 +48,8 @@ export function masterTarget(url: string, credentials: string | undefined): JobT
       const { headers } = response;
       return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
     },
-    async heal(key, { depth, repair }) {
-      const how = `${depth === "md5" ? "&md5" : ""}${repair ? "&repair" : ""}`;
+    async heal(key, { depth, repair, forget }) {
+      const how = `${depth === "md5" ? "&md5" : ""}${repair ? "&repair" : ""}${forget ? "&forget" : ""}`;
       return (await whole(await ask("POST", `${nameOf(key)}?examine${how}`))) as Healed;
     },
     async adopt(name) {

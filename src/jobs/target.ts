@@ -16,8 +16,8 @@ export type JobTarget = {
   getAll(keys: readonly Key[]): Promise<readonly (string | undefined)[]>;
   /** Brings a key to its volumes, a good copy on each. Throws MkvError absent, and what stands in the way. */
   move(key: Key, depth: Depth): Promise<{ changed: boolean; leftBehind: number }>;
-  /** Looks at a key, and repairs what is wrong if asked to. */
-  heal(key: Key, how: { depth: Depth; repair: boolean }): Promise<Healed>;
+  /** Looks at a key, repairs what is wrong, and forgets it if it is unlinked and lost, if asked to. */
+  heal(key: Key, how: { depth: Depth; repair: boolean; forget: boolean }): Promise<Healed>;
   /** Looks at a file that the record of its key does not name. */
   orphan(key: Key, how: { volume: string; repair: boolean; remove: boolean }): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */

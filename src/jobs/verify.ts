@@ -44,6 +44,8 @@ export type Verify = {
 type Unrepaired = {
   readonly key: Key;
   readonly counted: number;
+  /** Whether it was unlinked, and lost, when it was looked at first: not one that was set aside since. */
+  readonly isUnfinished?: boolean;
   /** Why it was not repaired. */
   readonly failure?: string | undefined;
 };
@@ -97,17 +99,16 @@ async function verifyKey(
   counts: VerifyCounts,
   { key, record, later }: { key: Key; record: ValueRecord; later: Later<Unrepaired> },
 ): Promise<void> {
-  const found = await findProblems(job, key, record, job);
-  if (found.length === 0) return;
-  // A key is only forgotten when all files have been seen: an index that is behind may not know where its own are.
-  const repair = job.repair && found.every(({ problem }) => problem !== "unfinished");
+  if ((await findProblems(job, key, record, job)).length === 0) return;
   try {
-    const healed = await look({ ...job, repair }, key, limits.busyMs);
+    // A key is only forgotten when all files have been seen: an index that is behind may not know where its own are.
+    const healed = await look(job, key, { forMs: limits.busyMs, forget: false });
     count(job, counts, { key, healed });
     const counted = healed.findings.length;
     if (counted === 0 || !job.repair || healed.isRepaired) return;
     const { failure = "there was too much to do, run it again" } = healed;
-    if (!later.add({ key, counted, failure: healed.failure })) note(job, key, `not repaired: ${failure}`);
+    const isUnfinished = healed.findings.some(({ problem }) => problem === "unfinished");
+    if (!later.add({ key, counted, isUnfinished, failure: healed.failure })) note(job, key, `not repaired: ${failure}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     if (!later.takes({ key, counted: 0 }, error)) countUnknown(job, counts, { key, error });
@@ -118,10 +119,10 @@ async function verifyKey(
 async function verifyAgain(
   job: Verify,
   counts: VerifyCounts,
-  { key, counted, failure, forMs }: Unrepaired & { forMs: number },
+  { key, counted, isUnfinished = false, failure, forMs }: Unrepaired & { forMs: number },
 ): Promise<void> {
   try {
-    const healed = await look(job, key, forMs);
+    const healed = await look(job, key, { forMs, forget: isUnfinished && job.repair });
     const isWell = healed.isRepaired || healed.findings.length === 0;
     if (counted === 0) count(job, counts, { key, healed });
     else if (isWell) counts.repaired += counted;
@@ -134,8 +135,12 @@ async function verifyAgain(
   }
 }
 
-function look({ target, depth, repair }: Verify, key: Key, forMs: number): Promise<Healed> {
-  return retryBusy(() => target.heal(key, { depth, repair }), forMs);
+function look(
+  { target, depth, repair }: Verify,
+  key: Key,
+  { forMs, forget }: { forMs: number; forget: boolean },
+): Promise<Healed> {
+  return retryBusy(() => target.heal(key, { depth, repair, forget }), forMs);
 }
 
 function count(job: Verify, counts: VerifyCounts, { key, healed }: { key: Key; healed: Healed }): void {

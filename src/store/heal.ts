@@ -25,21 +25,23 @@ export type Healed = {
 
 /**
  * Looks at a key while nobody changes it, and repairs what is wrong if asked to.
+ * @param options.forget whether an unlinked key without any copy is forgotten
  * @throws MkvError busy; failed (its record is damaged)
  */
 export async function healKey(
   store: Store,
   key: Key,
-  { depth, repair = false }: { depth: Depth; repair?: boolean },
+  { depth, repair = false, forget = false }: { depth: Depth; repair?: boolean; forget?: boolean },
 ): Promise<Healed> {
   await using claim = await store.ledger.claim(key, (before) => before);
   const { record, owed } = claim.entry;
   if (!record) return { findings: [], isRepaired: false };
   const seen = await inspectCopies(store.volumes, key, record, { depth });
   const findings = findingsOf(store, key, { record, seen });
-  if (findings.length === 0 || !repair) return { findings, isRepaired: false };
+  const isUnfinished = findings.some(({ problem }) => problem === "unfinished");
+  if (findings.length === 0 || !(isUnfinished ? forget : repair)) return { findings, isRepaired: false };
   try {
-    if (findings.some(({ problem }) => problem === "unfinished")) await claim.end({ record: undefined, owed });
+    if (isUnfinished) await claim.end({ record: undefined, owed });
     else await bringHome(store, claim, seen, depth);
     return { findings, isRepaired: true };
   } catch (error) {

@@ -1,6 +1,6 @@
 // Owns what a job asks of a running master (`jobs/master.ts` asks it): one key at a time, under its claim.
 //   POST /key?rebalance[&md5]              204, Key-Moved, Key-Left-Behind
-//   POST /key?examine[&md5][&repair]          200 {"findings": [{"problem", "line"}], "isRepaired", "failure"?}
+//   POST /key?examine[&md5][&repair][&forget] 200 {"findings": [{"problem", "line"}], "isRepaired", "failure"?}
 //   POST /key?orphan=VOLUME[&repair][&remove]   200 {"state", "why"?}
 //   POST /?adopt=NAME                      204
 //   POST /?records, [shown key, ...]       200 [record | null, ...]
@@ -28,7 +28,7 @@ export async function answerJob(
     case "rebalance":
       return await moveKey(store, key, depth).then(moved, asBadRequest);
     case "examine":
-      return Response.json(await healKey(store, key, { depth, repair: has("repair") }));
+      return Response.json(await healKey(store, key, { depth, repair: has("repair"), forget: has("forget") }));
     case "orphan": {
       const volume = Buffer.from(operation.value).toString();
       return Response.json(await lookAtOrphan(store, key, { volume, repair: has("repair"), remove: has("remove") }));
