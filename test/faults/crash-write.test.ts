@@ -8,10 +8,12 @@ import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { type GatedCluster } from "../support/gated";
 import { type Answer } from "../support/http";
 import { RunningProcess } from "../support/process";
+import { withoutGrace } from "../support/grace";
 import { until, within } from "../support/until";
 import { newValue, oldValue, settled, startStore, storeAway } from "./crash";
 
 setDefaultTimeout(90_000);
+withoutGrace();
 const why = await whyNoTrace();
 if (why) console.log(`skipped: kills at writes of the master, since system calls cannot be seen here (${why})`);
 const testTraced = test.skipIf(why !== undefined);
