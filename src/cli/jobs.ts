@@ -69,8 +69,9 @@ async function openTarget(
     target: ownTarget(store),
     volumes: store.volumes,
     async [Symbol.asyncDispose]() {
-      const untilMs = nowMs() + limits.patienceMs;
-      const isSoon = config.graceMs < limits.patienceMs; // Else what is owed is for the next process.
+      const waitMs = limits.fenceOverMs + limits.patienceMs; // Some volumes may have to settle first.
+      const untilMs = nowMs() + waitMs;
+      const isSoon = config.graceMs < waitMs; // Else what is owed is for the next process.
       while (isSoon && store.ledger.owing > 0 && nowMs() < untilMs) await Bun.sleep(limits.busyPauseMs);
       await care[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
