@@ -11,7 +11,7 @@ const SECONDS = Number(process.env.MKV_CHAOS_SECONDS ?? 40);
 const SEED = process.env.MKV_CHAOS_SEED ?? String(Math.floor(Math.random() * 1e9));
 const BUSY = { clients: 10, keys: 120, popular: 6 };
 // The dates of a key's writes tell a rebuild which is the last, if there is not more than about one a second.
-const CALM = { clients: 4, keys: 400, popular: 400 };
+const CALM = { clients: 4, keys: 250, popular: 250 };
 
 setDefaultTimeout((SECONDS + 360) * 1_000);
 
@@ -51,6 +51,8 @@ test.each([
   const { epoch, putBacks, jobs } = world;
   const told = [counts, jobs, { masters: epoch, putBacks }].map((some) => JSON.stringify(some)).join(", ");
   console.log(`chaos: ${told}, ${found.size} keys in order`);
-  for (const what of ["PUT done", "GET read"]) expect(counts[what]).toBeGreaterThan(10); // Else it proves nothing.
+  const least = (SECONDS * storm.clients) / BUSY.clients / 2;
+  expect(counts["PUT done"]).toBeGreaterThan(least); // A storm in which nothing is written proves nothing.
+  expect(counts["GET read"]).toBeGreaterThan(least);
   expect([jobs.done + jobs.failed > 0, putBacks > 0]).toEqual([true, putsBack]);
 });
