@@ -1,9 +1,12 @@
-// Owns `mkv volume`: the script `volume` out of the executable, with the sync service beside its nginx.
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
-import { join } from "node:path";
+// Owns `mkv volume`: the script `volume` out of the executable, with a service of our own beside its nginx.
+// 1. Started as root, it does nothing in the folder of the values as root: the script hands a fresh one over, and then this
+//    process becomes the user who serves it, before it opens anything there.
+// 2. The script ends nginx when its standard input ends: nginx does not outlive this process, however that dies.
+import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
-import { serveSync } from "./sync-service";
+import { serveBeside } from "./volume-service";
 
 /** Runs a volume until its nginx ends or it is asked to; returns nginx's exit code. Throws MkvError failed, usage. */
 export async function runVolume(
@@ -14,15 +17,20 @@ export async function runVolume(
   const [dir] = args;
   if (args.length !== 1 || dir === undefined)
     throw new MkvError("usage", "name one folder, as in: PORT=3001 mkv volume DIR");
+  const env = { ...environment, AUTH: absolute(environment["AUTH"]), LINK_KEY: absolute(environment["LINK_KEY"]) };
   let folder: string | undefined;
   try {
+    if (process.getuid!() === 0) {
+      const code = becomeOwner(dir, env);
+      if (code !== 0) return code;
+    }
     mkdirSync(dir, { recursive: true });
-    folder = mkdtempSync(join(realpathSync(dir), ".mkv-sync-")); // Where nginx's workers, another user, can reach it.
-    chmodSync(folder, 0o755);
-    const socket = join(folder, "socket");
-    await using _service = serveSync(realpathSync(dir), socket);
-    chmodSync(socket, 0o666);
-    return await runScript(dir, { ...environment, SYNC_SOCKET: socket }, stop);
+    folder = mkdtempSync(join(temporaryFolder(environment), "mkv-volume."));
+    const socket = join(folder, "service");
+    await using _service = serveBeside(realpathSync(dir), socket);
+    chmodSync(socket, 0o600);
+    writeFileSync(join(folder, "volume"), script);
+    return await runScript(realpathSync(dir), { ...env, RUN_FOLDER: folder, SYNC_SOCKET: socket }, stop);
   } catch (error) {
     throw error instanceof MkvError
       ? error
@@ -34,10 +42,46 @@ export async function runVolume(
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-async function runScript(dir: string, env: Environment, stop: AbortSignal): Promise<number> {
-  const nginx = Bun.spawn(["bash", "-c", script, "volume", dir], { env, stdio: ["inherit", "inherit", "inherit"] });
-  const end = () => nginx.kill("SIGTERM");
+/** Has the script hand the folder over, and becomes its user. Returns the script's exit code. */
+function becomeOwner(dir: string, env: Environment): number {
+  const stdio = ["ignore", "pipe", "inherit"] as const;
+  const { exitCode, stdout } = Bun.spawnSync(["bash", "-c", script, "volume", dir], {
+    env: { ...env, PREPARE: "1" },
+    stdio: [...stdio],
+  });
+  const [user, group] = stdout.toString().trim().split(" ");
+  if (exitCode !== 0 || !user || !group) return exitCode || 1;
+  (process as unknown as { initgroups(user: string, group: string): void }).initgroups(user, group);
+  process.setgid!(group);
+  process.setuid!(user);
+  return 0;
+}
+
+/** Where the script makes its own folder: nobody else may enter what is made there. */
+function temporaryFolder(environment: Environment): string {
+  const folder = environment["RUNTIME_DIRECTORY"] || environment["TMPDIR"] || "/tmp";
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return folder;
+  } catch {
+    return "/tmp"; // It was root's own.
+  }
+}
+
+function absolute(path: string | undefined): string | undefined {
+  return path ? resolve(path) : path;
+}
+
+async function runScript(dir: string, env: Environment & { RUN_FOLDER: string }, stop: AbortSignal): Promise<number> {
+  const running = Bun.spawn(["bash", join(env.RUN_FOLDER, "volume"), dir], {
+    env,
+    cwd: "/",
+    stdio: ["pipe", "inherit", "inherit"],
+  });
+  const end = () => running.kill("SIGTERM");
   if (stop.aborted) end();
   stop.addEventListener("abort", end, { once: true });
-  return await nginx.exited;
+  const code = await running.exited;
+  await running.stdin.end(); // Open until now.
+  return code;
 }

@@ -1,6 +1,5 @@
 // Owns a volume as `mkv volume` runs it: mkv with its sync service, below it nginx's master, below that nginx's workers.
 // It can be used wherever a plain volume can, and has a folder of its own for what mkv keeps in the temporary folder.
-import { existsSync, chmodSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder, type Folder } from "../support/folder";
 import { request } from "../support/http";
@@ -24,25 +23,13 @@ export class MkvVolume extends Volume {
     dir: string,
     port: number,
     private readonly variables: Record<string, string>,
-    private readonly home: Folder,
+    home: Folder,
   ) {
     super(dir, port, variables, home);
-    mkdirSync(this.temporary, { recursive: true });
-    chmodSync(this.temporary, 0o1777);
-  }
-
-  /** What `mkv volume` takes for the temporary folder of the machine. */
-  get temporary(): string {
-    return join(this.home.path, "tmp");
   }
 
   override get output(): string {
     return this.mkv.stdout + this.mkv.stderr;
-  }
-
-  /** The folders of sockets that are there now. */
-  socketFolders(): string[] {
-    return existsSync(this.dir) ? readdirSync(this.dir).filter((name) => name.startsWith(".mkv-sync-")) : [];
   }
 
   /** The processes below mkv, or those of it that are left after its end. */

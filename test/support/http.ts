@@ -104,6 +104,15 @@ export class Wire implements Disposable {
     return this.closed || this.socket.write(data);
   }
 
+  /** From now on nothing is read from the kernel. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
   async drained(): Promise<void> {
     if (this.socket.writableLength === 0 || this.closed) return;
     await new Promise<void>((resolve) => this.socket.once("drain", resolve).once("close", () => resolve()));

@@ -45,15 +45,12 @@ export class RunningProcess implements AsyncDisposable {
     });
   }
 
-  /** The direct children, as the kernel lists them now. */
+  /** The children and all that they have started, as the kernel lists them now. */
   children(): number[] {
-    const found = new Set<number>();
     if (this.ended) return [];
-    for (const thread of listing(`/proc/${this.pid}/task`))
-      for (const pid of contents(`/proc/${this.pid}/task/${thread}/children`).split(" "))
-        if (pid.trim()) found.add(Number(pid));
+    const found = descendantsOf(this.pid);
     found.forEach((pid) => this.knownChildren.set(pid, startTime(pid)));
-    return [...found];
+    return found;
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -118,6 +115,14 @@ export class RunningProcess implements AsyncDisposable {
   }
 }
 
+/** The processes below one, whoever is nearer to it first. */
+function descendantsOf(parent: number): number[] {
+  const children = listing(`/proc/${parent}/task`).flatMap((thread) =>
+    contents(`/proc/${parent}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
+  );
+  return [...children, ...children.flatMap(descendantsOf)];
+}
+
 /** Clock ticks from boot to the start of the process, the 22nd field of its stat; empty if there is none. */
 function startTime(pid: number): string {
   const afterName = contents(`/proc/${pid}/stat`).split(") ").at(-1) ?? "";
@@ -128,7 +133,7 @@ function startTime(pid: number): string {
 function cleanEnvironment(): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !/^(MKV|MKV_.*|PORT|AUTH)$/.test(name)) kept[name] = value;
+    if (value !== undefined && !/^(MKV|MKV_.*|PORT|BIND|AUTH|LINK_KEY)$/.test(name)) kept[name] = value;
   }
   return kept;
 }

@@ -1,4 +1,5 @@
 // Owns a volume server of a test: the real ./volume script, which becomes a real nginx.
+import { chmodSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "./http";
 import { temporaryFolder, type Folder } from "./folder";
@@ -22,12 +23,40 @@ export interface VolumeOptions {
 export class Volume implements AsyncDisposable {
   private process: RunningProcess | undefined;
 
+  /** @param home goes with the volume; what it keeps in the temporary folder of the machine lies there */
   constructor(
     readonly dir: string,
     public port: number,
     private readonly environment: Record<string, string>,
-    private readonly folder?: Folder,
-  ) {}
+    protected readonly home: Folder,
+  ) {
+    mkdirSync(this.temporary, { recursive: true });
+    chmodSync(this.temporary, 0o1777);
+  }
+
+  /** What it takes for the temporary folder of the machine. */
+  get temporary(): string {
+    return join(this.home.path, "tmp");
+  }
+
+  /** The folders of configurations and sockets that are there now. */
+  runFolders(): string[] {
+    return readdirSync(this.temporary).filter((name) => name.startsWith("mkv-volume."));
+  }
+
+  /** Its processes: the script, nginx, its workers. */
+  processes(): number[] {
+    const process = this.running();
+    return [process.pid, ...process.children()];
+  }
+
+  /** Sends a signal to the script alone. Resolves to the exit code when all is over. */
+  signal(signal: NodeJS.Signals): Promise<number> {
+    const process = this.running();
+    process.children();
+    process.signal(signal);
+    return process.exited;
+  }
 
   get address(): string {
     return `localhost:${this.port}`;
@@ -42,7 +71,8 @@ export class Volume implements AsyncDisposable {
     const end = performance.now() + START_DEADLINE_MS;
     for (;;) {
       const command = [SCRIPT, this.dir];
-      this.process = new RunningProcess({ command, env: { ...this.environment, PORT: String(this.port) } });
+      const env = { TMPDIR: this.temporary, ...this.environment, PORT: String(this.port) };
+      this.process = new RunningProcess({ command, env });
       if (await this.answers()) return;
       const output = this.output;
       await this.process[Symbol.asyncDispose]();
@@ -53,7 +83,7 @@ export class Volume implements AsyncDisposable {
     }
   }
 
-  /** As an operator stops it: SIGTERM to nginx's master. */
+  /** As an operator stops it. */
   async stop(): Promise<number> {
     return this.running().end("SIGTERM");
   }
@@ -81,7 +111,7 @@ export class Volume implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.process?.[Symbol.asyncDispose]();
-    await this.folder?.[Symbol.asyncDispose]();
+    await this.home[Symbol.asyncDispose]();
   }
 
   private running(): RunningProcess {
@@ -96,7 +126,7 @@ export class Volume implements AsyncDisposable {
       async () => {
         if (process.ended) return "ended";
         const answer = await request(this.port, { target: "/", timeoutMs: 1_000 }).catch(() => undefined);
-        return answer && !process.ended && process.children().length > 0 ? "answers" : undefined;
+        return answer && !process.ended && process.children().length > 1 ? "answers" : undefined;
       },
       { what: `volume ${this.address} answers`, deadlineMs: START_DEADLINE_MS },
     );
@@ -106,9 +136,9 @@ export class Volume implements AsyncDisposable {
 
 /** A new volume, in a folder of its own unless one is named; it goes with everything in it when disposed of. */
 export async function startVolume({ dir, port, auth, env = {} }: VolumeOptions = {}): Promise<Volume> {
-  const folder = dir === undefined ? temporaryFolder() : undefined;
+  const home = temporaryFolder();
   const environment = auth === undefined ? env : { ...env, AUTH: auth };
-  const volume = new Volume(dir ?? join(folder!.path, "volume"), port ?? (await freePort()), environment, folder);
+  const volume = new Volume(dir ?? join(home.path, "volume"), port ?? (await freePort()), environment, home);
   try {
     await volume.start({ movable: port === undefined });
   } catch (error) {

@@ -73,14 +73,18 @@ test("a sum of anything else, or half a fence, is refused: other second, method,
   expect(await ask("DELETE")).toBe(204);
 });
 
-test("where a move leads is part of what it says: late 412, wrong 403, in time only what the volume does not know", async () => {
+test("where a move leads is part of what it says: late 412, wrong 403, in time it is carried out", async () => {
   const destination = "/sv00/ab/cd/moved";
   const said = { method: "MOVE", destination };
   const later = seconds() + 60;
   const move = (headers: Record<string, string>) => ask("MOVE", { ...headers, Destination: destination });
   expect(await move(fence({ ...said, until: seconds() - 2 }))).toBe(412);
   expect(await move(fence({ ...said, until: later, destination: "/sv00/ab/cd/elsewhere" }))).toBe(403);
-  expect(await move(fence({ ...said, until: later }))).toBe(405);
+  expect(await ask("PUT")).toBe(201);
+  expect(await move(fence({ ...said, until: seconds() - 2 }))).toBe(412);
+  expect(await move(fence({ ...said, until: later }))).toBe(204);
+  expect([existsSync(fileAt(PATH)), readFileSync(fileAt(destination), "utf8")]).toEqual([false, "value"]);
+  expect(await ask("DELETE", {}, destination)).toBe(204);
 });
 
 test("reading knows no fence", async () => {

@@ -1,5 +1,5 @@
-// Owns the sync service of a volume: nginx never calls fsync, so this process does, beside it. nginx proxies
-// `POST /.sync/PATH` to its Unix socket, behind the same password as everything.
+// Owns what a volume answers beside nginx, which proxies it to a Unix socket, behind the same password as everything:
+// `GET /mkv/disks`, and `POST /.sync/PATH`, since nginx never calls fsync.
 // 1. 204: the file is there, and on the disk with its name in every folder up to DIR. 410: it is not there, and that is
 //    on the disk. 400: no path of a value. 500: the disk failed, nothing is promised.
 // 2. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
@@ -7,16 +7,18 @@
 import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
-import { log } from "../log";
 import { GroupCommit } from "../group-commit";
+import { log } from "../log";
+import { disksOf } from "./disks";
 
-/** Serves the sync requests for the values below `dir` on a Unix socket, until it is disposed of. */
-export function serveSync(dir: string, socket: string): AsyncDisposable {
+/** Answers for the values below `dir` on a Unix socket, until it is disposed of. */
+export function serveBeside(dir: string, socket: string): AsyncDisposable {
   const folders = new SharedSync();
   const server = Bun.serve({
     unix: socket,
     async fetch(request, self) {
       self.timeout(request, 0); // A disk may be slow; whoever asks has a deadline.
+      if (new URL(request.url).pathname === "/mkv/disks") return Response.json({ disks: await disksOf(dir) });
       if (request.method !== "POST") return new Response("only POST\n", { status: 405 });
       const path = valuePath(request.url);
       if (path === undefined || (await leadsAway(dir, path)))
