@@ -81,6 +81,8 @@ export const limits = {
   /** Keys that can be locked at once, in groups of so many. */
   lockGroups: 4096,
   locksOfGroup: 15,
+  /** Signatures of files that are remembered. */
+  links: 20_000,
   /** Locations of values that are remembered as just seen. */
   presences: 100_000,
   /** A GET that waits for so long asks the next volume as well. */

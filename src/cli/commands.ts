@@ -24,7 +24,7 @@ const descriptions = {
   rebalance: "Bring every key to the volumes where it belongs, with the master stopped or through -master",
   verify: "Compare index and volumes, and repair with -repair; with the master stopped or through -master",
   adopt: "Take disks for what they are now, after a replacement: mkv ... adopt host:3001/sv03",
-  volume: "Serve a folder as a volume with nginx: PORT and AUTH in the environment",
+  volume: "Serve a folder as a volume with nginx: PORT, BIND, AUTH and LINK_KEY in the environment",
 } as const;
 type Name = keyof typeof descriptions;
 const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify", "adopt"]);

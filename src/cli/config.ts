@@ -4,7 +4,9 @@ import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { isServerName, isVolumeName } from "../format/volume";
+import { type LinkSettings } from "../volumes/signer";
 import { type FlagName } from "./flags";
+import { readLinkKey } from "./link-key";
 
 /** The settings of the commands that work on a store. Times in milliseconds. */
 export type Config = {
@@ -32,6 +34,8 @@ export type Config = {
   readonly basicAuth: boolean;
   /** Value of an `Authorization` header. */
   readonly credentials: string | undefined;
+  /** The key that redirects are signed with, and how long they hold. */
+  readonly link: LinkSettings | undefined;
   readonly verbose: boolean;
   readonly depth: "length" | "md5";
   /** Bytes a second that verify reads at most; 0 is no limit. */
@@ -81,12 +85,17 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     graceMs: text("grace") === "0" ? 0 : readDuration("grace", text("grace")),
     basicAuth: flags.basicauth === true,
     credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
+    link: readLink(text("linkkey"), readDuration("linkttl", text("linkttl"))),
     verbose: flags.v === true,
     depth: flags.md5 === true ? "md5" : "length",
     bytesPerSecond: readNumber("rate", text("rate"), { from: 0, to: 1_000_000 }) * 1e6,
     repair: flags.repair === true,
     removeOrphans: flags.orphans === true,
   };
+}
+
+function readLink(file: string | undefined, ttlMs: number): LinkSettings | undefined {
+  return file === undefined ? undefined : { key: readLinkKey(file), ttlMs };
 }
 
 function readVolumes(text: string | undefined): string[] {

@@ -76,6 +76,17 @@ export const flags = {
     valueHint: "user:password",
     description: "credentials for the volumes; better in MKV_USERPASS, which ps does not show",
   },
+  linkkey: {
+    type: "string",
+    valueHint: "file",
+    description: "file with the secret that the volumes have as LINK_KEY: they serve what the master has signed",
+  },
+  linkttl: {
+    type: "string",
+    valueHint: "duration",
+    default: "1h",
+    description: "how long a redirect may be followed, under -linkkey",
+  },
   master: {
     type: "string",
     valueHint: "url",

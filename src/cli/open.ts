@@ -33,8 +33,8 @@ export type OpenedStore = AsyncDisposable & {
 
 /** Access to the volumes as these settings want it. */
 export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volumes {
-  const { topology, voltimeoutMs, stalltimeoutMs, sync, credentials } = config;
-  return new Volumes(topology, { voltimeoutMs, stalltimeoutMs, sync, credentials }, shared);
+  const { topology, voltimeoutMs, stalltimeoutMs, sync, credentials, link } = config;
+  return new Volumes(topology, { voltimeoutMs, stalltimeoutMs, sync, credentials, link }, shared);
 }
 
 /**

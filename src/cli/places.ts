@@ -64,6 +64,8 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
   for (const server of new Set(volumes.topology.volumes.map(serverOf))) {
     if (volumes.isFenced(server) !== false || told.has(server)) continue;
     told.add(server);
+    if (volumes.settings.link)
+      log(`mkv: ${server} pays no heed to -linkkey: whoever reaches it may read and change all`);
     log(
       `mkv: ${server} has no fence (start it with mkv's own volume script): ` +
         "what it still has in hand when this master dies may be carried out late, over a newer value",

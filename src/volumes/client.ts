@@ -4,10 +4,11 @@
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
-import { cameTooLate, fenceLines, learnClock, wasSet } from "./fence";
+import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, type WireRequest, fieldOf } from "./http/connection";
 import { Pools } from "./http/pool";
+import { type LinkSettings, Signer, linesOf } from "./signer";
 
 /** How volumes are asked. */
 export type VolumeSettings = {
@@ -19,6 +20,8 @@ export type VolumeSettings = {
   readonly sync: boolean;
   /** Value of the `Authorization` header, for volumes that ask for one. */
   readonly credentials: string | undefined;
+  /** For volumes that serve nothing without a signature. */
+  readonly link?: LinkSettings | undefined;
 };
 
 /** One user's way to the volumes; those of all users share connections, and what is believed of the volumes. */
@@ -31,16 +34,23 @@ export class Client {
     readonly settings: VolumeSettings,
     readonly pools: Pools = new Pools(),
     readonly credentials: string | undefined = settings.credentials,
+    readonly signer: Signer = new Signer(health, settings.link),
   ) {
     this.authorization = credentials === undefined ? "" : `Authorization: ${credentials}\r\n`;
   }
 
   /** The same for another user, or for nobody. */
   as(credentials: string | undefined): Client {
-    const { health, settings, pools } = this;
+    const { health, settings, pools, signer } = this;
     return credentials === undefined
-      ? new Client(health, { ...settings, credentials }, pools)
-      : new Client(health, settings, pools, credentials);
+      ? new Client(health, { ...settings, credentials }, pools, undefined, signer)
+      : new Client(health, settings, pools, credentials, signer);
+  }
+
+  /** The same without a signature: a volume judges it by its credentials alone. */
+  unsigned(): Client {
+    const { health, settings, pools, credentials } = this;
+    return new Client(health, settings, pools, credentials, new Signer(health, undefined));
   }
 
   /** Asks for something that changes nothing. Throws MkvError volume-failed or timeout if there is no answer. */
@@ -50,7 +60,8 @@ export class Client {
     method: "HEAD" | "GET" | "POST",
     timeoutMs = this.settings.voltimeoutMs,
   ): Promise<Answer> {
-    const headers = method === "POST" ? `${this.authorization}Content-Length: 0\r\n` : this.authorization;
+    const signed = this.authorization + this.signer.lines(serverOf(volume), method, belowServer(volume) + path);
+    const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     const onTimeout = () => this.lateBy(volume, timeoutMs);
     try {
       const answer = await this.pools.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
@@ -89,7 +100,7 @@ export class Client {
       if (!health.knowsClock(server)) await this.greet(server);
       for (let isLast = false; ; isLast = true) {
         const believedMs = health.clockOf(server);
-        const lines = headers + fenceLines(health, server, method, uri);
+        const lines = headers + linesOf(this.signer.change(server, method, uri));
         const request = { method, volume, path, headers: lines, body };
         const answer = await this.pools.exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);
@@ -135,7 +146,10 @@ export class Client {
 /** The failure of a volume that answered with a status it should not. */
 export function unexpected(volume: string, status: number): MkvError {
   if (status === 401 || status === 403) {
-    return new MkvError("volume-failed", `${volume} refuses access (${status}): check its AUTH file and -userpass`);
+    return new MkvError(
+      "volume-failed",
+      `${volume} refuses access (${status}): check its AUTH and LINK_KEY, -userpass and -linkkey`,
+    );
   }
   return new MkvError("volume-failed", `${volume} answered ${status}`);
 }

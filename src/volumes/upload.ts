@@ -4,8 +4,8 @@ import { type MkvError } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client } from "./client";
-import { fenceFields } from "./fence";
 import { refuseForeign } from "./health";
+import { fieldsOf } from "./signer";
 import { syncFile } from "./sync";
 import { BodyStream } from "./upload-stream";
 
@@ -95,11 +95,10 @@ export class Upload {
 
   #headers(server: string): Record<string, string> {
     const { bytes, date } = this.#value;
-    const { credentials } = this.#client;
-    const fence = fenceFields(this.#client.health, server, "PUT", belowServer(this.volume) + this.#path);
+    const { credentials, signer } = this.#client;
     return {
       date,
-      ...(fence && { "mkv-until": String(fence.until), "mkv-sum": fence.sum }),
+      ...fieldsOf(signer.change(server, "PUT", belowServer(this.volume) + this.#path)),
       ...(bytes !== undefined && { "content-length": String(bytes) }),
       ...(credentials !== undefined && { authorization: credentials }),
     };

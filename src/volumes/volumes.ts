@@ -5,7 +5,7 @@
 import { MkvError, reasonOf } from "../errors";
 import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
-import { serverOf } from "../format/volume";
+import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { Client, type VolumeSettings, unexpected } from "./client";
 import { Health, refuseForeign } from "./health";
@@ -190,11 +190,12 @@ export class Volumes {
   /** What a volume thinks of this user: `unprotected` if it lets anybody in. Throws MkvError where it cannot tell. */
   async checkUser(volume: string): Promise<"good" | "wrong" | "unprotected"> {
     const server = serverOf(volume);
+    const client = this.client.unsigned();
     const [stranger, user] = await Promise.all([
-      this.client.as(undefined).ask(server, "/", "HEAD"),
-      this.client.ask(server, "/", "HEAD"),
+      client.as(undefined).ask(server, "/", "HEAD"),
+      client.ask(server, "/", "HEAD"),
     ]);
-    if (stranger.status === 200) return "unprotected";
+    if (stranger.status === 200 || (this.settings.link && stranger.status === 403)) return "unprotected";
     if (stranger.status !== 401) throw unexpected(volume, stranger.status);
     if (user.status === 401) return "wrong";
     if (user.status === 200) return "good";
@@ -206,6 +207,11 @@ export class Volumes {
     const found = await askId(this.client, volume);
     if (found.kind === "unknown") throw new MkvError("unavailable", `${volume} does not say who it is`);
     return found.kind === "id" ? found.id : undefined;
+  }
+
+  /** What makes the URL of a file a link that its volume serves to anybody; undefined without a link key. */
+  linkTo(volume: string, path: string): string | undefined {
+    return this.settings.link && this.client.signer.link(serverOf(volume), belowServer(volume) + path);
   }
 
   /** Lists a folder, in nginx's order: see listing.ts. */

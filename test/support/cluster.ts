@@ -15,6 +15,8 @@ export interface ClusterOptions {
   /** The user that the volumes let in; without one they let in everybody. */
   login?: Login;
   env?: Record<string, string>;
+  /** The same for the volumes. */
+  volumeEnv?: Record<string, string>;
 }
 
 export class Cluster implements AsyncDisposable {
@@ -80,13 +82,14 @@ export class Cluster implements AsyncDisposable {
 }
 
 /** Three volumes and a master, unless the options say otherwise. */
-export async function startCluster({ volumes = 3, flags = [], login, env }: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { volumes = 3, flags = [], login, env, volumeEnv = {} } = options;
   const held = new AsyncDisposableStack();
   try {
     const folder = held.use(temporaryFolder());
     const auth = login && passwordFile(folder.path, login);
     const started: Volume[] = [];
-    for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume({ auth })));
+    for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume({ auth, env: volumeEnv })));
     const cluster = new Cluster(started, join(folder.path, "index"), flags, env, held);
     await cluster.startMaster();
     return cluster;

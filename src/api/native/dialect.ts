@@ -97,14 +97,16 @@ function redirect(native: Native, key: Key): Response | Promise<Response> {
 /** Without a body and headers, one Response serves any number of requests. */
 const notThere = empty(404);
 
-function redirectTo({ fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
+function redirectTo({ store, fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
   if (!location) {
     if (fallback === undefined) return notThere;
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
   }
   const { volume, path, record, balanced } = location;
+  const link = store.volumes.linkTo(volume, path);
+  const url = link === undefined ? `${asUserInfo(credentials)}${volume}${path}` : `${volume}${path}${link}`;
   const headers: Record<string, string> = {
-    location: `http://${asUserInfo(credentials)}${volume}${path}`,
+    location: `http://${url}`,
     "key-volumes": record.volumes.join(","),
     "key-balance": balanced ? "balanced" : "unbalanced",
   };

@@ -1,0 +1,104 @@
+// Owns what a request says of itself to a volume: until when it may begin, and a sum that shows who says so. One mechanism
+// is the fence of changes and, with a link key, the pass of every request and the link in a redirect. (The script `volume`
+// is the other end.)
+//   Mkv-Until: SECONDS       since the epoch, by the volume's clock
+//   Mkv-Sum: base64url(md5("KEY SECONDS METHOD URI DESTINATION KEY"))
+//                            METHOD is GET for HEAD; URI has no escapes; DESTINATION is that of a MOVE, or empty
+//   Mkv-Key: NAME            which key it is, while keys change: the beginning of its MD5
+//   link := "?until=" SECONDS "&sum=" SUM "&key=" NAME     the same for a GET, as the query of its URL
+// 1. Without a link key KEY is empty, and only changes say so: that is the fence.
+// 2. A question and the redirect that follows it say the same, which is worked out once.
+import { nowMs } from "../clock";
+import { limits } from "../limits";
+import { type Health } from "./health";
+
+/** The secret that volumes and master share, and its name. */
+export type LinkKey = { readonly secret: string; readonly name: string };
+
+/** The key, and how long a link holds. */
+export type LinkSettings = { readonly key: LinkKey; readonly ttlMs: number };
+
+/** What a request says. */
+export type Signature = { readonly until: number; readonly sum: string; readonly key: string | undefined };
+
+/** Signs the requests of a thread. */
+export class Signer {
+  readonly #health: Health;
+  readonly #link: LinkSettings | undefined;
+  readonly #readings = new Map<string, Signature>();
+
+  constructor(health: Health, link: LinkSettings | undefined) {
+    this.#health = health;
+    this.#link = link;
+  }
+
+  /** What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known. */
+  change(server: string, method: string, uri: string): Signature | undefined {
+    const offsetMs = this.#offsetOf(server);
+    if (offsetMs === undefined) return undefined; // It says no dates: nginx always does.
+    return this.#sign(Math.floor((nowMs() + offsetMs + limits.fenceMs) / 1000), method, uri);
+  }
+
+  /** The header lines of what changes nothing; none without a key. */
+  lines(server: string, method: "GET" | "HEAD" | "POST", uri: string): string {
+    if (!this.#link) return "";
+    if (method !== "POST" && !uri.endsWith("/")) return linesOf(this.#reading(server, uri));
+    return linesOf(this.#sign(this.#lastSecond(server), method === "HEAD" ? "GET" : method, uri));
+  }
+
+  /** The query that makes the URL of a file a link; empty without a key. */
+  link(server: string, uri: string): string {
+    if (!this.#link) return "";
+    const { until, sum, key } = this.#reading(server, uri);
+    return `?until=${until}&sum=${sum}&key=${key}`;
+  }
+
+  /** The signature of a GET, which may be some of its time old. */
+  #reading(server: string, uri: string): Signature {
+    const last = this.#lastSecond(server);
+    const file = server + uri;
+    const known = this.#readings.get(file);
+    const agedMs = known ? (last - known.until) * 1000 : Number.POSITIVE_INFINITY;
+    if (known && agedMs >= 0 && agedMs <= this.#link!.ttlMs / 10) return known;
+    if (this.#readings.size >= limits.links) this.#readings.clear();
+    const signature = this.#sign(last, "GET", uri);
+    this.#readings.set(file, signature);
+    return signature;
+  }
+
+  /** Until when what is read may be asked for. */
+  #lastSecond(server: string): number {
+    const ttlMs = Math.max(this.#link!.ttlMs, limits.fenceMs);
+    return Math.ceil((nowMs() + this.#offsetOf(server)! + ttlMs) / 1000);
+  }
+
+  /** How far a volume's clock is ahead of `nowMs`; with a key, a volume that has not told has the clock of this machine. */
+  #offsetOf(server: string): number | undefined {
+    return this.#health.clockOf(server) ?? (this.#link && Date.now() - nowMs());
+  }
+
+  #sign(until: number, method: string, uri: string): Signature {
+    const { secret = "", name } = this.#link?.key ?? {};
+    const text = `${secret} ${until} ${method} ${uri}  ${secret}`;
+    const bytes = uri.includes("%") ? Buffer.from(unescapePath(text), "latin1") : text;
+    return { until, sum: Bun.MD5.hash(bytes, "base64url" as "base64"), key: name };
+  }
+}
+
+/** A signature as header lines. */
+export function linesOf(signature: Signature | undefined): string {
+  if (!signature) return "";
+  const { until, sum, key } = signature;
+  return `Mkv-Until: ${until}\r\nMkv-Sum: ${sum}\r\n${key === undefined ? "" : `Mkv-Key: ${key}\r\n`}`;
+}
+
+/** The same as fields. */
+export function fieldsOf(signature: Signature | undefined): Record<string, string> {
+  if (!signature) return {};
+  const { until, sum, key } = signature;
+  return { "mkv-until": String(until), "mkv-sum": sum, ...(key !== undefined && { "mkv-key": key }) };
+}
+
+function unescapePath(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, byte: string) => String.fromCharCode(Number.parseInt(byte, 16)));
+}
