@@ -41,6 +41,7 @@ test("a master one of whose threads dies ends, and says which and why", async ()
     stalltimeout: "10s",
     clienttimeout: "30s",
     grace: "2m",
+    linkttl: "1h",
     rate: "0",
   };
   const config = readConfig({ ...defaults, ...flags }, {});

@@ -6,6 +6,7 @@ import { temporaryFolder } from "../support/folder";
 import { filesOn } from "../support/files";
 import { request } from "../support/http";
 import { basic, passwordFile } from "../support/password";
+import { until } from "../support/until";
 import { startMkvVolume, type MkvVolume } from "./mkv-volume";
 import { Trace, whyNoTrace } from "./trace";
 
@@ -141,6 +142,7 @@ test.each([`/sv00/${"a".repeat(256)}`, `/${"a/".repeat(2_500)}a`])(
   async (path) => {
     await using volume = await startMkvVolume();
     expect([400, 410, 414]).toContain(await volume.sync(path));
+    await until(() => volume.output.includes("\n"), { what: "it says that it listens" });
     expect(volume.output).toMatch(/^[^\n]*listening[^\n]*\n$/);
   },
 );
