@@ -1,12 +1,10 @@
 // Owns the running of rebalance and verify from the command line: their index, their progress, their last line.
-import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { masterTarget } from "../jobs/master";
 import { rebalance } from "../jobs/rebalance";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { problems, verify } from "../jobs/verify";
 import { type Pace } from "../store/copy";
-import { limits } from "../limits";
 import { maintain } from "../store/maintain";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -69,10 +67,6 @@ async function openTarget(
     target: ownTarget(store),
     volumes: store.volumes,
     async [Symbol.asyncDispose]() {
-      const waitMs = limits.fenceOverMs + limits.patienceMs; // Some volumes may have to settle first.
-      const untilMs = nowMs() + waitMs;
-      const isSoon = config.graceMs < waitMs; // Else what is owed is for the next process.
-      while (isSoon && store.ledger.owing > 0 && nowMs() < untilMs) await Bun.sleep(limits.busyPauseMs);
       await care[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     },
