@@ -24,13 +24,17 @@ export type ErrorCode =
 
 /** A failure that the world can cause, as opposed to a bug. */
 export class MkvError extends Error {
+  /** The methods that would have been taken, where the code is `method`. */
+  readonly allow: string | undefined;
+
   constructor(
     readonly code: ErrorCode,
     message: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; allow?: string },
   ) {
     super(message, options);
     this.name = "MkvError";
+    this.allow = options?.allow;
   }
 }
 

@@ -1,13 +1,19 @@
 // Owns the bytes of a client, which may be slow, or gone.
+import { setImmediate } from "node:timers/promises";
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 
 /**
  * The body chunk by chunk, as long as the client sends more than a trickle.
+ * @param withdrawn the signal of a chunked request: Bun aborts it right after the end of a body that has trailers
  * @throws MkvError client-slow, client-gone
  */
-export async function* chunksOf(body: ReadableStream<Uint8Array>, clienttimeoutMs: number): AsyncGenerator<Uint8Array> {
+export async function* chunksOf(
+  body: ReadableStream<Uint8Array>,
+  clienttimeoutMs: number,
+  withdrawn?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   const slow = () => new MkvError("client-slow", `the client has sent next to nothing for ${clienttimeoutMs} ms`);
   let untilMs = performance.now() + clienttimeoutMs;
@@ -15,7 +21,11 @@ export async function* chunksOf(body: ReadableStream<Uint8Array>, clienttimeoutM
   try {
     for (;;) {
       const { done, value } = await withDeadline(untilMs - performance.now(), reader.read(), slow);
-      if (done) return;
+      if (done) {
+        if (withdrawn) await setImmediate();
+        if (withdrawn?.aborted) throw new Error("its body is not the end of its request");
+        return;
+      }
       yield value;
       bytes += value.length;
       if (bytes < limits.tricklingBytes) continue;

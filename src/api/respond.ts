@@ -39,7 +39,7 @@ export function failed(error: unknown): Response {
   const headers: Record<string, string> = {};
   if (error.code === "unauthorized") headers["www-authenticate"] = 'Basic realm="mkv"';
   if (error.code === "unavailable") headers["retry-after"] = String(limits.settleMs / 1000);
-  if (error.code === "method") headers["allow"] = "GET, HEAD, PUT, DELETE, UNLINK";
+  if (error.code === "method") headers["allow"] = error.allow ?? "";
   return text(statusOf[error.code], reasonOf(error), headers);
 }
 

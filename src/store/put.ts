@@ -28,6 +28,8 @@ export type Incoming = {
   readonly bytes: number | undefined;
   /** The MD5 that it must have, lower-case hex, where that is announced. */
   readonly md5: string | undefined;
+  /** Aborted if the request turns out to be none after its body has ended; undefined where that cannot be. */
+  readonly withdrawn?: AbortSignal | undefined;
 };
 
 /**
@@ -114,6 +116,7 @@ class Write {
       this.#require(good.length, "took the value");
       if (nowMs() > claim.untilMs)
         throw new MkvError("unavailable", "not written: it took longer than the key was ours");
+      if (value.withdrawn?.aborted) throw new MkvError("client-gone", "not written: the client broke off its request");
       await this.#commit(good, md5);
     } catch (error) {
       await this.#rollBack();

@@ -9,7 +9,8 @@ import { type Location, type Store, locate, unlink } from "../../store/store";
 import { type Turns } from "../../turns";
 import { chunksOf } from "../body";
 import { type Authorizer, asUserInfo } from "../authorize";
-import { answerJob } from "./jobs";
+import { announcedBytes, requireWhole } from "../framing";
+import { answerJob, isJob } from "./jobs";
 import { answerList } from "./list";
 import { empty, failed } from "../respond";
 import { readParameter, splitUrl } from "../url";
@@ -63,8 +64,17 @@ function dispatch(native: Native, request: Request): Response | Promise<Response
     case "UNLINK":
       return whenFree(() => unlink(native.store, key).then(() => empty(204)));
     default:
-      throw new MkvError("method", `${method} is not a method of this store`);
+      throw new MkvError("method", `${method} is not a method for a key`, { allow: methodsOfKeys });
   }
+}
+
+const methodsOfKeys = "GET, HEAD, PUT, DELETE, UNLINK";
+
+/** The methods that an operation takes; undefined if there is no such operation. */
+function methodsOf(operation: string): string | undefined {
+  if (operation === "list" || operation === "unlinked") return "GET, HEAD";
+  if (operation === "records") return "GET, HEAD, POST";
+  return isJob(operation) ? "POST" : undefined;
 }
 
 /** No body has been touched when a key is found busy. */
@@ -80,11 +90,18 @@ function operate(
   const { method, signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
   const { name } = operation!;
+  const allow = methodsOf(name);
   if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
     return answerList({ store, lists }, key, { kind: name, parameters, signal });
   }
-  if (method === "POST") return answerJob(store, key, { operation: operation!, parameters, request });
-  throw new MkvError("forbidden", `there is no operation "${name}" for ${method}`);
+  if (method === "POST" && allow?.endsWith("POST"))
+    return answerJob(store, key, { operation: operation!, parameters, request });
+  const late = allow === undefined && parameters.find((parameter) => methodsOf(parameter.name) !== undefined);
+  const text = late
+    ? `"${late.name}" must be the first parameter, as in ${late.name}&${name}`
+    : `there is no operation "${name}" for ${method}`;
+  if (method !== "POST" && methodsOfKeys.split(", ").includes(method)) throw new MkvError("forbidden", text);
+  throw new MkvError("method", text, { allow: allow ?? methodsOfKeys });
 }
 
 function redirect(native: Native, key: Key): Response | Promise<Response> {
@@ -111,15 +128,21 @@ function redirectTo({ store, fallback, credentials }: Native, key: Key, location
     "key-balance": balanced ? "balanced" : "unbalanced",
   };
   if (record.md5 !== undefined) headers["content-md5"] = record.md5;
-  return empty(302, headers);
+  try {
+    return empty(302, headers);
+  } catch (error) {
+    const text = "the record of this key names volumes that cannot be told in a header: run verify, or rebuild";
+    throw new MkvError("corrupt", text, { cause: error });
+  }
 }
 
 async function receive({ store, clienttimeoutMs }: Native, key: Key, request: Request): Promise<Response> {
-  const announced = request.headers.get("content-length");
+  requireWhole(request);
   const md5 = readMd5(request.headers.get("content-md5"));
-  const bytes = announced === null ? undefined : Number(announced);
+  const bytes = announcedBytes(request);
+  const withdrawn = bytes === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
-  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs), bytes, md5 });
+  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs, withdrawn), bytes, md5, withdrawn });
   return empty(201);
 }
 

@@ -13,10 +13,16 @@ import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { adoptPlace } from "../../store/places";
 import { type Store, recordText } from "../../store/store";
+import { announcedBytes } from "../framing";
 import { empty } from "../respond";
 import { type Parameter } from "../url";
 
-/** Answers a POST. Throws MkvError method for what is no operation, and what the operation throws. */
+/** Whether a POST with this operation is for `answerJob`, and nothing else is. */
+export function isJob(operation: string): boolean {
+  return ["rebalance", "examine", "orphan", "adopt"].includes(operation);
+}
+
+/** Answers a POST. Throws MkvError forbidden for what is no operation, and what the operation throws. */
 export async function answerJob(
   store: Store,
   key: Key,
@@ -41,7 +47,7 @@ export async function answerJob(
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
     default:
-      throw new MkvError("method", "POST is for /key?rebalance");
+      throw new MkvError("forbidden", `there is no operation "${operation.name}" for POST`);
   }
 }
 
@@ -56,8 +62,9 @@ function asBadRequest(error: unknown): never {
 
 /** The keys in the body of a request. Throws MkvError bad-request, too-many, client-slow. */
 async function readKeys(request: Request): Promise<string[]> {
-  const bytes = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (!(bytes <= limits.keyListBytes)) throw new MkvError("too-many", `at most ${limits.keyListBytes} bytes of keys`);
+  const bytes = announcedBytes(request);
+  if (bytes === undefined || !(bytes <= limits.keyListBytes))
+    throw new MkvError("too-many", `at most ${limits.keyListBytes} bytes of keys`);
   const slow = () => new MkvError("client-slow", "the client sends its keys too slowly");
   const keys: unknown = await withDeadline(limits.listingMs, request.json(), slow).catch((error) => {
     throw error instanceof MkvError ? error : new MkvError("bad-request", "the body is a JSON array of keys");
