@@ -6,8 +6,16 @@ export const limits = {
   listKeys: 1_000_000,
   /** Most text that one list answers: with `limit` the page ends early, without it is refused. */
   listTextBytes: 256 * 1024 * 1024,
-  /** Lists that are gathered at once; further ones wait. */
+  /** Lists that are gathered at once; further ones wait. Pages with a `limit` of so many keys do not, for so many records. */
   listsAtOnce: 4,
+  pageKeys: 1000,
+  pageRecords: 20_000,
+  /** Memory of a thread for lists that are gathered or still being sent, and for such pages; more get 503. */
+  sendingBytes: 384 * 1024 * 1024,
+  pagesBytes: 64 * 1024 * 1024,
+  /** A client has so long for each piece of a list, and more for a long one, by so many bytes a second. */
+  slowReaderMs: 10_000,
+  slowReaderBytes: 64 * 1024,
 
   /** An answer of a volume is proof for so long that it is there (health) and that it holds a file (GET). */
   freshMs: 1000,

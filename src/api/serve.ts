@@ -14,7 +14,7 @@ export type Service = { readonly port: number; drain(): Promise<void> };
  * @throws MkvError failed if the port is not to be had
  */
 export function serve(native: Native, options: { port: number; verbose: boolean; shared: boolean }): Service {
-  const handle = (request: Request) => answer(native, request);
+  const handle = (request: Request) => answer(native, { request, cut: () => server.timeout(request, 1) });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({

@@ -4,15 +4,14 @@
 import { once } from "node:events";
 import { MessageChannel, type MessagePort, parentPort } from "node:worker_threads";
 import { Authorizer } from "../api/authorize";
+import { Lists } from "../api/native/list";
 import { type Service, requireFreePort, serve } from "../api/serve";
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
-import { limits } from "../limits";
 import { log } from "../log";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
-import { Turns } from "../turns";
 import { type Config } from "./config";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
 import { startWorker } from "./threads";
@@ -64,7 +63,7 @@ export async function serveTask({ config, number, shared, port }: ServerTask): P
 function startService(config: Config, store: Store): Service {
   const authorizer = config.basicAuth ? new Authorizer(store.volumes) : undefined;
   const { port, verbose, threads, fallback, clienttimeoutMs } = config;
-  const lists = new Turns(limits.listsAtOnce);
+  const lists = new Lists();
   return serve({ store, lists, clienttimeoutMs, fallback, authorizer }, { port, verbose, shared: threads > 1 });
 }
 

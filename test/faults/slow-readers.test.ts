@@ -1,5 +1,5 @@
-// Clients that ask for a long list and do not read it: the master gathers few lists at once, and everybody else is served
-// all the same.
+// Clients that ask for a long list and do not read it: everybody else is served all the same, the memory for their answers
+// has a bound, and they are cut off.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { startCluster, type Cluster } from "../support/cluster";
@@ -10,7 +10,8 @@ import { until } from "../support/until";
 setDefaultTimeout(60_000);
 const KEYS = 20_000;
 const PADDING = "x".repeat(900); // A list is longer than all that the kernel takes off a server's hands.
-const AT_ONCE = 4; // Lists that a thread gathers at once.
+const MANY = 12; // More than a thread gathers at once, and fewer than it has memory for.
+const TOO_MANY = 40; // More lists than a thread has memory for.
 const MB = 1024 * 1024;
 let cluster: Cluster;
 
@@ -52,11 +53,11 @@ class SlowReader implements Disposable {
   }
 }
 
-/** So many of them, of whom as many as there can be have the beginning of their answer. */
+/** So many of them, all of whom have the beginning of an answer. */
 async function slowReaders(count: number, target: string): Promise<SlowReader[] & Disposable> {
   const readers = await Promise.all(Array.from({ length: count }, () => SlowReader.ask(cluster.master.port, target)));
-  const begun = () => readers.filter(({ readBytes }) => readBytes > 0).length === AT_ONCE;
-  await until(begun, { what: `${AT_ONCE} answers have begun` });
+  const begun = () => readers.filter(({ readBytes }) => readBytes > 0).length === count;
+  await until(begun, { what: `${count} answers have begun` });
   return Object.assign(readers, { [Symbol.dispose]: () => readers.forEach((reader) => reader[Symbol.dispose]()) });
 }
 
@@ -66,39 +67,47 @@ function expectWhole(list: Answer): void {
 }
 
 test.each(["list", "records"])(
-  "while clients do not read what they asked ?%s for, all other requests work, and a further one waits for them",
+  "while clients do not read what they asked ?%s for, all other requests work, a further list among them",
   async (operation) => {
     await cluster.startMaster();
     const ask = () => cluster.ask("GET", `/long?${operation}`);
     expectWhole(await ask());
     const [key, value] = [`/quick-${operation}`, "quick"];
-    let further: Promise<Answer>;
-    let isAnswered = false;
     {
-      using _slow = await slowReaders(2 * AT_ONCE, `/long?${operation}`);
-      further = ask().finally(() => (isAnswered = true));
-      further.catch(() => {}); // It is awaited below.
+      using _slow = await slowReaders(MANY, `/long?${operation}`);
+      expectWhole(await ask());
+      const page = await cluster.ask("GET", `/long?${operation}&limit=1000`, { timeoutMs: 2_000 });
+      expect(JSON.parse(page.text).keys.length).toBe(1000);
       expect((await cluster.ask("PUT", key, { body: value })).status).toBe(201);
       expect((await follow(await cluster.ask("GET", key))).text).toBe(value);
       expect((await cluster.ask("GET", "/absent")).status).toBe(404);
       expect((await cluster.ask("UNLINK", key)).status).toBe(204);
       expect((await cluster.ask("DELETE", key)).status).toBe(204);
-      expect(isAnswered).toBe(false);
-      expect(cluster.master.rssBytes()).toBeLessThan(300 * MB);
     }
-    expectWhole(await further);
     expectWhole(await ask());
   },
 );
 
+test("lists that nobody reads have a bound: further ones are 503, pages work, and in the end the readers are cut", async () => {
+  await cluster.startMaster();
+  using readers = await slowReaders(TOO_MANY, "/long?list");
+  const answer = await cluster.ask("GET", "/long?list");
+  expect([answer.status, answer.text]).toEqual([503, expect.stringMatching(/limit=1000/)]);
+  for (let i = 0; i < 10; i++) expect((await cluster.ask("GET", "/long?list&limit=1000")).status).toBe(200);
+  expect(cluster.master.rssBytes()).toBeLessThan(700 * MB);
+  const again = async () => (await cluster.ask("GET", "/long?list")).status === 200;
+  await until(again, { what: "slow readers are cut off", deadlineMs: 50_000 });
+  expect(readers.length).toBe(TOO_MANY);
+});
+
 test("clients that go away, at whatever moment, are waited for by nobody", async () => {
   await cluster.startMaster();
-  const gone = Array.from({ length: 10 * AT_ONCE }, async (_, i) => {
+  const gone = Array.from({ length: 40 }, async (_, i) => {
     using _reader = await SlowReader.ask(cluster.master.port, "/long?list");
     await Bun.sleep(i * 40); // From before the list is begun until after its first bytes have come.
   });
   await Promise.all(gone);
-  for (let i = 0; i <= AT_ONCE; i++) expectWhole(await cluster.ask("GET", "/long?list"));
+  for (let i = 0; i < 5; i++) expectWhole(await cluster.ask("GET", "/long?list"));
   const { status } = await cluster.ask("HEAD", "/long?list");
   expect(status).toBe(200);
 });

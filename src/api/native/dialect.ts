@@ -6,20 +6,18 @@ import { retryBusy } from "../../store/retry-busy";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type Location, type Store, locate, unlink } from "../../store/store";
-import { type Turns } from "../../turns";
 import { chunksOf } from "../body";
 import { type Authorizer, asUserInfo } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
 import { answerJob, isJob } from "./jobs";
-import { answerList } from "./list";
+import { type Lists, answerList } from "./list";
 import { empty, failed } from "../respond";
 import { readParameter, splitUrl } from "../url";
 
 /** What the dialect needs: a store, and what the flags say of answering. */
 export type Native = {
   readonly store: Store;
-  /** Lists that are gathered at once take turns. */
-  readonly lists: Turns;
+  readonly lists: Lists;
   /** Longest silence of a client in the middle of a value. */
   readonly clienttimeoutMs: number;
   /** Server (`host:port`) that absent keys redirect to. */
@@ -29,13 +27,16 @@ export type Native = {
   readonly credentials?: string;
 };
 
+/** A request with what can be done to its connection. */
+export type Asked = { readonly request: Request; readonly cut: () => void };
+
 /** Answers a request, at once where nothing has to be waited for; never throws. */
-export function answer(native: Native, request: Request): Response | Promise<Response> {
+export function answer(native: Native, asked: Asked): Response | Promise<Response> {
   try {
     const { authorizer } = native;
     const answered = authorizer
-      ? identify(native, authorizer, request).then((known) => dispatch(known, request))
-      : dispatch(native, request);
+      ? identify(native, authorizer, asked.request).then((known) => dispatch(known, asked))
+      : dispatch(native, asked);
     return answered instanceof Promise ? answered.catch(failed) : answered;
   } catch (error) {
     return failed(error);
@@ -48,11 +49,12 @@ async function identify(native: Native, authorizer: Authorizer, request: Request
   return { ...native, credentials, store: { ...store, volumes: store.volumes.as(credentials) } };
 }
 
-function dispatch(native: Native, request: Request): Response | Promise<Response> {
+function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
+  const { request } = asked;
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
-  if (query !== "") return whenFree(() => operate(native, { request, key, query }));
+  if (query !== "") return whenFree(() => operate(native, { ...asked, key, query }));
   switch (method) {
     case "GET":
     case "HEAD":
@@ -85,14 +87,14 @@ function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
 /** Requests with a query: its first parameter is the operation. */
 function operate(
   { store, lists }: Native,
-  { request, key, query }: { request: Request; key: Key; query: string },
+  { request, cut, key, query }: Asked & { key: Key; query: string },
 ): Response | Promise<Response> {
   const { method, signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
   const { name } = operation!;
   const allow = methodsOf(name);
   if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
-    return answerList({ store, lists }, key, { kind: name, parameters, signal });
+    return answerList({ store, lists }, key, { kind: name, parameters, signal, isHead: method === "HEAD", cut });
   }
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });

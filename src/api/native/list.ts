@@ -5,33 +5,80 @@ import { type Key, readShown, showKey } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { limits } from "../../limits";
 import { type Store, list } from "../../store/store";
-import { type Turns } from "../../turns";
+import { Turns } from "../../turns";
+import { Sending, type Share, streamOf } from "./sending";
 import { LongText } from "./text";
 import { type Parameter } from "../url";
 
 /** What to show of the index. */
 export type ListKind = "list" | "unlinked" | "records";
 
+/** What the lists of a thread share. */
+export class Lists {
+  /** Lists that are gathered at once take turns; pages of `pageKeys` do not. */
+  readonly turns = new Turns(limits.listsAtOnce);
+  readonly long = new Sending(limits.sendingBytes);
+  readonly pages = new Sending(limits.pagesBytes);
+}
+
+/** What a list needs of its request. */
+export type ListRequest = {
+  readonly kind: ListKind;
+  readonly parameters: readonly Parameter[];
+  readonly signal: AbortSignal;
+  readonly isHead: boolean;
+  /** Ends the connection of the client. */
+  readonly cut: () => void;
+};
+
 /**
  * Lists the keys that begin with `prefix`.
- * @throws MkvError bad-request for a bad limit, too-many over 1,000,000 keys without one
+ * @throws MkvError bad-request for a bad limit, too-many over 1,000,000 keys without one, unavailable
  */
 export async function answerList(
-  { store, lists }: { store: Store; lists: Turns },
+  { store, lists }: { store: Store; lists: Lists },
   prefix: Key,
-  { kind, parameters, signal }: { kind: ListKind; parameters: readonly Parameter[]; signal: AbortSignal },
+  { kind, parameters, signal, isHead, cut }: ListRequest,
 ): Promise<Response> {
   const start = readShown(parameters.find(({ name }) => name === "start")?.value ?? prefix);
   const limit = readLimit(parameters.find(({ name }) => name === "limit")?.value);
-  using turn = new DisposableStack();
-  turn.use(await lists.enter());
+  const isPage = limit !== undefined && limit <= limits.pageKeys;
+  using held = new DisposableStack();
+  const share = held.use((isPage ? lists.pages : lists.long).share());
+  const turns = { all: lists.turns, isDue: !isPage };
+  const pieces = await gather(store, { prefix, start, kind, limit, signal, share, turns });
+  const headers = { "content-type": "application/json" };
+  if (isHead || pieces.length <= 2) return new Response(Buffer.concat(pieces), { headers });
+  held.move();
+  return new Response(streamOf(pieces, share, cut), { headers });
+}
 
+type Gathering = {
+  readonly prefix: Key;
+  readonly start: Uint8Array;
+  readonly kind: ListKind;
+  readonly limit: number | undefined;
+  readonly signal: AbortSignal;
+  readonly share: Share;
+  /** A page takes its turn only when it turns out to be long to find. */
+  readonly turns: { readonly all: Turns; readonly isDue: boolean };
+};
+
+async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]> {
+  const { prefix, start, kind, limit, signal, share, turns } = gathering;
+  using turn = new DisposableStack();
+  let freeRecords: number = limits.pageRecords;
+  if (turns.isDue) turn.use(await turns.all.enter());
   const text = new LongText();
   const mostKeys = limit ?? limits.listKeys;
   let next = "";
   let count = 0;
+  let heldBytes = 0;
   scan: for await (const page of list(store, { prefix, start }, mostKeys + 1)) {
+    if (!turns.isDue && freeRecords >= 0 && (freeRecords -= page.length) < 0) turn.use(await turns.all.enter());
     if (signal.aborted) throw new MkvError("client-gone", "the client went away");
+    share.grow(text.bytes - heldBytes);
+    heldBytes = text.bytes;
     for (const [key, record] of page) {
       if (kind !== "records" && isUnlinked(record) !== (kind === "unlinked")) continue;
       if (count === mostKeys || text.bytes > limits.listTextBytes) {
@@ -47,8 +94,8 @@ export async function answerList(
   }
   text.add("]}");
   const pieces = [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
-  const body = pieces.length <= 2 ? Buffer.concat(pieces) : streamOf(pieces, turn.move());
-  return new Response(body, { headers: { "content-type": "application/json" } });
+  share.grow(pieces.reduce((sum, piece) => sum + piece.length, 0) - heldBytes);
+  return pieces;
 }
 
 /** Damaged records may hold anything. */
@@ -68,17 +115,4 @@ function tooMany(): MkvError {
     "too-many",
     `more than ${limits.listKeys} keys, or too much text: use limit=N and go on from "next"`,
   );
-}
-
-/** The pieces as a stream, each dropped once it is sent; the turn ends with the last, or with the client. */
-function streamOf(pieces: Uint8Array[], turn: Disposable): ReadableStream {
-  return new ReadableStream({
-    pull(controller) {
-      const piece = pieces.shift();
-      if (piece) return controller.enqueue(piece);
-      turn[Symbol.dispose]();
-      controller.close();
-    },
-    cancel: () => turn[Symbol.dispose](),
-  });
 }
