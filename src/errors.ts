@@ -16,6 +16,7 @@ export type ErrorCode =
   | "client-gone"
   | "client-slow"
   | "corrupt"
+  | "crowded"
   | "failed"
   | "volume-failed"
   | "unavailable"

@@ -99,8 +99,25 @@ export const limits = {
   /** Good credentials are remembered for so long, and no more than so many of them. */
   authMs: 5000,
   authEntries: 1000,
-  /** A request that brings no byte of its head, or an idle connection, is given up after this. */
-  idleSeconds: 60,
+  /** An idle connection is given up after this: longer than load balancers keep theirs. */
+  idleSeconds: 90,
+  /** Open files that are kept for journal, index and volumes, at least and as a share of all; how often that is looked at. */
+  reservedFiles: 64,
+  reservedShare: 0.3,
+  filesMs: 100,
+  /** Idle clients are closed when others have been refused for so long, until this share of the bound is left. */
+  shedMs: 3000,
+  relaxedShare: 0.9,
+  /** That clients are refused is said so often. */
+  crowdedLogMs: 60_000,
+  /** A write of the index that finds no file to open is tried again for so long, with pauses of so long. */
+  indexFilesMs: 20_000,
+  indexPauseMs: 200,
+  /** A connection to a volume on which nothing was said for so long is not relied on; it has so long to answer then. */
+  quietMs: 100,
+  renewMs: 1000,
+  /** The system asks after such a connection so often. */
+  keepAliveMs: 15_000,
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 

@@ -3,44 +3,62 @@ import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { log } from "../log";
 import { discard } from "./body";
-import { type Native, answer } from "./native/dialect";
+import { type Admission } from "./admission";
+import { type Asked, type Native, answer } from "./native/dialect";
+import { failed } from "./respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
 
+/** How a thread serves; `shared` if several listen on the same port. */
+export type Serving = { port: number; verbose: boolean; shared: boolean; admission: Admission };
+
 /**
  * Serves the native dialect.
- * @param options.shared several threads listen on the same port
  * @throws MkvError failed if the port is not to be had
  */
-export function serve(native: Native, options: { port: number; verbose: boolean; shared: boolean }): Service {
-  const handle = (request: Request) => answer(native, { request, cut: () => server.timeout(request, 1) });
+export function serve(native: Native, { port, verbose, shared, admission }: Serving): Service {
+  const handle = (request: Request) => admitted(native, admission, { request, cut: () => server.timeout(request, 1) });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
-      port: options.port,
-      reusePort: options.shared,
+      port,
+      reusePort: shared,
       idleTimeout: limits.idleSeconds,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        const answered = options.verbose ? logged(request, handle) : handle(request);
+        const answered = verbose ? logged(request, handle) : handle(request);
         if (request.method === "GET" || request.method === "HEAD") return answered;
         self.timeout(request, 0); // Each wait has its own deadline.
-        return withRest(request, answered);
+        return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds)); // Afterwards is too late.
       },
     });
   } catch (error) {
-    throw portError(options.port, error);
+    throw portError(port, error);
   }
+  const watch = admission.watch(() => void (server as { closeIdleConnections?(): void }).closeIdleConnections?.());
   return {
     port: server.port!,
     async drain() {
       const timer = setTimeout(() => void server.stop(true), limits.drainMs);
       await server.stop(false);
       clearTimeout(timer);
+      watch[Symbol.dispose]();
     },
   };
+}
+
+function admitted(native: Native, admission: Admission, asked: Asked): Response | Promise<Response> {
+  try {
+    const place = admission.enter(asked.request.method);
+    const answered = answer(native, asked);
+    if (place && answered instanceof Promise) return answered.finally(() => place[Symbol.dispose]());
+    place?.[Symbol.dispose]();
+    return answered;
+  } catch (error) {
+    return failed(error);
+  }
 }
 
 /** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
@@ -74,6 +92,6 @@ async function withRest(request: Request, answered: Response | Promise<Response>
   const response = await answered;
   if (response.status < 400 || request.body === null || request.body.locked) return response; // Locked: it was read whole.
   const rest = discard(request.body.getReader());
-  if (request.headers.get("connection")?.toLowerCase() === "close") await rest;
+  if ([request, response].some(({ headers }) => headers.get("connection")?.toLowerCase() === "close")) await rest;
   return response;
 }

@@ -5,6 +5,7 @@ import { MkvError } from "../errors";
 import { type Ledger } from "../ledger/ledger";
 import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { WriteDates } from "../store/dates";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
@@ -108,7 +109,10 @@ function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLedger): void 
 
 /** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */
 function onBroken(error: MkvError): void {
-  const line = `mkv: ${error.message}: stopping, since nothing more could be promised; make room, then start again\n`;
+  const advice = isOutOfFiles(error)
+    ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
+    : "make room";
+  const line = `mkv: ${error.message}: stopping, since nothing more could be promised; ${advice}, then start again\n`;
   writeSync(2, line); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);

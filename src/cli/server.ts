@@ -3,6 +3,7 @@
 // master would lose every other request.
 import { once } from "node:events";
 import { MessageChannel, type MessagePort, parentPort } from "node:worker_threads";
+import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
 import { type Service, requireFreePort, serve } from "../api/serve";
@@ -12,6 +13,7 @@ import { serveMemory } from "../ledger/level/memory-port";
 import { log } from "../log";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
+import { warmUp } from "../volumes/upload-stream";
 import { type Config } from "./config";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
 import { startWorker } from "./threads";
@@ -23,6 +25,7 @@ import { startWorker } from "./threads";
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
   if (config.port !== 0) requireFreePort(config.port);
+  await warmUp();
   await using opened = await openStore(config, { purpose: "server" });
   const { store } = opened;
   if (config.sync) await requireSync(store);
@@ -64,7 +67,9 @@ function startService(config: Config, store: Store): Service {
   const authorizer = config.basicAuth ? new Authorizer(store.volumes) : undefined;
   const { port, verbose, threads, fallback, clienttimeoutMs } = config;
   const lists = new Lists();
-  return serve({ store, lists, clienttimeoutMs, fallback, authorizer }, { port, verbose, shared: threads > 1 });
+  const admission = new Admission({ replicas: config.topology.replicas, threads });
+  const native = { store, lists, clienttimeoutMs, fallback, authorizer };
+  return serve(native, { port, verbose, shared: threads > 1, admission });
 }
 
 type Workers = {

@@ -4,6 +4,7 @@
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
+import { hasRoomFor, isOutOfFiles } from "../open-files";
 import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, type WireRequest, fieldOf } from "./http/connection";
@@ -123,6 +124,9 @@ export class Client {
   /** The failure that anything thrown by a connection stands for. */
   failure(volume: string, error: unknown): MkvError {
     if (error instanceof MkvError) return error;
+    if (isOutOfFiles(error) || !hasRoomFor(2))
+      // Bun says ECONNREFUSED then; it is no fault of the volume's.
+      return new MkvError("unavailable", "this process may open no more files: try again", { cause: error });
     this.health.lost(volume);
     const code = (error as { code?: string }).code ?? reasonOf(error);
     const text =

@@ -6,6 +6,11 @@ import { serverOf } from "../format/volume";
 import { cameTooLate, learnClock } from "./fence";
 import { type Client } from "./client";
 
+/** Makes `fetch` ready: Bun ends the process if the first one finds no file to open. */
+export async function warmUp(): Promise<void> {
+  await fetch("http://127.0.0.1:9/").catch(() => {}); // Nobody listens there, which is quickly said.
+}
+
 /** A PUT that has begun. After any method has thrown, it is over. */
 export class BodyStream {
   readonly #client: Client;
@@ -63,7 +68,13 @@ export class BodyStream {
 
   async #send(url: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
     try {
-      const response = await fetch(url, { ...request, method: "PUT", redirect: "manual", signal: this.#abort.signal });
+      const response = await fetch(url, {
+        ...request,
+        method: "PUT",
+        redirect: "manual",
+        signal: this.#abort.signal,
+        keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
+      });
       await response.body?.cancel();
       if (response.status === 412) {
         learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined);

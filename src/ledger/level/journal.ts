@@ -17,6 +17,7 @@ import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { GroupCommit } from "../../group-commit";
 import { limits } from "../../limits";
+import { isOutOfFiles } from "../../open-files";
 import { type Debt } from "../ledger";
 
 /** What a line of the journal says of a key. */
@@ -152,8 +153,8 @@ export class Journal {
       if (mustSync) await promisify(fdatasync)(this.#file);
       if (this.#bytes >= this.#compactAtBytes && this.#file >= 0) {
         const before = this.#file;
-        this.#file = this.#rewrite();
-        closeSync(before);
+        this.#file = this.#rewriteOrWait();
+        if (this.#file !== before) closeSync(before);
       }
     } catch (error) {
       const line = `the journal ${this.#path} cannot be written: ${reasonOf(error)}`;
@@ -163,16 +164,30 @@ export class Journal {
     }
   }
 
+  /** The journal as it is does as well, while no other file can be opened. */
+  #rewriteOrWait(): number {
+    try {
+      return this.#rewrite();
+    } catch (error) {
+      if (!isOutOfFiles(error)) throw error;
+      this.#compactAtBytes = this.#bytes + limits.journalBytes;
+      return this.#file;
+    }
+  }
+
   #rewrite(): number {
     const next = `${this.#path}.new`;
-    const file = openSync(next, "w", 0o600);
+    const { file, folder } = openBoth(next, this.#sync ? dirname(next) : undefined);
     let text = this.#last > 0 ? `"${floorPrefix}${this.#last}"\n` : "";
     for (const [hex, owing] of this.#owing) text += textOf(hex, owing);
     this.#bytes = writeAll(file, text);
     this.#compactAtBytes = Math.max(limits.journalBytes, 2 * this.#bytes);
     fsyncSync(file);
     renameSync(next, this.#path);
-    if (this.#sync) syncFolder(dirname(this.#path));
+    if (folder !== undefined) {
+      fsyncSync(folder);
+      closeSync(folder);
+    }
     return file;
   }
 }
@@ -205,8 +220,13 @@ function writeAll(file: number, text: string): number {
   return bytes.length;
 }
 
-function syncFolder(path: string): void {
-  const folder = openSync(path, "r");
-  fsyncSync(folder);
-  closeSync(folder);
+/** A file to write, and the folder to sync if there is one; both or none. */
+function openBoth(path: string, folder: string | undefined): { file: number; folder: number | undefined } {
+  const file = openSync(path, "w", 0o600);
+  try {
+    return { file, folder: folder === undefined ? undefined : openSync(folder, "r") };
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
 }

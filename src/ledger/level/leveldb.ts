@@ -11,6 +11,7 @@ import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
+import { isOutOfFiles } from "../../open-files";
 import { GroupCommit } from "../../group-commit";
 import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger";
 
@@ -94,11 +95,23 @@ export class LevelIndex implements AsyncDisposable {
     try {
       const sync = this.#sync || this.#mustSync;
       this.#mustSync = false;
-      await this.#db.batch(this.#operations.splice(0), { sync });
+      await this.#write(this.#operations.splice(0), sync ? "sync" : "async");
     } catch (error) {
       const reason = failure(error);
       this.#onBroken?.(reason);
       throw reason;
+    }
+  }
+
+  /** Where no file can be opened, LevelDB fails before it writes anything: it may be asked again. */
+  async #write(operations: Operation[], how: "sync" | "async"): Promise<void> {
+    for (const untilMs = performance.now() + limits.indexFilesMs; ;) {
+      try {
+        return await this.#db.batch(operations, { sync: how === "sync" });
+      } catch (error) {
+        if (!isOutOfFiles(error) || performance.now() > untilMs) throw error;
+        await Bun.sleep(limits.indexPauseMs);
+      }
     }
   }
 
@@ -153,5 +166,6 @@ export function isLocked(error: unknown): boolean {
 
 function failure(error: unknown): MkvError {
   if (error instanceof MkvError) return error;
-  return new MkvError("failed", `the index cannot be read or written: ${reasonOf(error)}`, { cause: error });
+  const code = isOutOfFiles(error) ? "unavailable" : "failed";
+  return new MkvError(code, `the index cannot be read or written: ${reasonOf(error)}`, { cause: error });
 }

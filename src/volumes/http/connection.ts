@@ -49,7 +49,7 @@ const endOfHead = Buffer.from("\r\n\r\n");
 type Waiting = {
   readonly method: string;
   readonly untilMs: number;
-  readonly onTimeout: () => MkvError;
+  readonly onTimeout: () => Error;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -58,6 +58,8 @@ type Waiting = {
 export class Connection {
   readonly waiting: Waiting[] = [];
   answers = 0;
+  /** When something was last heard on it. */
+  heardMs = performance.now();
   #socket: Bun.Socket | undefined;
   #outgoing: Uint8Array[] = [];
   /** Heads that go out after those bytes. */
@@ -69,6 +71,8 @@ export class Connection {
   #body: Body | undefined;
   #closesAfter = false;
   #isClosed = false;
+  /** Somebody asks whether it is of use yet, and will send something then. */
+  #isChecked = false;
 
   constructor(
     readonly server: string,
@@ -86,6 +90,7 @@ export class Connection {
     Bun.connect({ hostname, port, socket }).then(
       (opened) => {
         this.#socket = opened;
+        opened.setKeepAlive(true, limits.keepAliveMs);
         if (this.#isClosed) opened.end();
         else this.#flush();
       },
@@ -95,7 +100,12 @@ export class Connection {
 
   /** Whether a request would be the only one on it. */
   get isIdle(): boolean {
-    return this.waiting.length === 0 && this.#body === undefined;
+    return this.waiting.length === 0 && this.#body === undefined && !this.#isChecked;
+  }
+
+  /** Whether nothing was said on it for so long that something on the way may have forgotten it. */
+  get isQuiet(): boolean {
+    return this.isIdle && this.answers > 0 && performance.now() - this.heardMs > limits.quietMs;
   }
 
   /** Whether a question now goes out together with others, not too many. */
@@ -104,7 +114,7 @@ export class Connection {
   }
 
   /** Sends a request; rejects with what `onTimeout` makes if the head of its answer has not come within `timeoutMs`. */
-  send({ method, target, headers, body }: WireRequest, timeoutMs: number, onTimeout: () => MkvError): Promise<Answer> {
+  send({ method, target, headers, body }: WireRequest, timeoutMs: number, onTimeout: () => Error): Promise<Answer> {
     assert(!/[\s\0]/.test(target), "a request would say more than it should");
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const untilMs = performance.now() + timeoutMs;
@@ -117,6 +127,16 @@ export class Connection {
       setImmediate(() => this.#flush()); // One write for all that this turn of the loop asks.
     }
     return promise;
+  }
+
+  /** Asks for any answer, and keeps the connection for whoever asks, who sends something at once. Throws as `send` does. */
+  async check(timeoutMs: number, onTimeout: () => Error): Promise<void> {
+    this.#isChecked = true;
+    try {
+      await this.send({ method: "HEAD", target: "/", headers: "" }, timeoutMs, onTimeout);
+    } finally {
+      setImmediate(() => (this.#isChecked = false));
+    }
   }
 
   pause(): void {
@@ -178,6 +198,7 @@ export class Connection {
   }
 
   #read(bytes: Buffer): void {
+    this.heardMs = performance.now();
     let rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes;
     try {
       while (rest.length > 0 && !this.#isClosed) {

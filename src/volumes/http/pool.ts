@@ -6,6 +6,8 @@
 //    Requests that lose theirs that way are sent once more.
 // 2. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A write or
 //    delete is never repeated after silence: the first might land later, after a newer one.
+// 3. A kept connection on which nothing was said for a while may have been forgotten on the way, by a firewall. A question
+//    that it does not answer soon is asked anew on a fresh one. Anything else is sent only when it has answered a question.
 import { type MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { type Answer, Connection, LostConnection, type WireRequest } from "./connection";
@@ -34,8 +36,13 @@ export class Pools {
     const connection = connectionOf(pool, server);
     const wasUsed = connection.answers > 0;
     const untilMs = performance.now() + timeoutMs;
+    const forgotten = () => new LostConnection(undefined, true);
+    const renewMs = Math.min(limits.renewMs, timeoutMs / 2);
     try {
-      return await connection.send(request, timeoutMs, onTimeout);
+      if (!connection.isQuiet) return await connection.send(request, timeoutMs, onTimeout);
+      if (method === "HEAD" || method === "GET") return await connection.send(request, renewMs, forgotten);
+      await connection.check(renewMs, forgotten);
+      return await connection.send(request, untilMs - performance.now(), onTimeout);
     } catch (error) {
       if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
     }
