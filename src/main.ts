@@ -28,7 +28,11 @@ async function main(): Promise<void> {
   const stop = new AbortController();
   const isService = argv.includes("server") || argv.includes("volume"); // Jobs may be killed at any moment.
   const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
-  for (const signal of signals) process.on(signal, () => stop.abort());
+  for (const signal of signals) {
+    if (signal === "SIGHUP" && argv.includes("server"))
+      process.on(signal, () => {}); // There is nothing to read anew.
+    else process.on(signal, () => stop.abort());
+  }
   try {
     process.exit(await run(argv, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
   } catch (error) {

@@ -10,19 +10,23 @@ import { failed } from "./respond";
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
 
+/** Where a server listens: on all addresses, if none is named. */
+export type Listening = { port: number; bind: string | undefined };
+
 /** How a thread serves; `shared` if several listen on the same port. */
-export type Serving = { port: number; verbose: boolean; shared: boolean; admission: Admission };
+export type Serving = Listening & { verbose: boolean; shared: boolean; admission: Admission };
 
 /**
  * Serves the native dialect.
  * @throws MkvError failed if the port is not to be had
  */
-export function serve(native: Native, { port, verbose, shared, admission }: Serving): Service {
+export function serve(native: Native, { port, bind, verbose, shared, admission }: Serving): Service {
   const handle = (request: Request) => admitted(native, admission, { request, cut: () => server.timeout(request, 1) });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
       port,
+      ...(bind !== undefined && { hostname: bind }),
       reusePort: shared,
       idleTimeout: limits.idleSeconds,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
@@ -35,7 +39,7 @@ export function serve(native: Native, { port, verbose, shared, admission }: Serv
       },
     });
   } catch (error) {
-    throw portError(port, error);
+    throw portError({ port, bind }, error);
   }
   const watch = admission.watch(() => void (server as { closeIdleConnections?(): void }).closeIdleConnections?.());
   return {
@@ -62,18 +66,20 @@ function admitted(native: Native, admission: Admission, asked: Asked): Response 
 }
 
 /** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
-export function requireFreePort(port: number): void {
+export function requireFreePort({ port, bind }: Listening): void {
   try {
-    Bun.listen({ port, hostname: "0.0.0.0", socket: { data() {} } }).stop(true);
+    Bun.listen({ port, hostname: bind ?? "0.0.0.0", socket: { data() {} } }).stop(true);
   } catch (error) {
-    throw portError(port, error);
+    throw portError({ port, bind }, error);
   }
 }
 
-function portError(port: number, error: unknown): MkvError {
+function portError({ port, bind }: Listening, error: unknown): MkvError {
+  const { code } = error as { code?: string };
+  const where = bind === undefined ? "" : ` of ${bind}`;
   const why =
-    (error as { code?: string }).code === "EADDRINUSE" ? "is in use: choose another with -port" : reasonOf(error);
-  return new MkvError("failed", `port ${port} ${why}`, { cause: error });
+    code === "EADDRINUSE" ? "is in use: choose another with -port" : `cannot be listened on: ${reasonOf(error)}`;
+  return new MkvError("failed", `port ${port}${where} ${why}`, { cause: error });
 }
 
 async function logged(request: Request, handle: (request: Request) => Response | Promise<Response>): Promise<Response> {

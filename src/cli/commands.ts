@@ -3,8 +3,9 @@ import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand }
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
 import { type Config, type Flags, readConfig } from "./config";
-import { flags, readCommandLine } from "./flags";
+import { flags, readCommandLine, requireUsed } from "./flags";
 import { runAdopt, runRebalance, runVerify } from "./jobs";
+import { closeToOthers } from "./owner";
 import { type RebuildTask, rebuildTask, runRebuild } from "./rebuild";
 import { type ServerTask, runServer, serveTask } from "./server";
 import { runVolume } from "./volume";
@@ -45,6 +46,7 @@ export async function run(argv: readonly string[], context: ProcessContext): Pro
     throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);
   const command = commands.named[line.command as Name] as CommandDef;
   if (line.help) return say(await renderUsage(command, commands.root));
+  requireUsed(line);
   const { result } = await runCommand(command, { rawArgs: [...line.args] });
   return typeof result === "number" ? result : 0;
 }
@@ -69,7 +71,12 @@ function define({ environment, stop, entry }: ProcessContext) {
           throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
         const config = readConfig(args as Flags, environment);
         if (config.db === "" && !throughMaster.has(name)) throw new MkvError("usage", `${name} needs -db, not -master`);
-        await runs(config, args._);
+        const giveBack = config.db === "" ? undefined : closeToOthers(config.db);
+        try {
+          await runs(config, args._);
+        } finally {
+          giveBack?.();
+        }
       },
     });
   const named = {

@@ -18,6 +18,8 @@ export type Config = {
   /** Whether `-subvolumes` was given. */
   readonly hasSubvolumes: boolean;
   readonly port: number;
+  /** Address to listen on; undefined for all. */
+  readonly bind: string | undefined;
   readonly threads: number;
   readonly minreplicas: number;
   readonly fallback: string | undefined;
@@ -60,6 +62,9 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
       `-replicas ${replicas} needs as many volumes, -volumes names ${volumes.length}: add volumes or lower -replicas`,
     );
   }
+  const bind = text("bind");
+  if (bind !== undefined && !isAddress(bind))
+    throw wrong(`-bind is an address of this machine, such as 127.0.0.1, not "${bind}"`);
   const fallback = text("fallback");
   if (fallback !== undefined && !isServerName(fallback)) throw wrong(`-fallback is host:port, not "${fallback}"`);
   return {
@@ -72,6 +77,7 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     },
     hasSubvolumes: text("subvolumes") !== undefined,
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
+    bind,
     minreplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
     threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: 64 }),
     fallback,
@@ -96,6 +102,11 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
 
 function readLink(file: string | undefined, ttlMs: number): LinkSettings | undefined {
   return file === undefined ? undefined : { key: readLinkKey(file), ttlMs };
+}
+
+/** Whether this looks like an address of this machine; whether it is one, the system says. */
+function isAddress(text: string): boolean {
+  return /^(localhost|\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)$/i.test(text);
 }
 
 function readVolumes(text: string | undefined): string[] {

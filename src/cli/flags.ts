@@ -2,7 +2,7 @@
 import { type ArgsDef } from "citty";
 import { MkvError } from "../errors";
 
-/** All flags. Every command takes every flag, as the Go program's do, so that one set serves all of them. */
+/** All flags. Every command takes those of the Go program, as its own do; for others see `ownFlags`. */
 export const flags = {
   db: {
     type: "string",
@@ -20,6 +20,7 @@ export const flags = {
     default: "3000",
     description: "port of the master; 0 lets the system choose",
   },
+  bind: { type: "string", valueHint: "address", description: "address that the master listens on (Default: all)" },
   replicas: { type: "string", valueHint: "n", default: "3", description: "replicas of each value" },
   minreplicas: {
     type: "string",
@@ -105,11 +106,39 @@ export const flags = {
 
 export type FlagName = keyof typeof flags;
 
+/** The flags that the Go program does not have, with the commands that use them. */
+export const ownFlags: Readonly<Partial<Record<FlagName, readonly string[]>>> = {
+  bind: ["server"],
+  minreplicas: ["server"],
+  threads: ["server", "rebuild"],
+  probe: ["server"],
+  stalltimeout: ["server", "rebuild", "rebalance", "verify", "adopt"],
+  clienttimeout: ["server"],
+  sync: ["server", "rebuild", "rebalance", "verify", "adopt"], // A store's: a rebuild of it is no mistake.
+  grace: ["server", "rebuild", "rebalance", "verify", "adopt"],
+  master: ["rebalance", "verify", "adopt"],
+  md5: ["verify"],
+  rate: ["verify"],
+  repair: ["verify"],
+  orphans: ["verify"],
+};
+
+/** Throws MkvError usage for a flag that means nothing to the command of this line. */
+export function requireUsed({ command, given }: CommandLine): void {
+  for (const name of given) {
+    const users = ownFlags[name];
+    if (users === undefined || users.includes(command ?? "")) continue;
+    throw new MkvError("usage", `${command} does not use -${name}, which is for ${users.join(", ")}: leave it out`);
+  }
+}
+
 /** A command line, taken apart. */
 export type CommandLine = {
   readonly help: boolean;
   readonly version: boolean;
   readonly command: string | undefined;
+  /** The flags that were given. */
+  readonly given: readonly FlagName[];
   /** What citty is given: positional arguments, then `--name=value`. */
   readonly args: readonly string[];
 };
@@ -121,6 +150,7 @@ export type CommandLine = {
 export function readCommandLine(argv: readonly string[]): CommandLine {
   const positional: string[] = [];
   const named: string[] = [];
+  const given: FlagName[] = [];
   let [help, version] = [false, false];
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
@@ -130,11 +160,14 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
       const [, name, value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word)!;
       if (name === "h" || name === "help") help = true;
       else if (name === "version") version = true;
-      else named.push(`--${name}=${valueOf(name!, value, rest)}`);
+      else {
+        named.push(`--${name}=${valueOf(name!, value, rest)}`);
+        given.push(name as FlagName);
+      }
     }
   }
   const [command, ...others] = positional;
-  return { help, version, command, args: [...others, ...named] };
+  return { help, version, command, given, args: [...others, ...named] };
 }
 
 function valueOf(name: string, value: string | undefined, rest: string[]): string {

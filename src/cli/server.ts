@@ -24,7 +24,7 @@ import { startWorker } from "./threads";
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
-  if (config.port !== 0) requireFreePort(config.port);
+  if (config.port !== 0) requireFreePort(config);
   await warmUp();
   await using opened = await openStore(config, { purpose: "server" });
   const { store } = opened;
@@ -65,11 +65,11 @@ export async function serveTask({ config, number, shared, port }: ServerTask): P
 
 function startService(config: Config, store: Store): Service {
   const authorizer = config.basicAuth ? new Authorizer(store.volumes) : undefined;
-  const { port, verbose, threads, fallback, clienttimeoutMs } = config;
+  const { port, bind, verbose, threads, fallback, clienttimeoutMs } = config;
   const lists = new Lists();
   const admission = new Admission({ replicas: config.topology.replicas, threads });
   const native = { store, lists, clienttimeoutMs, fallback, authorizer };
-  return serve(native, { port, verbose, shared: threads > 1, admission });
+  return serve(native, { port, bind, verbose, shared: threads > 1, admission });
 }
 
 type Workers = {

@@ -80,11 +80,14 @@ async function request(
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;
   const response = await withDeadline(limits.jobRequestMs, fetch(url, options), onTimeout).catch((error) => {
-    throw error instanceof MkvError
-      ? error
-      : new MkvError("failed", `the master cannot be asked: ${reasonOf(error)}`, { cause: error });
+    throw error instanceof MkvError ? error : new MkvError("failed", noMaster(url, error), { cause: error });
   });
   if (response.ok) return response;
   const reason = (await response.text()).trim() || `the master answers ${response.status}`;
   throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
+}
+
+function noMaster(url: string, error: unknown): string {
+  const code = (error as { code?: string }).code ?? reasonOf(error);
+  return `the master at ${new URL(url).origin} cannot be reached (${code}): is it running, and is -master right?`;
 }

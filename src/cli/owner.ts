@@ -1,0 +1,46 @@
+// Owns the owner of an index: what root does to one leaves it to the user whose it is, who could not open it otherwise.
+import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { besideOf } from "../ledger/level/beside";
+import { journalsOf } from "../ledger/level/journal";
+
+/**
+ * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has
+ * made of it to the owner that it had, or that the folder above it has.
+ */
+export function closeToOthers(index: string): () => void {
+  process.umask(0o077);
+  const owner = lookAt(index) ?? lookAt(besideOf(index)) ?? lookAt(dirname(index));
+  try {
+    if (lookAt(index)?.isDirectory()) chmodSync(index, 0o700);
+  } catch {
+    // It is another user's, and stays as it is.
+  }
+  return () => {
+    if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
+    for (const folder of [index, besideOf(index)]) {
+      for (const name of namesIn(folder)) give(join(folder, name), owner);
+      give(folder, owner);
+    }
+    for (const path of journals(index)) give(path, owner);
+  };
+}
+
+/** Gives what is root's, and is no other file by another name, to this owner. */
+function give(path: string, { uid, gid }: Stats): void {
+  const found = lookAt(path);
+  if (found?.uid !== 0 || !(found.isDirectory() || (found.isFile() && found.nlink === 1))) return;
+  lchownSync(path, uid, gid);
+}
+
+function lookAt(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+function namesIn(folder: string): string[] {
+  return lookAt(folder)?.isDirectory() ? readdirSync(folder) : [];
+}
+
+function journals(index: string): string[] {
+  return lookAt(dirname(index))?.isDirectory() ? journalsOf(index) : [];
+}

@@ -1,0 +1,154 @@
+// Slips of an operator: each is said in one line, and none loses anything.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, chownSync, lstatSync, readdirSync } from "node:fs";
+import { connect } from "node:net";
+import { basename, dirname, join } from "node:path";
+import { startCluster, type Cluster } from "../support/cluster";
+import { temporaryFolder, type Folder } from "../support/folder";
+import { request } from "../support/http";
+import { mkv, runMkv } from "../support/master";
+import { RunningProcess } from "../support/process";
+import { withoutGrace } from "../support/grace";
+
+setDefaultTimeout(60_000);
+withoutGrace();
+const isRoot = process.getuid?.() === 0;
+const nobody = 65_534;
+const volumes = "localhost:1,localhost:2,localhost:3";
+let folder: Folder;
+let cluster: Cluster;
+beforeAll(async () => {
+  folder = temporaryFolder();
+  cluster = await startCluster();
+});
+afterAll(async () => {
+  await cluster[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+/** The index, what lies beside it, and all that is in them. */
+function pathsOf(db: string): string[] {
+  const beside = readdirSync(dirname(db)).filter((name) => name.includes(basename(db)));
+  return beside
+    .map((name) => join(dirname(db), name))
+    .flatMap((path) =>
+      lstatSync(path).isDirectory() ? [path, ...readdirSync(path).map((name) => join(path, name))] : [path],
+    );
+}
+
+function isTaken(port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host }, () => (socket.destroy(), resolve(true)));
+    socket.once("error", () => resolve(false));
+  });
+}
+
+test.each(["1", "2"])("-bind listens on one address alone, with %s threads", async (threads) => {
+  const args = ["-bind", "127.0.0.2", "-port", "0", "-threads", threads, "-db", join(folder.path, `bind-${threads}`)];
+  await using server = new RunningProcess({ command: mkv([...args, "-volumes", volumes, "server"]) });
+  const [, port] = await server.says(/listening on port (\d+)/);
+  expect(await isTaken(Number(port), "127.0.0.2")).toBe(true);
+  expect(await isTaken(Number(port), "127.0.0.1")).toBe(false);
+});
+
+test.each([
+  ["everywhere", 2],
+  ["127.0.0.1:3000", 2],
+  ["192.0.2.1", 1],
+])("-bind %s is one line that names it", async (address, exitCode) => {
+  const db = join(folder.path, "bad-bind");
+  const outcome = await runMkv(["-bind", address, "-port", "0", "-db", db, "-volumes", volumes, "server"]);
+  expect([outcome.exitCode, outcome.stderr]).toEqual([exitCode, expect.stringContaining(address)]);
+  expect(outcome.stderr.trimEnd().split("\n").at(-1)).toMatch(/^mkv: /);
+});
+
+test("SIGHUP ends no master", async () => {
+  for (let i = 0; i < 3; i++) cluster.master.process.signal("SIGHUP");
+  await Bun.sleep(300);
+  expect((await cluster.ask("GET", "/absent")).status).toBe(404);
+  expect(cluster.master.process.ended).toBe(false);
+});
+
+test("index, journal, and what lies beside them are closed to other users", async () => {
+  await cluster.store("/closed");
+  for (const path of pathsOf(cluster.db)) {
+    const stats = lstatSync(path);
+    expect([path, stats.mode & 0o777]).toEqual([path, stats.isDirectory() ? 0o700 : 0o600]);
+  }
+});
+
+test("an index that was open to others is closed with the next start", async () => {
+  await cluster.master.stop();
+  chmodSync(cluster.db, 0o755);
+  await cluster.startMaster();
+  expect(lstatSync(cluster.db).mode & 0o777).toBe(0o700);
+});
+
+test.skipIf(!isRoot).each(["rebuild", "rebalance", "verify"])(
+  "a %s by root leaves the index to its owner",
+  async (command) => {
+    await cluster.store(`/owned-${command}`);
+    await cluster.master.stop();
+    for (const path of pathsOf(cluster.db)) chownSync(path, nobody, nobody);
+    const args = ["-db", cluster.db, "-volumes", cluster.addresses.join(",")];
+    expect((await runMkv([...args, command])).exitCode).toBe(0);
+    for (const path of pathsOf(cluster.db)) expect([path, lstatSync(path).uid]).toEqual([path, nobody]);
+    await cluster.startMaster();
+  },
+);
+
+const unused: [command: string, flags: string[], named: string][] = [
+  ["rebalance", ["-repair", "-rate", "5"], "-repair"],
+  ["rebalance", ["-rate", "5"], "-rate"],
+  ["rebalance", ["-md5"], "-md5"],
+  ["rebuild", ["-orphans=false"], "-orphans"],
+  ["rebuild", ["-master", "http://localhost:1"], "-master"],
+  ["server", ["-repair"], "-repair"],
+  ["server", ["-master=http://localhost:1"], "-master"],
+  ["verify", ["-minreplicas", "1"], "-minreplicas"],
+  ["adopt", ["-bind", "127.0.0.1"], "-bind"],
+];
+
+test.each(unused)("%s %p is refused by name", async (command, flags, named) => {
+  const outcome = await runMkv(["-db", join(folder.path, "unused"), "-volumes", volumes, command, ...flags]);
+  expect([outcome.exitCode, outcome.stdout]).toEqual([2, ""]);
+  expect(outcome.stderr).toMatch(new RegExp(`^mkv: ${command} does not use ${named},[^\\n]*\\n$`));
+});
+
+test.each(["rebuild", "rebalance", "verify"])("%s takes every flag of the Go program", async (command) => {
+  const go = [
+    "-port",
+    "0",
+    "-fallback",
+    "",
+    "-protect",
+    "-md5sum=false",
+    "-voltimeout",
+    "1s",
+    "-basicauth",
+    "-userpass=a:b",
+    "-v",
+  ];
+  const outcome = await runMkv([
+    ...go,
+    "-subvolumes",
+    "10",
+    "-db",
+    join(folder.path, "go", "x"),
+    "-volumes",
+    volumes,
+    command,
+  ]);
+  expect([outcome.exitCode, outcome.stderr]).toEqual([1, expect.not.stringContaining("does not use")]);
+});
+
+test.each(["rebalance", "verify", "adopt localhost:1"])("%s says when its master cannot be reached", async (line) => {
+  const outcome = await runMkv(["-master", "http://localhost:1", "-volumes", volumes, ...line.split(" ")]);
+  expect(outcome.exitCode).toBe(1);
+  expect(outcome.stderr).toMatch(/the master at http:\/\/localhost:1 cannot be reached \(\w+\): is it running/);
+  expect(outcome.stderr).not.toMatch(/computer|typo|url/);
+});
+
+test("a server that was started so serves", async () => {
+  expect((await request(cluster.master.port, { target: "/closed" })).status).toBe(302);
+});
