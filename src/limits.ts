@@ -96,9 +96,19 @@ export const limits = {
   /** A GET that waits for so long asks the next volume as well. */
   hedgeMs: 100,
 
-  /** Good credentials are remembered for so long, and no more than so many of them. */
-  authMs: 5000,
+  /** Good credentials are remembered for so long, refused ones for so long, and no more than so many of each. */
+  authMs: 60_000,
+  refusedMs: 10_000,
   authEntries: 1000,
+  /** Longest credentials. */
+  authBytes: 4096,
+  /** An address may be wrong so often; each further guess waits longer by so much, up to so long, behind so many others. */
+  guessesFree: 5,
+  guessPauseMs: 250,
+  longestGuessPauseMs: 5000,
+  guessesWaiting: 100,
+  /** What an address guessed is forgotten after so long. */
+  guesserMs: 600_000,
   /** An idle connection is given up after this: longer than load balancers keep theirs. */
   idleSeconds: 90,
   /** Open files that are kept for journal, index and volumes, at least and as a share of all; how often that is looked at. */

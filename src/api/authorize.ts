@@ -1,31 +1,41 @@
 // Owns who may ask: with `-basicauth`, whoever the volumes let in. The password file is theirs alone.
 // 1. Nobody passes unless a volume that turns strangers away has accepted the credentials.
-// 2. What is remembered is a salted digest, for `authMs`; never the password.
+// 2. What is remembered is a salted digest, for `authMs`; never the password. So are refusals, for `refusedMs`.
+// 3. Who is not let in learns nothing of the volumes.
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
+import { log } from "../log";
 import { type Volumes } from "../volumes/volumes";
+import { Guesses } from "./guesses";
 
 /** Asks volumes whether credentials are good. */
 export class Authorizer {
   readonly #salt = crypto.getRandomValues(new Uint8Array(16));
   readonly #good = new Map<string, number>();
+  readonly #refused = new Map<string, number>();
+  readonly #guesses = new Guesses();
+  #saidMs = Number.NEGATIVE_INFINITY;
   readonly #asked = new Map<string, Promise<void>>();
 
   constructor(readonly volumes: Volumes) {}
 
   /**
    * @param credentials the request's `Authorization` header
+   * @param address of the client
    * @returns the same header, to be passed on to the volumes
-   * @throws MkvError unauthorized; unavailable if no volume can tell
+   * @throws MkvError unauthorized; unavailable if no volume can tell; crowded if its client guesses too much
    */
-  async check(credentials: string | null): Promise<string> {
-    if (credentials === null || !parse(credentials))
+  async check(credentials: string | null, address: string): Promise<string> {
+    if (credentials === null || credentials.length > limits.authBytes || !parse(credentials))
       throw new MkvError("unauthorized", "this store asks for a user and a password");
     const digest = new Bun.CryptoHasher("sha256").update(this.#salt).update(credentials).digest("base64");
     if ((this.#good.get(digest) ?? 0) > performance.now()) return credentials;
+    if ((this.#refused.get(digest) ?? 0) > performance.now()) throw wrong();
     let answer = this.#asked.get(digest);
     if (!answer) {
-      answer = this.#ask(credentials, digest).finally(() => this.#asked.delete(digest));
+      answer = this.#guesses
+        .try(address, () => this.#ask(credentials, digest))
+        .finally(() => this.#asked.delete(digest));
       this.#asked.set(digest, answer);
     }
     await answer;
@@ -39,21 +49,35 @@ export class Authorizer {
     for (const volume of topology.volumes.toSorted((a, b) => Number(volumes.isUp(b)) - Number(volumes.isUp(a)))) {
       try {
         const verdict = await volumes.checkUser(volume);
-        if (verdict === "wrong") throw new MkvError("unauthorized", "the user or the password is wrong");
-        if (verdict === "good") return this.#remember(digest);
+        if (verdict === "wrong") {
+          remember(this.#refused, digest, limits.refusedMs);
+          throw wrong();
+        }
+        if (verdict === "good") return remember(this.#good, digest, limits.authMs);
         reasons.push(`${volume} asks for no authorization: start it with AUTH`);
       } catch (error) {
         if (error instanceof MkvError && error.code === "unauthorized") throw error;
         reasons.push(reasonOf(error));
       }
     }
-    throw new MkvError("unavailable", `no volume can check the password: ${reasons.join("; ")}`);
+    this.#say(`no volume can check passwords: ${reasons.join("; ")}`);
+    throw new MkvError("unavailable", "no volume can check the authorization: the log of the master says why");
   }
 
-  #remember(digest: string): void {
-    if (this.#good.size >= limits.authEntries) this.#good.clear();
-    this.#good.set(digest, performance.now() + limits.authMs);
+  #say(line: string): void {
+    if (performance.now() - this.#saidMs < limits.crowdedLogMs) return;
+    this.#saidMs = performance.now();
+    log(`mkv: ${line}`);
   }
+}
+
+function wrong(): MkvError {
+  return new MkvError("unauthorized", "the user or the password is wrong");
+}
+
+function remember(digests: Map<string, number>, digest: string, forMs: number): void {
+  if (digests.size >= limits.authEntries) digests.clear();
+  digests.set(digest, performance.now() + forMs);
 }
 
 /** Credentials as the `user:password@` of a URL, percent-encoded; empty without any. */

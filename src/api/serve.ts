@@ -21,7 +21,12 @@ export type Serving = Listening & { verbose: boolean; shared: boolean; admission
  * @throws MkvError failed if the port is not to be had
  */
 export function serve(native: Native, { port, bind, verbose, shared, admission }: Serving): Service {
-  const handle = (request: Request) => admitted(native, admission, { request, cut: () => server.timeout(request, 1) });
+  const handle = (request: Request) =>
+    admitted(native, admission, {
+      request,
+      cut: () => server.timeout(request, 1),
+      address: () => server.requestIP(request)?.address ?? "",
+    });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({

@@ -27,15 +27,15 @@ export type Native = {
   readonly credentials?: string;
 };
 
-/** A request with what can be done to its connection. */
-export type Asked = { readonly request: Request; readonly cut: () => void };
+/** A request, with whose it is, and the end of its connection. */
+export type Asked = { readonly request: Request; readonly cut: () => void; readonly address: () => string };
 
 /** Answers a request, at once where nothing has to be waited for; never throws. */
 export function answer(native: Native, asked: Asked): Response | Promise<Response> {
   try {
     const { authorizer } = native;
     const answered = authorizer
-      ? identify(native, authorizer, asked.request).then((known) => dispatch(known, asked))
+      ? identify(native, authorizer, asked).then((known) => dispatch(known, asked))
       : dispatch(native, asked);
     return answered instanceof Promise ? answered.catch(failed) : answered;
   } catch (error) {
@@ -43,8 +43,8 @@ export function answer(native: Native, asked: Asked): Response | Promise<Respons
   }
 }
 
-async function identify(native: Native, authorizer: Authorizer, request: Request): Promise<Native> {
-  const credentials = await authorizer.check(request.headers.get("authorization"));
+async function identify(native: Native, authorizer: Authorizer, { request, address }: Asked): Promise<Native> {
+  const credentials = await authorizer.check(request.headers.get("authorization"), address());
   const { store } = native;
   return { ...native, credentials, store: { ...store, volumes: store.volumes.as(credentials) } };
 }
