@@ -68,6 +68,8 @@ export const limits = {
   indexFiles: 10_000,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
   journalBytes: 1024 * 1024,
+  /** That `fetch` is made ready takes no longer. */
+  warmUpMs: 500,
   /** Before a store is served, its volumes have so long to say that they are there, and who they are. */
   firstLookMs: 2000,
   /** That a debt is paid is written to the journal after so long, if no other line takes it along. */

@@ -1,8 +1,11 @@
-// Owns the owner of an index: what root does to one leaves it to the user whose it is, who could not open it otherwise.
+// Owns the owner of an index: what root does to one leaves it to the user whose it is, who could not open it otherwise. That
+// user may swap folders meanwhile: so only files with names that LevelDB gives are handed over, wherever they turn out to be.
 import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { besideOf } from "../ledger/level/beside";
 import { journalsOf } from "../ledger/level/journal";
+
+const namesOfLevelDb = /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
 
 /**
  * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has
@@ -19,7 +22,7 @@ export function closeToOthers(index: string): () => void {
   return () => {
     if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
     for (const folder of [index, besideOf(index)]) {
-      for (const name of namesIn(folder)) give(join(folder, name), owner);
+      for (const name of namesIn(folder).filter((name) => namesOfLevelDb.test(name))) give(join(folder, name), owner);
       give(folder, owner);
     }
     for (const path of journals(index)) give(path, owner);

@@ -3,12 +3,14 @@
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
+import { limits } from "../limits";
 import { cameTooLate, learnClock } from "./fence";
 import { type Client } from "./client";
 
 /** Makes `fetch` ready: Bun ends the process if the first one finds no file to open. */
 export async function warmUp(): Promise<void> {
-  await fetch("http://127.0.0.1:9/").catch(() => {}); // Nobody listens there, which is quickly said.
+  const signal = AbortSignal.timeout(limits.warmUpMs);
+  await fetch("http://127.0.0.1:9/", { signal }).catch(() => {}); // Nobody listens there, as a rule, which is quickly said.
 }
 
 /** A PUT that has begun. After any method has thrown, it is over. */
