@@ -14,7 +14,7 @@ export const limits = {
   sendingBytes: 384 * 1024 * 1024,
   pagesBytes: 64 * 1024 * 1024,
   /** A client has so long for each piece of a list, and more for a long one, by so many bytes a second. */
-  slowReaderMs: 10_000,
+  slowReaderMs: 30_000,
   slowReaderBytes: 64 * 1024,
 
   /** An answer of a volume is proof for so long that it is there (health) and that it holds a file (GET). */

@@ -163,10 +163,13 @@ test("with fewer replicas, the copy that stays is checked before the others go",
   expect([exitCode, last]).toEqual([1, expect.stringContaining(` ${healed.length} moved, 1 in place, ${gone} failed`)]);
   // A volume with a copy under way when it failed has to settle first: what lies there is for the next process to remove.
   await cluster.startMaster(flags);
-  await until(() => [...flipped, ...whole].every((item) => Object.keys(copiesOf(cluster, keys.get(item)!)).length === 1), {
-    what: "the others have gone",
-    deadlineMs: 20_000,
-  });
+  await until(
+    () => [...flipped, ...whole].every((item) => Object.keys(copiesOf(cluster, keys.get(item)!)).length === 1),
+    {
+      what: "the others have gone",
+      deadlineMs: 20_000,
+    },
+  );
   for (const item of [...flipped, ...whole]) {
     const key = keys.get(item)!;
     expect([item.what, copiesOf(cluster, key)]).toEqual([
