@@ -96,7 +96,7 @@ test("lists that nobody reads have a bound: further ones are 503, pages work, an
     const answer = await cluster.ask("GET", "/long?list");
     return answer.status === 503 && answer.text;
   };
-  expect(await until(refused, { what: "a list is refused" })).toMatch(/limit=1000/);
+  expect(await until(refused, { what: "a list is refused", deadlineMs: 60_000 })).toMatch(/limit=1000/);
   for (let i = 0; i < 10; i++) expect((await cluster.ask("GET", "/long?list&limit=1000")).status).toBe(200);
   expect(cluster.master.rssBytes()).toBeLessThan(700 * MB);
   const again = async () => (await cluster.ask("GET", "/long?list")).status === 200;

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { until, within } from "./until";
 
+const OUTPUT_DEADLINE_MS = 2_000; // After the end of all who could write.
 const STOP_DEADLINE_MS = 20_000;
 const running = new Set<RunningProcess>();
 process.on("exit", () => running.forEach((child) => child.signalAll("SIGKILL")));
@@ -40,7 +41,7 @@ export class RunningProcess implements AsyncDisposable {
       this.ended = true;
       this.signalChildren("SIGKILL"); // A killed nginx master leaves its workers behind, with the port and the pipes.
       running.delete(this);
-      await outputs;
+      await Promise.race([outputs, Bun.sleep(OUTPUT_DEADLINE_MS)]); // Bun misses the end of a pipe at times.
       return code;
     });
   }
