@@ -11,7 +11,8 @@ import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(90_000);
 withoutGrace();
-const deadlines = ["-voltimeout", "2s", "-stalltimeout", "1s", "-clienttimeout", "1s"];
+const ofVolumes = ["-voltimeout", "2s", "-stalltimeout", "1s"];
+const deadlines = [...ofVolumes, "-clienttimeout", "1s"];
 // A DELETE may have to wait for a disk: the longest deadline there is.
 const LONGEST_MS = 15_000;
 const BYTES = 400_000;
@@ -155,7 +156,7 @@ test("a volume that falls silent in the middle of a listing ends a rebuild, whic
     return { does: "answer", status: 200, headers: { "Content-Length": "100000" }, body: "[\n" };
   });
   const started = performance.now();
-  const args = ["-db", `${cluster.db}-silent`, "-volumes", volume.address, "-replicas", "1", ...deadlines, "rebuild"];
+  const args = ["-db", `${cluster.db}-silent`, "-volumes", volume.address, "-replicas", "1", ...ofVolumes, "rebuild"];
   const { exitCode, stderr } = await runMkv(args, { timeoutMs: 60_000 });
   expect([exitCode, stderr.includes(volume.address)]).toEqual([1, true]);
   expect(performance.now() - started).toBeLessThan(LONGEST_MS);
