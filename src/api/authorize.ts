@@ -33,9 +33,11 @@ export class Authorizer {
     if ((this.#refused.get(digest) ?? 0) > performance.now()) throw wrong();
     let answer = this.#asked.get(digest);
     if (!answer) {
-      answer = this.#guesses
-        .try(address, () => this.#ask(credentials, digest))
-        .finally(() => this.#asked.delete(digest));
+      const ask = () => this.#ask(credentials, digest);
+      // What was good before is no guess: it does not wait behind those of its address.
+      answer = (this.#good.has(digest) ? ask() : this.#guesses.try(address, ask)).finally(() =>
+        this.#asked.delete(digest),
+      );
       this.#asked.set(digest, answer);
     }
     await answer;
@@ -50,6 +52,7 @@ export class Authorizer {
       try {
         const verdict = await volumes.checkUser(volume);
         if (verdict === "wrong") {
+          this.#good.delete(digest);
           remember(this.#refused, digest, limits.refusedMs);
           throw wrong();
         }

@@ -2,7 +2,7 @@
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
-import { type Config, type Flags, readConfig } from "./config";
+import { type Config, type Flags, readConfig, requireGuarded } from "./config";
 import { flags, readCommandLine, requireUsed } from "./flags";
 import { runAdopt, runRebalance, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
@@ -70,6 +70,7 @@ function define({ environment, stop, entry }: ProcessContext) {
         if (name !== "adopt" && args._.length > 0)
           throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
         const config = readConfig(args as Flags, environment);
+        if (name === "server") requireGuarded(config);
         if (config.db === "" && !throughMaster.has(name)) throw new MkvError("usage", `${name} needs -db, not -master`);
         const giveBack = config.db === "" ? undefined : closeToOthers(config.db);
         try {

@@ -34,6 +34,8 @@ export type Config = {
   /** How long an old copy stays after a move, where the new ones cannot be synced. */
   readonly graceMs: number;
   readonly basicAuth: boolean;
+  /** Whether everybody may come in, though the volumes ask for credentials. */
+  readonly open: boolean;
   /** Value of an `Authorization` header. */
   readonly credentials: string | undefined;
   /** The key that redirects are signed with, and how long they hold. */
@@ -90,6 +92,7 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     sync: flags.sync === true,
     graceMs: text("grace") === "0" ? 0 : readDuration("grace", text("grace")),
     basicAuth: flags.basicauth === true,
+    open: flags.open === true,
     credentials: readUserPass(text("userpass") ?? environment["MKV_USERPASS"]),
     link: readLink(text("linkkey"), readDuration("linkttl", text("linkttl"))),
     verbose: flags.v === true,
@@ -98,6 +101,13 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     repair: flags.repair === true,
     removeOrphans: flags.orphans === true,
   };
+}
+
+/** Throws MkvError usage for a server that would do for strangers what the volumes do for those with a password alone. */
+export function requireGuarded({ credentials, basicAuth, link, open }: Config): void {
+  if (credentials === undefined || basicAuth || link || open) return;
+  const door = "with -userpass (or MKV_USERPASS) alone, whoever reaches this server may read and delete everything";
+  throw wrong(`${door}: add -basicauth or -linkkey, or -open if that is meant`);
 }
 
 function readLink(file: string | undefined, ttlMs: number): LinkSettings | undefined {

@@ -77,6 +77,11 @@ export const flags = {
     valueHint: "user:password",
     description: "credentials for the volumes; better in MKV_USERPASS, which ps does not show",
   },
+  open: {
+    type: "boolean",
+    default: false,
+    description: "let everybody in, though there are credentials for the volumes",
+  },
   linkkey: {
     type: "string",
     valueHint: "file",
@@ -116,6 +121,7 @@ export const ownFlags: Readonly<Partial<Record<FlagName, readonly string[]>>> = 
   clienttimeout: ["server"],
   sync: ["server", "rebuild", "rebalance", "verify", "adopt"], // A store's: a rebuild of it is no mistake.
   grace: ["server", "rebuild", "rebalance", "verify", "adopt"],
+  open: ["server"],
   master: ["rebalance", "verify", "adopt"],
   md5: ["verify"],
   rate: ["verify"],

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { follow, head, dial, request, target } from "../support/http";
-import { startMaster } from "../support/master";
+import { keyFile, newKey } from "../support/link-key";
+import { mkv, runMkv, startMaster } from "../support/master";
 import { basic, passwordFile } from "../support/password";
+import { RunningProcess } from "../support/process";
 import { startVolume } from "../support/volume";
 import { withoutGrace } from "../support/grace";
 
@@ -148,4 +151,19 @@ test("one volume is enough to check credentials", async () => {
   await Promise.all(cut.volumes.slice(1).map((volume) => volume.kill()));
   expect((await cut.ask("GET", "/?list", { headers: right })).status).toBe(200);
   expect((await cut.ask("GET", "/?list", { headers: wrong[1]![1] })).status).toBe(401);
+});
+
+test("a server that has a password for the volumes and asks for none is refused, unless it is meant to be open", async () => {
+  await using folder = temporaryFolder();
+  const args = ["-port", "0", "-db", join(folder.path, "index"), "-volumes", "localhost:1", "-replicas", "1", "server"];
+  const env = { MKV_USERPASS: "admin:hunter2" };
+  for (const outcome of [await runMkv([...args, "-userpass=admin:hunter2"]), await runMkv(args, { env })]) {
+    expect([outcome.exitCode, outcome.stdout]).toEqual([2, ""]);
+    expect(outcome.stderr).toMatch(/^mkv: .*-userpass.*add -basicauth or -linkkey, or -open.*\n$/);
+    expect(outcome.stderr).not.toContain("hunter2");
+  }
+  for (const flags of [["-open"], ["-basicauth"], ["-linkkey", keyFile(folder.path, { keys: [newKey()] })]]) {
+    await using server = new RunningProcess({ command: mkv([...args, ...flags]), env });
+    await server.says(/listening on port \d+/);
+  }
 });

@@ -62,6 +62,7 @@ const dbForms: [string, () => string[]][] = [
       "-v",
       "server",
       "-userpass=a:b",
+      "-open",
       `-db=${db}`,
     ],
   ],
