@@ -7,6 +7,7 @@ import { startClock } from "./clock";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { log } from "./log";
+import { joinMetrics } from "./metrics";
 
 /** Bun reads how many requests it may have under way from the environment, once, at its start. */
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
@@ -16,8 +17,9 @@ process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
 else {
-  const { task, startedMs } = workerData as WorkerData;
+  const { task, startedMs, metrics } = workerData as WorkerData;
   startClock(startedMs);
+  joinMetrics(metrics);
   await runTask(task as Task);
   process.exit(0); // Only this thread: kept connections would hold it.
 }

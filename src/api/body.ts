@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
+import { received } from "./requests";
 
 /**
  * The body chunk by chunk, as long as the client sends more than a trickle.
@@ -26,6 +27,7 @@ export async function* chunksOf(
         if (withdrawn?.aborted) throw new Error("its body is not the end of its request");
         return;
       }
+      received.add(value.length);
       yield value;
       bytes += value.length;
       if (bytes < limits.tricklingBytes) continue;

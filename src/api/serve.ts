@@ -4,7 +4,8 @@ import { limits } from "../limits";
 import { log } from "../log";
 import { discard } from "./body";
 import { type Admission } from "./admission";
-import { type Asked, type Native, answer } from "./native/dialect";
+import { type Asked, type Native, answer, operationOf } from "./native/dialect";
+import { countRequest } from "./requests";
 import { failed } from "./respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
@@ -37,7 +38,7 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        const answered = verbose ? logged(request, handle) : handle(request);
+        const answered = counted(request, verbose ? (asked) => logged(asked, handle) : handle);
         if (request.method === "GET" || request.method === "HEAD") return answered;
         self.timeout(request, 0); // Each wait has its own deadline.
         return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds)); // Afterwards is too late.
@@ -87,7 +88,21 @@ function portError({ port, bind }: Listening, error: unknown): MkvError {
   return new MkvError("failed", `port ${port}${where} ${why}`, { cause: error });
 }
 
-async function logged(request: Request, handle: (request: Request) => Response | Promise<Response>): Promise<Response> {
+type Handle = (request: Request) => Response | Promise<Response>;
+
+function counted(request: Request, handle: Handle): Response | Promise<Response> {
+  const startMs = performance.now();
+  const count = (response: Response) => {
+    const { method } = request;
+    const operation = operationOf(request);
+    countRequest(method, { operation, status: response.status, ms: performance.now() - startMs });
+    return response;
+  };
+  const answered = handle(request);
+  return answered instanceof Promise ? answered.then(count) : count(answered);
+}
+
+async function logged(request: Request, handle: Handle): Promise<Response> {
   const startMs = performance.now();
   const response = await handle(request);
   const path = request.url.replace(/^[a-z]+:\/\/[^/]*/, "");

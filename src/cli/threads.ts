@@ -2,6 +2,7 @@
 import { type MessagePort, Worker } from "node:worker_threads";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
+import { shareMetrics } from "../metrics";
 
 /** A worker thread, as seen by the one that started it. */
 export type WorkerThread = {
@@ -10,8 +11,8 @@ export type WorkerThread = {
   readonly ended: Promise<void>;
 };
 
-/** What a worker thread finds as its `workerData`: its task, and what the clock said when it was started. */
-export type WorkerData = { readonly task: unknown; readonly startedMs: number };
+/** What a worker thread finds as its `workerData`: its task, what the clock said when it was started, where it counts. */
+export type WorkerData = { readonly task: unknown; readonly startedMs: number; readonly metrics: SharedArrayBuffer };
 
 type WorkerStart = {
   readonly entry: string;
@@ -29,7 +30,7 @@ type WorkerStart = {
  * @param options.transfer ports in the task that become the thread's
  */
 export function startWorker(number: number, { entry, task, onMessage, transfer = [] }: WorkerStart): WorkerThread {
-  const workerData: WorkerData = { task, startedMs: nowMs() };
+  const workerData: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics() };
   const worker = new Worker(new URL(entry), { workerData, transferList: [...transfer] });
   const end = Promise.withResolvers<void>();
   end.promise.catch(() => {}); // Every caller awaits it; this only silences the warning.

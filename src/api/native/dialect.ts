@@ -11,6 +11,7 @@ import { type Authorizer, asUserInfo } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
 import { answerJob, isJob } from "./jobs";
 import { type Lists, answerList } from "./list";
+import { type Operation } from "../requests";
 import { empty, failed } from "../respond";
 import { readParameter, splitUrl } from "../url";
 
@@ -67,6 +68,27 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
       return whenFree(() => unlink(native.store, key).then(() => empty(204)));
     default:
       throw new MkvError("method", `${method} is not a method for a key`, { allow: methodsOfKeys });
+  }
+}
+
+/** What this request is about, for those who count. */
+export function operationOf({ method, url }: Request): Operation {
+  const hasQuery = url.includes("?");
+  switch (method) {
+    case "GET":
+      return hasQuery ? "list" : "get";
+    case "HEAD":
+      return hasQuery ? "list" : "head";
+    case "PUT":
+      return "put";
+    case "DELETE":
+      return "delete";
+    case "UNLINK":
+      return "unlink";
+    case "POST":
+      return "job";
+    default:
+      return "other";
   }
 }
 

@@ -6,6 +6,7 @@ import { isUnlinked } from "../../format/record";
 import { limits } from "../../limits";
 import { type Store, list } from "../../store/store";
 import { Turns } from "../../turns";
+import { sent } from "../requests";
 import { Sending, type Share, streamOf } from "./sending";
 import { LongText } from "./text";
 import { type Parameter } from "../url";
@@ -48,7 +49,11 @@ export async function answerList(
   const turns = { all: lists.turns, isDue: !isPage };
   const pieces = await gather(store, { prefix, start, kind, limit, signal, share, turns });
   const headers = { "content-type": "application/json" };
-  if (isHead || pieces.length <= 2) return new Response(Buffer.concat(pieces), { headers });
+  if (isHead || pieces.length <= 2) {
+    const body = Buffer.concat(pieces);
+    if (!isHead) sent.add(body.length);
+    return new Response(body, { headers });
+  }
   held.move();
   return new Response(streamOf(pieces, share, cut), { headers });
 }

@@ -2,6 +2,10 @@
 // whoever reads one too slowly is cut off.
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
+import { gauge } from "../../metrics";
+import { sent } from "../requests";
+
+const open = gauge("mkv_lists_open", "Lists that are gathered or sent.");
 
 /** What one answer holds of the memory; disposing of it gives that back. */
 export type Share = Disposable & {
@@ -20,6 +24,8 @@ export class Sending {
   /** A share, with nothing in it. */
   share(): Share {
     let held = 0;
+    let isOpen = true;
+    open.add(1);
     const change = (bytes: number) => {
       held += bytes;
       this.#bytes += bytes;
@@ -34,7 +40,11 @@ export class Sending {
         change(bytes);
       },
       shrink: (bytes) => change(-bytes),
-      [Symbol.dispose]: () => change(-held),
+      [Symbol.dispose]() {
+        change(-held);
+        if (isOpen) open.add(-1);
+        isOpen = false;
+      },
     };
   }
 }
@@ -64,6 +74,7 @@ export function streamOf(pieces: Uint8Array[], share: Share, cut: () => void): R
         const piece = pieces.shift();
         if (piece) {
           sending = piece.length;
+          sent.add(sending);
           wait(sending);
           return controller.enqueue(piece);
         }

@@ -1,0 +1,39 @@
+// Owns what is counted of requests: how many there were, how long they took, what came in and went out.
+import { type Counter, counter, counters, histograms } from "../metrics";
+
+const answered = counters("mkv_requests_total", "Requests that were answered.", ["method", "status"]);
+const seconds = histograms(
+  "mkv_request_seconds",
+  "Time from a request to its answer; of a list to the first byte of it.",
+  ["operation"],
+);
+export const received = counter("mkv_received_bytes_total", "Bytes of the bodies of PUTs that came in.");
+export const sent = counter("mkv_sent_bytes_total", "Bytes of the bodies of answers that went out.");
+
+const methods = new Map(
+  ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST", "other"].map((method) => [method, [] as Counter[]]),
+);
+const operations = {
+  get: seconds.of("get"),
+  head: seconds.of("head"),
+  put: seconds.of("put"),
+  delete: seconds.of("delete"),
+  unlink: seconds.of("unlink"),
+  list: seconds.of("list"),
+  job: seconds.of("job"),
+  other: seconds.of("other"),
+};
+
+/** What a request is about. */
+export type Operation = keyof typeof operations;
+
+/** Counts a request that was answered with this status after so long. */
+export function countRequest(
+  method: string,
+  { operation, status, ms }: { operation: Operation; status: number; ms: number },
+): void {
+  const name = methods.has(method) ? method : "other"; // Clients may make up any number of them.
+  const statuses = methods.get(name)!;
+  (statuses[status] ??= answered.of(name, String(status))).add();
+  operations[operation].observe(ms / 1000);
+}

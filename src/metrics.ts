@@ -1,0 +1,212 @@
+// Owns the numbers that the process counts: counters, gauges and histograms, of all its threads together.
+// Make what you count once, at the top of a module, and use it as often as you like: `add` is one addition in an array.
+//   const healed = counter("mkv_healed_total", "Copies that were brought home.");
+//   healed.add();
+//   const findings = counters("mkv_scrub_findings_total", "What the scrub found.", ["kind"]);
+//   const missing = findings.of("missing"); // Shown from now on, as 0.
+// 1. Each thread writes numbers of its own, which the first thread reads: no message, no lock, no number half written.
+// 2. It also writes down, in front of them, which numbers stand for what, each before it counts with it.
+// 3. There is room for so many numbers. What comes after that is counted nowhere, and not shown.
+
+const mostNumbers = 16_384;
+const mostNameBytes = 2 * 1024 * 1024;
+/** The first numbers are nobody's: they take what there was no room for. So a histogram has fewer. */
+const nobodys = 64;
+const numbersAt = 2 * Int32Array.BYTES_PER_ELEMENT;
+const namesAt = numbersAt + mostNumbers * Float64Array.BYTES_PER_ELEMENT;
+
+/** Upper bounds of buckets of seconds, from a tenth of a millisecond to half a minute. */
+const secondsBounds: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+];
+
+/** What a metric is, whatever it is at. */
+export type Metric = {
+  /** `mkv_...`, with its unit; of a counter ending in `_total`. */
+  readonly name: string;
+  /** One sentence. */
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** Names of its labels. */
+  readonly labels: readonly string[];
+  /** Upper bounds of a histogram's buckets; there is one more, for what lies above. */
+  readonly bounds: readonly number[];
+};
+
+/** The values of a series' labels, and its numbers: one; of a histogram what fell in each bucket, then the sum of all. */
+export type Series = { readonly values: readonly string[]; readonly numbers: readonly number[] };
+
+/** What one thread writes: how many names and numbers there are, the numbers, then the names, as lines of JSON. */
+class Row {
+  readonly numbers: Float64Array;
+  readonly #lengths: Int32Array;
+  readonly #names: Uint8Array;
+
+  constructor(readonly memory: SharedArrayBuffer) {
+    this.#lengths = new Int32Array(memory, 0, 2);
+    this.numbers = new Float64Array(memory, numbersAt, mostNumbers);
+    this.#names = new Uint8Array(memory, namesAt);
+    if (this.#lengths[1] === 0) this.#lengths[1] = nobodys;
+  }
+
+  /** Sets so many numbers aside for a series. Returns where the first of them is. */
+  add(count: number, name: string, values: readonly string[]): number {
+    const [length, at] = this.#lengths as unknown as [number, number];
+    const line = Buffer.from(`${JSON.stringify([at, name, ...values])}\n`);
+    if (at + count > mostNumbers || length + line.length > mostNameBytes) return 0;
+    this.#names.set(line, length);
+    this.#lengths[1] = at + count;
+    Atomics.store(this.#lengths, 0, length + line.length); // Last: another thread may read it at once.
+    return at;
+  }
+
+  /** Where the first number of each series is, its metric, the values of its labels. */
+  series(): [at: number, name: string, ...values: string[]][] {
+    const names = Buffer.from(this.#names.slice(0, Atomics.load(this.#lengths, 0)));
+    return names
+      .toString()
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as [number, string, ...string[]]);
+  }
+
+  /** Goes on in the memory of another. */
+  moveTo(memory: SharedArrayBuffer): Row {
+    const [length, count] = this.#lengths as unknown as [number, number];
+    const next = new Row(memory);
+    next.numbers.set(this.numbers.subarray(0, count));
+    next.#names.set(this.#names.subarray(0, length));
+    next.#lengths.set([length, count]);
+    return next;
+  }
+}
+
+const newMemory = () => new SharedArrayBuffer(namesAt + mostNameBytes);
+const metrics = new Map<string, Metric>();
+let own = new Row(newMemory());
+/** The same as `own.numbers`: what is counted with. */
+let { numbers } = own;
+const rows = [own];
+
+/** Memory for another thread, which it gives to `joinMetrics` when it starts. */
+export function shareMetrics(): SharedArrayBuffer {
+  const row = new Row(newMemory());
+  rows.push(row);
+  return row.memory;
+}
+
+/** Lets this thread count where the first one reads it. */
+export function joinMetrics(memory: SharedArrayBuffer): void {
+  own = own.moveTo(memory);
+  numbers = own.numbers;
+  rows.splice(0, rows.length, own);
+}
+
+/** Every metric of this program with what all threads have counted, in the order in which they were made. */
+export function readMetrics(): (Metric & { readonly series: readonly Series[] })[] {
+  const found = new Map<string, Map<string, { values: string[]; numbers: number[] }>>();
+  for (const row of rows) {
+    for (const [at, name, ...values] of row.series()) {
+      const metric = metrics.get(name);
+      if (!metric) continue;
+      const ofMetric = found.get(name) ?? new Map<string, { values: string[]; numbers: number[] }>();
+      found.set(name, ofMetric);
+      const series = ofMetric.get(values.join("\0")) ?? { values, numbers: new Array<number>(sizeOf(metric)).fill(0) };
+      ofMetric.set(values.join("\0"), series);
+      series.numbers.forEach((_, i) => (series.numbers[i]! += row.numbers[at + i]!));
+    }
+  }
+  return [...metrics.values()].map((metric) => ({ ...metric, series: [...(found.get(metric.name)?.values() ?? [])] }));
+}
+
+/** Only grows. */
+export class Counter {
+  constructor(readonly at: number) {}
+
+  add(count = 1): void {
+    numbers[this.at]! += count;
+  }
+}
+
+/** Goes up and down. What several threads say of it is added up. */
+export class Gauge {
+  constructor(readonly at: number) {}
+
+  add(count: number): void {
+    numbers[this.at]! += count;
+  }
+
+  set(value: number): void {
+    numbers[this.at] = value;
+  }
+}
+
+/** Counts values by their size. */
+export class Histogram {
+  constructor(
+    readonly at: number,
+    readonly bounds: readonly number[],
+  ) {}
+
+  observe(value: number): void {
+    const { at, bounds } = this;
+    let bucket = 0;
+    while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
+    numbers[at + bucket]! += 1;
+    numbers[at + bounds.length + 1]! += value;
+  }
+}
+
+/** A metric with labels. */
+export class Labelled<T> {
+  readonly #made = new Map<string, T>();
+
+  constructor(
+    readonly metric: Metric,
+    readonly make: (at: number) => T,
+  ) {}
+
+  /** The one with these values of the labels, from now on shown. To be kept where it is used often. */
+  of(...values: string[]): T {
+    const id = values.join("\0");
+    let made = this.#made.get(id);
+    if (made === undefined) {
+      made = this.make(own.add(sizeOf(this.metric), this.metric.name, values));
+      this.#made.set(id, made);
+    }
+    return made;
+  }
+}
+
+export function counter(name: string, help: string): Counter {
+  return counters(name, help, []).of();
+}
+
+/** Counters that differ by their labels. */
+export function counters(name: string, help: string, labels: readonly string[]): Labelled<Counter> {
+  return new Labelled(define({ name, help, type: "counter", labels, bounds: [] }), (at) => new Counter(at));
+}
+
+export function gauge(name: string, help: string): Gauge {
+  return gauges(name, help, []).of();
+}
+
+/** Gauges that differ by their labels. */
+export function gauges(name: string, help: string, labels: readonly string[]): Labelled<Gauge> {
+  return new Labelled(define({ name, help, type: "gauge", labels, bounds: [] }), (at) => new Gauge(at));
+}
+
+/** Histograms of seconds, that differ by their labels. */
+export function histograms(name: string, help: string, labels: readonly string[]): Labelled<Histogram> {
+  const metric = define({ name, help, type: "histogram", labels, bounds: secondsBounds });
+  return new Labelled(metric, (at) => new Histogram(at, metric.bounds));
+}
+
+function define(metric: Metric): Metric {
+  metrics.set(metric.name, metric);
+  return metric;
+}
+
+function sizeOf({ type, bounds }: Metric): number {
+  return type === "histogram" ? bounds.length + 2 : 1;
+}

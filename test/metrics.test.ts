@@ -1,0 +1,72 @@
+// What is counted is counted once, whoever counts it, and costs next to nothing.
+import { expect, test } from "bun:test";
+import { startWorker } from "../src/cli/threads";
+import { counter, counters, gauge, histograms, readMetrics } from "../src/metrics";
+
+/** The numbers of a metric, by the values of its labels. */
+function seriesOf(name: string): Record<string, readonly number[]> {
+  const metric = readMetrics().find((metric) => metric.name === name);
+  return Object.fromEntries(metric!.series.map(({ values, numbers }) => [values.join(" "), numbers]));
+}
+
+test("a counter is there from the beginning, and grows by what it is given", () => {
+  const made = counter("test_made_total", "Made.");
+  expect(seriesOf("test_made_total")).toEqual({ "": [0] });
+  made.add();
+  made.add(41);
+  expect(seriesOf("test_made_total")).toEqual({ "": [42] });
+});
+
+test("the same labels are the same counter, others are another, whatever is in their values", () => {
+  const odd = counters("test_odd_total", "Odd.", ["a", "b"]);
+  odd.of('"\n', "x").add();
+  odd.of('"\n', "x").add();
+  odd.of("é", "\\").add(5);
+  expect(seriesOf("test_odd_total")).toEqual({ '"\n x': [2], "é \\": [5] });
+});
+
+test("a value falls into the lowest bucket that it is not above, and into the sum", () => {
+  const seconds = histograms("test_seconds", "Seconds.", ["of"]).of("test");
+  for (const value of [0, 0.0001, 0.00011, 31]) seconds.observe(value);
+  const numbers = seriesOf("test_seconds")["test"]!;
+  expect(numbers.slice(0, 3)).toEqual([2, 1, 0]);
+  expect(numbers.slice(-2)).toEqual([1, 31.00021]);
+});
+
+test("what several threads count is added up, also what one has counted before it joined, and after it has ended", async () => {
+  const all = counters("test_threads_total", "Counted in several threads.", ["who"]).of("all");
+  const level = gauge("test_level", "Said by several threads.");
+  all.add(10);
+  level.set(2);
+  const entry = new URL("metrics.worker.ts", import.meta.url).href;
+  const said: unknown[] = [];
+  const start = (number: number) => startWorker(number, { entry, task: {}, onMessage: (text) => void said.push(text) });
+  await Promise.all([start(1).ended, start(2).ended]);
+  expect(said).toEqual(["counted", "counted"]);
+  expect(seriesOf("test_threads_total")).toEqual({ all: [2012], worker: [14] });
+  expect(seriesOf("test_level")).toEqual({ "": [8] });
+});
+
+test("what there is no room for is not shown, and changes nothing else", () => {
+  const before = readMetrics();
+  const many = histograms("test_many_seconds", "Many.", ["n"]);
+  for (let n = 0; n < 2000; n++) many.of(String(n)).observe(1);
+  expect(Object.values(seriesOf("test_many_seconds")).every((numbers) => numbers.at(-1) === 1)).toBe(true);
+  expect(Object.keys(seriesOf("test_many_seconds")).length).toBeLessThan(1000);
+  expect(readMetrics().filter(({ name }) => name !== "test_many_seconds")).toEqual(before);
+});
+
+test("a request costs well under a microsecond to count", () => {
+  const requests = counters("test_cost_total", "Cost.", []).of();
+  const seconds = histograms("test_cost_seconds", "Cost.", []).of();
+  const turn = (times: number) => {
+    const startMs = performance.now();
+    for (let i = 0; i < times; i++) {
+      requests.add();
+      seconds.observe(0.0003);
+    }
+    return ((performance.now() - startMs) * 1e6) / times;
+  };
+  const nanoseconds = Array.from({ length: 10 }, () => turn(100_000));
+  expect(Math.min(...nanoseconds)).toBeLessThan(200);
+});
