@@ -64,7 +64,12 @@ export type Memory = {
   get(name: string): unknown;
   put(name: string, value: unknown): Promise<void>;
   delete(name: string): Promise<void>;
+  /** What begins with `prefix`, in the order of the names' bytes: the first `atMost` after the name `after`, or of all. */
+  page(prefix: string, options: { after?: string | undefined; atMost: number }): MemoryPage | Promise<MemoryPage>;
 };
+
+/** Names with their values. */
+export type MemoryPage = readonly (readonly [name: string, value: unknown])[];
 
 /** Everything throws MkvError: failed if it cannot be read or written, or a record is damaged; unavailable if it cannot be asked. */
 export type Ledger = AsyncDisposable & {

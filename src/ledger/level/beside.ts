@@ -11,17 +11,15 @@ import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { GroupCommit } from "../../group-commit";
+import { type Memory, type MemoryPage } from "../ledger";
 import { inspectIndex } from "./inspect";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
-export type Beside = AsyncDisposable & {
-  /** The value of this name, to be parsed by the one who knows what it is; undefined if there is none. */
-  get(name: string): unknown;
-  put(name: string, value: unknown): Promise<void>;
-  delete(name: string): Promise<void>;
-  /** What begins with `prefix`, in the order of the names' bytes. */
-  entries(prefix: string): AsyncIterable<readonly [name: string, value: unknown]>;
-};
+export type Beside = AsyncDisposable &
+  Memory & {
+    /** What begins with `prefix`, in the order of the names' bytes. */
+    entries(prefix: string): AsyncIterable<readonly [name: string, value: unknown]>;
+  };
 
 type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
 
@@ -90,6 +88,17 @@ class LevelBeside implements Beside {
         if (!name.startsWith(prefix)) return;
         yield [name, JSON.parse(text)];
       }
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {
+    try {
+      const from = after === undefined ? { gte: prefix } : { gt: after };
+      const found = await this.#level.iterator({ ...from, limit: atMost }).all();
+      const others = found.findIndex(([name]) => !name.startsWith(prefix));
+      return found.slice(0, others < 0 ? found.length : others).map(([name, text]) => [name, JSON.parse(text)]);
     } catch (error) {
       throw this.#failure(error);
     }
