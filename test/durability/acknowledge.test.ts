@@ -34,7 +34,7 @@ async function isSettled(cluster: WatchedCluster, promise: Promise<unknown>): Pr
   return settled;
 }
 
-test("a PUT is answered, and the value shown, when the last replica is on its disk", async () => {
+test.concurrent("a PUT is answered, and the value shown, when the last replica is on its disk", async () => {
   await using cluster = await startWatchedCluster();
   for (const sync of cluster.syncs) sync.hold();
   const put = cluster.ask("PUT", "/waits", { body: "value" });
@@ -48,7 +48,7 @@ test("a PUT is answered, and the value shown, when the last replica is on its di
   expect((await follow(await cluster.ask("GET", "/waits"))).text).toBe("value");
 });
 
-test("a DELETE is answered when the last replica is gone from its disk", async () => {
+test.concurrent("a DELETE is answered when the last replica is gone from its disk", async () => {
   await using cluster = await startWatchedCluster();
   await cluster.store("/goes");
   cluster.takeCounts();
@@ -68,7 +68,7 @@ const bodies: [string, number, number | undefined][] = [
   ["in chunks", 300_000, 10_000],
 ];
 
-test.each(bodies)(
+test.concurrent.each(bodies)(
   "each replica of a value %s is synced once by its PUT, and once by its DELETE",
   async (_, ...body) => {
     await using cluster = await startWatchedCluster({ volumes: 4 });
@@ -84,7 +84,7 @@ test.each(bodies)(
   },
 );
 
-test("without -sync nothing is asked", async () => {
+test.concurrent("without -sync nothing is asked", async () => {
   await using cluster = await startWatchedCluster({ withSync: false });
   await cluster.store("/fast");
   expect((await cluster.ask("POST", "/fast?rebalance")).status).toBe(204);
@@ -92,7 +92,7 @@ test("without -sync nothing is asked", async () => {
   expect(cluster.takeCounts()).toEqual([0, 0, 0]);
 });
 
-test.each([
+test.concurrent.each([
   ["below a path", "/data/store-1", 10],
   ["without subvolumes", "", 1],
   ["below a path, without subvolumes", "/data", 1],
@@ -152,7 +152,7 @@ const movers: [string, (cluster: WatchedCluster, key: string) => Promise<void>][
   ],
 ];
 
-test.each(movers)("%s syncs the new copy, and then the removal of the old one", async (_, move) => {
+test.concurrent.each(movers)("%s syncs the new copy, and then the removal of the old one", async (_, move) => {
   await using cluster = await startWatchedCluster({ volumes: 4 });
   const { key, from, to } = await storeToMove(cluster);
   await move(cluster, key);
@@ -160,7 +160,7 @@ test.each(movers)("%s syncs the new copy, and then the removal of the old one", 
   expect(copiesOf(cluster, key)).toEqual(copiesOn([to], `value of ${key}`));
 });
 
-test("a copy that verify -repair makes is synced, and so are those that it stands beside", async () => {
+test.concurrent("a copy that verify -repair makes is synced, and so are those that it stands beside", async () => {
   await using cluster = await startWatchedCluster();
   await cluster.store("/healed");
   const [lost] = homeOf(cluster, "/healed");
@@ -171,23 +171,26 @@ test("a copy that verify -repair makes is synced, and so are those that it stand
   expect(takeFiles(cluster)).toEqual(oneAskEach(cluster, "/healed", homeOf(cluster, "/healed")));
 });
 
-test("a copy on the next volume, in place of one that cannot sync, is synced; what that one has is removed", async () => {
-  await using cluster = await startWatchedCluster({ volumes: 4 });
-  const home = homeOf(cluster, "/detour", 4);
-  const failing = cluster.syncs[indexOf(cluster, home[1]!)]!;
-  failing.status = 500;
-  await cluster.store("/detour");
-  const holders = home.filter((volume) => volume !== home[1]);
-  expect((await cluster.ask("GET", "/detour")).headers.get("key-volumes")).toBe(holders.join(","));
-  const asks = takeAll(cluster);
-  const expected = oneAskEach(cluster, "/detour", home);
-  expect(asks.map((list) => [...new Set(list)])).toEqual(expected);
-  expect(copiesOf(cluster, "/detour")).toEqual(copiesOn(holders, "value of /detour"));
-  failing.status = undefined;
-  await failing.asked(); // The removal is owed until it is on the disk too.
-});
+test.concurrent(
+  "a copy on the next volume, in place of one that cannot sync, is synced; what that one has is removed",
+  async () => {
+    await using cluster = await startWatchedCluster({ volumes: 4 });
+    const home = homeOf(cluster, "/detour", 4);
+    const failing = cluster.syncs[indexOf(cluster, home[1]!)]!;
+    failing.status = 500;
+    await cluster.store("/detour");
+    const holders = home.filter((volume) => volume !== home[1]);
+    expect((await cluster.ask("GET", "/detour")).headers.get("key-volumes")).toBe(holders.join(","));
+    const asks = takeAll(cluster);
+    const expected = oneAskEach(cluster, "/detour", home);
+    expect(asks.map((list) => [...new Set(list)])).toEqual(expected);
+    expect(copiesOf(cluster, "/detour")).toEqual(copiesOn(holders, "value of /detour"));
+    failing.status = undefined;
+    await failing.asked(); // The removal is owed until it is on the disk too.
+  },
+);
 
-test("while the disks are slow to sync, values are read, and every write waits its turn", async () => {
+test.concurrent("while the disks are slow to sync, values are read, and every write waits its turn", async () => {
   await using cluster = await startWatchedCluster();
   await cluster.store("/read");
   for (const sync of cluster.syncs) sync.hold();

@@ -12,7 +12,7 @@ import { startPowerStore, type PowerStore } from "./power";
 setDefaultTimeout(120_000);
 const why = await whyNoCut();
 if (why) console.log(`skipped: the power cut of a move, since no disk can be cut off here (${why})`);
-const testCut = test.skipIf(why !== undefined);
+const testCut = test.concurrent.skipIf(why !== undefined);
 
 const keys = Array.from({ length: 150 }, (_, i) => `/long-ago-${i}`);
 const valueOf = (key: string) => `${key} `.repeat(200);

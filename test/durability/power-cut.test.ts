@@ -18,7 +18,7 @@ setDefaultTimeout(120_000);
 withoutGrace();
 const why = await whyNoCut();
 if (why) console.log(`skipped: the power cut, since no disk can be cut off here (${why})`);
-const testCut = test.skipIf(why !== undefined);
+const testCut = test.concurrent.skipIf(why !== undefined);
 
 /** What a client gets: the bytes of the value, or the status that says that there are none. */
 async function get(store: Cluster, { key }: { key: string }): Promise<Buffer | number> {

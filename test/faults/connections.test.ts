@@ -78,14 +78,14 @@ const answered: [string, string][] = [
   ["a GET", "GET /absent HTTP/1.1\r\nHost: a\r\n\r\n"],
 ];
 
-test.each(answered)("clients that keep their connection after %s hang nobody else", async (_, bytes) => {
+test.concurrent.each(answered)("clients that keep their connection after %s hang nobody else", async (_, bytes) => {
   await using poor = await poorCluster();
   using _held = await hold(poor.port, FILES + 60, bytes);
   await expectServed(poor.port);
   expect(poor.process.ended).toBe(false);
 });
 
-test("clients that connect and say nothing, or half a head, end nothing, and are gone soon", async () => {
+test.concurrent("clients that connect and say nothing, or half a head, end nothing, and are gone soon", async () => {
   await using poor = await poorCluster();
   using _silent = await hold(poor.port, FILES - 60, "");
   using _half = await hold(poor.port, 120, "GET / HT");
@@ -94,7 +94,7 @@ test("clients that connect and say nothing, or half a head, end nothing, and are
   expect(poor.process.ended).toBe(false);
 });
 
-test("a connection that was open before serves on, and a large PUT on it gets an answer", async () => {
+test.concurrent("a connection that was open before serves on, and a large PUT on it gets an answer", async () => {
   await using poor = await poorCluster();
   using wire = await dial(poor.port);
   wire.write(head({ method: "GET", target: "/absent" }, { close: false }));
@@ -110,22 +110,28 @@ test("a connection that was open before serves on, and a large PUT on it gets an
   expect(poor.process.stderr).not.toMatch(/make room|space/);
 });
 
-test("a hundred slow PUTs get 503 where there are no connections for them; the volumes do not count as down", async () => {
-  await using poor = await poorCluster();
-  const slow = head({ method: "PUT", target: "/slow-KEY", headers: { "Content-Length": "400000" } }, { close: false });
-  const sockets = Array.from({ length: 100 }, () => connect({ port: poor.port, host: "127.0.0.1" }));
-  const statuses: string[] = [];
-  sockets.forEach((socket, i) => {
-    socket.on("error", () => {}).on("data", (data) => statuses.push(data.toString().slice(9, 12)));
-    socket.write(slow.toString().replace("KEY", String(i)));
-    socket.write(new Uint8Array(200_000));
-  });
-  await until(() => statuses.length >= 60, { what: "most of them are refused", deadlineMs: 5_000 });
-  expect(new Set(statuses)).toEqual(new Set(["503"]));
-  sockets.forEach((socket) => socket.destroy());
-  await expectServed(poor.port);
-  expect(poor.process.stderr).not.toMatch(/has not answered|is down/);
-});
+test.concurrent(
+  "a hundred slow PUTs get 503 where there are no connections for them; the volumes do not count as down",
+  async () => {
+    await using poor = await poorCluster();
+    const slow = head(
+      { method: "PUT", target: "/slow-KEY", headers: { "Content-Length": "400000" } },
+      { close: false },
+    );
+    const sockets = Array.from({ length: 100 }, () => connect({ port: poor.port, host: "127.0.0.1" }));
+    const statuses: string[] = [];
+    sockets.forEach((socket, i) => {
+      socket.on("error", () => {}).on("data", (data) => statuses.push(data.toString().slice(9, 12)));
+      socket.write(slow.toString().replace("KEY", String(i)));
+      socket.write(new Uint8Array(200_000));
+    });
+    await until(() => statuses.length >= 60, { what: "most of them are refused", deadlineMs: 5_000 });
+    expect(new Set(statuses)).toEqual(new Set(["503"]));
+    sockets.forEach((socket) => socket.destroy());
+    await expectServed(poor.port);
+    expect(poor.process.stderr).not.toMatch(/has not answered|is down/);
+  },
+);
 
 /** A way to a volume that can forget its connections: nothing comes through those any more, in silence. */
 class Forgetful implements AsyncDisposable {
@@ -168,38 +174,41 @@ class Forgetful implements AsyncDisposable {
   }
 }
 
-test("connections to volumes that were forgotten on the way cost no write and no delete its answer", async () => {
-  await using held = new AsyncDisposableStack();
-  const ways: Forgetful[] = [];
-  for (let i = 0; i < 3; i++) ways.push(held.use(await Forgetful.before(held.use(await startVolume()))));
-  const master = held.use(
-    await startMaster({ volumes: ways.map(({ port }) => `localhost:${port}`), flags: ["-threads", "1"] }),
-  );
-  const ask = async (method: string, target: string, body?: string | Uint8Array) => {
-    const startMs = performance.now();
-    const { status } = await request(master.port, { method, target, ...(body && { body }) });
-    return { status, isSoon: performance.now() - startMs < 4_000 };
-  };
-  const large = new Uint8Array(1_000_000);
-  for (const key of ["/a", "/b", "/c"]) expect((await ask("PUT", key, "x")).status).toBe(201);
-  expect((await ask("PUT", "/large", large)).status).toBe(201);
-  for (let round = 0; round < 3; round++) {
-    for (const [method, body, status] of [
-      ["PUT", "x", 201],
-      ["PUT", large, 201],
-      ["DELETE", undefined, 204],
-    ] as const) {
-      const target = `/round-${round}-${method === "DELETE" ? "x" : typeof body}`;
-      if (method === "DELETE") expect((await ask("PUT", target, "x")).status).toBe(201);
-      for (const way of ways) way.forget();
-      await Bun.sleep(300);
-      expect([method, await ask(method, target, body)]).toEqual([method, { status, isSoon: true }]);
+test.concurrent(
+  "connections to volumes that were forgotten on the way cost no write and no delete its answer",
+  async () => {
+    await using held = new AsyncDisposableStack();
+    const ways: Forgetful[] = [];
+    for (let i = 0; i < 3; i++) ways.push(held.use(await Forgetful.before(held.use(await startVolume()))));
+    const master = held.use(
+      await startMaster({ volumes: ways.map(({ port }) => `localhost:${port}`), flags: ["-threads", "1"] }),
+    );
+    const ask = async (method: string, target: string, body?: string | Uint8Array) => {
+      const startMs = performance.now();
+      const { status } = await request(master.port, { method, target, ...(body && { body }) });
+      return { status, isSoon: performance.now() - startMs < 4_000 };
+    };
+    const large = new Uint8Array(1_000_000);
+    for (const key of ["/a", "/b", "/c"]) expect((await ask("PUT", key, "x")).status).toBe(201);
+    expect((await ask("PUT", "/large", large)).status).toBe(201);
+    for (let round = 0; round < 3; round++) {
+      for (const [method, body, status] of [
+        ["PUT", "x", 201],
+        ["PUT", large, 201],
+        ["DELETE", undefined, 204],
+      ] as const) {
+        const target = `/round-${round}-${method === "DELETE" ? "x" : typeof body}`;
+        if (method === "DELETE") expect((await ask("PUT", target, "x")).status).toBe(201);
+        for (const way of ways) way.forget();
+        await Bun.sleep(300);
+        expect([method, await ask(method, target, body)]).toEqual([method, { status, isSoon: true }]);
+      }
     }
-  }
-  await until(async () => (await ask("GET", "/a")).status === 302, { what: "values are found" });
-});
+    await until(async () => (await ask("GET", "/a")).status === 302, { what: "values are found" });
+  },
+);
 
-test.skipIf(!process.env.MKV_LONG)(
+test.concurrent.skipIf(!process.env.MKV_LONG)(
   "after any answer a connection is kept for more than 75 seconds, and not for ever",
   async () => {
     await using cluster: Cluster = await startCluster();

@@ -35,24 +35,27 @@ const unfinished: [what: string, method: string, point: "arrival" | "body" | "an
   ["2, with the copy at its new place", "PUT", "answer", 0],
 ];
 
-test.each(unfinished)("a move cut off in step %s: the value is served from where it was", async (_, method, point) => {
-  await using cluster = await startStore(5);
-  const { key, away } = await storeAway(cluster, "moved");
-  const newcomer = gateOf(cluster, homeOf(cluster, key)[0]!);
-  newcomer.hold(method, point);
-  await killWhile(cluster, cluster.ask("POST", `${key}?rebalance`), newcomer.holds(method));
-  await restartBeforeCleanUp(cluster);
-  await expectShown(cluster, key, oldValue(key), away);
-  cluster.openAll();
-  await expectRemains(cluster, key, copiesOn(away, oldValue(key)));
-  await expectShown(cluster, key, oldValue(key), away);
-  await expectHome(cluster, key);
-  await expectShown(cluster, key, oldValue(key), homeOf(cluster, key));
-  await expectUnlinked(cluster);
-  await expectIndex(cluster, { [key]: liveRecord(oldValue(key), homeOf(cluster, key)) });
-});
+test.concurrent.each(unfinished)(
+  "a move cut off in step %s: the value is served from where it was",
+  async (_, method, point) => {
+    await using cluster = await startStore(5);
+    const { key, away } = await storeAway(cluster, "moved");
+    const newcomer = gateOf(cluster, homeOf(cluster, key)[0]!);
+    newcomer.hold(method, point);
+    await killWhile(cluster, cluster.ask("POST", `${key}?rebalance`), newcomer.holds(method));
+    await restartBeforeCleanUp(cluster);
+    await expectShown(cluster, key, oldValue(key), away);
+    cluster.openAll();
+    await expectRemains(cluster, key, copiesOn(away, oldValue(key)));
+    await expectShown(cluster, key, oldValue(key), away);
+    await expectHome(cluster, key);
+    await expectShown(cluster, key, oldValue(key), homeOf(cluster, key));
+    await expectUnlinked(cluster);
+    await expectIndex(cluster, { [key]: liveRecord(oldValue(key), homeOf(cluster, key)) });
+  },
+);
 
-test.each(["arrival", "answer"] as const)(
+test.concurrent.each(["arrival", "answer"] as const)(
   "a move cut off after step 3: the value is at its new place, and the old copy is removed (held at its %s)",
   async (point) => {
     await using cluster = await startStore(5);
@@ -73,20 +76,23 @@ test.each(["arrival", "answer"] as const)(
   },
 );
 
-test.each(["PUT", "DELETE"])("the move of an unlinked key, cut off at its %s, leaves it unlinked", async (method) => {
-  await using cluster = await startStore(5);
-  const { key, away } = await storeAway(cluster, "soft");
-  await cluster.ask("UNLINK", key);
-  const gate = gateOf(cluster, method === "PUT" ? homeOf(cluster, key)[0]! : away[2]!);
-  gate.hold(method, "answer");
-  await killWhile(cluster, cluster.ask("POST", `${key}?rebalance`), gate.holds(method));
-  await restartBeforeCleanUp(cluster);
-  await expectHidden(cluster, key);
-  cluster.openAll();
-  const place = method === "PUT" ? away : homeOf(cluster, key);
-  await expectRemains(cluster, key, copiesOn(place, oldValue(key)));
-  await expectUnlinked(cluster, [key]);
-  await expectHome(cluster, key);
-  const record = `DELETED${liveRecord(oldValue(key), homeOf(cluster, key))}`;
-  await expectIndex(cluster, { [key]: record });
-});
+test.concurrent.each(["PUT", "DELETE"])(
+  "the move of an unlinked key, cut off at its %s, leaves it unlinked",
+  async (method) => {
+    await using cluster = await startStore(5);
+    const { key, away } = await storeAway(cluster, "soft");
+    await cluster.ask("UNLINK", key);
+    const gate = gateOf(cluster, method === "PUT" ? homeOf(cluster, key)[0]! : away[2]!);
+    gate.hold(method, "answer");
+    await killWhile(cluster, cluster.ask("POST", `${key}?rebalance`), gate.holds(method));
+    await restartBeforeCleanUp(cluster);
+    await expectHidden(cluster, key);
+    cluster.openAll();
+    const place = method === "PUT" ? away : homeOf(cluster, key);
+    await expectRemains(cluster, key, copiesOn(place, oldValue(key)));
+    await expectUnlinked(cluster, [key]);
+    await expectHome(cluster, key);
+    const record = `DELETED${liveRecord(oldValue(key), homeOf(cluster, key))}`;
+    await expectIndex(cluster, { [key]: record });
+  },
+);

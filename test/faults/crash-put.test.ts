@@ -36,7 +36,7 @@ const steps: Holds[] = [
   ["2, with the value on all volumes", (c, home) => holdPuts(c, home, ["answer", "answer", "answer"])],
 ];
 
-test.each(steps)("a write cut off in step %s is never shown, and nothing of it is left", async (_, hold) => {
+test.concurrent.each(steps)("a write cut off in step %s is never shown, and nothing of it is left", async (_, hold) => {
   await using cluster = await startStore(3);
   const key = "/cut";
   await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), hold(cluster, homeOf(cluster, key)));
@@ -49,7 +49,7 @@ test.each(steps)("a write cut off in step %s is never shown, and nothing of it i
   await expectIndex(cluster);
 });
 
-test.each(["arrival", "body", "answer"] as const)(
+test.concurrent.each(["arrival", "body", "answer"] as const)(
   "a write cut off in step 2, while the next volume takes the copy of a dead one, leaves nothing on any of them (held at its %s)",
   async (point) => {
     await using cluster = await startStore(5);
@@ -68,7 +68,7 @@ test.each(["arrival", "body", "answer"] as const)(
   },
 );
 
-test.each(["arrival", "answer"] as const)(
+test.concurrent.each(["arrival", "answer"] as const)(
   "a write that failed, cut off in step 4, leaves nothing (its removal is held at its %s)",
   async (point) => {
     await using cluster = await startStore(3);
@@ -86,7 +86,7 @@ test.each(["arrival", "answer"] as const)(
   },
 );
 
-test.each(steps)("a write over an unlinked key cut off in step %s leaves it unlinked", async (_, hold) => {
+test.concurrent.each(steps)("a write over an unlinked key cut off in step %s leaves it unlinked", async (_, hold) => {
   await using cluster = await startStore(3);
   const key = "/again";
   await cluster.store(key, oldValue(key));
@@ -107,7 +107,7 @@ test.each(steps)("a write over an unlinked key cut off in step %s leaves it unli
   await expectIndex(cluster);
 });
 
-test.each(["arrival", "answer"] as const)(
+test.concurrent.each(["arrival", "answer"] as const)(
   "a write cut off after step 3 is live and whole, and the old copy elsewhere is removed (held at its %s)",
   async (point) => {
     await using cluster = await startStore(5);
@@ -128,7 +128,7 @@ test.each(["arrival", "answer"] as const)(
   },
 );
 
-test("an acknowledged write is live and whole, however soon the master is killed", async () => {
+test.concurrent("an acknowledged write is live and whole, however soon the master is killed", async () => {
   await using cluster = await startStore(3);
   const key = "/acknowledged";
   await cluster.store(key, newValue(key));
@@ -138,27 +138,30 @@ test("an acknowledged write is live and whole, however soon the master is killed
   await expectIndex(cluster, { [key]: liveRecord(newValue(key), homeOf(cluster, key)) });
 });
 
-test("what a cut off write has left on a volume that is down is removed when the volume is back", async () => {
-  await using cluster = await startStore(3);
-  const key = "/late";
-  const held = holdPuts(cluster, homeOf(cluster, key), ["answer", "answer", "answer"]);
-  await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), held);
-  cluster.openAll();
-  await cluster.volumes[1]!.kill();
-  const started = performance.now();
-  await cluster.startMaster();
-  expect(performance.now() - started).toBeLessThan(5_000); // Nothing that has to be cleaned up keeps it from starting.
-  await expectHidden(cluster, key);
-  const last = Object.keys(copiesOf(cluster, key)).filter((name) => name.startsWith(`${cluster.addresses[1]!}/`));
-  await expectRemains(cluster, key, copiesOn(last, newValue(key)));
-  await expectHidden(cluster, key);
-  await cluster.volumes[1]!.restart();
-  await expectRemains(cluster, key, {});
-  await expectUnlinked(cluster);
-  await expectIndex(cluster);
-});
+test.concurrent(
+  "what a cut off write has left on a volume that is down is removed when the volume is back",
+  async () => {
+    await using cluster = await startStore(3);
+    const key = "/late";
+    const held = holdPuts(cluster, homeOf(cluster, key), ["answer", "answer", "answer"]);
+    await killWhile(cluster, cluster.ask("PUT", key, { body: newValue(key) }), held);
+    cluster.openAll();
+    await cluster.volumes[1]!.kill();
+    const started = performance.now();
+    await cluster.startMaster();
+    expect(performance.now() - started).toBeLessThan(5_000); // Nothing that has to be cleaned up keeps it from starting.
+    await expectHidden(cluster, key);
+    const last = Object.keys(copiesOf(cluster, key)).filter((name) => name.startsWith(`${cluster.addresses[1]!}/`));
+    await expectRemains(cluster, key, copiesOn(last, newValue(key)));
+    await expectHidden(cluster, key);
+    await cluster.volumes[1]!.restart();
+    await expectRemains(cluster, key, {});
+    await expectUnlinked(cluster);
+    await expectIndex(cluster);
+  },
+);
 
-test("a clean-up that is cut off itself goes on at the next start", async () => {
+test.concurrent("a clean-up that is cut off itself goes on at the next start", async () => {
   await using cluster = await startStore(3);
   const key = "/twice";
   const held = holdPuts(cluster, homeOf(cluster, key), ["answer", "answer", "answer"]);

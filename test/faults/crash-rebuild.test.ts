@@ -28,7 +28,7 @@ async function rebuildAndStart(cluster: GatedCluster, flags: string[] = []): Pro
   await cluster.startMaster();
 }
 
-test("a write that was cut off is not brought to life by a rebuild", async () => {
+test.concurrent("a write that was cut off is not brought to life by a rebuild", async () => {
   await using cluster = await startStore(3);
   const key = "/cut";
   for (const gate of cluster.gates) gate.hold("PUT", "answer");
@@ -40,7 +40,7 @@ test("a write that was cut off is not brought to life by a rebuild", async () =>
   await expectHidden(cluster, key);
 });
 
-test("a write that was cut off after its commit, and shown, is still there after a rebuild", async () => {
+test.concurrent("a write that was cut off after its commit, and shown, is still there after a rebuild", async () => {
   await using cluster = await startStore(5);
   const { key, away } = await storeAway(cluster, "shown");
   await cluster.ask("UNLINK", key);
@@ -53,7 +53,7 @@ test("a write that was cut off after its commit, and shown, is still there after
   await expectShown(cluster, key, newValue(key), homeOf(cluster, key));
 });
 
-test.each([
+test.concurrent.each([
   ["copy", 0, "PUT", "body"],
   ["copy, whole", 0, "PUT", "answer"],
   ["removal", 1, "DELETE", "arrival"],

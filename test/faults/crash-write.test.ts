@@ -16,7 +16,7 @@ setDefaultTimeout(90_000);
 withoutGrace();
 const why = await whyNoTrace();
 if (why) console.log(`skipped: kills at writes of the master, since system calls cannot be seen here (${why})`);
-const testTraced = test.skipIf(why !== undefined);
+const testTraced = test.concurrent.skipIf(why !== undefined);
 
 /** What a key is, and where its files are; without copies, wherever. */
 type State = { readonly state: "live" | "unlinked" | "absent"; readonly copies?: Record<string, string> };

@@ -95,22 +95,25 @@ const events: [string, (cluster: GatedCluster, key: string) => Promise<unknown>]
   ],
 ];
 
-test.each(events)("an old value on a volume that is down goes when it is back, after %s", async (_, happens) => {
-  await using owed = await startWithDebt();
-  const { cluster, key } = owed;
-  await happens(cluster, key);
-  await cluster.volumes[DOWN]!.restart();
-  const clean = () => !Object.values(copiesOf(cluster, key)).includes(md5Hex("old value"));
-  await until(clean, { what: "the old value goes", deadlineMs: 20_000 });
-  const found = await cluster.ask("GET", key);
-  if (found.status === 302) {
-    const { text } = await follow(found);
-    expect(copiesOf(cluster, key)).toEqual(copiesOn(found.headers.get("key-volumes")!.split(","), text));
-  } else if ((await cluster.keys("unlinked")).length === 0) expect(copiesOf(cluster, key)).toEqual({});
-  expect(cluster.remains().length).toBe(Object.keys(copiesOf(cluster, key)).length);
-});
+test.concurrent.each(events)(
+  "an old value on a volume that is down goes when it is back, after %s",
+  async (_, happens) => {
+    await using owed = await startWithDebt();
+    const { cluster, key } = owed;
+    await happens(cluster, key);
+    await cluster.volumes[DOWN]!.restart();
+    const clean = () => !Object.values(copiesOf(cluster, key)).includes(md5Hex("old value"));
+    await until(clean, { what: "the old value goes", deadlineMs: 20_000 });
+    const found = await cluster.ask("GET", key);
+    if (found.status === 302) {
+      const { text } = await follow(found);
+      expect(copiesOf(cluster, key)).toEqual(copiesOn(found.headers.get("key-volumes")!.split(","), text));
+    } else if ((await cluster.keys("unlinked")).length === 0) expect(copiesOf(cluster, key)).toEqual({});
+    expect(cluster.remains().length).toBe(Object.keys(copiesOf(cluster, key)).length);
+  },
+);
 
-test("on two threads, debts of one key from both of them outlive a kill", async () => {
+test.concurrent("on two threads, debts of one key from both of them outlive a kill", async () => {
   await using cluster = await startGatedCluster({ volumes: 5, flags: [...flags, "-threads", "2"] });
   // Two volumes go down, one after the other: each PUT leaves the value before it on one of them. Which thread does
   // which is chance, so there are many keys.
@@ -132,7 +135,7 @@ test("on two threads, debts of one key from both of them outlive a kill", async 
   await until(() => cluster.remains().length === 0, { what: "nothing is left of the keys", deadlineMs: 20_000 });
 });
 
-test.each([1, 3])(
+test.concurrent.each([1, 3])(
   "a key that its user unlinked while a volume was down stays (no MD5s, %d replicas)",
   async (replicas) => {
     await using owed = await startWithDebt(["-md5sum=false", "-threads", "1", "-replicas", String(replicas)], replicas);

@@ -51,14 +51,17 @@ const unlinked: Ask = async (cluster) => {
   await cluster.ask("UNLINK", KEY);
 };
 
-test("a write that a volume still had in hand when the master was killed is taken back as well", async () => {
-  await using cluster = await startGatedCluster({ flags });
-  const gate = await killWhileInHand(cluster, "PUT", put);
-  await Bun.sleep(1_000); // Longer than this a write that is under way does not take to land.
-  gate.open();
-  await landed(gate);
-  await expectNothing(cluster);
-});
+test.concurrent(
+  "a write that a volume still had in hand when the master was killed is taken back as well",
+  async () => {
+    await using cluster = await startGatedCluster({ flags });
+    const gate = await killWhileInHand(cluster, "PUT", put);
+    await Bun.sleep(1_000); // Longer than this a write that is under way does not take to land.
+    gate.open();
+    await landed(gate);
+    await expectNothing(cluster);
+  },
+);
 
 const inHand: [what: string, method: string, before: Ask, ask: Ask][] = [
   ["a write", "PUT", async () => {}, put],
@@ -75,7 +78,7 @@ const inHand: [what: string, method: string, before: Ask, ask: Ask][] = [
   ],
 ];
 
-test.each(inHand)(
+test.concurrent.each(inHand)(
   "%s that a volume still had in hand when the master was killed never harms a later value",
   async (_, method, before, ask) => {
     await using cluster = await startGatedCluster({ flags });
@@ -91,7 +94,7 @@ test.each(inHand)(
   },
 );
 
-test.each([1, 3])(
+test.concurrent.each([1, 3])(
   "a write that was cut short is not made an unlinked key by a move, with %i threads",
   async (threads) => {
     await using cluster = await startGatedCluster({ flags: [...flags, "-threads", String(threads)] });
@@ -117,7 +120,7 @@ async function failInHand(cluster: GatedCluster): Promise<GatedCluster["gates"][
   return gate;
 }
 
-test("a write that failed since a volume kept it in hand never overwrites a later one", async () => {
+test.concurrent("a write that failed since a volume kept it in hand never overwrites a later one", async () => {
   await using cluster = await startGatedCluster({ flags: hasty });
   const gate = await failInHand(cluster);
   await storeSoon(cluster, KEY, "later");
@@ -126,7 +129,7 @@ test("a write that failed since a volume kept it in hand never overwrites a late
   expect(copiesOf(cluster, KEY)).toEqual(copiesOn(homeOf(cluster, KEY), "later"));
 });
 
-test("a write that lands after its key was deleted is taken back", async () => {
+test.concurrent("a write that lands after its key was deleted is taken back", async () => {
   await using cluster = await startGatedCluster({ flags: hasty });
   const gate = await failInHand(cluster);
   expect((await cluster.ask("DELETE", KEY)).status).toBe(204);
@@ -136,15 +139,18 @@ test("a write that lands after its key was deleted is taken back", async () => {
   await expectNothing(cluster);
 });
 
-test("what a write that failed has left on a volume goes when it is back, though another write failed meanwhile", async () => {
-  await using cluster = await startGatedCluster({ flags });
-  const gate = cluster.gates[LATE]!;
-  gate.hold("PUT", "answer", { times: 1 });
-  expect((await cluster.ask("PUT", KEY, { body: "early" })).status).toBe(503);
-  await cluster.volumes[LATE]!.kill();
-  gate.open();
-  expect(Object.values(copiesOf(cluster, KEY)).length).toBe(1);
-  for (let i = 0; i < 4; i++) expect((await cluster.ask("PUT", KEY, { body: "next" })).status).toBe(503);
-  await cluster.volumes[LATE]!.restart();
-  await expectNothing(cluster);
-});
+test.concurrent(
+  "what a write that failed has left on a volume goes when it is back, though another write failed meanwhile",
+  async () => {
+    await using cluster = await startGatedCluster({ flags });
+    const gate = cluster.gates[LATE]!;
+    gate.hold("PUT", "answer", { times: 1 });
+    expect((await cluster.ask("PUT", KEY, { body: "early" })).status).toBe(503);
+    await cluster.volumes[LATE]!.kill();
+    gate.open();
+    expect(Object.values(copiesOf(cluster, KEY)).length).toBe(1);
+    for (let i = 0; i < 4; i++) expect((await cluster.ask("PUT", KEY, { body: "next" })).status).toBe(503);
+    await cluster.volumes[LATE]!.restart();
+    await expectNothing(cluster);
+  },
+);

@@ -15,7 +15,7 @@ import { startVolume } from "../support/volume";
 setDefaultTimeout(90_000);
 const why = whyNoDisk();
 if (why) console.log(`skipped: a full disk of the master, since none can be mounted here (${why})`);
-const testOnDisk = test.skipIf(why !== undefined);
+const testOnDisk = test.concurrent.skipIf(why !== undefined);
 
 const DISK_BYTES = 4_000_000;
 const LEFT_BYTES = 50_000; // Room for some hundred writes more.

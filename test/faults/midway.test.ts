@@ -47,26 +47,29 @@ for (const fault of [dead, frozen]) {
     ],
   ] as const) {
     const options = flags.join(" ") || "no -minreplicas";
-    test(`${lost.length} of three volumes ${fault.name} in the middle of a body, two spare ones: three copies (${options})`, async () => {
-      await using cluster = await startGatedCluster({ volumes: 5, flags: [...deadlines, ...flags] });
-      const [key, value] = ["/midway", bigValue("midway", BYTES)];
-      const { status, text } = await putThrough(cluster, { key, value, fault, places: [...lost] });
-      expect([status, text]).toEqual([201, ""]);
-      const home = homeOf(cluster, key, 5);
-      const taken = home.filter((_, place) => !(lost as readonly number[]).includes(place)).slice(0, 3);
-      await expectValue(cluster, key, value, taken);
-      for (const place of lost) await fault.heal(cluster, indexOf(cluster, home[place]!));
-      const clean = () =>
-        Bun.deepEquals(copiesOf(cluster, key), copiesOn(taken, value)) && cluster.remains().length === 3;
-      await until(clean, { what: "the lost volumes keep nothing of it", deadlineMs: 20_000 });
-      const moved = async () => (await cluster.ask("POST", `${key}?rebalance`)).status === 204;
-      await until(moved, { what: "the key is brought home", deadlineMs: 20_000 });
-      await expectValue(cluster, key, value, home.slice(0, 3));
-      expect([copiesOf(cluster, key), cluster.remains().length]).toEqual([copiesOn(home.slice(0, 3), value), 3]);
-    });
+    test.concurrent(
+      `${lost.length} of three volumes ${fault.name} in the middle of a body, two spare ones: three copies (${options})`,
+      async () => {
+        await using cluster = await startGatedCluster({ volumes: 5, flags: [...deadlines, ...flags] });
+        const [key, value] = ["/midway", bigValue("midway", BYTES)];
+        const { status, text } = await putThrough(cluster, { key, value, fault, places: [...lost] });
+        expect([status, text]).toEqual([201, ""]);
+        const home = homeOf(cluster, key, 5);
+        const taken = home.filter((_, place) => !(lost as readonly number[]).includes(place)).slice(0, 3);
+        await expectValue(cluster, key, value, taken);
+        for (const place of lost) await fault.heal(cluster, indexOf(cluster, home[place]!));
+        const clean = () =>
+          Bun.deepEquals(copiesOf(cluster, key), copiesOn(taken, value)) && cluster.remains().length === 3;
+        await until(clean, { what: "the lost volumes keep nothing of it", deadlineMs: 20_000 });
+        const moved = async () => (await cluster.ask("POST", `${key}?rebalance`)).status === 204;
+        await until(moved, { what: "the key is brought home", deadlineMs: 20_000 });
+        await expectValue(cluster, key, value, home.slice(0, 3));
+        expect([copiesOf(cluster, key), cluster.remains().length]).toEqual([copiesOn(home.slice(0, 3), value), 3]);
+      },
+    );
   }
 
-  test(`one of three volumes ${fault.name} in the middle of a body: -minreplicas 2 finish`, async () => {
+  test.concurrent(`one of three volumes ${fault.name} in the middle of a body: -minreplicas 2 finish`, async () => {
     await using cluster = await startGatedCluster({ flags: [...deadlines, "-minreplicas", "2"] });
     const [key, value] = ["/midway", bigValue("midway", BYTES)];
     expect((await putThrough(cluster, { key, value, fault, places: [1] })).status).toBe(201);
@@ -78,16 +81,19 @@ for (const fault of [dead, frozen]) {
     await until(clean, { what: "the lost volume keeps nothing of it", deadlineMs: 20_000 });
   });
 
-  test(`two of three volumes ${fault.name} in the middle of a body: refused, and nothing is kept`, async () => {
-    await using cluster = await startGatedCluster({ flags: [...deadlines, "-minreplicas", "2"] });
-    const [key, value] = ["/midway", bigValue("midway", BYTES)];
-    const { status, headers } = await putThrough(cluster, { key, value, fault, places: [0, 2] });
-    expect([status, Number(headers.get("retry-after")) > 0]).toEqual([503, true]);
-    expect((await cluster.ask("GET", key)).status).toBe(404);
-    for (const place of [0, 2]) await fault.heal(cluster, indexOf(cluster, homeOf(cluster, key)[place]!));
-    const clean = async () => cluster.remains().length === 0 && (await cluster.keys("unlinked")).length === 0;
-    await until(clean, { what: "nothing is left", deadlineMs: 20_000 });
-    const written = async () => (await cluster.ask("PUT", key, { body: "again" })).status === 201;
-    await until(written, { what: "the key can be written", deadlineMs: 20_000 });
-  });
+  test.concurrent(
+    `two of three volumes ${fault.name} in the middle of a body: refused, and nothing is kept`,
+    async () => {
+      await using cluster = await startGatedCluster({ flags: [...deadlines, "-minreplicas", "2"] });
+      const [key, value] = ["/midway", bigValue("midway", BYTES)];
+      const { status, headers } = await putThrough(cluster, { key, value, fault, places: [0, 2] });
+      expect([status, Number(headers.get("retry-after")) > 0]).toEqual([503, true]);
+      expect((await cluster.ask("GET", key)).status).toBe(404);
+      for (const place of [0, 2]) await fault.heal(cluster, indexOf(cluster, homeOf(cluster, key)[place]!));
+      const clean = async () => cluster.remains().length === 0 && (await cluster.keys("unlinked")).length === 0;
+      await until(clean, { what: "nothing is left", deadlineMs: 20_000 });
+      const written = async () => (await cluster.ask("PUT", key, { body: "again" })).status === 201;
+      await until(written, { what: "the key can be written", deadlineMs: 20_000 });
+    },
+  );
 }

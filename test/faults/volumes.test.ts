@@ -40,7 +40,7 @@ async function expectHomecoming(cluster: GatedCluster, key: string, value: Uint8
 }
 
 for (const fault of [dead, frozen, cutOff]) {
-  test(`of three volumes one is ${fault.name}: a write is refused, and nothing of it is kept`, async () => {
+  test.concurrent(`of three volumes one is ${fault.name}: a write is refused, and nothing of it is kept`, async () => {
     await using cluster = await startGatedCluster({ flags: deadlines });
     const key = keyFirstOn(cluster, SICK, "refused");
     const value = valueOf(key, 300_000);
@@ -61,20 +61,23 @@ for (const fault of [dead, frozen, cutOff]) {
     await expectOnly(cluster, key, value, homeOf(cluster, key));
   });
 
-  test(`of three volumes one is ${fault.name}: with -minreplicas 2 the others hold the value, and it comes home`, async () => {
-    await using cluster = await startGatedCluster({ flags: [...deadlines, "-minreplicas", "2"] });
-    const key = keyFirstOn(cluster, SICK, "thin");
-    const value = valueOf(key, 300_000);
-    await fault.strike(cluster, SICK);
-    expect((await cluster.ask("PUT", key, { body: value })).status).toBe(201);
-    const others = homeOf(cluster, key).slice(1);
-    await expectServed(cluster, key, value, others);
-    await fault.heal(cluster, SICK);
-    await expectOnly(cluster, key, value, others);
-    await expectHomecoming(cluster, key, value);
-  });
+  test.concurrent(
+    `of three volumes one is ${fault.name}: with -minreplicas 2 the others hold the value, and it comes home`,
+    async () => {
+      await using cluster = await startGatedCluster({ flags: [...deadlines, "-minreplicas", "2"] });
+      const key = keyFirstOn(cluster, SICK, "thin");
+      const value = valueOf(key, 300_000);
+      await fault.strike(cluster, SICK);
+      expect((await cluster.ask("PUT", key, { body: value })).status).toBe(201);
+      const others = homeOf(cluster, key).slice(1);
+      await expectServed(cluster, key, value, others);
+      await fault.heal(cluster, SICK);
+      await expectOnly(cluster, key, value, others);
+      await expectHomecoming(cluster, key, value);
+    },
+  );
 
-  test.each([[[]], [["-minreplicas", "2"]]])(
+  test.concurrent.each([[[]], [["-minreplicas", "2"]]])(
     `of five volumes one is ${fault.name}: the next one takes its copy, and it comes home (flags %p)`,
     async (flags) => {
       await using cluster = await startGatedCluster({ volumes: 5, flags: [...deadlines, ...flags] });
@@ -91,7 +94,7 @@ for (const fault of [dead, frozen, cutOff]) {
   );
 }
 
-test("the job brings home what was written while a volume was dead", async () => {
+test.concurrent("the job brings home what was written while a volume was dead", async () => {
   await using cluster = await startGatedCluster({ volumes: 5, flags: deadlines });
   await dead.strike(cluster, SICK);
   const keys = Array.from({ length: 20 }, (_, i) => `/job-${i}`);
@@ -120,7 +123,7 @@ test("the job brings home what was written while a volume was dead", async () =>
   }
 });
 
-test("fewer copies than -minreplicas are never acknowledged, however many volumes are gone", async () => {
+test.concurrent("fewer copies than -minreplicas are never acknowledged, however many volumes are gone", async () => {
   await using cluster = await startGatedCluster({ volumes: 5, flags: [...deadlines, "-minreplicas", "2"] });
   for (const volume of [0, 1, 2]) await dead.strike(cluster, volume);
   // The first try may have gone to the three that are gone: they had answered a moment ago.
@@ -135,7 +138,7 @@ test("fewer copies than -minreplicas are never acknowledged, however many volume
   expect(copiesOf(cluster, "/one-left")).toEqual({});
 });
 
-test("a volume that is back takes its keys again, though nobody asked it for anything", async () => {
+test.concurrent("a volume that is back takes its keys again, though nobody asked it for anything", async () => {
   await using cluster = await startGatedCluster({ volumes: 4, flags: deadlines });
   await dead.strike(cluster, SICK);
   await cluster.store(keyFirstOn(cluster, SICK, "noticed"));

@@ -24,7 +24,7 @@ function empty(folder: string): void {
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
 }
 
-test.each(["-db", "-master"])(
+test.concurrent.each(["-db", "-master"])(
   "an emptied disk is left alone, and its values are read elsewhere; adopted (%s), it is filled by a rebalance",
   async (how) => {
     await using cluster = await startCluster({ volumes: 4 });
@@ -79,7 +79,7 @@ test.each(["-db", "-master"])(
   },
 );
 
-test("a disk that is back after all is the one it was, without a word from anybody", async () => {
+test.concurrent("a disk that is back after all is the one it was, without a word from anybody", async () => {
   await using cluster = await startCluster();
   await cluster.store("/key", valueOf("/key"));
   await cluster.master.stop();
@@ -93,7 +93,7 @@ test("a disk that is back after all is the one it was, without a word from anybo
   expect([exitCode, output]).toEqual([0, expect.stringMatching(/^verified 1 keys and 3 files: /)]);
 });
 
-test("what is no disk of the store is not adopted: exit code 1 and one reason", async () => {
+test.concurrent("what is no disk of the store is not adopted: exit code 1 and one reason", async () => {
   await using cluster = await startCluster({ volumes: 1, flags: ["-replicas", "1"] });
   const [address] = cluster.addresses as [string];
   for (const name of [`${address}/sv99`, "localhost:1", address.replace("localhost", "nowhere")]) {

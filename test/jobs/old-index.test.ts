@@ -36,7 +36,7 @@ async function insist(cluster: Cluster, method: string, key: string): Promise<vo
   expect([method, key, (await cluster.ask(method, key)).status]).toEqual([method, key, 204]);
 }
 
-test.each(["at once", "after a master has served it"])(
+test.concurrent.each(["at once", "after a master has served it"])(
   "rebuilt %s, it hides no key that was written anew, and has no hash of an earlier value",
   async (when) => {
     await using cluster = await startCluster();
@@ -81,7 +81,7 @@ test.each(["at once", "after a master has served it"])(
   },
 );
 
-test("rebuilt, it does not prefer the copy that it names to what was written later elsewhere", async () => {
+test.concurrent("rebuilt, it does not prefer the copy that it names to what was written later elsewhere", async () => {
   const flags = ["-replicas", "1"];
   await using cluster = await startCluster({ volumes: 2, flags });
   await cluster.store("/key", "old");
@@ -105,33 +105,36 @@ test("rebuilt, it does not prefer the copy that it names to what was written lat
   expect((await follow(await cluster.ask("GET", "/key"))).text).toBe("new");
 });
 
-test("of before a rebalance: verify -repair finds all moved values where they are, and records them", async () => {
-  const flags = ["-replicas", "2"];
-  await using cluster = await startCluster({ volumes: 4, flags });
-  const [then, now] = [cluster.addresses.slice(0, 2), cluster.addresses.slice(2)];
-  await cluster.startMaster(flags, then);
-  const keys = [...plainKeys("key", 20), "/ünï/é", ...plainKeys("unhashed", 3)];
-  for (const key of keys.slice(0, -3)) await cluster.store(key, valueOf(key));
-  for (const key of ["/key-3", "/key-4"]) await insist(cluster, "UNLINK", key);
-  await cluster.startMaster([...flags, "-md5sum=false"], then);
-  for (const key of keys.slice(-3)) await cluster.store(key, valueOf(key));
-  await cluster.master.stop();
-  const putBack = await keepIndex(cluster);
-  const timeOf = (key: string) => cluster.filesOf(pathOf(key))[0]!.mtimeMs;
-  const stored = new Map(keys.map((key) => [key, { value: valueOf(key), mtimeMs: timeOf(key) }]));
-  expect((await runJob(cluster, "rebalance", { volumes: now, flags })).exitCode).toBe(0);
-  const truth = await indexOf(cluster.db);
-  putBack();
+test.concurrent(
+  "of before a rebalance: verify -repair finds all moved values where they are, and records them",
+  async () => {
+    const flags = ["-replicas", "2"];
+    await using cluster = await startCluster({ volumes: 4, flags });
+    const [then, now] = [cluster.addresses.slice(0, 2), cluster.addresses.slice(2)];
+    await cluster.startMaster(flags, then);
+    const keys = [...plainKeys("key", 20), "/ünï/é", ...plainKeys("unhashed", 3)];
+    for (const key of keys.slice(0, -3)) await cluster.store(key, valueOf(key));
+    for (const key of ["/key-3", "/key-4"]) await insist(cluster, "UNLINK", key);
+    await cluster.startMaster([...flags, "-md5sum=false"], then);
+    for (const key of keys.slice(-3)) await cluster.store(key, valueOf(key));
+    await cluster.master.stop();
+    const putBack = await keepIndex(cluster);
+    const timeOf = (key: string) => cluster.filesOf(pathOf(key))[0]!.mtimeMs;
+    const stored = new Map(keys.map((key) => [key, { value: valueOf(key), mtimeMs: timeOf(key) }]));
+    expect((await runJob(cluster, "rebalance", { volumes: now, flags })).exitCode).toBe(0);
+    const truth = await indexOf(cluster.db);
+    putBack();
 
-  const removing = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-orphans"] });
-  expect(removing.exitCode).toBe(1);
-  const home = shelfOf(stored, { volumes: now, replicas: 2 });
-  expect(shelf(cluster)).toEqual(home);
-  const { exitCode, last, stderr } = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-repair"] });
-  expect([exitCode, countsOf(last)]).toMatchObject([0, { keys: stored.size, files: 2 * stored.size }]);
-  expect(stderr).toContain("is a copy that its record lacked: it names it now");
-  expect(await indexOf(cluster.db)).toEqual(truth);
-  expect(shelf(cluster)).toEqual(home);
-  const again = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-md5"] });
-  expect(countsOf(again.last)).toEqual(countsOf({ keys: stored.size, files: 2 * stored.size }));
-});
+    const removing = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-orphans"] });
+    expect(removing.exitCode).toBe(1);
+    const home = shelfOf(stored, { volumes: now, replicas: 2 });
+    expect(shelf(cluster)).toEqual(home);
+    const { exitCode, last, stderr } = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-repair"] });
+    expect([exitCode, countsOf(last)]).toMatchObject([0, { keys: stored.size, files: 2 * stored.size }]);
+    expect(stderr).toContain("is a copy that its record lacked: it names it now");
+    expect(await indexOf(cluster.db)).toEqual(truth);
+    expect(shelf(cluster)).toEqual(home);
+    const again = await runJob(cluster, "verify", { volumes: now, flags: [...flags, "-md5"] });
+    expect(countsOf(again.last)).toEqual(countsOf({ keys: stored.size, files: 2 * stored.size }));
+  },
+);

@@ -49,7 +49,7 @@ function expectNothingLost(cluster: Cluster, stored: Map<string | Uint8Array, St
   expect(deleted.flatMap((key) => cluster.filesOf(pathOf(key)))).toEqual([]);
 }
 
-test.each([
+test.concurrent.each([
   ["five", 1],
   ["three", 2],
 ] as const)(
@@ -83,33 +83,36 @@ test.each([
   },
 );
 
-test("what a killed master has left unfinished is no hindrance to a rebalance, and goes when the next one serves", async () => {
-  await using cluster = await startGatedCluster();
-  const stored = await storeAll(
-    cluster,
-    plainKeys("whole", 10).map((key) => [key, valueOf(key)]),
-  );
-  await cluster.ask("UNLINK", "/whole-0");
-  const [writing, deleting] = [plainKeys("written", 20), plainKeys("deleted", 6)];
-  for (const key of deleting) await cluster.store(key);
-  for (const gate of cluster.gates) for (const method of ["PUT", "DELETE"]) gate.hold(method, "answer");
-  const body = valueOf("cut", 200_000); // Too long to go out in one piece.
-  const answers = [
-    ...writing.map((key) => cluster.ask("PUT", key, { body }).catch(() => "none")),
-    ...deleting.map((key) => cluster.ask("DELETE", key).catch(() => "none")),
-  ];
-  for (const gate of cluster.gates) await gate.holds("PUT", writing.length);
-  await cluster.master.kill();
-  expect(await Promise.all(answers)).toEqual(answers.map(() => "none"));
-  cluster.openAll();
-  expect(cluster.remains().length).toBeGreaterThanOrEqual(3 * (writing.length + stored.size));
-  const { exitCode, stderr } = await runJob(cluster, "rebalance");
-  expect([exitCode, stderr]).toEqual([0, ""]);
-  const wanted = shelfOf(stored, { volumes: cluster.addresses });
-  expect(shelf(cluster)).toMatchObject(wanted);
-  expect(Object.keys(await indexOf(cluster.db)).sort()).toEqual([...stored.keys()].map(named).sort());
-  await cluster.startMaster();
-  const isCleanedUp = () => Bun.deepEquals(shelf(cluster), wanted);
-  await until(isCleanedUp, { what: "what was left is removed", deadlineMs: 20_000 });
-  expect(await cluster.keys("unlinked")).toEqual(["/whole-0"]);
-});
+test.concurrent(
+  "what a killed master has left unfinished is no hindrance to a rebalance, and goes when the next one serves",
+  async () => {
+    await using cluster = await startGatedCluster();
+    const stored = await storeAll(
+      cluster,
+      plainKeys("whole", 10).map((key) => [key, valueOf(key)]),
+    );
+    await cluster.ask("UNLINK", "/whole-0");
+    const [writing, deleting] = [plainKeys("written", 20), plainKeys("deleted", 6)];
+    for (const key of deleting) await cluster.store(key);
+    for (const gate of cluster.gates) for (const method of ["PUT", "DELETE"]) gate.hold(method, "answer");
+    const body = valueOf("cut", 200_000); // Too long to go out in one piece.
+    const answers = [
+      ...writing.map((key) => cluster.ask("PUT", key, { body }).catch(() => "none")),
+      ...deleting.map((key) => cluster.ask("DELETE", key).catch(() => "none")),
+    ];
+    for (const gate of cluster.gates) await gate.holds("PUT", writing.length);
+    await cluster.master.kill();
+    expect(await Promise.all(answers)).toEqual(answers.map(() => "none"));
+    cluster.openAll();
+    expect(cluster.remains().length).toBeGreaterThanOrEqual(3 * (writing.length + stored.size));
+    const { exitCode, stderr } = await runJob(cluster, "rebalance");
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    const wanted = shelfOf(stored, { volumes: cluster.addresses });
+    expect(shelf(cluster)).toMatchObject(wanted);
+    expect(Object.keys(await indexOf(cluster.db)).sort()).toEqual([...stored.keys()].map(named).sort());
+    await cluster.startMaster();
+    const isCleanedUp = () => Bun.deepEquals(shelf(cluster), wanted);
+    await until(isCleanedUp, { what: "what was left is removed", deadlineMs: 20_000 });
+    expect(await cluster.keys("unlinked")).toEqual(["/whole-0"]);
+  },
+);

@@ -72,27 +72,30 @@ function movers(
   return [...stored.keys()].filter((key) => placedOn(key, from).join() !== placedOn(key, to).join()).length;
 }
 
-test("from three volumes to five and back: each value with its time, on its volumes, and nowhere else", async () => {
-  await using cluster = await startCluster({ volumes: 5 });
-  const [three, five] = [cluster.addresses.slice(0, 3), cluster.addresses];
-  const contents = await fill(cluster, [], three);
-  const total = contents.stored.size;
-  const moved = movers(contents, { volumes: three }, { volumes: five });
-  expect([moved > total / 2, moved < total]).toEqual([true, true]);
-  for (const volumes of [five, three]) {
-    await expectRebalanced(cluster, { volumes, moved, total });
-    await expectHome(cluster, contents, { volumes });
-  }
-  await cluster.startMaster([], three);
-  for (const [key, { value }] of contents.stored) {
-    const answer = await cluster.ask("GET", targetOf(key));
-    expect([named(key), answer.status]).toEqual([named(key), contents.unlinked.has(key) ? 404 : 302]);
-    if (answer.status === 302) expect((await follow(answer)).body.equals(value)).toBe(true);
-  }
-  expect(await cluster.keys("unlinked")).toEqual([...contents.unlinked].map(String).sort());
-});
+test.concurrent(
+  "from three volumes to five and back: each value with its time, on its volumes, and nowhere else",
+  async () => {
+    await using cluster = await startCluster({ volumes: 5 });
+    const [three, five] = [cluster.addresses.slice(0, 3), cluster.addresses];
+    const contents = await fill(cluster, [], three);
+    const total = contents.stored.size;
+    const moved = movers(contents, { volumes: three }, { volumes: five });
+    expect([moved > total / 2, moved < total]).toEqual([true, true]);
+    for (const volumes of [five, three]) {
+      await expectRebalanced(cluster, { volumes, moved, total });
+      await expectHome(cluster, contents, { volumes });
+    }
+    await cluster.startMaster([], three);
+    for (const [key, { value }] of contents.stored) {
+      const answer = await cluster.ask("GET", targetOf(key));
+      expect([named(key), answer.status]).toEqual([named(key), contents.unlinked.has(key) ? 404 : 302]);
+      if (answer.status === 302) expect((await follow(answer)).body.equals(value)).toBe(true);
+    }
+    expect(await cluster.keys("unlinked")).toEqual([...contents.unlinked].map(String).sort());
+  },
+);
 
-test("from two replicas to three, to one, and to other subvolumes", async () => {
+test.concurrent("from two replicas to three, to one, and to other subvolumes", async () => {
   await using cluster = await startCluster({ volumes: 3, flags: ["-replicas", "2"] });
   const contents = await fill(cluster, ["-replicas", "2"]);
   const total = contents.stored.size;
@@ -114,7 +117,7 @@ test("from two replicas to three, to one, and to other subvolumes", async () => 
   }
 });
 
-test("volumes named in another order belong to the same keys: nothing moves", async () => {
+test.concurrent("volumes named in another order belong to the same keys: nothing moves", async () => {
   await using cluster = await startCluster();
   const contents = await fill(cluster, []);
   const volumes = cluster.addresses.toReversed();
@@ -122,7 +125,7 @@ test("volumes named in another order belong to the same keys: nothing moves", as
   await expectHome(cluster, contents, { volumes });
 });
 
-test("disks that were lost and replaced by empty ones are filled again, once they are adopted", async () => {
+test.concurrent("disks that were lost and replaced by empty ones are filled again, once they are adopted", async () => {
   await using cluster = await startCluster({ volumes: 4, flags: ["-replicas", "2"] });
   const contents = await fill(cluster, ["-replicas", "2"]);
   const [lost] = cluster.volumes;
@@ -138,7 +141,7 @@ test("disks that were lost and replaced by empty ones are filled again, once the
   await expectHome(cluster, contents, layout);
 });
 
-test("a volume that is neither configured nor reachable is told of, and holds up nothing", async () => {
+test.concurrent("a volume that is neither configured nor reachable is told of, and holds up nothing", async () => {
   await using cluster = await startCluster({ volumes: 4 });
   const contents = await fill(cluster, []);
   const [gone] = cluster.volumes;
@@ -157,14 +160,17 @@ test("a volume that is neither configured nor reachable is told of, and holds up
   await expectHome(cluster, contents, { volumes: rest });
 });
 
-test("an empty index: nothing to do, exit code 0; one that is not there is not made: exit code 1", async () => {
-  await using cluster = await startCluster({ volumes: 1, flags: ["-replicas", "1"] });
-  await cluster.master.stop();
-  await expectRebalanced(cluster, { volumes: cluster.addresses, flags: ["-replicas", "1"], moved: 0, total: 0 });
-  const db = `${cluster.db}-absent`;
-  for (const command of ["rebalance", "verify"] as const) {
-    const { exitCode, stderr } = await runJob(cluster, command, { db, flags: ["-replicas", "1"] });
-    expect([exitCode, stderr]).toEqual([1, `mkv: there is no index at ${db}: run rebuild first\n`]);
-    expect(readdirSync(join(db, "..")).filter((name) => name.startsWith("index-absent"))).toEqual([]);
-  }
-});
+test.concurrent(
+  "an empty index: nothing to do, exit code 0; one that is not there is not made: exit code 1",
+  async () => {
+    await using cluster = await startCluster({ volumes: 1, flags: ["-replicas", "1"] });
+    await cluster.master.stop();
+    await expectRebalanced(cluster, { volumes: cluster.addresses, flags: ["-replicas", "1"], moved: 0, total: 0 });
+    const db = `${cluster.db}-absent`;
+    for (const command of ["rebalance", "verify"] as const) {
+      const { exitCode, stderr } = await runJob(cluster, command, { db, flags: ["-replicas", "1"] });
+      expect([exitCode, stderr]).toEqual([1, `mkv: there is no index at ${db}: run rebuild first\n`]);
+      expect(readdirSync(join(db, "..")).filter((name) => name.startsWith("index-absent"))).toEqual([]);
+    }
+  },
+);

@@ -26,7 +26,7 @@ async function rebuildWithout(cluster: Cluster, volumes = cluster.addresses) {
     .sort();
 }
 
-test("what a write that was cut off has left does not come to life", async () => {
+test.concurrent("what a write that was cut off has left does not come to life", async () => {
   await using cluster = await startGatedCluster();
   await cluster.store("/whole");
   for (const gate of cluster.gates) gate.hold("PUT", "answer");
@@ -42,7 +42,7 @@ test("what a write that was cut off has left does not come to life", async () =>
   await until(() => cluster.remains().length === 3, { what: "what was left is removed", deadlineMs: 20_000 });
 });
 
-test("a value that was deleted while one of its volumes was down does not come to life", async () => {
+test.concurrent("a value that was deleted while one of its volumes was down does not come to life", async () => {
   await using cluster = await startCluster();
   for (const key of ["/kept", "/gone"]) await cluster.store(key);
   const [owing] = homeOf(cluster, "/gone") as [string];
@@ -59,29 +59,32 @@ test("a value that was deleted while one of its volumes was down does not come t
   await until(isGone, { what: "what was left is removed", deadlineMs: 20_000 });
 });
 
-test("the new copies of a move that was cut off are copies of the value: the only ones count, too", async () => {
-  await using cluster = await startGatedCluster({ volumes: 4 });
-  const three = cluster.addresses.slice(0, 3);
-  await cluster.startMaster([], three);
-  const moves = (key: string) => homeOf(cluster, key).some((volume) => volume.startsWith(cluster.addresses[3]!));
-  const key = plainKeys("moved", 100).find(moves)!;
-  await cluster.store(key, valueOf(key));
-  await cluster.master.stop();
-  const gate = cluster.gates[3]!;
-  gate.hold("PUT", "answer", { times: 1 });
-  await using job = startJob(cluster, "rebalance");
-  await gate.holds("PUT");
-  await job.end("SIGKILL");
-  gate.open();
-  const [before, now] = [placedOn(key, { volumes: three }), homeOf(cluster, key)];
-  const copies = [...now, ...before.filter((volume) => !now.includes(volume))];
-  const sorted = (found: Record<string, string>) => Object.entries(found).sort();
-  expect(sorted(copiesOf(cluster, key))).toEqual(sorted(copiesOn(copies, valueOf(key))));
-  expect(await rebuildWithout(cluster)).toEqual([]);
-  expect(await indexOf(cluster.db)).toEqual({ [key]: copies.join(",") });
-});
+test.concurrent(
+  "the new copies of a move that was cut off are copies of the value: the only ones count, too",
+  async () => {
+    await using cluster = await startGatedCluster({ volumes: 4 });
+    const three = cluster.addresses.slice(0, 3);
+    await cluster.startMaster([], three);
+    const moves = (key: string) => homeOf(cluster, key).some((volume) => volume.startsWith(cluster.addresses[3]!));
+    const key = plainKeys("moved", 100).find(moves)!;
+    await cluster.store(key, valueOf(key));
+    await cluster.master.stop();
+    const gate = cluster.gates[3]!;
+    gate.hold("PUT", "answer", { times: 1 });
+    await using job = startJob(cluster, "rebalance");
+    await gate.holds("PUT");
+    await job.end("SIGKILL");
+    gate.open();
+    const [before, now] = [placedOn(key, { volumes: three }), homeOf(cluster, key)];
+    const copies = [...now, ...before.filter((volume) => !now.includes(volume))];
+    const sorted = (found: Record<string, string>) => Object.entries(found).sort();
+    expect(sorted(copiesOf(cluster, key))).toEqual(sorted(copiesOn(copies, valueOf(key))));
+    expect(await rebuildWithout(cluster)).toEqual([]);
+    expect(await indexOf(cluster.db)).toEqual({ [key]: copies.join(",") });
+  },
+);
 
-test("old copies that a move leaves for a while are not indexed, and still go", async () => {
+test.concurrent("old copies that a move leaves for a while are not indexed, and still go", async () => {
   await using cluster = await startCluster({ volumes: 4 });
   await cluster.startMaster([], cluster.addresses.slice(0, 3));
   const stored = await storeAll(

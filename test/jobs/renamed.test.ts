@@ -28,7 +28,7 @@ async function startOld(flags: string[] = []): Promise<Cluster> {
 /** The same servers under another name. */
 const renamed = (cluster: Cluster) => cluster.addresses.map((address) => address.replace("localhost", "127.0.0.1"));
 
-test.each(["3", "1"])(
+test.concurrent.each(["3", "1"])(
   "servers of other names (%s replicas): a rebalance costs no value, a rebuild takes the names over",
   async (replicas) => {
     const flags = ["-replicas", replicas, "-subvolumes", "1"]; // So that old and new place are one.
@@ -55,14 +55,14 @@ test.each(["3", "1"])(
   },
 );
 
-test("-orphans removes nothing when the volumes have other names than in the index", async () => {
+test.concurrent("-orphans removes nothing when the volumes have other names than in the index", async () => {
   await using cluster = await startOld();
   const before = shelf(cluster);
   const { exitCode } = await runJob(cluster, "verify", { volumes: renamed(cluster), flags: ["-orphans"] });
   expect([exitCode, shelf(cluster)]).toEqual([1, before]);
 });
 
-test("-orphans removes nothing when the index is empty", async () => {
+test.concurrent("-orphans removes nothing when the index is empty", async () => {
   await using cluster = await startOld();
   const before = shelf(cluster);
   const db = `${cluster.db}-empty`;
@@ -71,7 +71,7 @@ test("-orphans removes nothing when the index is empty", async () => {
   expect([exitCode, shelf(cluster)]).toEqual([1, before]);
 });
 
-test("-repair and -orphans remove no good copy when more replicas are asked for, or fewer", async () => {
+test.concurrent("-repair and -orphans remove no good copy when more replicas are asked for, or fewer", async () => {
   await using cluster = await startOld(["-replicas", "2"]);
   for (const replicas of [3, 1]) {
     const flags = ["-replicas", String(replicas), "-repair", "-orphans", "-md5"];

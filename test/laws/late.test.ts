@@ -12,7 +12,7 @@ import { CHECKOUT, startVolume } from "../support/volume";
 
 setDefaultTimeout(60_000);
 
-test.each([
+test.concurrent.each([
   ["PUT over an unlinked key", "SIGKILL", "1"],
   ["PUT over an unlinked key", "SIGTERM", "3"],
   ["PUT of a new key", "SIGKILL", "1"],
@@ -51,7 +51,7 @@ test.each([
   },
 );
 
-test.each([-3_600_000, 3_600_000])(
+test.concurrent.each([-3_600_000, 3_600_000])(
   "law 8: the wall's clock set by %p ms, while a volume is silent, changes nothing but dates",
   async (stepMs) => {
     await using a = await startVolume();

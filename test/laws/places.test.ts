@@ -11,45 +11,55 @@ import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
 
-test("law 5: one server under two names is refused, by the server and by every job, and nothing of it goes", async () => {
-  await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] });
-  for (let i = 0; i < 6; i++) await cluster.store(`/twin-${i}`);
-  await cluster.master.stop();
-  const twice = [cluster.addresses[0]!, cluster.addresses[0]!.replace("localhost", "127.0.0.1"), cluster.addresses[1]!];
-  for (const command of ["server", "rebalance", "verify"]) {
-    const args = ["-db", cluster.db, "-volumes", twice.join(","), "-replicas", "1", "-port", "0", command];
-    const { exitCode, stderr } = await runMkv(args);
-    expect([command, exitCode]).toEqual([command, 1]);
-    for (const name of twice.slice(0, 2)) expect(stderr).toContain(name);
-  }
-  expect(cluster.volumes.flatMap(({ dir }) => filesOn(dir)).length).toBe(6);
-});
+test.concurrent(
+  "law 5: one server under two names is refused, by the server and by every job, and nothing of it goes",
+  async () => {
+    await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] });
+    for (let i = 0; i < 6; i++) await cluster.store(`/twin-${i}`);
+    await cluster.master.stop();
+    const twice = [
+      cluster.addresses[0]!,
+      cluster.addresses[0]!.replace("localhost", "127.0.0.1"),
+      cluster.addresses[1]!,
+    ];
+    for (const command of ["server", "rebalance", "verify"]) {
+      const args = ["-db", cluster.db, "-volumes", twice.join(","), "-replicas", "1", "-port", "0", command];
+      const { exitCode, stderr } = await runMkv(args);
+      expect([command, exitCode]).toEqual([command, 1]);
+      for (const name of twice.slice(0, 2)) expect(stderr).toContain(name);
+    }
+    expect(cluster.volumes.flatMap(({ dir }) => filesOn(dir)).length).toBe(6);
+  },
+);
 
-test("law 5: another folder in the place of a disk is not written to, and what it lacks is not lost", async () => {
-  await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] });
-  const key = keyFirstOn(cluster, 0, "moved-disk");
-  await cluster.store(key, "there");
-  const [home] = homeOf(cluster, key, 1);
-  const disk = join(cluster.volumes[0]!.dir, home!.split("/")[1]!);
-  expect(readFileSync(join(disk, "mkv", "id"), "utf8")).toMatch(/^[0-9a-f-]{36}\n$/);
-  await cluster.master.stop();
-  renameSync(disk, `${disk}-aside`); // As if it were not mounted.
-  await cluster.startMaster();
-  expect(cluster.master.output).toMatch(new RegExp(`${home} is not the disk it was`));
-  expect((await cluster.ask("GET", key)).status).toBe(503);
-  const other = await cluster.ask("PUT", `${key}x`, { body: "elsewhere" });
-  expect(other.status).toBe(201);
-  const verified = await runJob(cluster, "verify", { master: cluster.master.url, flags: ["-replicas", "1"] });
-  expect(verified.last).toMatch(/ 0 missing, 0 damaged, [1-9]\d* unknown/);
-  expect(existsSync(join(disk, "mkv", "id"))).toBe(false);
-  await cluster.master.stop();
-  if (existsSync(disk)) renameSync(disk, `${disk}-empty`);
-  renameSync(`${disk}-aside`, disk); // Mounted again.
-  await cluster.startMaster();
-  expect((await cluster.ask("GET", key)).status).toBe(302);
-});
+test.concurrent(
+  "law 5: another folder in the place of a disk is not written to, and what it lacks is not lost",
+  async () => {
+    await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] });
+    const key = keyFirstOn(cluster, 0, "moved-disk");
+    await cluster.store(key, "there");
+    const [home] = homeOf(cluster, key, 1);
+    const disk = join(cluster.volumes[0]!.dir, home!.split("/")[1]!);
+    expect(readFileSync(join(disk, "mkv", "id"), "utf8")).toMatch(/^[0-9a-f-]{36}\n$/);
+    await cluster.master.stop();
+    renameSync(disk, `${disk}-aside`); // As if it were not mounted.
+    await cluster.startMaster();
+    expect(cluster.master.output).toMatch(new RegExp(`${home} is not the disk it was`));
+    expect((await cluster.ask("GET", key)).status).toBe(503);
+    const other = await cluster.ask("PUT", `${key}x`, { body: "elsewhere" });
+    expect(other.status).toBe(201);
+    const verified = await runJob(cluster, "verify", { master: cluster.master.url, flags: ["-replicas", "1"] });
+    expect(verified.last).toMatch(/ 0 missing, 0 damaged, [1-9]\d* unknown/);
+    expect(existsSync(join(disk, "mkv", "id"))).toBe(false);
+    await cluster.master.stop();
+    if (existsSync(disk)) renameSync(disk, `${disk}-empty`);
+    renameSync(`${disk}-aside`, disk); // Mounted again.
+    await cluster.startMaster();
+    expect((await cluster.ask("GET", key)).status).toBe(302);
+  },
+);
 
-test("law 5: what is owed to a server follows it to its new name", async () => {
+test.concurrent("law 5: what is owed to a server follows it to its new name", async () => {
   await using cluster = await startCluster({ volumes: 3, flags: ["-replicas", "2"] });
   const key = keyFirstOn(cluster, 0, "owed");
   await cluster.store(key, "deleted");
@@ -64,7 +74,7 @@ test("law 5: what is owed to a server follows it to its new name", async () => {
   expect(indexOf(cluster, homeOf(cluster, key, 1)[0]!)).toBe(0);
 });
 
-test("law 5: a forgotten -subvolumes, or volumes of another store, are refused by the server", async () => {
+test.concurrent("law 5: a forgotten -subvolumes, or volumes of another store, are refused by the server", async () => {
   await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1", "-subvolumes", "4"] });
   await using other = await startCluster({ volumes: 1, flags: ["-replicas", "1"] });
   await cluster.store("/kept");

@@ -16,39 +16,42 @@ import { md5Hex } from "../support/values";
 
 setDefaultTimeout(60_000);
 
-test("law 1: a record that cannot be read is a known key: nothing of it goes, it is named, and a rebuild brings it back", async () => {
-  await using cluster = await startGatedCluster({ volumes: 4, flags: ["-replicas", "2"] });
-  await cluster.store("/dear", "dear");
-  const home = homeOf(cluster, "/dear", 2);
-  const written = copiesOf(cluster, "/dear");
-  await cluster.ask("UNLINK", "/dear"); // A PUT over it, cut short, leaves debts at its volumes.
-  const gate = cluster.gates[indexOf(cluster, home[0]!)]!;
-  gate.hold("PUT", "arrival");
-  const put = cluster.ask("PUT", "/dear", { body: "never acknowledged" }).catch(() => undefined);
-  await gate.holds("PUT");
-  await cluster.master.kill();
-  await put;
-  gate.open();
-  const record = (await recordOf(cluster.db, "/dear"))!;
-  await writeRecords(cluster.db, [["/dear", record.replace(",", " ")]]);
+test.concurrent(
+  "law 1: a record that cannot be read is a known key: nothing of it goes, it is named, and a rebuild brings it back",
+  async () => {
+    await using cluster = await startGatedCluster({ volumes: 4, flags: ["-replicas", "2"] });
+    await cluster.store("/dear", "dear");
+    const home = homeOf(cluster, "/dear", 2);
+    const written = copiesOf(cluster, "/dear");
+    await cluster.ask("UNLINK", "/dear"); // A PUT over it, cut short, leaves debts at its volumes.
+    const gate = cluster.gates[indexOf(cluster, home[0]!)]!;
+    gate.hold("PUT", "arrival");
+    const put = cluster.ask("PUT", "/dear", { body: "never acknowledged" }).catch(() => undefined);
+    await gate.holds("PUT");
+    await cluster.master.kill();
+    await put;
+    gate.open();
+    const record = (await recordOf(cluster.db, "/dear"))!;
+    await writeRecords(cluster.db, [["/dear", record.replace(",", " ")]]);
 
-  await cluster.startMaster();
-  for (const method of ["GET", "PUT", "DELETE", "UNLINK"]) {
-    const { status, text } = await cluster.ask(method, "/dear", method === "PUT" ? { body: "x" } : {});
-    expect([method, status, text]).toEqual([method, 500, expect.stringMatching(/damaged record.*run rebuild/)]);
-  }
-  await Bun.sleep(1500); // Long enough for what is owed to be looked at.
-  expect(Object.keys(copiesOf(cluster, "/dear"))).toEqual(expect.arrayContaining(Object.keys(written).slice(1)));
-  expect(Object.keys(copiesOf(cluster, "/dear")).length).toBe(2);
-  const verified = await runJob(cluster, "verify", { master: cluster.master.url, flags: ["-replicas", "2"] });
-  expect([verified.exitCode, verified.output]).toEqual([1, expect.stringMatching(/"\/dear": .*damaged record/)]);
-  await cluster.master.stop();
-  expect((await runJob(cluster, "rebuild", { flags: ["-replicas", "2"] })).exitCode).toBe(0);
-  await cluster.startMaster();
-  expect((await cluster.ask("GET", "/dear")).status).toBe(302);
-});
+    await cluster.startMaster();
+    for (const method of ["GET", "PUT", "DELETE", "UNLINK"]) {
+      const { status, text } = await cluster.ask(method, "/dear", method === "PUT" ? { body: "x" } : {});
+      expect([method, status, text]).toEqual([method, 500, expect.stringMatching(/damaged record.*run rebuild/)]);
+    }
+    await Bun.sleep(1500); // Long enough for what is owed to be looked at.
+    expect(Object.keys(copiesOf(cluster, "/dear"))).toEqual(expect.arrayContaining(Object.keys(written).slice(1)));
+    expect(Object.keys(copiesOf(cluster, "/dear")).length).toBe(2);
+    const verified = await runJob(cluster, "verify", { master: cluster.master.url, flags: ["-replicas", "2"] });
+    expect([verified.exitCode, verified.output]).toEqual([1, expect.stringMatching(/"\/dear": .*damaged record/)]);
+    await cluster.master.stop();
+    expect((await runJob(cluster, "rebuild", { flags: ["-replicas", "2"] })).exitCode).toBe(0);
+    await cluster.startMaster();
+    expect((await cluster.ask("GET", "/dear")).status).toBe(302);
+  },
+);
 
-test.each([
+test.concurrent.each([
   ["CURRENT is gone", (db: string) => rmSync(join(db, "CURRENT")), /CURRENT is missing/],
   ["the folder is gone", (db: string) => rmSync(db, { recursive: true }), /there is no index at .* has values/],
   ["CURRENT is empty", (db: string) => truncateSync(join(db, "CURRENT")), /CURRENT does not name/],
@@ -70,44 +73,50 @@ test.each([
   },
 );
 
-test("law 3: a volume that is silent has not lost anything: 503, and `unknown` in a verify, never 410 or missing", async () => {
-  await using cluster = await startCluster({ flags: ["-replicas", "1", "-voltimeout", "300ms"] });
-  const key = keyFirstOn(cluster, 0, "silent");
-  await cluster.store(key, "there");
-  await cluster.volumes[0]!.kill();
-  expect((await cluster.ask("GET", key)).status).toBe(503);
-  const master = cluster.master.url;
-  const flags = ["-replicas", "1", "-voltimeout", "300ms", "-repair"];
-  const verified = await runJob(cluster, "verify", { master, flags });
-  await cluster.volumes[0]!.start();
-  expect([verified.exitCode, verified.last]).toEqual([
-    1,
-    expect.stringMatching(/^verified .*: 0 missing, 0 damaged, [1-9]/),
-  ]);
-  const served = async () => (await cluster.ask("GET", key)).status === 302;
-  await until(served, { what: "the value is served again" });
-});
+test.concurrent(
+  "law 3: a volume that is silent has not lost anything: 503, and `unknown` in a verify, never 410 or missing",
+  async () => {
+    await using cluster = await startCluster({ flags: ["-replicas", "1", "-voltimeout", "300ms"] });
+    const key = keyFirstOn(cluster, 0, "silent");
+    await cluster.store(key, "there");
+    await cluster.volumes[0]!.kill();
+    expect((await cluster.ask("GET", key)).status).toBe(503);
+    const master = cluster.master.url;
+    const flags = ["-replicas", "1", "-voltimeout", "300ms", "-repair"];
+    const verified = await runJob(cluster, "verify", { master, flags });
+    await cluster.volumes[0]!.start();
+    expect([verified.exitCode, verified.last]).toEqual([
+      1,
+      expect.stringMatching(/^verified .*: 0 missing, 0 damaged, [1-9]/),
+    ]);
+    const served = async () => (await cluster.ask("GET", key)).status === 302;
+    await until(served, { what: "the value is served again" });
+  },
+);
 
-test("law 4: copies that agree outvote a record of another write, and none of them is set aside", async () => {
-  await using cluster = await startCluster({ flags: [] });
-  await cluster.store("/rewritten", "what is there");
-  await cluster.master.stop();
-  const home = homeOf(cluster, "/rewritten");
-  await writeRecords(cluster.db, [["/rewritten", `HASH${md5Hex("what was there before")}${home.join(",")}`]]);
-  await cluster.startMaster();
-  const master = cluster.master.url;
-  const { exitCode, output } = await runJob(cluster, "verify", { master, flags: ["-md5", "-repair"] });
-  expect([exitCode, output]).toEqual([0, expect.stringMatching(/its copies agree in/)]);
-  expect(copiesOf(cluster, "/rewritten")).toEqual(
-    copiesOn(home.toSorted(inOrderOf(cluster.addresses)), "what is there"),
-  );
-  expect((await cluster.ask("GET", "/rewritten")).headers.get("content-md5")).toBe(md5Hex("what is there"));
-  await cluster.master.stop();
-  expect((await recordsIn(cluster.db)).map(({ value }) => value)).toEqual([
-    `HASH${md5Hex("what is there")}${home.join(",")}`,
-  ]);
-  expect(pathOf("/rewritten")).toMatch(/^\//);
-});
+test.concurrent(
+  "law 4: copies that agree outvote a record of another write, and none of them is set aside",
+  async () => {
+    await using cluster = await startCluster({ flags: [] });
+    await cluster.store("/rewritten", "what is there");
+    await cluster.master.stop();
+    const home = homeOf(cluster, "/rewritten");
+    await writeRecords(cluster.db, [["/rewritten", `HASH${md5Hex("what was there before")}${home.join(",")}`]]);
+    await cluster.startMaster();
+    const master = cluster.master.url;
+    const { exitCode, output } = await runJob(cluster, "verify", { master, flags: ["-md5", "-repair"] });
+    expect([exitCode, output]).toEqual([0, expect.stringMatching(/its copies agree in/)]);
+    expect(copiesOf(cluster, "/rewritten")).toEqual(
+      copiesOn(home.toSorted(inOrderOf(cluster.addresses)), "what is there"),
+    );
+    expect((await cluster.ask("GET", "/rewritten")).headers.get("content-md5")).toBe(md5Hex("what is there"));
+    await cluster.master.stop();
+    expect((await recordsIn(cluster.db)).map(({ value }) => value)).toEqual([
+      `HASH${md5Hex("what is there")}${home.join(",")}`,
+    ]);
+    expect(pathOf("/rewritten")).toMatch(/^\//);
+  },
+);
 
 /** The order in which `copiesOf` goes through the volumes. */
 function inOrderOf(addresses: readonly string[]): (a: string, b: string) => number {

@@ -28,7 +28,7 @@ function ask(volume: Volume & { mkv?: RunningProcess }, signal: NodeJS.Signals):
   return volume.mkv.exited;
 }
 
-test.each(kinds)("%s says in one line that it listens, where, and as whom", async (_, start) => {
+test.concurrent.each(kinds)("%s says in one line that it listens, where, and as whom", async (_, start) => {
   await using volume = await start();
   await until(() => volume.output !== "", { what: "it says something" });
   const line = `^volume: listening on port ${volume.port}, serves ${volume.dir} as user [a-z_-]+\n$`;
@@ -36,7 +36,7 @@ test.each(kinds)("%s says in one line that it listens, where, and as whom", asyn
 });
 
 for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
-  test.each(kinds)(
+  test.concurrent.each(kinds)(
     `%s: after ${signal} a GET and a PUT end, nothing new begins, and then all is over`,
     async (_, start) => {
       await using volume = await start();
@@ -71,7 +71,7 @@ for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
   );
 }
 
-test("a transfer that does not end is cut off after half a minute", async () => {
+test.concurrent("a transfer that does not end is cut off after half a minute", async () => {
   await using volume = await startVolume();
   using writer = await dial(volume.port);
   writer.write(head({ method: "PUT", target: VALUE, headers: { "Content-Length": "1000" } }, { close: false }));
@@ -84,7 +84,7 @@ test("a transfer that does not end is cut off after half a minute", async () => 
   expect(seconds).toBeLessThan(45);
 });
 
-test.each(kinds)("%s: SIGINT ends it at once, with whatever is under way", async (_, start) => {
+test.concurrent.each(kinds)("%s: SIGINT ends it at once, with whatever is under way", async (_, start) => {
   await using volume = await start();
   using writer = await dial(volume.port);
   writer.write(head({ method: "PUT", target: VALUE, headers: { "Content-Length": "1000" } }, { close: false }));
@@ -96,7 +96,7 @@ test.each(kinds)("%s: SIGINT ends it at once, with whatever is under way", async
   await until(() => !processes.some(isAlive), { what: "all has ended", deadlineMs: 5_000 });
 });
 
-test("a volume listens on the address that BIND names, and no other", async () => {
+test.concurrent("a volume listens on the address that BIND names, and no other", async () => {
   await using folder = temporaryFolder();
   for (const [bind, answering] of [
     ["127.0.0.1", true],
