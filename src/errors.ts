@@ -12,6 +12,7 @@ export type ErrorCode =
   | "gone"
   | "empty"
   | "too-many"
+  | "too-much-owed"
   | "key-too-long"
   | "client-gone"
   | "client-slow"

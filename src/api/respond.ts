@@ -22,6 +22,7 @@ const statusOf: Record<ErrorCode, number> = {
   usage: 500,
   "volume-failed": 502,
   unavailable: 503,
+  "too-much-owed": 503,
   crowded: 503,
   timeout: 504,
 };
@@ -39,7 +40,8 @@ export function failed(error: unknown): Response {
   }
   const headers: Record<string, string> = {};
   if (error.code === "unauthorized") headers["www-authenticate"] = 'Basic realm="mkv"';
-  if (error.code === "unavailable") headers["retry-after"] = String(limits.settleMs / 1000);
+  if (error.code === "unavailable" || error.code === "too-much-owed")
+    headers["retry-after"] = String(limits.settleMs / 1000);
   if (error.code === "crowded") Object.assign(headers, { connection: "close", "retry-after": "1" });
   if (error.code === "method") headers["allow"] = error.allow ?? "";
   return text(statusOf[error.code], reasonOf(error), headers);

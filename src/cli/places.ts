@@ -3,7 +3,7 @@ import { bootId } from "../boot";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Beside } from "../ledger/level/beside";
+import { type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { log } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
@@ -23,18 +23,26 @@ export type Watch = {
 
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
+ * @param takeTurn keeps other processes from giving ids meanwhile, where there are any
  * @throws MkvError failed: two names are one place
  */
-export async function watchPlaces(volumes: Volumes, memory: Beside): Promise<Watch> {
+export async function watchPlaces(
+  volumes: Volumes,
+  memory: Memory,
+  takeTurn: () => Promise<AsyncDisposable> = async () => new AsyncDisposableStack(),
+): Promise<Watch> {
   await forgetOldOrphans(memory);
-  const ids = await idsIn(memory);
+  const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
   async function check() {
     [checkedMs, returns] = [nowMs(), volumes.returns];
+    await using _turn = await takeTurn();
+    await ids.refresh();
     const twins = await identity.check();
+    await ids.written();
     for (const [name, now] of renamedIn(volumes, ids)) renamed.set(name, now);
     return twins;
   }
@@ -85,27 +93,37 @@ function renamedIn({ topology }: Volumes, ids: IdentityMemory): Map<string, stri
   return renamed;
 }
 
-/** What is remembered of ids. What is put is on the disk soon after; what another thread puts is seen. */
-async function idsIn(memory: Beside): Promise<IdentityMemory> {
-  const names = new Set<string>();
-  const pending = new Map<string, string | null>();
-  for await (const [name] of memory.entries(idPrefix)) names.add(name.slice(idPrefix.length));
+/** What is remembered of ids, as it was at the last `refresh`, and what was put since. */
+type Ids = IdentityMemory & {
+  refresh(): Promise<void>;
+  /** Waits until all that was put is written down; what could not be is learnt anew. */
+  written(): Promise<unknown>;
+};
+
+function idsIn(memory: Memory): Ids {
+  let known = new Map<string, string | null>();
+  const writes: Promise<void>[] = [];
   return {
-    get: (name) => pending.get(name) ?? (memory.get(idPrefix + name) as string | null | undefined),
-    names: () => [...names],
+    get: (name) => known.get(name),
+    names: () => [...known.keys()],
     async put(name, id) {
-      names.add(name);
-      pending.set(name, id);
-      const written = memory.put(idPrefix + name, id).catch((error) => log(`mkv: ${reasonOf(error)}`)); // Else learnt anew.
-      void written.then(() => pending.get(name) === id && pending.delete(name));
+      known.set(name, id);
+      writes.push(memory.put(idPrefix + name, id).catch((error) => log(`mkv: ${reasonOf(error)}`)));
     },
+    async refresh() {
+      const found = new Map<string, string | null>();
+      for await (const [name, id] of entriesOf(memory, idPrefix))
+        found.set(name.slice(idPrefix.length), id as string | null);
+      known = found;
+    },
+    written: () => Promise.all(writes.splice(0)),
   };
 }
 
 /** What was remembered of orphans before the machine was restarted: their hour begins anew. */
-async function forgetOldOrphans(memory: Beside): Promise<void> {
+async function forgetOldOrphans(memory: Memory): Promise<void> {
   const boot = bootId();
-  for await (const [name, seen] of memory.entries(orphanPrefix)) {
+  for await (const [name, seen] of entriesOf(memory, orphanPrefix)) {
     if ((seen as OrphanMemory).boot !== boot) await memory.delete(name);
   }
 }

@@ -5,6 +5,7 @@ import { type ErrorCode, MkvError } from "../errors";
 import { hashFolders } from "../jobs/folders";
 import { type JobProgress } from "../jobs/pool";
 import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
+import { entriesOf } from "../ledger/ledger";
 import { openLevelIndex } from "../ledger/level/leveldb";
 import { type LevelRebuild, type Owed, rebuildLevel } from "../ledger/level/rebuild";
 import { limits } from "../limits";
@@ -41,7 +42,7 @@ export async function runRebuild(config: Config, entry: string): Promise<void> {
  * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost
  */
 async function renamedSince(volumes: Volumes, { memory }: LevelRebuild): Promise<ReadonlyMap<string, string>> {
-  for await (const _known of memory.entries(idPrefix)) {
+  for await (const _known of entriesOf(memory, idPrefix)) {
     const { renamed, foreign } = await watchPlaces(volumes, memory);
     const [disk] = foreign();
     if (disk === undefined) return renamed;

@@ -6,6 +6,7 @@
 // process dies in between was written down with the claim.
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
+import { limits } from "../limits";
 
 /**
  * A volume that may hold a file of a key which the record does not account for. A volume that the record names is never
@@ -44,6 +45,17 @@ export type PutOptions = {
   readonly againMs?: number;
 };
 
+/** How a key is claimed. */
+export type ClaimOptions = {
+  /** What is probably known of the key; a wrong guess costs another way to a ledger that is elsewhere. */
+  readonly expect?: "nothing" | "something";
+  /**
+   * Whether bodies are streamed to volumes under this claim. They take them for longer, so that a key whose owner died in
+   * the middle of one may have to wait longer for the next.
+   */
+  readonly sends?: "short" | "streams";
+};
+
 /** A key that nobody else changes. Disposing of it gives the key back as it was put last; what is owed stays owed. */
 export type Claim = AsyncDisposable & {
   readonly key: Key;
@@ -71,6 +83,16 @@ export type Memory = {
 /** Names with their values. */
 export type MemoryPage = readonly (readonly [name: string, value: unknown])[];
 
+/** All that is remembered under names that begin with `prefix`, in the order of their bytes. */
+export async function* entriesOf(memory: Memory, prefix: string): AsyncGenerator<MemoryPage[number]> {
+  for (let after: string | undefined; ;) {
+    const page = await memory.page(prefix, { after, atMost: limits.batchRecords });
+    yield* page;
+    if (page.length < limits.batchRecords) return;
+    after = page.at(-1)![0];
+  }
+}
+
 /** Everything throws MkvError: failed if it cannot be read or written, or a record is damaged; unavailable if it cannot be asked. */
 export type Ledger = AsyncDisposable & {
   readonly memory: Memory;
@@ -84,14 +106,15 @@ export type Ledger = AsyncDisposable & {
   scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
   /**
    * Takes a key, and puts what `begin` makes of what is there.
-   * @param begin what it throws is thrown, and nothing has changed then
-   * @throws MkvError busy if somebody else has the key; unavailable if no more can be owed
+   * @param begin may be asked again, when something else turns out to be there; what it throws of what is there is thrown,
+   * and nothing has changed then
+   * @throws MkvError busy if somebody else has the key; too-much-owed
    */
-  claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim>;
+  claim(key: Key, begin: (before: Entry) => Entry, options?: ClaimOptions): Promise<Claim>;
   /** Keys that owe something and are due to be looked at, longest waiting first; in pieces. */
   due(): AsyncIterable<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]>;
-  /** Keys that owe something. */
+  /** Keys that owe something, about. */
   readonly owing: number;
   /** What a key owes, whoever of this process found it out. */
-  owedBy(key: Key): readonly Debt[];
+  owedBy(key: Key): readonly Debt[] | Promise<readonly Debt[]>;
 };

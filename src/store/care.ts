@@ -52,18 +52,19 @@ export type Waiting = ReadonlyMap<string, string>;
  */
 export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
   const { record, owed } = claim.entry;
+  const volumes = store.volumes.within(claim);
   const today = (volume: string) => store.renamed.get(volume) ?? volume;
   const named = record?.volumes.map(today) ?? [];
   const open = owed.filter(({ volume }) => !named.includes(today(volume)));
   const removable = await removableOf(store, claim.key, { record, open });
-  const volumes = removable.map(({ volume }) => today(volume));
-  const failures = volumes.length > 0 ? await store.volumes.removeAll(volumes, pathOf(claim.key), { waitMs }) : [];
+  const holders = removable.map(({ volume }) => today(volume));
+  const failures = holders.length > 0 ? await volumes.removeAll(holders, pathOf(claim.key), { waitMs }) : [];
   const waiting = new Map(failures.map(({ volume, reason }) => [volume, reason]));
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt];
     if (waiting.has(today(debt.volume))) {
-      if (store.volumes.isSettled(today(debt.volume))) return [debt]; // It has answered.
+      if (volumes.isSettled(today(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
     return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];

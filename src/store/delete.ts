@@ -11,7 +11,7 @@ import { union } from "./volume-lists";
 
 /**
  * Deletes a key and its value for good.
- * @throws MkvError absent, busy, forbidden (protected), unavailable (no more can be owed: the key is unlinked then)
+ * @throws MkvError absent, busy, forbidden (protected), too-much-owed (the key is unlinked then)
  */
 export async function deleteKey(store: Store, key: Key): Promise<void> {
   await using claim = await claimDeleted(store, key);
@@ -32,9 +32,11 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {
-    if (!(error instanceof MkvError) || error.code !== "unavailable") throw error;
+    if (!(error instanceof MkvError) || error.code !== "too-much-owed") throw error;
     await using claim = await store.ledger.claim(key, (before) => before);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
-    throw new MkvError("unavailable", `${error.message}; the key is unlinked, DELETE it again later`, { cause: error });
+    throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {
+      cause: error,
+    });
   }
 }

@@ -33,7 +33,7 @@ export async function healKey(
   key: Key,
   { depth, repair = false, forget = false }: { depth: Depth; repair?: boolean; forget?: boolean },
 ): Promise<Healed> {
-  await using claim = await store.ledger.claim(key, (before) => before);
+  await using claim = await store.ledger.claim(key, (before) => before, { sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
   if (!record) return { findings: [], isRepaired: false };
   const seen = await inspectCopies(store.volumes, key, record, { depth });

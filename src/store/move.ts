@@ -29,7 +29,7 @@ export type Moved = { readonly changed: boolean; readonly leftBehind: readonly s
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
 export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
-  await using claim = await store.ledger.claim(key, (before) => before);
+  await using claim = await store.ledger.claim(key, (before) => before, { sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
   return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), depth);
@@ -39,7 +39,8 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
  * The move of a claimed key with a record, whose copies have just been looked at. Throws as `moveKey`.
  * @param depth as asked for: damaged copies are only set aside where all bytes were to be read
  */
-export async function bringHome(store: Store, claim: Claim, seen: Inspected, depth: Depth): Promise<Moved> {
+export async function bringHome(ofAll: Store, claim: Claim, seen: Inspected, depth: Depth): Promise<Moved> {
+  const store = { ...ofAll, volumes: ofAll.volumes.within(claim) };
   const record = claim.entry.record!;
   const targets = place(claim.key, store.topology);
   await requireReady(store, claim, targets);

@@ -40,9 +40,9 @@ export async function lookAtOrphan(
   { volume, repair = false, remove = false }: { volume: string; repair?: boolean; remove?: boolean },
 ): Promise<OrphanSeen> {
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  await using claim = await store.ledger.claim(key, (before) => before);
+  await using claim = await store.ledger.claim(key, (before) => before, { sends: "streams" });
   const { record } = claim.entry;
-  const isOwed = store.ledger.owedBy(key).some((debt) => debt.volume === volume);
+  const isOwed = (await store.ledger.owedBy(key)).some((debt) => debt.volume === volume);
   const file = record?.volumes.includes(volume) || isOwed ? undefined : await store.volumes.head(volume, pathOf(key));
   if (!file) return { state: "accounted" };
   if (record) {

@@ -43,14 +43,17 @@ export async function put(store: Store, key: Key, value: Incoming): Promise<void
   const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
   if (store.ledger.isBehind && !(await store.ledger.get(key))) await requireAbsent(store, key, ranked);
   let before: Entry = { record: undefined, owed: [] };
-  await using claim = await store.ledger.claim(key, (entry) => {
+  const isShort = value.bytes !== undefined && value.bytes <= limits.shortBytes;
+  const begin = (entry: Entry) => {
     before = entry;
     if (entry.record?.state === "live")
       throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
     if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
     return inFlight(entry, likely);
-  });
-  await new Write(store, claim, { ranked, before }).run(value, likely);
+  };
+  await using claim = await store.ledger.claim(key, begin, { expect: "nothing", sends: isShort ? "short" : "streams" });
+  const held = { ...store, volumes: volumes.within(claim) };
+  await new Write(held, claim, { ranked, before }).run(value, likely);
 }
 
 /**
@@ -59,7 +62,7 @@ export async function put(store: Store, key: Key, value: Incoming): Promise<void
  */
 async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
   const path = pathOf(key);
-  const owed = ledger.owedBy(key).map(({ volume }) => volume);
+  const owed = (await ledger.owedBy(key)).map(({ volume }) => volume);
   const asked = without(ranked, owed).filter((volume) => volumes.isUp(volume) && !volumes.isForeign(volume));
   const files = await Promise.all(asked.map((volume) => volumes.head(volume, path).catch(() => undefined)));
   const holder = asked[files.findIndex((file) => file !== undefined)];

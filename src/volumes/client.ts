@@ -9,7 +9,7 @@ import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, type WireRequest, fieldOf } from "./http/connection";
 import { Pools } from "./http/pool";
-import { type LinkSettings, Signer, linesOf } from "./signer";
+import { type LinkSettings, type Signature, Signer, linesOf } from "./signer";
 
 /** How volumes are asked. */
 export type VolumeSettings = {
@@ -25,6 +25,11 @@ export type VolumeSettings = {
   readonly link?: LinkSettings | undefined;
 };
 
+/** For how long something is somebody's, by `nowMs`; it may be renewed meanwhile. */
+export type Lease = { readonly untilMs: number };
+
+const forever: Lease = { untilMs: Number.POSITIVE_INFINITY };
+
 /** One user's way to the volumes; those of all users share connections, and what is believed of the volumes. */
 export class Client {
   /** The header line that the credentials make, if there are any. */
@@ -36,22 +41,41 @@ export class Client {
     readonly pools: Pools = new Pools(),
     readonly credentials: string | undefined = settings.credentials,
     readonly signer: Signer = new Signer(health, settings.link),
+    readonly lease: Lease = forever,
   ) {
     this.authorization = credentials === undefined ? "" : `Authorization: ${credentials}\r\n`;
   }
 
   /** The same for another user, or for nobody. */
   as(credentials: string | undefined): Client {
-    const { health, settings, pools, signer } = this;
+    const { health, settings, pools, signer, lease } = this;
     return credentials === undefined
-      ? new Client(health, { ...settings, credentials }, pools, undefined, signer)
-      : new Client(health, settings, pools, credentials, signer);
+      ? new Client(health, { ...settings, credentials }, pools, undefined, signer, lease)
+      : new Client(health, settings, pools, credentials, signer, lease);
+  }
+
+  /** The same for changes that may only be made during this lease. */
+  within(lease: Lease): Client {
+    const { health, settings, pools, credentials, signer } = this;
+    return new Client(health, settings, pools, credentials, signer, lease);
   }
 
   /** The same without a signature: a volume judges it by its credentials alone. */
   unsigned(): Client {
     const { health, settings, pools, credentials } = this;
     return new Client(health, settings, pools, credentials, new Signer(health, undefined));
+  }
+
+  /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
+  signChange(server: string, method: string, uri: string): Signature | undefined {
+    this.requireLease();
+    return this.signer.change(server, method, uri, this.lease.untilMs);
+  }
+
+  /** Throws MkvError unavailable if the lease is over: somebody else may be at work. */
+  requireLease(): void {
+    if (nowMs() < this.lease.untilMs) return;
+    throw new MkvError("unavailable", "it took longer than the key was this master's: try again");
   }
 
   /** Asks for something that changes nothing. Throws MkvError volume-failed or timeout if there is no answer. */
@@ -101,7 +125,7 @@ export class Client {
       if (!health.knowsClock(server)) await this.greet(server);
       for (let isLast = false; ; isLast = true) {
         const believedMs = health.clockOf(server);
-        const lines = headers + linesOf(this.signer.change(server, method, uri));
+        const lines = headers + linesOf(this.signChange(server, method, uri));
         const request = { method, volume, path, headers: lines, body };
         const answer = await this.pools.exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);

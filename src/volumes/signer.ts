@@ -32,11 +32,19 @@ export class Signer {
     this.#link = link;
   }
 
-  /** What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known. */
-  change(server: string, method: string, uri: string): Signature | undefined {
+  /**
+   * What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known.
+   * @param untilMs by `nowMs`: it may not begin later, whenever it is sent
+   */
+  change(
+    server: string,
+    method: string,
+    uri: string,
+    untilMs: number = Number.POSITIVE_INFINITY,
+  ): Signature | undefined {
     const offsetMs = this.#offsetOf(server);
     if (offsetMs === undefined) return undefined; // It says no dates: nginx always does.
-    return this.#sign(Math.floor((nowMs() + offsetMs + limits.fenceMs) / 1000), method, uri);
+    return this.#sign(Math.floor((Math.min(nowMs() + limits.fenceMs, untilMs) + offsetMs) / 1000), method, uri);
   }
 
   /** The header lines of what changes nothing; none without a key. */

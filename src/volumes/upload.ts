@@ -53,6 +53,7 @@ export class Upload {
 
   /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError as `write` does. */
   async finish(chunk: Uint8Array): Promise<void> {
+    this.#client.requireLease();
     if (this.#stream) {
       await this.#stream.ready();
       this.sent = "all";
@@ -95,10 +96,10 @@ export class Upload {
 
   #headers(server: string): Record<string, string> {
     const { bytes, date } = this.#value;
-    const { credentials, signer } = this.#client;
+    const { credentials } = this.#client;
     return {
       date,
-      ...fieldsOf(signer.change(server, "PUT", belowServer(this.volume) + this.#path)),
+      ...fieldsOf(this.#client.signChange(server, "PUT", belowServer(this.volume) + this.#path)),
       ...(bytes !== undefined && { "content-length": String(bytes) }),
       ...(credentials !== undefined && { authorization: credentials }),
     };

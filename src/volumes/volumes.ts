@@ -7,7 +7,7 @@ import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { Client, type VolumeSettings, unexpected } from "./client";
+import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { Health, refuseForeign } from "./health";
 import { askId } from "./id-file";
 import { type Listed, list } from "./listing";
@@ -53,6 +53,12 @@ export class Volumes {
   /** The same volumes, asked as another user. */
   as(credentials: string | undefined): Volumes {
     return new Volumes(this.topology, this.settings, { ...this.#behind, client: this.client.as(credentials) });
+  }
+
+  /** The same volumes, for changes that may only be made during this lease: one that is sent says until when. */
+  within(lease: Lease): Volumes {
+    if (lease.untilMs === Number.POSITIVE_INFINITY) return this;
+    return new Volumes(this.topology, this.settings, { ...this.#behind, client: this.client.within(lease) });
   }
 
   /** How often a server has come back, of all of them: whoever sees another number looks again. */

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, wr
 import { join } from "node:path";
 import { MessageChannel } from "node:worker_threads";
 import { type Beside, besideOf, openBeside } from "../../src/ledger/level/beside";
+import { entriesOf } from "../../src/ledger/ledger";
 import { remoteMemory, serveMemory } from "../../src/ledger/level/memory-port";
 import { type Folder, temporaryFolder } from "../support/folder";
 
@@ -27,8 +28,8 @@ async function holder(index: string) {
   };
 }
 
-async function entriesOf(beside: Beside, prefix: string) {
-  return Object.fromEntries(await Array.fromAsync(beside.entries(prefix)));
+async function allOf(beside: Beside, prefix: string) {
+  return Object.fromEntries(await Array.fromAsync(entriesOf(beside, prefix)));
 }
 
 const indexIn = (at: Folder) => join(at.path, "indexdb");
@@ -54,7 +55,7 @@ test("the entries of a prefix are listed in order, and no others", async () => {
   await using at = temporaryFolder();
   await using beside = await openBeside(indexIn(at));
   for (const name of ["volume/b", "volum", "volume/a", "volume0", "volume/ü"]) await beside.put(name, { name });
-  const listed = await entriesOf(beside, "volume/");
+  const listed = await allOf(beside, "volume/");
   expect(Object.keys(listed)).toEqual(["volume/a", "volume/b", "volume/ü"]);
   expect(listed["volume/b"]).toEqual({ name: "volume/b" });
 });
@@ -92,7 +93,7 @@ test("a write that was asked for before closing is there afterwards", async () =
   }
   await Promise.all(asked);
   await using again = await openBeside(indexIn(at));
-  expect(await entriesOf(again, "")).toEqual({ first: 1, second: 2 });
+  expect(await allOf(again, "")).toEqual({ first: 1, second: 2 });
 });
 
 test("its folder is hidden, lies beside the index, and is not made by asking for its name", async () => {

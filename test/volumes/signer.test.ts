@@ -1,6 +1,7 @@
 // What a master signs: once for a question and its redirect, by the volume's clock, for as long as it says.
 import { expect, spyOn, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { nowMs } from "../../src/clock";
 import { Health } from "../../src/volumes/health";
 import { type LinkSettings, Signer, linesOf } from "../../src/volumes/signer";
 
@@ -57,4 +58,13 @@ test("without a key only changes are signed, and with one a volume that tells no
   expect(plain.change("unknown:1", "PUT", uri)).toBeUndefined();
   const until = untilOf(linesOf(signer().signer.change("unknown:1", "PUT", uri)));
   expect(Math.abs(until - Date.now() / 1000 - 5)).toBeLessThan(2);
+});
+
+test("a change under a lease may not begin after it, whenever it is sent", () => {
+  const { signer: plain } = signer("no key");
+  const untilMs = nowMs() + 2500;
+  const until = untilOf(linesOf(plain.change("a:1", "PUT", uri, untilMs)));
+  expect(until).toBe(Math.floor((untilMs + FAR_MS) / 1000));
+  const far = untilOf(linesOf(plain.change("a:1", "PUT", uri, untilMs + 3_600_000)));
+  expect(far).toBeLessThanOrEqual(Math.floor((nowMs() + FAR_MS) / 1000) + 6);
 });

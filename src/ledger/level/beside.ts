@@ -15,11 +15,7 @@ import { type Memory, type MemoryPage } from "../ledger";
 import { inspectIndex } from "./inspect";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
-export type Beside = AsyncDisposable &
-  Memory & {
-    /** What begins with `prefix`, in the order of the names' bytes. */
-    entries(prefix: string): AsyncIterable<readonly [name: string, value: unknown]>;
-  };
+export type Beside = AsyncDisposable & Memory;
 
 type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
 
@@ -80,17 +76,6 @@ class LevelBeside implements Beside {
   delete(name: string): Promise<void> {
     this.#changes.push({ type: "del", key: name });
     return this.#commits.next();
-  }
-
-  async *entries(prefix: string): AsyncGenerator<readonly [name: string, value: unknown]> {
-    try {
-      for await (const [name, text] of this.#level.iterator({ gte: prefix })) {
-        if (!name.startsWith(prefix)) return;
-        yield [name, JSON.parse(text)];
-      }
-    } catch (error) {
-      throw this.#failure(error);
-    }
   }
 
   async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {

@@ -185,7 +185,7 @@ function both(owed: readonly Debt[], before: readonly Debt[]): readonly Debt[] {
 
 function tooMuchOwed(): MkvError {
   return new MkvError(
-    "unavailable",
+    "too-much-owed",
     `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`,
   );
 }

@@ -8,7 +8,7 @@ import { nowMs } from "../../clock";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { log } from "../../log";
-import { type Memory } from "../ledger";
+import { type Memory, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { Journal, journalsOf } from "./journal";
@@ -136,7 +136,7 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
     throw new MkvError("failed", `there is no index at ${path}, but its journal ${journal}: run rebuild first`);
   }
   const { isSure } = await onMissing(memory.get("index") !== undefined);
-  for await (const [name] of memory.entries("")) await memory.delete(name);
+  for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`mkv: a new index is made at ${path}`);
   return isSure ? undefined : { fromMs: 0, toMs: Date.now() };
 }

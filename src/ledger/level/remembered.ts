@@ -9,6 +9,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
 import { limits } from "../../limits";
+import { entriesOf } from "../ledger";
 import { type Beside } from "./beside";
 import { type IndexState, inspectIndex } from "./inspect";
 
@@ -92,7 +93,7 @@ type Run = { readonly name: string; readonly manifest: number; readonly look: st
 
 async function runsOf(memory: Beside): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const [name, run] of memory.entries("run ")) runs.push({ ...(run as Run), name });
+  for await (const [name, run] of entriesOf(memory, "run ")) runs.push({ ...(run as Run), name });
   return runs;
 }
 
