@@ -84,6 +84,10 @@ export const limits = {
   runsRemembered: 100,
   /** The dates of writes may be ahead of the clock by so much: no two writes of a key are of one second. */
   datesAheadMs: 10_000,
+  /** Threads of a process, at most. */
+  threads: 64,
+  /** So many seconds of dates ahead of the clock are remembered at once. */
+  datesReserved: 5,
   /** Keys that have a slot of their own for the second of their last write. */
   dateSlots: 65_536,
   /** Keys whose unfinished work waits for a volume; more are not begun. */

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { isServerName, isVolumeName } from "../format/volume";
+import { limits } from "../limits";
 import { type LinkSettings } from "../volumes/signer";
 import { type FlagName } from "./flags";
 import { readLinkKey } from "./link-key";
@@ -81,7 +82,7 @@ export function readConfig(flags: Flags, environment: Readonly<Record<string, st
     port: readNumber("port", text("port"), { from: 0, to: 65_535 }),
     bind,
     minreplicas: readNumber("minreplicas", text("minreplicas") ?? String(replicas), { from: 1, to: replicas }),
-    threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: 64 }),
+    threads: readNumber("threads", text("threads") ?? String(threadsThatPay()), { from: 1, to: limits.threads }),
     fallback,
     protect: flags.protect === true,
     md5sum: flags.md5sum !== false,

@@ -44,8 +44,8 @@ export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volum
  * @throws MkvError failed
  */
 export async function openStore(config: Config, { purpose }: { purpose: Purpose }): Promise<OpenedStore> {
-  const shared = { volumes: Volumes.share(config.topology), dates: WriteDates.share() };
-  const volumes = accessVolumes(config, shared.volumes);
+  const health = Volumes.share(config.topology);
+  const volumes = accessVolumes(config, health);
   const { sync, graceMs } = config;
   const onMissing = async (hadOne: boolean) => {
     if (purpose !== "server") throw new MkvError("failed", `there is no index at ${config.db}: run rebuild first`);
@@ -58,9 +58,10 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     const watch = await watchPlaces(volumes, opened.memory);
     distrust(volumes, opened);
     const { renamed } = watch;
+    const dates = await WriteDates.share(ledger.memory);
     return {
-      store: storeOf(config, { ledger, volumes, dates: shared.dates, renamed }),
-      shared: { ...shared, renamed, ledger: opened.shared },
+      store: storeOf(config, { ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0), renamed }),
+      shared: { volumes: health, dates, renamed, ledger: opened.shared },
       watch: watch.round,
       abandon: opened.abandon,
       [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
@@ -79,20 +80,20 @@ export async function joinStore(
   const memory = remoteMemory(port);
   const joined = { sync: config.sync, onBroken, shared: shared.ledger, thread: number, memory };
   const ledger = await joinLevelLedger(config.db, joined);
-  const { dates, renamed } = shared;
+  const { renamed } = shared;
+  const dates = new WriteDates(memory, shared.dates, number);
   const store = storeOf(config, { ledger, volumes: accessVolumes(config, shared.volumes), dates, renamed });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
 }
 
 function storeOf(
   config: Config,
-  parts: { ledger: Ledger; volumes: Volumes; dates: SharedArrayBuffer; renamed: ReadonlyMap<string, string> },
+  parts: { ledger: Ledger; volumes: Volumes; dates: WriteDates; renamed: ReadonlyMap<string, string> },
 ): Store {
   const { topology, minreplicas, graceMs, probe, md5sum, protect } = config;
-  const { ledger, volumes, renamed } = parts;
+  const { ledger, volumes, dates, renamed } = parts;
   return {
-    ...{ topology, ledger, volumes, minreplicas, graceMs, probe, md5sum, protect, renamed },
-    dates: new WriteDates(parts.dates),
+    ...{ topology, ledger, volumes, dates, minreplicas, graceMs, probe, md5sum, protect, renamed },
     places: new Places(volumes),
   };
 }

@@ -2,32 +2,65 @@
 // Last-Modified. nginx's ETag is made of that time, in seconds, and the length: two writes of one key never have the same
 // second, so that no client takes bytes of one for the other's. The last second of each key is kept in a table that all
 // threads share, by the hash of the key; keys that share a slot only make each other's dates a little later.
+//
+// A key that is written more than once a second is dated ahead of the clock. How far is remembered in the ledger first, so
+// that the next process begins after it: a rebuild takes the later of two values for the one that was acknowledged last.
 import { type Key } from "../format/key";
+import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 
-/** The dates of writes. */
-export class WriteDates {
-  readonly #seconds: Int32Array;
+const PREFIX = "dates ";
 
-  /** @param shared from `WriteDates.share`, the same for every thread of the process */
-  constructor(shared: SharedArrayBuffer = WriteDates.share()) {
+/** The dates of writes, as one thread makes them. */
+export class WriteDates {
+  readonly #memory: Memory;
+  readonly #name: string;
+  readonly #seconds: Int32Array;
+  /** Up to this second the dates of this thread may run ahead of the clock. */
+  #remembered = 0;
+  #saving: Promise<void> | undefined;
+
+  /**
+   * @param shared from `WriteDates.share`, the same for every thread of the process
+   * @param thread its number, other than those of all other threads
+   */
+  constructor(memory: Memory, shared: SharedArrayBuffer, thread: number) {
+    this.#memory = memory;
+    this.#name = `${PREFIX}${thread}`;
     this.#seconds = new Int32Array(shared);
   }
 
-  static share(): SharedArrayBuffer {
+  /** What the threads of a process share. Throws MkvError if the memory cannot be read. */
+  static async share(memory: Memory): Promise<SharedArrayBuffer> {
     const shared = new SharedArrayBuffer(limits.dateSlots * Int32Array.BYTES_PER_ELEMENT);
-    new Int32Array(shared).fill(now()); // A process before this one may have written in this second.
+    const ahead = await memory.page(PREFIX, { atMost: limits.threads });
+    const last = Math.max(now(), ...ahead.map(([, second]) => Number(second))); // Of now, since one may just have ended.
+    new Int32Array(shared).fill(last);
     return shared;
   }
 
-  /** The HTTP date of a write of this key that begins now. */
-  next(key: Key): string {
+  /** The HTTP date of a write of this key that begins now. Throws MkvError if it cannot be remembered. */
+  async next(key: Key): Promise<string> {
     const slot = Number(Bun.hash.wyhash(key) % BigInt(limits.dateSlots));
     for (;;) {
       const last = Atomics.load(this.#seconds, slot);
       const second = Math.max(now(), last + 1);
-      if (Atomics.compareExchange(this.#seconds, slot, last, second) === last)
-        return new Date(second * 1000).toUTCString();
+      if (Atomics.compareExchange(this.#seconds, slot, last, second) !== last) continue;
+      if (second > now()) await this.#mayRunTo(second);
+      return new Date(second * 1000).toUTCString();
+    }
+  }
+
+  async #mayRunTo(second: number): Promise<void> {
+    while (second > this.#remembered) await (this.#saving ??= this.#save(second + limits.datesReserved));
+  }
+
+  async #save(second: number): Promise<void> {
+    try {
+      await this.#memory.put(this.#name, second);
+      this.#remembered = second;
+    } finally {
+      this.#saving = undefined;
     }
   }
 }

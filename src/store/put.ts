@@ -130,7 +130,7 @@ class Write {
 
   async #receive(value: Incoming, targets: readonly string[]): Promise<Replicated> {
     const { store } = this;
-    const upload = { bytes: value.bytes, date: store.dates.next(this.claim.key) };
+    const upload = { bytes: value.bytes, date: await store.dates.next(this.claim.key) };
     this.#uploads = targets.map((volume) => store.volumes.upload(volume, this.#path, upload));
     const spares = this.#ranked.length - targets.length;
     try {
