@@ -1,13 +1,12 @@
 #!/usr/bin/env bun
 // Owns the process: arguments, environment, signals, exit codes. Everything else is a function of what it is given.
-import { isMainThread, workerData } from "node:worker_threads";
+import { isMainThread } from "node:worker_threads";
+import { readCommandLine } from "./cli/command-line";
 import { type Task, run, runTask } from "./cli/commands";
-import { type WorkerData } from "./cli/threads";
-import { startClock } from "./clock";
+import { runThread } from "./cli/threads";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { log } from "./log";
-import { joinMetrics } from "./metrics";
 
 /** Bun reads how many requests it may have under way from the environment, once, at its start. */
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
@@ -17,26 +16,24 @@ process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
 else {
-  const { task, startedMs, metrics } = workerData as WorkerData;
-  startClock(startedMs);
-  joinMetrics(metrics);
-  await runTask(task as Task);
+  await runThread((task, context) => runTask(task as Task, context));
   process.exit(0); // Only this thread: kept connections would hold it.
 }
 
 async function main(): Promise<void> {
-  if (argv.includes("server") && process.env[requestsVariable] === undefined) restartWithRoom();
-
-  const stop = new AbortController();
-  const isService = argv.includes("server") || argv.includes("volume"); // Jobs may be killed at any moment.
-  const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
-  for (const signal of signals) {
-    if (signal === "SIGHUP" && argv.includes("server"))
-      process.on(signal, () => {}); // There is nothing to read anew.
-    else process.on(signal, () => stop.abort());
-  }
   try {
-    process.exit(await run(argv, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
+    const line = readCommandLine(argv);
+    const isServer = line.wants === "run" && line.command === "server";
+    if (isServer && process.env[requestsVariable] === undefined) restartWithRoom();
+    const stop = new AbortController();
+    const isService = isServer || line.command === "volume"; // Jobs may be killed at any moment.
+    const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
+    for (const signal of signals) {
+      if (signal === "SIGHUP" && isServer)
+        process.on(signal, () => {}); // There is nothing to read anew.
+      else process.on(signal, () => stop.abort());
+    }
+    process.exit(await run(line, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
   } catch (error) {
     log(`mkv: ${error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`}`);
     process.exit(error instanceof MkvError && error.code === "usage" ? 2 : 1);

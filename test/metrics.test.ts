@@ -1,6 +1,6 @@
 // What is counted is counted once, whoever counts it, and costs next to nothing.
 import { expect, test } from "bun:test";
-import { startWorker } from "../src/cli/threads";
+import { inThread } from "../src/cli/threads";
 import { counter, counters, gauge, histograms, readMetrics } from "../src/metrics";
 
 /** The numbers of a metric, by the values of its labels. */
@@ -40,8 +40,9 @@ test("what several threads count is added up, also what one has counted before i
   level.set(2);
   const entry = new URL("metrics.worker.ts", import.meta.url).href;
   const said: unknown[] = [];
-  const start = (number: number) => startWorker(number, { entry, task: {}, onMessage: (text) => void said.push(text) });
-  await Promise.all([start(1).ended, start(2).ended]);
+  const stop = new AbortController().signal;
+  const start = (number: number) => inThread(number, { entry, task: {}, stop, onSaid: (text) => void said.push(text) });
+  await Promise.all([start(1), start(2)]);
   expect(said).toEqual(["counted", "counted"]);
   expect(seriesOf("test_threads_total")).toEqual({ all: [2012], worker: [14] });
   expect(seriesOf("test_level")).toEqual({ "": [8] });

@@ -1,13 +1,15 @@
-// Owns the commands: what each is called, what its help says, what it runs.
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
+// Owns what each command runs.
+import { type ArgsDef, defineCommand, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
-import { type Config, type Flags, readConfig, requireGuarded } from "./config";
-import { flags, readCommandLine, requireUsed } from "./flags";
-import { runAdopt, runRebalance, runVerify } from "./jobs";
+import { type CommandLine } from "./command-line";
+import { readConfig, requireGuarded } from "./config";
+import { type CommandName, type FlagName, commands, flags } from "./flags";
+import { helpOf } from "./help";
+import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
-import { type RebuildTask, rebuildTask, runRebuild } from "./rebuild";
 import { type ServerTask, runServer, serveTask } from "./server";
+import { type ThreadContext } from "./threads";
 import { runVolume } from "./volume";
 
 /** What a command may use of the process. */
@@ -19,85 +21,56 @@ export type ProcessContext = {
   readonly entry: string;
 };
 
-const descriptions = {
-  server: "Serve the store: the master",
-  rebuild: "Regenerate the index from the volumes, with the master stopped",
-  rebalance: "Bring every key to the volumes where it belongs, with the master stopped or through -master",
-  verify: "Compare index and volumes, and repair with -repair; with the master stopped or through -master",
-  adopt: "Take disks for what they are now, after a replacement: mkv ... adopt host:3001/sv03",
-  volume: "Serve a folder as a volume with nginx: PORT, BIND, AUTH and LINK_KEY in the environment",
-} as const;
-type Name = keyof typeof descriptions;
-const throughMaster: ReadonlySet<Name> = new Set(["rebalance", "verify", "adopt"]);
-
 /**
  * Runs a command line.
  * @returns the exit code of a command that went well
  * @throws MkvError usage, failed
  */
-export async function run(argv: readonly string[], context: ProcessContext): Promise<number> {
-  const line = readCommandLine(argv);
-  const commands = define(context);
-  if (line.version) return say(pkg.version);
-  if (line.command === undefined && !line.help)
-    throw new MkvError("usage", "name a command: server, rebuild, rebalance, verify, adopt or volume; see mkv --help");
-  if (line.command === undefined) return say(await renderUsage(commands.root));
-  if (!Object.hasOwn(descriptions, line.command))
-    throw new MkvError("usage", `unknown command ${line.command}: see mkv --help`);
-  const command = commands.named[line.command as Name] as CommandDef;
-  if (line.help) return say(await renderUsage(command, commands.root));
-  requireUsed(line);
-  const { result } = await runCommand(command, { rawArgs: [...line.args] });
+export async function run({ wants, command, args }: CommandLine, context: ProcessContext): Promise<number> {
+  if (wants !== "run" || command === undefined) {
+    console.log(wants === "version" ? pkg.version : helpOf(command));
+    return 0;
+  }
+  const definition = defineCommand({
+    args: Object.fromEntries(Object.keys(flags).map((name) => [name, { type: "string" }])) as ArgsDef,
+    run: ({ args: { _: words, ...given } }) =>
+      command === "volume" ? runVolume(words, context) : runOnStore(command, { words, given, context }),
+  });
+  const { result } = await runCommand(definition, { rawArgs: [...args] });
   return typeof result === "number" ? result : 0;
 }
 
 /** What a worker thread may be started for. */
 export type Task = ServerTask | RebuildTask;
 
-/** Runs what a worker thread was started for. */
-export function runTask(task: Task): Promise<void> {
-  return task.name === "server" ? serveTask(task) : rebuildTask(task);
+/** Runs what a worker thread was started for; returns what its starter gets. */
+export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
+  return task.name === "server" ? serveTask(task, context) : rebuildTask(task, context);
 }
 
-function define({ environment, stop, entry }: ProcessContext) {
-  const onStore = (name: Name, runs: (config: Config, words: readonly string[]) => Promise<void>) =>
-    defineCommand({
-      meta: { name, description: descriptions[name] },
-      args: flags as ArgsDef,
-      async run({ args }) {
-        if (name === "adopt" && args._.length === 0)
-          throw new MkvError("usage", "name the disks or volumes to adopt, as in mkv ... adopt host:3001/sv03");
-        if (name !== "adopt" && args._.length > 0)
-          throw new MkvError("usage", `"${args._[0]}" is one word too many: see mkv ${name} --help`);
-        const config = readConfig(args as Flags, environment);
-        if (name === "server") requireGuarded(config);
-        if (config.db === "" && !throughMaster.has(name)) throw new MkvError("usage", `${name} needs -db, not -master`);
-        const giveBack = config.db === "" ? undefined : closeToOthers(config.db);
-        try {
-          await runs(config, args._);
-        } finally {
-          giveBack?.();
-        }
-      },
-    });
-  const named = {
-    server: onStore("server", (config) => runServer(config, { stop, entry })),
-    rebuild: onStore("rebuild", (config) => runRebuild(config, entry)),
-    rebalance: onStore("rebalance", runRebalance),
-    verify: onStore("verify", runVerify),
-    adopt: onStore("adopt", runAdopt),
-    volume: defineCommand({
-      meta: { name: "volume", description: descriptions.volume },
-      args: { dir: { type: "positional", required: false, description: "folder of the values; made when missing" } },
-      run: ({ args }) => runVolume(args._, { environment, stop }),
-    }),
-  };
-  const description = "A distributed key-value store for blobs: a master, nginx volumes";
-  const meta = { name: "mkv", version: pkg.version, description };
-  return { named, root: defineCommand({ meta, args: flags as ArgsDef, subCommands: named }) };
-}
+type StoreCommand = Exclude<CommandName, "volume">;
+type Words = {
+  readonly words: readonly string[];
+  readonly given: Partial<Record<FlagName, string>>;
+  readonly context: ProcessContext;
+};
 
-function say(text: string): number {
-  console.log(process.stdout.isTTY ? text : Bun.stripANSI(text));
-  return 0;
+async function runOnStore(command: StoreCommand, { words, given, context }: Words): Promise<void> {
+  const takesWords = commands[command].words !== "";
+  if (takesWords && words.length === 0)
+    throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
+  if (!takesWords && words.length > 0)
+    throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
+  const config = readConfig(given, context.environment);
+  if (command === "server") requireGuarded(config);
+  const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;
+  try {
+    if (command === "server") await runServer(config, context);
+    else if (command === "rebuild") await runRebuild(config, context);
+    else if (command === "rebalance") await runRebalance(config);
+    else if (command === "verify") await runVerify(config);
+    else await runAdopt(config, words);
+  } finally {
+    giveBack?.();
+  }
 }

@@ -52,7 +52,7 @@ export type Purpose = "server" | "rebalance" | "verify";
  */
 export async function requireSameShape(
   ledger: Ledger,
-  { topology, hasSubvolumes }: Config,
+  { topology, subvolumes: asked }: Config,
   { purpose }: { purpose: Purpose },
 ): Promise<void> {
   if (purpose === "verify") return;
@@ -67,7 +67,8 @@ export async function requireSameShape(
     }
     if (subvolumes !== before.subvolumes) {
       const text = `the store has -subvolumes ${before.subvolumes}, not ${subvolumes}`;
-      if (!hasSubvolumes) throw wrong(`${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
+      if (asked === undefined)
+        throw wrong(`${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
       log(`mkv: ${text}: values stay where they are until a rebalance`);
     }
   }

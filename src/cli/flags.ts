@@ -1,191 +1,113 @@
-// Owns the command line: Go-style flags, anywhere, made into what citty reads, and citty's help made out of the same table.
-import { type ArgsDef } from "citty";
-import { MkvError } from "../errors";
+// Owns the table of commands and flags: what each is, which commands use it, what it is if it is not given, what the help
+// says. Command line, settings, help, man page and completions are made of it.
+import { availableParallelism } from "node:os";
+import { limits } from "../limits";
+import { type Kind, address, count, credentials, duration, durationOr0, file } from "./kinds";
+import { folder, oneOf, server, toggle, url, volumes } from "./kinds";
 
-/** All flags. Every command takes those of the Go program, as its own do; for others see `ownFlags`. */
+export const commands = {
+  server: { words: "", summary: "serve the store: the master" },
+  rebuild: { words: "", summary: "make the index anew from the volumes; the master must be stopped" },
+  rebalance: { words: "", summary: "bring every key to the volumes where it belongs" },
+  verify: { words: "", summary: "compare index and volumes, and with -repair heal what differs" },
+  adopt: { words: "NAME...", summary: "take disks for what they are now, after a replacement, as in host:3001/sv03" },
+  volume: { words: "DIR", summary: "serve a folder as a volume, with nginx" },
+} as const;
+export type CommandName = keyof typeof commands;
+
+/** A flag. */
+export type Flag<T = unknown> = {
+  readonly is: Kind<T>;
+  /** As it would be typed. Without it, a flag that is not given is undefined. */
+  readonly default?: string;
+  /** What the help says of the default, where that is not its text. */
+  readonly shown?: string;
+  /** The commands that use it. */
+  readonly by: readonly CommandName[];
+  readonly help: string;
+};
+
+const all = ["server", "rebuild", "rebalance", "verify", "adopt"] as const;
+const jobs = ["rebalance", "verify", "adopt"] as const;
+const serves = ["server"] as const;
+const verifies = ["verify"] as const;
+
+/** Half the cores: the kernel, LevelDB and collectors of garbage take as much again of what a thread does. */
+const threadsThatPay = Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), 8);
+
+/** All flags, by the headings of the help: a table, laid out by hand. */
+// prettier-ignore
+export const groups = {
+  Store: {
+    db: { is: folder, by: all, help: "folder of the index; not with -master" },
+    master: { is: url, by: jobs, help: "work through this master while it runs, instead of on -db" },
+    volumes: { is: volumes, by: all, help: "volumes, comma separated: host:port or host:port/path" },
+    replicas: { is: count({ to: 100 }), default: "3", by: all, help: "copies of each value" },
+    subvolumes: { is: count({ to: 65_536 }), shown: "10", by: all,
+      help: "disks of a volume; with 1 there are no svXX folders" },
+  },
+  Serving: {
+    port: { is: count({ from: 0, to: 65_535 }), default: "3000", by: serves,
+      help: "port of the master; 0 lets the system choose" },
+    bind: { is: address, shown: "all", by: serves, help: "address that the master listens on" },
+    minreplicas: { is: count({ to: 100 }), shown: "as -replicas", by: serves,
+      help: "fewest copies that may be acknowledged while volumes are down" },
+    md5sum: { is: toggle, default: "true", by: serves, help: "compute and store the MD5 of values" },
+    protect: { is: toggle, default: "false", by: serves, help: "a key must be unlinked before it can be deleted" },
+    fallback: { is: server, by: serves, help: "server that missing keys are redirected to" },
+    probe: { is: oneOf(["key", "volume"]), default: "key", by: serves,
+      help: "before a redirect, ask the volume for the key, or trust the index and the volume's health" },
+    v: { is: toggle, default: "false", by: serves, help: "log every request" },
+  },
+  Running: {
+    threads: { is: count({ to: limits.threads }), default: String(threadsThatPay), shown: "half the cores, 1 to 8", by: ["server", "rebuild"],
+      help: "threads that serve, or rebuild" },
+    voltimeout: { is: duration, default: "1s", by: all,
+      help: "volumes that take longer to answer GET or HEAD count as down" },
+    stalltimeout: { is: duration, default: "10s", by: all,
+      help: "longest silence of a volume in the middle of a value" },
+    clienttimeout: { is: duration, default: "30s", by: serves,
+      help: "longest silence of a client in the middle of a value" },
+  },
+  Durability: {
+    sync: { is: toggle, default: "false", by: all,
+      help: "acknowledge only what is on the disks; needs volumes started by mkv volume" },
+    grace: { is: durationOr0, default: "2m", by: all,
+      help: "how long an old copy stays after a move, where volumes cannot sync the new ones; 0 for not at all" },
+  },
+  Security: {
+    linkkey: { is: file, by: all,
+      help: "the secret that the volumes have as LINK_KEY: they serve what the master has signed" },
+    linkttl: { is: duration, default: "1h", by: serves, help: "how long a redirect may be followed, under -linkkey" },
+    basicauth: { is: toggle, default: "false", by: serves,
+      help: "ask for basic authorization, which the volumes check" },
+    open: { is: toggle, default: "false", by: serves,
+      help: "let everybody in, though there are credentials for the volumes" },
+    userpass: { is: credentials, by: all,
+      help: "credentials for the volumes; better in MKV_USERPASS, which ps does not show" },
+  },
+  Job: {
+    md5: { is: toggle, default: "false", by: verifies, help: "read all copies and compare their MD5" },
+    rate: { is: count({ from: 0, to: 1_000_000, word: "MB/S" }), default: "0", by: verifies,
+      help: "read at most so much; 0 is no limit" },
+    repair: { is: toggle, default: "false", by: verifies, help: "heal what can be healed from a good copy" },
+    orphans: { is: toggle, default: "false", by: verifies,
+      help: "remove files that have been in no record for an hour" },
+  },
+} as const satisfies Record<string, Record<string, Flag>>;
+
 export const flags = {
-  db: {
-    type: "string",
-    valueHint: "path",
-    description: "folder of the LevelDB index (required, but for jobs with -master)",
-  },
-  volumes: {
-    type: "string",
-    valueHint: "list",
-    description: "volume servers, comma separated: host:port or host:port/path (required)",
-  },
-  port: {
-    type: "string",
-    valueHint: "n",
-    default: "3000",
-    description: "port of the master; 0 lets the system choose",
-  },
-  bind: { type: "string", valueHint: "address", description: "address that the master listens on (Default: all)" },
-  replicas: { type: "string", valueHint: "n", default: "3", description: "replicas of each value" },
-  minreplicas: {
-    type: "string",
-    valueHint: "n",
-    description: "fewest replicas that may be acknowledged while volumes are down (Default: -replicas)",
-  },
-  subvolumes: { type: "string", valueHint: "n", description: "disks of a volume server (Default: 10)" },
-  threads: {
-    type: "string",
-    valueHint: "n",
-    description: "threads that serve, or rebuild (Default: half the cores, 1 to 8)",
-  },
-  fallback: { type: "string", valueHint: "host:port", description: "server that missing keys are redirected to" },
-  protect: { type: "boolean", default: false, description: "a key must be unlinked before it can be deleted" },
-  md5sum: { type: "boolean", description: "compute and store the MD5 of values (Default: true)" },
-  voltimeout: {
-    type: "string",
-    valueHint: "duration",
-    default: "1s",
-    description: "volumes that take longer to answer GET or HEAD count as down",
-  },
-  probe: {
-    type: "string",
-    valueHint: "key|volume",
-    default: "key",
-    description: "before a redirect, ask the volume for the key, or trust the index and the volume's health",
-  },
-  stalltimeout: {
-    type: "string",
-    valueHint: "duration",
-    default: "10s",
-    description: "longest silence of a volume in the middle of a value",
-  },
-  clienttimeout: {
-    type: "string",
-    valueHint: "duration",
-    default: "30s",
-    description: "longest silence of a client in the middle of a value",
-  },
-  sync: {
-    type: "boolean",
-    default: false,
-    description: "acknowledge only what is on the disks: needs volumes started by mkv volume",
-  },
-  grace: {
-    type: "string",
-    valueHint: "duration",
-    default: "2m",
-    description: "how long an old copy stays after a move, where volumes cannot sync the new ones",
-  },
-  basicauth: { type: "boolean", default: false, description: "ask for basic authorization, which the volumes check" },
-  userpass: {
-    type: "string",
-    valueHint: "user:password",
-    description: "credentials for the volumes; better in MKV_USERPASS, which ps does not show",
-  },
-  open: {
-    type: "boolean",
-    default: false,
-    description: "let everybody in, though there are credentials for the volumes",
-  },
-  linkkey: {
-    type: "string",
-    valueHint: "file",
-    description: "file with the secret that the volumes have as LINK_KEY: they serve what the master has signed",
-  },
-  linkttl: {
-    type: "string",
-    valueHint: "duration",
-    default: "1h",
-    description: "how long a redirect may be followed, under -linkkey",
-  },
-  master: {
-    type: "string",
-    valueHint: "url",
-    description: "rebalance and verify: work through this master while it runs, not on -db",
-  },
-  md5: { type: "boolean", default: false, description: "verify: read all copies and compare their MD5" },
-  rate: { type: "string", valueHint: "MB/s", default: "0", description: "verify: read at most so much; 0 is no limit" },
-  repair: { type: "boolean", default: false, description: "verify: heal what can be healed from a good copy" },
-  orphans: {
-    type: "boolean",
-    default: false,
-    description: "verify: remove files older than an hour that are in no record",
-  },
-  v: { type: "boolean", default: false, description: "log every request" },
-} as const satisfies ArgsDef;
-
+  ...groups.Store,
+  ...groups.Serving,
+  ...groups.Running,
+  ...groups.Durability,
+  ...groups.Security,
+  ...groups.Job,
+} as const;
 export type FlagName = keyof typeof flags;
 
-/** The flags that the Go program does not have, with the commands that use them. */
-export const ownFlags: Readonly<Partial<Record<FlagName, readonly string[]>>> = {
-  bind: ["server"],
-  minreplicas: ["server"],
-  threads: ["server", "rebuild"],
-  probe: ["server"],
-  stalltimeout: ["server", "rebuild", "rebalance", "verify", "adopt"],
-  clienttimeout: ["server"],
-  sync: ["server", "rebuild", "rebalance", "verify", "adopt"], // A store's: a rebuild of it is no mistake.
-  grace: ["server", "rebuild", "rebalance", "verify", "adopt"],
-  open: ["server"],
-  master: ["rebalance", "verify", "adopt"],
-  md5: ["verify"],
-  rate: ["verify"],
-  repair: ["verify"],
-  orphans: ["verify"],
-};
-
-/** Throws MkvError usage for a flag that means nothing to the command of this line. */
-export function requireUsed({ command, given }: CommandLine): void {
-  for (const name of given) {
-    const users = ownFlags[name];
-    if (users === undefined || users.includes(command ?? "")) continue;
-    throw new MkvError("usage", `${command} does not use -${name}, which is for ${users.join(", ")}: leave it out`);
-  }
-}
-
-/** A command line, taken apart. */
-export type CommandLine = {
-  readonly help: boolean;
-  readonly version: boolean;
-  readonly command: string | undefined;
-  /** The flags that were given. */
-  readonly given: readonly FlagName[];
-  /** What citty is given: positional arguments, then `--name=value`. */
-  readonly args: readonly string[];
-};
-
-/**
- * Takes a command line apart: `-db x`, `--db x`, `-db=x`, `-protect`, `-protect=false`, before or after the command.
- * @throws MkvError usage for an unknown flag, a flag without its value, a boolean that is none
- */
-export function readCommandLine(argv: readonly string[]): CommandLine {
-  const positional: string[] = [];
-  const named: string[] = [];
-  const given: FlagName[] = [];
-  let [help, version] = [false, false];
-  const rest = [...argv];
-  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    if (word === "--") positional.push(...rest.splice(0));
-    else if (!/^-./.test(word)) positional.push(word);
-    else {
-      const [, name, value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word)!;
-      if (name === "h" || name === "help") help = true;
-      else if (name === "version") version = true;
-      else {
-        named.push(`--${name}=${valueOf(name!, value, rest)}`);
-        given.push(name as FlagName);
-      }
-    }
-  }
-  const [command, ...others] = positional;
-  return { help, version, command, given, args: [...others, ...named] };
-}
-
-function valueOf(name: string, value: string | undefined, rest: string[]): string {
-  if (!Object.hasOwn(flags, name)) throw new MkvError("usage", `unknown flag -${name}: see mkv --help`);
-  if (flags[name as FlagName].type === "boolean") return String(readBoolean(name, value ?? "true"));
-  const given = value ?? rest.shift();
-  if (given === undefined) throw new MkvError("usage", `flag -${name} needs a value`);
-  return given;
-}
-
-function readBoolean(name: string, text: string): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw new MkvError("usage", `-${name} is true or false, not "${text}"`);
-}
+/** What the Go program knows: every command takes these, as its own do, so that one set serves all of them. */
+export const goFlags: ReadonlySet<FlagName> = new Set<FlagName>([
+  ...(["db", "volumes", "port", "replicas", "subvolumes", "fallback"] as const),
+  ...(["protect", "md5sum", "voltimeout", "basicauth", "userpass", "v"] as const),
+]);

@@ -1,15 +1,119 @@
-// Owns the running of rebalance and verify from the command line: their index, their progress, their last line.
+// Owns the running of the jobs from the command line: whoever keeps their ledger, their threads, their progress, their last
+// line.
+import { counted } from "../counted";
 import { MkvError } from "../errors";
+import { hashFolders } from "../jobs/folders";
 import { masterTarget } from "../jobs/master";
+import { type JobProgress } from "../jobs/pool";
 import { rebalance } from "../jobs/rebalance";
+import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { problems, verify } from "../jobs/verify";
+import { entriesOf } from "../ledger/ledger";
+import { openLevelIndex } from "../ledger/level/leveldb";
+import { type LevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
+import { limits } from "../limits";
 import { type Pace } from "../store/copy";
 import { maintain } from "../store/maintain";
+import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
-import { type Config } from "./config";
+import { type Config, dbOf } from "./config";
 import { accessVolumes, openStore } from "./open";
+import { watchPlaces } from "./places";
 import { withProgress } from "./progress";
+import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
+
+/**
+ * Regenerates the index from the volumes, on as many threads as are asked for: each gathers its share of the folders into
+ * the one new index. Throws MkvError if that failed: the old index is as it was then.
+ * @param options.entry URL of the program, which worker threads run too
+ */
+export async function runRebuild(config: Config, { entry }: { entry: string }): Promise<void> {
+  const db = dbOf(config);
+  await using rebuild = await rebuildLevel(db);
+  const { folder, next, old, suspect } = rebuild;
+  const volumes = accessVolumes(config);
+  const renamed = await renamedSince(volumes, rebuild);
+  const owed = rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
+  if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
+  const counts = await withProgress("rebuild", async (progress) => {
+    const progressOf = sharesOf(progress, config.threads);
+    const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
+      const part = { owed, suspect, share: { number, of: config.threads } };
+      const shown = progressOf(number);
+      if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
+      const task: RebuildTask = { ...part, name: "rebuild", config, folder, old: old && db };
+      const onSaid = (said: unknown) => {
+        if (typeof said === "number") shown.at(said, hashFolders);
+        else shown.note(String(said));
+      };
+      return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
+    });
+    if (old && !suspect) await keepOldFacts(old, { next, volumes, progress });
+    return sumOf(shares);
+  });
+  await rebuild.swap();
+  const { keys, files, rejected } = counts;
+  const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
+  console.log(`rebuilt ${db}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
+}
+
+/** What a worker thread gathers, and where to. */
+export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
+  readonly name: "rebuild";
+  readonly config: Config;
+  readonly folder: string;
+  /** Folder of the old index, if it can be read. */
+  readonly old: string | undefined;
+};
+
+/** A worker thread's part of `runRebuild`. It says how many folders are done, and lines that must be seen. */
+export async function rebuildTask(task: RebuildTask, { stop, say }: ThreadContext): Promise<RebuildCounts> {
+  await using next = await openLevelIndex(task.folder);
+  await using old = task.old === undefined ? undefined : await openLevelIndex(task.old);
+  const progress = { at: say, note: say };
+  return await gather({ ...task, next, old, volumes: accessVolumes(task.config), progress, stop });
+}
+
+/** The progress of each thread, which together is that of the rebuild. */
+function sharesOf(progress: JobProgress, threads: number): (number: number) => JobProgress {
+  const done = Array.from({ length: threads }, () => 0);
+  return (number) => ({
+    at(folders, total) {
+      done[number] = folders;
+      progress.at(
+        done.reduce((sum, one) => sum + one),
+        total,
+      );
+    },
+    note: (line) => progress.note(line),
+  });
+}
+
+function sumOf(shares: readonly RebuildCounts[]): RebuildCounts {
+  const all = { keys: 0, files: 0, rejected: 0 };
+  for (const { keys, files, rejected } of shares) {
+    all.keys += keys;
+    all.files += files;
+    all.rejected += rejected;
+  }
+  return all;
+}
+
+/**
+ * Places by the names that they had, if it is remembered who they were.
+ * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost
+ */
+async function renamedSince(volumes: Volumes, { memory }: LevelRebuild): Promise<ReadonlyMap<string, string>> {
+  for await (const _known of entriesOf(memory, idPrefix)) {
+    const { renamed, foreign } = await watchPlaces(volumes, memory);
+    const [disk] = foreign();
+    if (disk === undefined) return renamed;
+    const advice = `mount it, or run "mkv adopt ${disk}" if it was replaced`;
+    throw new MkvError("failed", `${disk} is not the disk it was: ${advice}`);
+  }
+  return new Map();
+}
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
 export async function runRebalance(config: Config): Promise<void> {
@@ -17,28 +121,38 @@ export async function runRebalance(config: Config): Promise<void> {
   const { keys, moved, failed, leftBehind } = await withProgress("rebalance", (progress) =>
     rebalance(opened.target, progress),
   );
-  console.log(`rebalanced ${keys} keys: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`);
+  console.log(
+    `rebalanced ${counted(keys, "key")}: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`,
+  );
   if (leftBehind > 0)
-    console.log(`${leftBehind} old copies are left on volumes that are neither configured nor reachable`);
+    console.log(
+      `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
+    );
   if (failed > 0)
-    throw new MkvError("failed", `${failed} keys could not be rebalanced: mend what is named above, then run it again`);
+    throw new MkvError(
+      "failed",
+      `${counted(failed, "key")} could not be rebalanced: mend what is named above, then run it again`,
+    );
 }
 
 /** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
 export async function runVerify(config: Config): Promise<void> {
   await using opened = await openTarget(config, "verify");
-  const { topology, depth, repair, removeOrphans } = config;
+  const { topology, md5, rate, repair, orphans: removeOrphans } = config;
   const { target, volumes } = opened;
-  const pace = paceOf(config.bytesPerSecond);
+  const depth = md5 ? "md5" : "length";
+  const pace = paceOf(rate * 1e6);
   const counts = await withProgress("verify", (progress) =>
     verify({ target, topology, volumes, depth, pace, repair, removeOrphans, progress }),
   );
   const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
   const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
-  console.log(`verified ${counts.keys} keys and ${counts.files} files: ${kinds}; ${counts.repaired} repaired`);
+  const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
+  console.log(`verified ${looked}: ${kinds}; ${counts.repaired} repaired`);
   if (wrong > counts.repaired) {
     const advice = repair ? "mend what is named above, then run it again" : "see -repair and -orphans";
-    throw new MkvError("failed", `${wrong - counts.repaired} problems are left: ${advice}`);
+    const left = wrong - counts.repaired;
+    throw new MkvError("failed", `${counted(left, "problem")} ${left === 1 ? "is" : "are"} left: ${advice}`);
   }
 }
 
@@ -56,9 +170,10 @@ async function openTarget(
   config: Config,
   purpose: "rebalance" | "verify",
 ): Promise<{ target: JobTarget; volumes: Volumes } & AsyncDisposable> {
-  if (config.master !== undefined) {
+  const { source, userpass } = config;
+  if (source.kind === "master") {
     const volumes = accessVolumes(config);
-    return { target: masterTarget(config.master, config.credentials), volumes, async [Symbol.asyncDispose]() {} };
+    return { target: masterTarget(source.url, userpass), volumes, async [Symbol.asyncDispose]() {} };
   }
   const opened = await openStore(config, { purpose });
   const { store, watch } = opened;

@@ -10,7 +10,7 @@ import { WriteDates } from "../store/dates";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
-import { type Config } from "./config";
+import { type Config, dbOf } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
 import { watchPlaces } from "./places";
 
@@ -34,8 +34,9 @@ export type OpenedStore = AsyncDisposable & {
 
 /** Access to the volumes as these settings want it. */
 export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volumes {
-  const { topology, voltimeoutMs, stalltimeoutMs, sync, credentials, link } = config;
-  return new Volumes(topology, { voltimeoutMs, stalltimeoutMs, sync, credentials, link }, shared);
+  const { topology, voltimeout, stalltimeout, sync, userpass: credentials, link } = config;
+  const settings = { voltimeoutMs: voltimeout, stalltimeoutMs: stalltimeout, sync, credentials, link };
+  return new Volumes(topology, settings, shared);
 }
 
 /**
@@ -46,12 +47,13 @@ export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volum
 export async function openStore(config: Config, { purpose }: { purpose: Purpose }): Promise<OpenedStore> {
   const health = Volumes.share(config.topology);
   const volumes = accessVolumes(config, health);
-  const { sync, graceMs } = config;
+  const { sync, grace: graceMs } = config;
+  const db = dbOf(config);
   const onMissing = async (hadOne: boolean) => {
-    if (purpose !== "server") throw new MkvError("failed", `there is no index at ${config.db}: run rebuild first`);
-    return await requireNoValues(volumes, { db: config.db, hadOne });
+    if (purpose !== "server") throw new MkvError("failed", `there is no index at ${db}: run rebuild first`);
+    return await requireNoValues(volumes, { db, hadOne });
   };
-  const opened = await openLevelLedger(config.db, { sync, graceMs, onMissing, onBroken });
+  const opened = await openLevelLedger(db, { sync, graceMs, onMissing, onBroken });
   const { ledger } = opened;
   try {
     await requireSameShape(ledger, config, { purpose });
@@ -79,7 +81,7 @@ export async function joinStore(
 ): Promise<Store & AsyncDisposable> {
   const memory = remoteMemory(port);
   const joined = { sync: config.sync, onBroken, shared: shared.ledger, thread: number, memory };
-  const ledger = await joinLevelLedger(config.db, joined);
+  const ledger = await joinLevelLedger(dbOf(config), joined);
   const { renamed } = shared;
   const dates = new WriteDates(memory, shared.dates, number);
   const store = storeOf(config, { ledger, volumes: accessVolumes(config, shared.volumes), dates, renamed });
@@ -90,7 +92,7 @@ function storeOf(
   config: Config,
   parts: { ledger: Ledger; volumes: Volumes; dates: WriteDates; renamed: ReadonlyMap<string, string> },
 ): Store {
-  const { topology, minreplicas, graceMs, probe, md5sum, protect } = config;
+  const { topology, minreplicas, grace: graceMs, probe, md5sum, protect } = config;
   const { ledger, volumes, dates, renamed } = parts;
   return {
     ...{ topology, ledger, volumes, dates, minreplicas, graceMs, probe, md5sum, protect, renamed },

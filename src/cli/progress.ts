@@ -1,13 +1,10 @@
 // Owns how far a job has got: a bar on a terminal, plain lines elsewhere.
 import { Presets, SingleBar } from "cli-progress";
+import { type JobProgress } from "../jobs/pool";
 import { log } from "../log";
 
-/** The progress of a job. `total` may become known later or change. */
-export interface Progress extends Disposable {
-  at(done: number, total: number): void;
-  /** A line that must be seen. */
-  note(line: string): void;
-}
+/** The progress of a job, until it is disposed of. */
+type Progress = JobProgress & Disposable;
 
 /** Does the work of a job, whose progress shows on stderr meanwhile. */
 export async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {

@@ -2,11 +2,12 @@
 // the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
 // master would lose every other request.
 import { once } from "node:events";
-import { MessageChannel, type MessagePort, parentPort } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
 import { type Service, requireFreePort, serve } from "../api/serve";
+import { counted } from "../counted";
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
@@ -16,11 +17,11 @@ import { type Store } from "../store/store";
 import { warmUp } from "../volumes/upload-stream";
 import { type Config } from "./config";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
-import { startWorker } from "./threads";
+import { type ThreadContext, inThread } from "./threads";
 
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
- * @param entry URL of the program, which worker threads run too
+ * @param options.entry URL of the program, which worker threads run too
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
@@ -30,16 +31,20 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   const { store } = opened;
   if (config.sync) await requireSync(store);
   const service = startService(config, store);
-  const workers = await startWorkers({ ...config, port: service.port }, opened, entry);
+  const drain = new AbortController();
+  const workers = startWorkers({ ...config, port: service.port }, { opened, entry, stop: drain.signal });
+  const died = Promise.race(workers.map(({ ended }) => ended)); // None ends before it is asked to.
+  died.catch(opened.abandon);
+  await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
   const { volumes, replicas } = config.topology;
-  const cluster = `${volumes.length} volumes, ${replicas} replicas, ${config.threads} threads`;
-  log(`mkv: listening on port ${service.port}, ${cluster}`);
+  const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(config.threads, "thread")];
+  log(`mkv: listening on port ${service.port}, ${cluster.join(", ")}`);
 
-  workers.died.catch(opened.abandon);
-  if (!stop.aborted) await Promise.race([once(stop, "abort"), workers.died]);
+  if (!stop.aborted) await Promise.race([once(stop, "abort"), died]);
   log("mkv: stopping: running requests end first");
-  await Promise.all([service.drain(), workers.drain()]);
+  drain.abort();
+  await Promise.all([service.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
 }
 
 /** What a worker thread serves with. */
@@ -53,59 +58,41 @@ export type ServerTask = {
 };
 
 /** A worker thread's part of `runServer`. */
-export async function serveTask({ config, number, shared, port }: ServerTask): Promise<void> {
-  const drained = new Promise((resolve) => parentPort!.once("message", resolve));
+export async function serveTask(task: ServerTask, { stop, say }: ThreadContext): Promise<void> {
+  const { config, number, shared, port } = task;
   await using store = await joinStore(config, { shared, number, port });
   await using _care = maintain(store);
   const service = startService(config, store);
-  parentPort!.postMessage("serving");
-  await drained;
+  say("serving");
+  if (!stop.aborted) await once(stop, "abort");
   await service.drain();
 }
 
 function startService(config: Config, store: Store): Service {
-  const authorizer = config.basicAuth ? new Authorizer(store.volumes) : undefined;
-  const { port, bind, verbose, threads, fallback, clienttimeoutMs } = config;
+  const authorizer = config.basicauth ? new Authorizer(store.volumes) : undefined;
+  const { port, bind, v: verbose, threads, fallback, clienttimeout: clienttimeoutMs } = config;
   const lists = new Lists();
   const admission = new Admission({ replicas: config.topology.replicas, threads });
   const native = { store, lists, clienttimeoutMs, fallback, authorizer };
   return serve(native, { port, bind, verbose, shared: threads > 1, admission });
 }
 
-type Workers = {
-  /** Rejects with MkvError failed when a worker ends that was not asked to. */
-  readonly died: Promise<never>;
-  drain(): Promise<unknown>;
-};
+/** A worker thread; `ended` rejects with MkvError if it failed. */
+type ServingThread = { readonly serving: Promise<unknown>; readonly ended: Promise<void> };
 
-async function startWorkers(config: Config, { store, shared }: OpenedStore, entry: string): Promise<Workers> {
-  const death = Promise.withResolvers<never>();
-  death.promise.catch(() => {}); // Every caller awaits it; this only silences the warning.
-  let isDraining = false;
-  const started: Promise<unknown>[] = [];
-  const workers = Array.from({ length: config.threads - 1 }, (_, i) => {
+function startWorkers(
+  config: Config,
+  { opened, entry, stop }: { opened: OpenedStore; entry: string; stop: AbortSignal },
+): ServingThread[] {
+  const { store, shared } = opened;
+  return Array.from({ length: config.threads - 1 }, (_, i) => {
     const number = i + 1;
-    const { promise, resolve } = Promise.withResolvers<unknown>();
-    started.push(promise);
+    const { promise: serving, resolve: onSaid } = Promise.withResolvers<unknown>();
     const { port1, port2 } = new MessageChannel();
     serveMemory(store.ledger.memory, port1);
     const task: ServerTask = { name: "server", config, number, shared, port: port2 };
-    const worker = startWorker(number, { entry, task, onMessage: resolve, transfer: [port2] });
-    worker.ended.then(
-      () => isDraining || death.reject(new MkvError("failed", `thread ${number} has ended: stopping`)),
-      death.reject,
-    );
-    return worker;
+    return { serving, ended: inThread<void>(number, { entry, task, stop, onSaid, transfer: [port2] }) };
   });
-  await Promise.race([Promise.all(started), death.promise]);
-  return {
-    died: death.promise,
-    async drain() {
-      isDraining = true;
-      for (const worker of workers) worker.post("drain");
-      await Promise.allSettled(workers.map(({ ended }) => ended));
-    },
-  };
 }
 
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */

@@ -1,44 +1,102 @@
-// Owns the worker threads of the process: each runs the program once more, from `main.ts`, with a task of its own.
-import { type MessagePort, Worker } from "node:worker_threads";
-import { nowMs } from "../clock";
-import { MkvError, reasonOf } from "../errors";
-import { shareMetrics } from "../metrics";
+// Owns the worker threads of the process: each runs the program once more, from `main.ts`, with a task of its own. There is
+// one protocol: a thread says things as it goes, and ends with a result or a failure; its starter asks it to stop.
+import { type MessagePort, Worker, parentPort, workerData } from "node:worker_threads";
+import { nowMs, startClock } from "../clock";
+import { type ErrorCode, MkvError, reasonOf } from "../errors";
+import { joinMetrics, shareMetrics } from "../metrics";
 
-/** A worker thread, as seen by the one that started it. */
-export type WorkerThread = {
-  post(message: string): void;
-  /** Settles when it is gone, whether asked to or not; rejects with MkvError failed if it died of an exception. */
-  readonly ended: Promise<void>;
+/** What a thread finds as its `workerData`: its task, what the clock said when it was started, where it counts. */
+type WorkerData = { readonly task: unknown; readonly startedMs: number; readonly metrics: SharedArrayBuffer };
+
+/** What a thread tells its starter. */
+type Message =
+  | { readonly said: unknown }
+  | { readonly result: unknown }
+  | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
+
+/** What a task may use of its thread. */
+export type ThreadContext = {
+  /** Aborted when the starter asks for an end. */
+  readonly stop: AbortSignal;
+  /** Tells the starter. */
+  say(message: unknown): void;
 };
 
-/** What a worker thread finds as its `workerData`: its task, what the clock said when it was started, where it counts. */
-export type WorkerData = { readonly task: unknown; readonly startedMs: number; readonly metrics: SharedArrayBuffer };
-
-type WorkerStart = {
+type Start = {
+  /** URL of the program. */
   readonly entry: string;
   readonly task: unknown;
-  readonly onMessage: (message: unknown) => void;
+  readonly stop: AbortSignal;
+  /** Gets what the thread says. */
+  readonly onSaid: (message: unknown) => void;
+  /** Ports in the task that become the thread's. */
   readonly transfer?: readonly MessagePort[];
 };
 
 /**
- * Starts a worker thread.
+ * Has a thread of its own do a task. Settles when the thread is gone: only then it has let go of the index.
  * @param number of the thread; the one that starts all others is 0
- * @param options.entry URL of the program
- * @param options.task what the thread has to do: see `WorkerData`
- * @param options.onMessage gets every message from it
- * @param options.transfer ports in the task that become the thread's
+ * @returns what the task returned
+ * @throws MkvError the one that the task threw; failed if the thread died
  */
-export function startWorker(number: number, { entry, task, onMessage, transfer = [] }: WorkerStart): WorkerThread {
-  const workerData: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics() };
-  const worker = new Worker(new URL(entry), { workerData, transferList: [...transfer] });
-  const end = Promise.withResolvers<void>();
-  end.promise.catch(() => {}); // Every caller awaits it; this only silences the warning.
-  let failure: MkvError | undefined;
-  worker.on("message", onMessage);
-  worker.on("error", (error: unknown) => {
-    failure ??= new MkvError("failed", `thread ${number} has died (${reasonOf(error)}): stopping`, { cause: error });
+export function inThread<T>(number: number, { entry, task, stop, onSaid, transfer = [] }: Start): Promise<T> {
+  const data: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics() };
+  const worker = new Worker(new URL(entry), { workerData: data, transferList: [...transfer] });
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  let end = () => reject(new MkvError("failed", `thread ${number} has ended: stopping`));
+  const fail = (error: MkvError) => (end = () => reject(error));
+  worker.on("message", (message: Message) => {
+    if ("said" in message) onSaid(message.said);
+    else if ("result" in message) end = () => resolve(message.result as T);
+    else fail(new MkvError(message.failure.code, message.failure.message));
   });
-  worker.once("exit", () => (failure ? end.reject(failure) : end.resolve())); // Only now it has let go of the index.
-  return { post: (message) => worker.postMessage(message), ended: end.promise };
+  worker.on("error", (error: unknown) =>
+    fail(new MkvError("failed", `thread ${number} has died (${reasonOf(error)}): stopping`, { cause: error })),
+  );
+  worker.once("exit", () => end());
+  const onStop = () => worker.postMessage("stop");
+  if (stop.aborted) onStop();
+  stop.addEventListener("abort", onStop);
+  return promise;
+}
+
+/** The thread's side of `inThread`: does the task that it was started for. */
+export async function runThread(work: (task: unknown, context: ThreadContext) => Promise<unknown>): Promise<void> {
+  const { task, startedMs, metrics } = workerData as WorkerData;
+  startClock(startedMs);
+  joinMetrics(metrics);
+  const stop = new AbortController();
+  const tell = (message: Message) => parentPort!.postMessage(message);
+  parentPort!.once("message", () => stop.abort());
+  try {
+    tell({ result: await work(task, { stop: stop.signal, say: (said) => tell({ said }) }) });
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    tell({ failure: { code: error.code, message: error.message } });
+  }
+}
+
+/**
+ * Does a share of some work on each of so many threads. The first failure stops them all.
+ * @param share does one, until it is told to stop
+ * @throws whatever failed first, when all have ended
+ */
+export async function firstFailureStopsAll<T>(
+  threads: number,
+  share: (number: number, stop: AbortSignal) => Promise<T>,
+): Promise<T[]> {
+  const stop = new AbortController();
+  const failures: unknown[] = [];
+  const shares = Array.from({ length: threads }, async (_, number) => {
+    try {
+      return [await share(number, stop.signal)];
+    } catch (error) {
+      failures.push(error);
+      stop.abort();
+      return [];
+    }
+  });
+  const results = (await Promise.all(shares)).flat();
+  if (failures.length > 0) throw failures[0];
+  return results;
 }

@@ -8,6 +8,16 @@ import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
 import { serveBeside } from "./volume-service";
 
+/** What the environment says of a volume. */
+export const volumeVariables = {
+  PORT: "to listen on (default: 3001)",
+  BIND: "address to listen on (default: all)",
+  AUTH: "password file as htpasswd writes it: every request must then carry a name and password from it",
+  LINK_KEY:
+    "file with the secret that the master has as -linkkey: it must then sign every request, or, with AUTH as well, either will do",
+  SYNC_SOCKET: "set by mkv volume itself: the socket of what syncs values, which -sync needs",
+} as const;
+
 /** Runs a volume until its nginx ends or it is asked to; returns nginx's exit code. Throws MkvError failed, usage. */
 export async function runVolume(
   args: readonly string[],

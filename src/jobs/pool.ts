@@ -1,6 +1,6 @@
 // Owns work over more items than fit in memory: a bounded number in flight, the first failure ends it all.
 
-/** What a job tells of how far it is; a note is a line that must be seen. */
+/** What a job tells of how far it is. The total may become known later, or change; a note is a line that must be seen. */
 export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
 
 /** The items of all pages. */

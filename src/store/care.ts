@@ -7,6 +7,7 @@
 // 4. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
 import { setImmediate } from "node:timers/promises";
 import { nowMs } from "../clock";
+import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -116,7 +117,8 @@ export class WaitingLog {
       reason.startsWith(volume) ? reason : `${volume} ${reason}`,
     );
     const text = reasons.sort().join("; ");
-    if (text !== "" && text !== this.#said) log(`mkv: what unfinished work left of ${owing} keys waits: ${text}`);
+    if (text !== "" && text !== this.#said)
+      log(`mkv: what unfinished work left of ${counted(owing, "key")} waits: ${text}`);
     if (text !== "" || owing === 0) this.#said = text;
   }
 }

@@ -1,7 +1,6 @@
 // A worker thread that says what its clock says, and ends.
-import { parentPort, workerData } from "node:worker_threads";
-import { type WorkerData } from "../../src/cli/threads";
-import { nowMs, startClock } from "../../src/clock";
+import { runThread } from "../../src/cli/threads";
+import { nowMs } from "../../src/clock";
 
-startClock((workerData as WorkerData).startedMs);
-parentPort!.postMessage(nowMs());
+await runThread(async (_task, { say }) => say(nowMs()));
+process.exit(0);

@@ -90,7 +90,7 @@ test.concurrent("a disk that is back after all is the one it was, without a word
   expect((await runJob(cluster, "verify")).last).toContain(" 0 missing, 0 damaged, 1 unknown, ");
   expect(await Bun.spawn(["mv", away, folder]).exited).toBe(0);
   const { exitCode, output } = await runJob(cluster, "verify");
-  expect([exitCode, output]).toEqual([0, expect.stringMatching(/^verified 1 keys and 3 files: /)]);
+  expect([exitCode, output]).toEqual([0, expect.stringMatching(/^verified 1 key and 3 files: /)]);
 });
 
 test.concurrent("what is no disk of the store is not adopted: exit code 1 and one reason", async () => {

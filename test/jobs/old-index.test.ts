@@ -100,7 +100,7 @@ test.concurrent("rebuilt, it does not prefer the copy that it names to what was 
   await down.restart();
   putBack();
   const { exitCode, last } = await runJob(cluster, "rebuild", { flags });
-  expect([exitCode, last]).toEqual([0, expect.stringContaining(": 1 keys in 1 files; 1 files reported")]);
+  expect([exitCode, last]).toEqual([0, expect.stringContaining(": 1 key in 1 file; 1 file reported")]);
   await cluster.startMaster();
   expect((await follow(await cluster.ask("GET", "/key"))).text).toBe("new");
 });

@@ -84,7 +84,7 @@ test("a key that is busy all the time is named, and not said to be in place: exi
   const { exitCode, last, stderr } = await runJob(cluster, "rebalance", { master: cluster.master.url });
   const counts = `rebalanced ${keys.length + 1} keys: 0 moved, ${keys.length} in place, 1 failed`;
   expect([exitCode, last]).toEqual([1, counts]);
-  expect(stderr).toMatch(/^"\/busy": [^\n]+\nmkv: 1 keys could not be rebalanced[^\n]+\n$/);
+  expect(stderr).toMatch(/^"\/busy": [^\n]+\nmkv: 1 key could not be rebalanced[^\n]+\n$/);
   wire.write("new");
   expect((await wire.answer()).status).toBe(201);
   expect((await runJob(cluster, "rebalance", { master: cluster.master.url })).exitCode).toBe(0);

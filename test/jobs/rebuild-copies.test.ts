@@ -60,9 +60,10 @@ test.each(cases)("%s: one write is indexed, the others are named and counted", a
   const db = `${cluster.db}-new`;
   rmSync(db, { recursive: true, force: true });
   const others = copies.map((_, i) => i).filter((i) => !indexed.includes(i));
+  const inFiles = ({ length }: readonly number[]) => (length === 1 ? "1 file" : `${length} files`);
   expect(await rebuildOf(db, copies)).toEqual({
     exitCode: 0,
-    last: `rebuilt ${db}: 1 keys in ${indexed.length} files; ${others.length} files reported and not indexed`,
+    last: `rebuilt ${db}: 1 key in ${inFiles(indexed)}; ${inFiles(others)} reported and not indexed`,
     named: others,
     indexed,
   });

@@ -204,7 +204,7 @@ test("what an unfinished write has left is reported, not indexed, and removed by
   const home = homeOf(gated, "/cut/é");
   expect(copiesOf(gated, "/cut/é")).toEqual(copiesOn(home, value));
   const { exitCode, last, stderr } = await runJob(gated, "rebuild");
-  expect([exitCode, last]).toEqual([0, `rebuilt ${gated.db}: 1 keys in 3 files; 3 files reported and not indexed`]);
+  expect([exitCode, last]).toEqual([0, `rebuilt ${gated.db}: 1 key in 3 files; 3 files reported and not indexed`]);
   const lines = stderr.trimEnd().split("\n").sort();
   expect(lines.map((line) => line.split("/", 2).join("/"))).toEqual(home.toSorted());
   for (const line of lines) expect(line).toContain("unfinished write");

@@ -53,7 +53,7 @@ test.each(strangers)("%s is reported, counted, and not indexed", async (_, path,
   const place = path();
   using _planted = plant(cluster.volumes[0]!, place, content);
   const { exitCode, last, stderr } = await runJob(cluster, "rebuild");
-  const counts = `${keys.length} keys in ${3 * keys.length} files; 1 files reported and not indexed`;
+  const counts = `${keys.length} keys in ${3 * keys.length} files; 1 file reported and not indexed`;
   expect([exitCode, last]).toEqual([0, `rebuilt ${cluster.db}: ${counts}`]);
   const lines = stderr.trimEnd().split("\n");
   expect(lines.length).toBe(1);
@@ -92,7 +92,7 @@ test("an empty copy is left out of the record of a key that has others", async (
   const value = await content.text();
   writeFileSync(file!.file, "");
   const { last } = await runJob(cluster, "rebuild");
-  expect(last).toEndWith(`: ${keys.length} keys in ${3 * keys.length - 1} files; 1 files reported and not indexed`);
+  expect(last).toEndWith(`: ${keys.length} keys in ${3 * keys.length - 1} files; 1 file reported and not indexed`);
   const volumes = placedOn(keys[0]!, { volumes: cluster.addresses }).filter(
     (volume) => volume !== `${cluster.addresses[0]}/${file!.subvolume}`,
   );

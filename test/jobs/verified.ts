@@ -21,7 +21,7 @@ export function countsOf(last: string | Partial<Record<Finding, number>>): Recor
 
 function parsed(last: string): Partial<Record<Finding, number>> {
   const line = new RegExp(
-    `^verified (\\d+) keys and (\\d+) files: ${NAMES.slice(2, -1)
+    `^verified (\\d+) keys? and (\\d+) files?: ${NAMES.slice(2, -1)
       .map((name) => `(\\d+) ${name}`)
       .join(", ")}; (\\d+) repaired$`,
   );

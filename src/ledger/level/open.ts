@@ -5,6 +5,7 @@
 //    nothing says that there was one.
 // 3. Then the journals are read against the index (`replay.ts`).
 import { nowMs } from "../../clock";
+import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { log } from "../../log";
@@ -76,8 +77,8 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const suspect = bothSuspect(before?.suspect, isCertain ? doubt?.suspect : unseen);
   if (doubt) {
     log(
-      `mkv: ${path} may lack what was acknowledged last (${doubt.why}): ${redone} keys were brought up to date from the ` +
-        `journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
+      `mkv: ${path} may lack what was acknowledged last (${doubt.why}): ${counted(redone, "key")} brought up to date ` +
+        `from the journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
     );
   }
   let last = journals.floor;

@@ -1,0 +1,99 @@
+// Owns what the values of flags may be: each kind has a word for the help, and one clear line for what is not of it.
+import { resolve } from "node:path";
+import { MkvError } from "../errors";
+import { isServerName, isVolumeName } from "../format/volume";
+
+/** A kind of value. */
+export type Kind<T> = {
+  /** What the help calls it, as in -port N. A switch has none: it is given as -protect. */
+  readonly word?: string;
+  /** The value of a text. Throws MkvError usage; `flag` is how the user named it, as in -port. */
+  parse(text: string, flag: string): T;
+};
+
+/** What `parse` makes of a text, or undefined if it is not what `is` says. */
+function kind<T>(word: string, is: string, parse: (text: string) => T | undefined): Kind<T> {
+  return {
+    word,
+    parse(text, flag) {
+      const value = parse(text);
+      if (value === undefined) throw new MkvError("usage", `${flag} is ${is}, not "${text}"`);
+      return value;
+    },
+  };
+}
+
+function matching(word: string, is: string, pattern: RegExp): Kind<string> {
+  return kind(word, is, (text) => (pattern.test(text) ? text : undefined));
+}
+
+/** On or off, as Go writes it. */
+export const toggle: Kind<boolean> = {
+  parse(text, flag) {
+    if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+    if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+    throw new MkvError("usage", `${flag} is true or false, not "${text}"`);
+  },
+};
+
+export const file: Kind<string> = { word: "FILE", parse: (text) => text };
+export const folder: Kind<string> = { word: "PATH", parse: (text) => resolve(text) };
+export const url = matching("URL", "a URL such as http://localhost:3000", /^https?:\/\/[^/?#@]+\/?$/);
+export const server = kind("HOST:PORT", "host:port", (text) => (isServerName(text) ? text : undefined));
+
+/** What looks like an address of this machine; whether it is one, the system says. */
+export const address = matching(
+  "ADDRESS",
+  "an address of this machine, such as 127.0.0.1",
+  /^(localhost|\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)$/i,
+);
+
+/** One of these words. */
+export function oneOf<const W extends string>(words: readonly W[]): Kind<W> {
+  return kind(words.join("|"), words.join(" or "), (text) => words.find((word) => word === text));
+}
+
+/** A whole number in these bounds. */
+export function count({ from = 1, to, word = "N" }: { from?: number; to: number; word?: string }): Kind<number> {
+  return kind(word, `a whole number from ${from} to ${to}`, (text) => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+    return number >= from && number <= to ? number : undefined;
+  });
+}
+
+const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+function millisecondsOf(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
+  let ms = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
+    ms += Number(amount) * unitMs[unit!]!;
+  return ms > 0 && ms <= 24 * unitMs["h"]! ? Math.max(ms, 1) : undefined;
+}
+
+const aDuration = "a duration such as 1s, 500ms or 1m30s, at most 24h";
+
+/** Milliseconds of a duration as Go writes it. */
+export const duration = kind("DURATION", aDuration, millisecondsOf);
+export const durationOr0 = kind("DURATION", aDuration, (text) => (text === "0" ? 0 : millisecondsOf(text)));
+
+export const volumes: Kind<readonly string[]> = {
+  word: "LIST",
+  parse(text, flag) {
+    const names = text.split(",");
+    const bad = names.find((name) => !isVolumeName(name));
+    if (bad !== undefined) throw new MkvError("usage", `${flag}: "${bad}" is not host:port or host:port/path`);
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
+    if (twice !== undefined) throw new MkvError("usage", `${flag} names ${twice} twice`);
+    return names;
+  },
+};
+
+/** A name and a password, as the value of an `Authorization` header. No complaint repeats them. */
+export const credentials: Kind<string> = {
+  word: "USER:PASSWORD",
+  parse(text, flag) {
+    if (!/^[^:]+:/.test(text)) throw new MkvError("usage", `${flag} is user:password`);
+    return `Basic ${Buffer.from(text).toString("base64")}`;
+  },
+};
