@@ -132,6 +132,11 @@ export const limits = {
   /** A connection to a volume on which nothing was said for so long is not relied on; it has so long to answer then. */
   quietMs: 100,
   renewMs: 1000,
+  /** The address of a server is looked up so often; where that takes long, only after so many times as long. */
+  addressMs: 500,
+  lookupPause: 10,
+  /** Bun connects to what a name stood for so long ago, at most. */
+  namesKeptMs: 31_000,
   /** The system asks after such a connection so often. */
   keepAliveMs: 15_000,
   /** Requests that still run so long after SIGTERM are cut off. */

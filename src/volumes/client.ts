@@ -38,7 +38,7 @@ export class Client {
   constructor(
     readonly health: Health,
     readonly settings: VolumeSettings,
-    readonly pools: Pools = new Pools(),
+    readonly pools: Pools = new Pools((server) => health.lost(server)),
     readonly credentials: string | undefined = settings.credentials,
     readonly signer: Signer = new Signer(health, settings.link),
     readonly lease: Lease = forever,

@@ -33,7 +33,7 @@ export class BodyStream {
       { highWaterMark: 0 },
     );
     this.#watch = setInterval(() => this.#checkProgress(), Math.min(client.settings.stalltimeoutMs / 4, 1000));
-    this.#answered = this.#send(`http://${volume}${path}`, { body, headers });
+    this.#answered = this.#send(client.pools.urlOf(volume, path), { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
 
@@ -72,6 +72,7 @@ export class BodyStream {
     try {
       const response = await fetch(url, {
         ...request,
+        headers: { ...request.headers, host: serverOf(this.#volume) },
         method: "PUT",
         redirect: "manual",
         signal: this.#abort.signal,

@@ -70,17 +70,16 @@ export class Connection {
   #rest: Buffer = Buffer.alloc(0);
   #body: Body | undefined;
   #closesAfter = false;
+  #isRetired = false;
   #isClosed = false;
   /** Somebody asks whether it is of use yet, and will send something then. */
   #isChecked = false;
 
   constructor(
     readonly server: string,
+    { hostname, port }: { hostname: string; port: number },
     readonly forget: () => void,
   ) {
-    const colon = server.lastIndexOf(":");
-    const hostname = server.slice(0, colon).replace(/^\[|\]$/g, "");
-    const port = Number(server.slice(colon + 1));
     const socket = {
       data: (_: unknown, bytes: Buffer) => this.#read(bytes),
       drain: () => this.#flush(),
@@ -115,6 +114,7 @@ export class Connection {
 
   /** Sends a request; rejects with what `onTimeout` makes if the head of its answer has not come within `timeoutMs`. */
   send({ method, target, headers, body }: WireRequest, timeoutMs: number, onTimeout: () => Error): Promise<Answer> {
+    if (this.#isClosed) return Promise.reject(new LostConnection(undefined, true));
     assert(!/[\s\0]/.test(target), "a request would say more than it should");
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const untilMs = performance.now() + timeoutMs;
@@ -137,6 +137,13 @@ export class Connection {
     } finally {
       setImmediate(() => (this.#isChecked = false));
     }
+  }
+
+  /** Takes no further requests, and ends when those that wait on it are answered; questions may be asked again at once. */
+  retire(): void {
+    this.forget();
+    this.#isRetired = true;
+    if (!this.#body && this.waiting.every(({ method }) => method === "HEAD")) this.giveUp();
   }
 
   pause(): void {
@@ -206,7 +213,7 @@ export class Connection {
         if (taken === 0) break;
         rest = rest.subarray(taken);
         if (this.#body?.isWhole) this.#body = undefined;
-        if (this.#closesAfter && !this.#body) this.giveUp();
+        if ((this.#closesAfter || (this.#isRetired && this.waiting.length === 0)) && !this.#body) this.giveUp();
       }
       if (rest.length > limits.headBytes) throw new MkvError("volume-failed", `${this.server} does not speak HTTP`);
       this.#rest = rest;

@@ -8,10 +8,12 @@
 //    delete is never repeated after silence: the first might land later, after a newer one.
 // 3. A kept connection on which nothing was said for a while may have been forgotten on the way, by a firewall. A question
 //    that it does not answer soon is asked anew on a fresh one. Anything else is sent only when it has answered a question.
+// 4. Those to a server that has another address now are used no more.
 import { type MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { type Answer, Connection, LostConnection, type WireRequest } from "./connection";
 import { belowServer, serverOf } from "../../format/volume";
+import { Addresses } from "./addresses";
+import { type Answer, Connection, LostConnection, type WireRequest } from "./connection";
 
 /** A request to a volume, `host:port` or `host:port/path`; `path` is below it. */
 export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: string; readonly path: string };
@@ -19,6 +21,10 @@ export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: str
 /** The connections of a thread. */
 export class Pools {
   readonly #pools = new Map<string, Pool>();
+  readonly #addresses = new Addresses((name) => this.#leave(name));
+
+  /** @param onMove told of a server that has another address now, where somebody else may answer */
+  constructor(readonly onMove: (server: string) => void = () => {}) {}
 
   /**
    * Sends a request and waits for the head of its answer. The body of a GET that was answered with 200 must be read or
@@ -33,7 +39,7 @@ export class Pools {
     const server = serverOf(volume);
     const request = { method, target: belowServer(volume) + path, headers, body };
     const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
-    const connection = connectionOf(pool, server);
+    const connection = connectionOf(pool, this.#addresses.hostFor(pool.name));
     const wasUsed = connection.answers > 0;
     const untilMs = performance.now() + timeoutMs;
     const forgotten = () => new LostConnection(undefined, true);
@@ -47,18 +53,31 @@ export class Pools {
       if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
     }
     try {
-      const fresh = open(pool, server); // A second old one may be dead as well.
+      const fresh = open(pool, this.#addresses.hostFor(pool.name)); // A second old one may be dead as well.
       return await fresh.send(request, untilMs - performance.now(), onTimeout);
     } catch (error) {
       throw causeOf(error);
     }
   }
 
+  /** The URL of a path below a volume, with the address to connect to as its host. */
+  urlOf(volume: string, path: string): string {
+    const { name, port } = partsOf(serverOf(volume));
+    const host = this.#addresses.hostFor(name);
+    return `http://${host.includes(":") ? `[${host}]` : host}:${port}${belowServer(volume)}${path}`;
+  }
+
   #poolOf(kind: Kind, server: string): Pool {
     const name = `${server} ${kind}`;
     let pool = this.#pools.get(name);
-    if (!pool) this.#pools.set(name, (pool = { kind, all: [], filling: undefined }));
+    if (!pool) this.#pools.set(name, (pool = { server, ...partsOf(server), kind, all: [], filling: undefined }));
     return pool;
+  }
+
+  #leave(name: string): void {
+    const moved = [...this.#pools.values()].filter((pool) => pool.name === name);
+    for (const { all } of moved) for (const connection of [...all]) connection.retire();
+    for (const server of new Set(moved.map(({ server }) => server))) this.onMove(server);
   }
 }
 
@@ -69,13 +88,20 @@ function causeOf(error: unknown): unknown {
 type Kind = "question" | "listing" | "alone";
 
 /** The connections to a server for one kind of request, and the one that those of this turn of the loop go to. */
-type Pool = { readonly kind: Kind; readonly all: Connection[]; filling: Connection | undefined };
+type Pool = {
+  readonly server: string;
+  readonly name: string;
+  readonly port: number;
+  readonly kind: Kind;
+  readonly all: Connection[];
+  filling: Connection | undefined;
+};
 
-function connectionOf(pool: Pool, server: string): Connection {
+function connectionOf(pool: Pool, hostname: string): Connection {
   const { kind, all, filling } = pool;
   if (kind !== "alone" && filling?.takesMore) return filling;
   const isFull = kind === "question" && all.length >= limits.connectionsForQuestions;
-  pool.filling = all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : open(pool, server));
+  pool.filling = all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : open(pool, hostname));
   return pool.filling;
 }
 
@@ -83,9 +109,10 @@ function leastBusy(all: readonly Connection[]): Connection {
   return all.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
 }
 
-function open(pool: Pool, server: string): Connection {
-  const opened = new Connection(server, () => {
-    pool.all.splice(pool.all.indexOf(opened), 1);
+function open(pool: Pool, hostname: string): Connection {
+  const opened = new Connection(pool.server, { hostname, port: pool.port }, () => {
+    const at = pool.all.indexOf(opened);
+    if (at >= 0) pool.all.splice(at, 1);
     if (pool.filling === opened) pool.filling = undefined;
   });
   pool.all.push(opened);
@@ -95,4 +122,10 @@ function open(pool: Pool, server: string): Connection {
 /** Whether this asks for the listing of a folder `/HH/hh/`: those below, where some names go on, are asked for alone. */
 function isOfHash(method: WireRequest["method"], path: string): boolean {
   return method === "GET" && path.length === "/HH/hh/".length && path.endsWith("/");
+}
+
+/** Name or address, and port, of `host:port`. */
+function partsOf(server: string): { name: string; port: number } {
+  const colon = server.lastIndexOf(":");
+  return { name: server.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(server.slice(colon + 1)) };
 }
