@@ -169,6 +169,23 @@ export const limits = {
   triedAgain: 100_000,
   /** Longest list of keys that a job asks a master for. */
   keyListBytes: 8 * 1024 * 1024,
+  /** Keys that are remembered as to be brought home; more wait for a rebalance. */
+  hints: 1_000_000,
+  /** Keys that a thread remembers to have told of, as lacking a copy, and for how long. */
+  told: 10_000,
+  toldMs: 60_000,
+  /** Keys that are healed at once, and that are looked at a second, at most. */
+  healsAtOnce: 4,
+  healedKeys: 500,
+  /** A round over the keys to be healed is followed by a pause of so long, or of so many times what it took. */
+  healPauseMs: 1000,
+  healPauses: 20,
+  /** What heals or scrubs says how far it is so often, at most. */
+  careLogMs: 60_000,
+  /** A thread that is late by so much serves clients first: work in the background makes so many pauses of so long. */
+  loadedMs: 50,
+  loadedPauseMs: 200,
+  loadedPauses: 10,
   /** Orphans that are remembered, and for how long a file must have been one before it is removed. */
   orphans: 100_000,
   orphanMs: 3_600_000,

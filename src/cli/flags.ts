@@ -75,6 +75,10 @@ export const groups = {
     grace: { is: durationOr0, default: "2m", by: all,
       help: "how long an old copy stays after a move, where volumes cannot sync the new ones; 0 for not at all" },
   },
+  Care: {
+    heal: { is: count({ from: 0, to: 1_000_000, word: "MB/S" }), default: "20", by: serves,
+      help: "bring home by itself what lacks copies, no faster than this; 0 for not at all" },
+  },
   Security: {
     linkkey: { is: file, by: all,
       help: "the secret that the volumes have as LINK_KEY: they serve what the master has signed" },
@@ -101,6 +105,7 @@ export const flags = {
   ...groups.Serving,
   ...groups.Running,
   ...groups.Durability,
+  ...groups.Care,
   ...groups.Security,
   ...groups.Job,
 } as const;

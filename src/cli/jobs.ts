@@ -13,8 +13,8 @@ import { entriesOf } from "../ledger/ledger";
 import { openLevelIndex } from "../ledger/level/leveldb";
 import { type LevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { limits } from "../limits";
-import { type Pace } from "../store/copy";
 import { maintain } from "../store/maintain";
+import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
 import { type Config, dbOf } from "./config";
@@ -185,16 +185,5 @@ async function openTarget(
       await care[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     },
-  };
-}
-
-/** Spreads the reading of bytes over time; a second's worth may be read at once. */
-function paceOf(bytesPerSecond: number): Pace {
-  let readyMs = performance.now();
-  return async (bytes) => {
-    if (bytesPerSecond === 0) return;
-    readyMs = Math.max(readyMs, performance.now() - 1000) + (bytes / bytesPerSecond) * 1000;
-    const waitMs = readyMs - performance.now();
-    if (waitMs > 0) await Bun.sleep(waitMs);
   };
 }

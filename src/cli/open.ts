@@ -7,6 +7,7 @@ import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { WriteDates } from "../store/dates";
+import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
@@ -18,6 +19,7 @@ import { watchPlaces } from "./places";
 export type Shared = {
   readonly volumes: SharedArrayBuffer;
   readonly dates: SharedArrayBuffer;
+  readonly hints: SharedArrayBuffer;
   readonly renamed: ReadonlyMap<string, string>;
   readonly ledger: LevelShared;
 };
@@ -61,9 +63,10 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     distrust(volumes, opened);
     const { renamed } = watch;
     const dates = await WriteDates.share(ledger.memory);
+    const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
     return {
-      store: storeOf(config, { ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0), renamed }),
-      shared: { volumes: health, dates, renamed, ledger: opened.shared },
+      store: storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) }),
+      shared,
       watch: watch.round,
       abandon: opened.abandon,
       [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
@@ -82,21 +85,21 @@ export async function joinStore(
   const memory = remoteMemory(port);
   const joined = { sync: config.sync, onBroken, shared: shared.ledger, thread: number, memory };
   const ledger = await joinLevelLedger(dbOf(config), joined);
-  const { renamed } = shared;
   const dates = new WriteDates(memory, shared.dates, number);
-  const store = storeOf(config, { ledger, volumes: accessVolumes(config, shared.volumes), dates, renamed });
+  const store = storeOf(config, { shared, ledger, volumes: accessVolumes(config, shared.volumes), dates });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
 }
 
 function storeOf(
   config: Config,
-  parts: { ledger: Ledger; volumes: Volumes; dates: WriteDates; renamed: ReadonlyMap<string, string> },
+  { shared, ...parts }: { shared: Shared; ledger: Ledger; volumes: Volumes; dates: WriteDates },
 ): Store {
   const { topology, minreplicas, grace: graceMs, probe, md5sum, protect } = config;
-  const { ledger, volumes, dates, renamed } = parts;
   return {
-    ...{ topology, ledger, volumes, dates, minreplicas, graceMs, probe, md5sum, protect, renamed },
-    places: new Places(volumes),
+    ...{ ...parts, topology, minreplicas, graceMs, probe, md5sum, protect },
+    renamed: shared.renamed,
+    hints: new Hints(parts.ledger.memory, shared.hints),
+    places: new Places(parts.volumes),
   };
 }
 

@@ -12,6 +12,7 @@ import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
 import { log } from "../log";
+import { startHealing } from "../store/healing";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
 import { warmUp } from "../volumes/upload-stream";
@@ -37,6 +38,7 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   died.catch(opened.abandon);
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
+  await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6 });
   const { volumes, replicas } = config.topology;
   const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(config.threads, "thread")];
   log(`mkv: listening on port ${service.port}, ${cluster.join(", ")}`);

@@ -8,7 +8,8 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
-import { type Pace, md5Of } from "./copy";
+import { md5Of } from "./copy";
+import { type Pace } from "./pace";
 
 /** How closely copies are looked at: by their length, or by all their bytes. */
 export type Depth = "length" | "md5";

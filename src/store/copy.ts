@@ -1,6 +1,7 @@
 // Owns the reading of a value from one of its volumes: to copy it to others, or to know what it is.
 import { MkvError } from "../errors";
 import { type Volumes } from "../volumes/volumes";
+import { type Pace, paced } from "./pace";
 import { replicate } from "./replicate";
 
 /**
@@ -8,6 +9,7 @@ import { replicate } from "./replicate";
  * @param expected what is known of the value; a source that differs is corrupt, and nothing of it is stored
  * @param options.sync the copies are on the disks when this resolves
  * @param options.as path of the copies, if another
+ * @param options.pace how fast it may be read
  * @throws MkvError corrupt; absent, volume-failed, timeout of the source or of a target
  */
 export async function copy(
@@ -19,13 +21,14 @@ export async function copy(
     expected: { bytes?: number | undefined; md5?: string | undefined };
     sync?: boolean;
     as?: string;
+    pace?: Pace | undefined;
   },
 ): Promise<void> {
-  const { from, to, expected, as = path } = options;
+  const { from, to, expected, as = path, pace } = options;
   const { bytes, modified: date, chunks } = await volumes.open(from, path);
   const value = { bytes, date, ...(options.sync && { sync: true }) };
   const uploads = to.map((volume) => volumes.upload(volume, as, value));
-  await replicate(chunks, uploads, {
+  await replicate(pace ? paced(chunks, pace) : chunks, uploads, {
     atLeast: to.length,
     md5: expected.md5 !== undefined,
     approve(body) {
@@ -39,12 +42,6 @@ export async function copy(
 export async function md5Of(volumes: Volumes, volume: string, path: string, pace?: Pace): Promise<string> {
   const { chunks } = await volumes.open(volume, path);
   const hasher = new Bun.CryptoHasher("md5");
-  for await (const chunk of chunks) {
-    await pace?.(chunk.length);
-    hasher.update(chunk);
-  }
+  for await (const chunk of pace ? paced(chunks, pace) : chunks) hasher.update(chunk);
   return hasher.digest("hex");
 }
-
-/** Waits until so many more bytes may be read. */
-export type Pace = (bytes: number) => Promise<void>;

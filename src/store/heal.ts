@@ -5,8 +5,8 @@ import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
-import { type Pace } from "./copy";
-import { bringHome } from "./move";
+import { type Bringing, bringHome } from "./move";
+import { type Pace } from "./pace";
 import { type Store } from "./store";
 
 /** `missing`, `damaged` and `unknown` (its volume does not answer) are copies; the others are keys. */
@@ -23,26 +23,42 @@ export type Healed = {
   readonly failure?: string;
 };
 
+/** How a key is looked at and repaired. */
+export type Healing = {
+  readonly depth: Depth;
+  readonly repair?: boolean;
+  /** Whether an unlinked key without any copy is forgotten. */
+  readonly forget?: boolean;
+  /** How a key with this record is brought home, if not as `depth` says and to where it belongs. */
+  readonly bring?: (record: ValueRecord) => Bringing;
+  /** Called while the key is still claimed, if there is nothing to repair. */
+  readonly onWhole?: () => Promise<void>;
+};
+
 /**
  * Looks at a key while nobody changes it, and repairs what is wrong if asked to.
- * @param options.forget whether an unlinked key without any copy is forgotten
- * @throws MkvError busy; failed (its record is damaged)
+ * @throws MkvError busy; failed (its record is damaged); what `onWhole` throws
  */
 export async function healKey(
   store: Store,
   key: Key,
-  { depth, repair = false, forget = false }: { depth: Depth; repair?: boolean; forget?: boolean },
+  { depth, repair = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
 ): Promise<Healed> {
   await using claim = await store.ledger.claim(key, (before) => before, { sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
-  if (!record) return { findings: [], isRepaired: false };
-  const seen = await inspectCopies(store.volumes, key, record, { depth });
-  const findings = findingsOf(store, key, { record, seen });
+  if (!record) {
+    await onWhole?.();
+    return { findings: [], isRepaired: false };
+  }
+  const { targets = place(key, store.topology), ...how } = bring(record);
+  const seen = await inspectCopies(store.volumes, key, record, { depth, pace: how.pace });
+  const findings = findingsOf({ record, seen, targets });
   const isUnfinished = findings.some(({ problem }) => problem === "unfinished");
+  if (findings.length === 0 || isUnfinished) await onWhole?.();
   if (findings.length === 0 || !(isUnfinished ? forget : repair)) return { findings, isRepaired: false };
   try {
     if (isUnfinished) await claim.end({ record: undefined, owed });
-    else await bringHome(store, claim, seen, depth);
+    else await bringHome(store, claim, seen, { ...how, targets });
     return { findings, isRepaired: true };
   } catch (error) {
     if (!(error instanceof MkvError) || error.code === "busy") throw error;
@@ -50,21 +66,29 @@ export async function healKey(
   }
 }
 
-/** Looks at a key without a claim: what is found may be on its way. */
+/**
+ * Looks at a key without a claim: what is found may be on its way.
+ * @param look.targets where its copies are to be; where it belongs, unless something else is said
+ */
 export async function findProblems(
   { volumes, topology }: { volumes: Volumes; topology: Topology },
   key: Key,
   record: ValueRecord,
-  look: { depth: Depth; pace?: Pace },
+  look: { depth: Depth; pace?: Pace; targets?: readonly string[] },
 ): Promise<Finding[]> {
-  return findingsOf({ topology }, key, { record, seen: await inspectCopies(volumes, key, record, look) });
+  const { targets = place(key, topology) } = look;
+  return findingsOf({ record, seen: await inspectCopies(volumes, key, record, look), targets });
 }
 
-function findingsOf(
-  { topology }: { topology: Topology },
-  key: Key,
-  { record, seen }: { record: ValueRecord; seen: Inspected },
-): Finding[] {
+function findingsOf({
+  record,
+  seen,
+  targets,
+}: {
+  record: ValueRecord;
+  seen: Inspected;
+  targets: readonly string[];
+}): Finding[] {
   if (record.state === "unlinked" && volumesIn(seen, "missing").length === record.volumes.length) {
     return [{ problem: "unfinished", line: "unlinked, and no volume has it: left by an unfinished write or delete" }];
   }
@@ -80,7 +104,7 @@ function findingsOf(
   if (seen.md5 !== undefined && record.md5 !== undefined && seen.md5 !== record.md5) {
     found.push({ problem: "damaged", line: `its record has MD5 ${record.md5}, its copies agree in ${seen.md5}` });
   }
-  if (!sameVolumes(record.volumes, place(key, topology))) {
+  if (!sameVolumes(record.volumes, targets)) {
     found.push({ problem: "misplaced", line: `is on ${record.volumes.join(",")}, not where it belongs` });
   }
   return found;

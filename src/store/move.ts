@@ -18,6 +18,7 @@ import { limits } from "../limits";
 import { cleanUp, landed, owe } from "./care";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
+import { type Pace } from "./pace";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
 
@@ -32,17 +33,28 @@ export async function moveKey(store: Store, key: Key, depth: Depth = "length"): 
   await using claim = await store.ledger.claim(key, (before) => before, { sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
-  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), depth);
+  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), { depth });
 }
 
-/**
- * The move of a claimed key with a record, whose copies have just been looked at. Throws as `moveKey`.
- * @param depth as asked for: damaged copies are only set aside where all bytes were to be read
- */
-export async function bringHome(ofAll: Store, claim: Claim, seen: Inspected, depth: Depth): Promise<Moved> {
+/** How a key is brought home. */
+export type Bringing = {
+  /** As asked for: damaged copies are only set aside where all bytes were to be read. */
+  readonly depth: Depth;
+  /** Where the copies are to be, in order; where the key belongs, unless something else is said. */
+  readonly targets?: readonly string[] | undefined;
+  /** How fast a copy may be read. */
+  readonly pace?: Pace | undefined;
+};
+
+/** The move of a claimed key with a record, whose copies have just been looked at. Throws as `moveKey`. */
+export async function bringHome(
+  ofAll: Store,
+  claim: Claim,
+  seen: Inspected,
+  { depth, pace, targets = place(claim.key, ofAll.topology) }: Bringing,
+): Promise<Moved> {
   const store = { ...ofAll, volumes: ofAll.volumes.within(claim) };
   const record = claim.entry.record!;
-  const targets = place(claim.key, store.topology);
   await requireReady(store, claim, targets);
   const good = volumesIn(seen, "good");
   if (good.length === 0) return await withoutGood(store, claim, { seen, depth });
@@ -62,7 +74,7 @@ export async function bringHome(ofAll: Store, claim: Claim, seen: Inspected, dep
     const owed = owe(claim.entry.owed, without(lacking, old), { kind: "in-flight", forMs: limits.fenceOverMs });
     if (lacking.length > 0) await claim.put({ record, owed });
     const isUnread = strays.length > 0 && seen.depth !== "md5";
-    if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced });
+    if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced, pace });
     if (isSynced) await syncAll(store, claim.key, without(targets, lacking));
   } catch (error) {
     await claim.put({ record, owed: landed(store, claim.entry.owed, lacking) });
@@ -123,7 +135,7 @@ function requireSeen({ topology }: Store, record: ValueRecord, seen: Inspected):
 async function fill(
   { volumes }: Store,
   key: Key,
-  { targets, seen, sync }: { targets: readonly string[]; seen: Inspected; sync: boolean },
+  { targets, seen, ...how }: { targets: readonly string[]; seen: Inspected; sync: boolean; pace: Pace | undefined },
 ): Promise<void> {
   const { md5, bytes, copies } = seen;
   const expected = md5 === undefined ? { bytes } : { md5 };
@@ -139,7 +151,7 @@ async function fill(
     const isLike = (target: string) => printOf(target) === printOf(from);
     const to = targets.filter((target) => target !== from && (!isLike(target) || damaged.includes(target)));
     try {
-      return await copy(volumes, pathOf(key), { from, to, expected, sync });
+      return await copy(volumes, pathOf(key), { from, to, expected, ...how });
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       if (error.code === "corrupt" || error.code === "absent") damaged.push(from);

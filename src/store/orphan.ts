@@ -86,7 +86,7 @@ async function nameInRecord(store: Store, claim: Claim, volume: string): Promise
   const { record, owed } = claim.entry;
   await claim.put({ record: { ...record!, volumes: union(record!.volumes, [volume]) }, owed });
   const seen = await inspectCopies(store.volumes, claim.key, claim.entry.record!, { depth: "length" });
-  await bringHome(store, claim, seen, "length");
+  await bringHome(store, claim, seen, { depth: "length" });
 }
 
 /**

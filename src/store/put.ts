@@ -3,7 +3,7 @@
 //    removes what reached a volume. Over an unlinked key the record forgets its hash first: its files are about to change.
 // 2. The body goes to all volumes at once. A volume that falls out is replaced by the next in placement order, with a
 //    copy from one that finished.
-// 3. The record names the volumes whose copies are good: the commit. After a crash the value is live.
+// 3. If they are not the key's own, a hint says so. The record names the volumes whose copies are good: the commit. After a crash the value is live.
 // 4. What the key has elsewhere is removed; what cannot be reached stays owed. A write that failed ends the same way.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
@@ -16,6 +16,7 @@ import { limits } from "../limits";
 import { type Upload } from "../volumes/upload";
 import { cleanUp, landed, owe } from "./care";
 import { copy } from "./copy";
+import { writtenUnder } from "./hints";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
@@ -82,6 +83,8 @@ function inFlight({ record, owed }: Entry, volumes: readonly string[]): Entry {
 
 class Write {
   readonly #path: string;
+  /** The volumes where the key belongs. */
+  readonly #home: readonly string[];
   /** The volumes in placement order, without those that may still carry out an earlier request for this key. */
   readonly #ranked: readonly string[];
   readonly #before: Entry;
@@ -97,6 +100,7 @@ class Write {
     const now = nowMs();
     const pending = before.owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
     this.#path = pathOf(claim.key);
+    this.#home = ranked.slice(0, store.topology.replicas);
     this.#ranked = without(
       without(ranked, claim.barred),
       pending.map(({ volume }) => volume),
@@ -117,6 +121,7 @@ class Write {
         { bytes, md5 },
       );
       this.#require(good.length, "took the value");
+      if (!sameVolumes(good, this.#home)) await store.hints.add(claim.key, writtenUnder(topology));
       if (nowMs() > claim.untilMs)
         throw new MkvError("unavailable", "not written: it took longer than the key was ours");
       if (value.withdrawn?.aborted) throw new MkvError("client-gone", "not written: the client broke off its request");

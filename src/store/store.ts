@@ -8,6 +8,7 @@ import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
 import { type WriteDates } from "./dates";
+import { type Hints } from "./hints";
 import { type Places } from "./places";
 
 /** A store as one thread sees it. */
@@ -16,6 +17,8 @@ export type Store = {
   readonly ledger: Ledger;
   readonly volumes: Volumes;
   readonly dates: WriteDates;
+  /** Keys that are to be brought home. */
+  readonly hints: Hints;
   /** Fewest replicas of a value that may be acknowledged. */
   readonly minreplicas: number;
   readonly places: Places;
@@ -102,14 +105,17 @@ async function findHolder(
   location: Location,
   said: Promise<boolean>,
 ): Promise<Location | undefined> {
-  if (await isSoon(said)) return location;
+  const first = await answerSoon(said);
+  if (first === "yes") return location;
   const { path, record } = location;
   const answers = record.volumes.map(async (volume) => {
     if (await store.volumes.holds(volume, path)) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
   });
   try {
-    return { ...location, volume: await Promise.any(answers) };
+    const holder = await Promise.any(answers);
+    if (first === "no") await tellOfMissing(store, key, record);
+    return { ...location, volume: holder };
   } catch (error) {
     const now = await store.ledger.get(key);
     if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
@@ -120,16 +126,25 @@ async function findHolder(
   }
 }
 
-/** Whether a yes comes within `hedgeMs`. A dead volume is a no: another may answer. */
-function isSoon(answer: Promise<boolean>): Promise<boolean> {
+/** What a volume says within `hedgeMs`. One that is dead, or slow, says nothing: another may answer. */
+function answerSoon(answer: Promise<boolean>): Promise<"yes" | "no" | "nothing"> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, limits.hedgeMs, false);
-    const settle = (isYes: boolean) => {
+    const timer = setTimeout(resolve, limits.hedgeMs, "nothing" as const);
+    const settle = (said: "yes" | "no" | "nothing") => {
       clearTimeout(timer);
-      resolve(isYes);
+      resolve(said);
     };
-    answer.then(settle, () => settle(false));
+    answer.then(
+      (isThere) => settle(isThere ? "yes" : "no"),
+      () => settle("nothing"),
+    );
   });
+}
+
+/** Has a key looked at of which a recorded volume has no copy, unless it was being deleted or moved meanwhile. */
+async function tellOfMissing({ ledger, hints }: Store, key: Key, record: ValueRecord): Promise<void> {
+  const now = await ledger.get(key);
+  if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) hints.tell(key);
 }
 
 /** One of these volumes at random, of those that are up if any is. */

@@ -68,6 +68,7 @@ export function mkv(args: string[]): string[] {
 export async function startMaster({ db, volumes, flags = [], env }: MasterOptions): Promise<Master> {
   const folder = db === undefined ? temporaryFolder() : undefined;
   const index = db ?? join(folder!.path, "index");
+  const heal = flags.includes("-heal") ? [] : ["-heal", "0"]; // Most tests say themselves what is brought home, and when.
   const threads = flags.includes("-threads") ? [] : ["-threads", "2"]; // What one thread does well, two may not.
   const args = [
     "-port",
@@ -77,6 +78,7 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
     "-volumes",
     volumes.join(","),
     ...threads,
+    ...heal,
     ...graceFlags(flags),
     ...flags,
     "server",

@@ -1,0 +1,129 @@
+// Owns the bringing home of the keys that have a hint: one round over all of them.
+// 1. A key that a write put elsewhere is moved only under the topology that it was written under: what a change of the
+//    volumes asks for is left to a rebalance, and so is this key then.
+// 2. Of any other key the copies are mended where its record says that they are.
+// 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
+import { nowMs } from "../clock";
+import { MkvError, reasonOf } from "../errors";
+import { showKey } from "../format/key";
+import { rank, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
+import { counter } from "../metrics";
+import { type Turns } from "../turns";
+import { type HealLog } from "./heal-log";
+import { type Healing, healKey } from "./heal";
+import { type HintedKey, topologyId } from "./hints";
+import { type Pace, whileLoaded } from "./pace";
+import { type Store } from "./store";
+import { without } from "./volume-lists";
+
+/** What all work shares that heals in the background. */
+export type Care = {
+  readonly store: Store;
+  readonly stop: AbortSignal;
+  /** What all keys wait for, if nothing may be healed. */
+  readonly off: string | undefined;
+  /** Keys that are being healed. */
+  readonly turns: Turns;
+  /** Bytes that are copied, and keys that are looked at. */
+  readonly bytes: Pace;
+  readonly keys: Pace;
+  readonly log: HealLog;
+};
+
+export const healed = counter("mkv_healed_total", "Keys that were brought home or got a copy back.");
+export const failures = counter(
+  "mkv_heal_failures_total",
+  "Keys that could not be healed, each time that it was tried.",
+);
+
+/** Where the copies of a key are to be, for good or until its own volumes are back; or what it waits for. */
+type Plan = { readonly targets: readonly string[]; readonly isFinal: boolean } | { readonly waitsFor: string };
+
+/** A round. `lookedMs`: how long the mere looking took; `busy`: keys that stand a better chance in a moment. */
+type Round = { readonly lookedMs: number; readonly busy: number };
+
+/** Heals what can be healed now of all keys with a hint, and counts them. */
+export async function healHinted(care: Care): Promise<Round> {
+  const { store, stop } = care;
+  let [left, busy, lookedMs] = [0, 0, 0];
+  let page = await store.hints.page(undefined);
+  for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1)!.key)) {
+    await whileLoaded(stop);
+    const startMs = nowMs();
+    const reasons = await Promise.all(page.map((hinted) => whyNot(care, hinted)));
+    lookedMs += nowMs() - startMs;
+    for (const reason of reasons) if (reason !== undefined) care.log.waits(reason);
+    const ready = page.filter((_, i) => reasons[i] === undefined);
+    const outcomes = await Promise.all(ready.map((hinted) => heal(care, hinted)));
+    left += page.length - outcomes.filter((outcome) => outcome === "whole").length;
+    busy += outcomes.filter((outcome) => outcome === "busy").length;
+  }
+  if (!stop.aborted) store.hints.count = left;
+  return { lookedMs, busy };
+}
+
+/** What a key waits for; undefined if it can be looked at. */
+async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string | undefined> {
+  if (off !== undefined) return off;
+  try {
+    const record = await store.ledger.get(hinted.key);
+    const plan = record && planOf(store, hinted, record);
+    return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+function planOf({ topology, volumes }: Store, { key, hint }: HintedKey, record: ValueRecord): Plan {
+  const ranked = rank(key, topology);
+  const home = ranked.slice(0, topology.replicas);
+  const isMoved = hint.why === "written" && !sameVolumes(record.volumes, home);
+  if (isMoved && hint.topology !== topologyId(topology))
+    return { waitsFor: "a rebalance, since the volumes are others now" };
+  const targets = isMoved ? home : record.volumes;
+  const away = targets.find((volume) => !volumes.isWritable(volume));
+  if (away === undefined) return { targets, isFinal: true };
+  const spares = without(ranked, record.volumes).filter((volume) => volumes.isWritable(volume));
+  const wanted = isMoved ? spares.slice(0, Math.max(0, topology.replicas - record.volumes.length)) : [];
+  if (wanted.length === 0 || !record.volumes.every((volume) => volumes.isWritable(volume))) return { waitsFor: away };
+  return { targets: ranked.filter((one) => record.volumes.includes(one) || wanted.includes(one)), isFinal: false };
+}
+
+/** Heals a key. `whole`: its hint is gone. */
+async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "left"> {
+  const { store, log } = care;
+  const { key, hint } = hinted;
+  let isFinal = true;
+  let outcome: "whole" | "left" = "left";
+  const healing: Healing = {
+    depth: hint.why === "damaged" ? "md5" : "length",
+    repair: true,
+    bring(record) {
+      const plan = planOf(store, hinted, record);
+      if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
+      isFinal = plan.isFinal;
+      return { depth: "length", targets: plan.targets, pace: care.bytes };
+    },
+    async onWhole() {
+      if (!isFinal) return;
+      await store.hints.drop(key);
+      outcome = "whole";
+    },
+  };
+  try {
+    using _turn = await care.turns.enter();
+    await care.keys(1);
+    const { isRepaired, failure } = await healKey(store, key, healing);
+    if (failure !== undefined) throw new MkvError("failed", failure);
+    if (!isRepaired) return outcome;
+    healed.add();
+    log.healed();
+    await healKey(store, key, { ...healing, repair: false }); // The hint goes when the key has been seen whole.
+  } catch (error) {
+    if (care.stop.aborted || (error instanceof MkvError && error.code === "busy")) return "busy";
+    failures.add();
+    log.failed(`${JSON.stringify(showKey(key))}: ${reasonOf(error)}`);
+  }
+  return outcome;
+}

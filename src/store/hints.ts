@@ -1,0 +1,108 @@
+// Owns which keys are to be brought home: a hint a key, which outlives the process.
+//   "heal " key in hex -> Hint              in the ledger's memory
+// 1. A hint only says where to look. What is wrong with a key, and what may be done about it, is seen under its claim.
+// 2. A write that could not go to the key's own volumes leaves its hint before the commit, under its claim. A hint goes when
+//    the key has been seen whole, under its claim. So none is lost in between.
+// 3. There is room for so many. What comes after that waits for a rebalance.
+import { type Key } from "../format/key";
+import { type Topology } from "../format/placement";
+import { type Memory } from "../ledger/ledger";
+import { limits } from "../limits";
+import { log } from "../log";
+
+/**
+ * Why a key is to be looked at. `written`: it did not get its own volumes, as they were under this topology. Of the others
+ * a copy is not where its record says, or not what it was.
+ */
+export type Hint = { readonly why: "written"; readonly topology: string } | { readonly why: "missing" | "damaged" };
+
+/** A key with its hint. */
+export type HintedKey = { readonly key: Key; readonly hint: Hint };
+
+/** The hints of a store. */
+export class Hints {
+  readonly #memory: Memory;
+  readonly #shared: Int32Array;
+  /** Keys that readers of this thread have told of since `#toldMs`. */
+  readonly #told = new Set<string>();
+  #toldMs = 0;
+
+  /** @param shared from `Hints.share`, the same for every thread of the process */
+  constructor(memory: Memory, shared: SharedArrayBuffer) {
+    this.#memory = memory;
+    this.#shared = new Int32Array(shared);
+  }
+
+  static share(): SharedArrayBuffer {
+    return new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** How many keys have one, about: as many as were counted last, and what came and went since. */
+  get count(): number {
+    return Atomics.load(this.#shared, 0);
+  }
+
+  set count(counted: number) {
+    Atomics.store(this.#shared, 0, counted);
+  }
+
+  /** Remembers that this key is to be looked at: when this resolves, a crash does not undo it. */
+  async add(key: Key, hint: Hint): Promise<void> {
+    const name = nameOf(key);
+    const known = (await this.#memory.get(name)) as Hint | undefined;
+    if (known !== undefined && hint.why !== "written" && (known.why === "written" || known.why === hint.why)) return;
+    if (known === undefined && this.count >= limits.hints) return this.#tellFull();
+    await this.#memory.put(name, hint);
+    if (known === undefined) Atomics.add(this.#shared, 0, 1);
+  }
+
+  /** Has it from a reader that a copy is missing. Readers do not wait; what they tell again is not written again. */
+  tell(key: Key): void {
+    const now = performance.now();
+    if (now > this.#toldMs + limits.toldMs || this.#told.size >= limits.told) {
+      this.#told.clear();
+      this.#toldMs = now;
+    }
+    const hex = key.toHex();
+    if (this.#told.has(hex)) return;
+    this.#told.add(hex);
+    this.add(key, { why: "missing" }).catch(() => this.#told.delete(hex)); // The next reader tells it again.
+  }
+
+  /** Forgets that this key is to be looked at: it has been seen whole, and nobody else has it. */
+  async drop(key: Key): Promise<void> {
+    await this.#memory.delete(nameOf(key));
+    Atomics.sub(this.#shared, 0, 1);
+  }
+
+  /** The hinted keys after this one, in the order of keys; a bounded number. */
+  async page(after: Key | undefined): Promise<readonly HintedKey[]> {
+    const from = after && nameOf(after);
+    const found = await this.#memory.page(prefix, { after: from, atMost: limits.batchRecords });
+    return found.map(([name, hint]) => ({
+      key: Uint8Array.fromHex(name.slice(prefix.length)) as Uint8Array as Key,
+      hint: hint as Hint,
+    }));
+  }
+
+  #tellFull(): void {
+    if (Atomics.exchange(this.#shared, 1, 1) === 1) return;
+    log(`mkv: heal: ${limits.hints} keys are to be brought home: more are not remembered, for those run rebalance`);
+  }
+}
+
+/** A hint of a write under this topology. */
+export function writtenUnder(topology: Topology): Hint {
+  return { why: "written", topology: topologyId(topology) };
+}
+
+/** Stands for a topology: another one has another. */
+export function topologyId({ volumes, replicas, subvolumes }: Topology): string {
+  return new Bun.CryptoHasher("md5").update(JSON.stringify([volumes.toSorted(), replicas, subvolumes])).digest("hex");
+}
+
+const prefix = "heal ";
+
+function nameOf(key: Key): string {
+  return prefix + key.toHex();
+}

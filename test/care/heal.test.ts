@@ -1,0 +1,137 @@
+// What was written while a volume was away, or has lost a copy, comes home by itself, and nothing else is moved.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { startCluster, type Cluster } from "../support/cluster";
+import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
+import { follow } from "../support/http";
+import { filesAt } from "../support/files";
+import { pathOf } from "../support/placement";
+import { until } from "../support/until";
+import { valueOf } from "../support/values";
+
+setDefaultTimeout(60_000);
+const healing = ["-heal", "20", "-grace", "0"];
+
+/** Keys that belong to the first volume, among others. */
+function keysOfFirst(cluster: Cluster, count: number): string[] {
+  const names = Array.from({ length: 100 * count }, (_, i) => `/key-${i}`);
+  return names.filter((key) => homeOf(cluster, key).some((volume) => indexOf(cluster, volume) === 0)).slice(0, count);
+}
+
+function areHome(cluster: Cluster, keys: readonly string[], bytes?: number): boolean {
+  return keys.every((key) =>
+    Bun.deepEquals(copiesOf(cluster, key), copiesOn(homeOf(cluster, key), valueOf(key, bytes))),
+  );
+}
+
+const come = (cluster: Cluster, keys: readonly string[], bytes?: number) =>
+  until(() => areHome(cluster, keys, bytes), { what: `all is home: ${cluster.master.output}`, deadlineMs: 40_000 });
+
+test.concurrent(
+  "what was written while a volume was away comes home when it is back, and no copy is left elsewhere",
+  async () => {
+    await using cluster = await startCluster({ volumes: 4, flags: healing });
+    await cluster.volumes[0]!.kill();
+    const keys = keysOfFirst(cluster, 8);
+    for (const key of keys) await cluster.store(key, valueOf(key));
+    expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
+    await cluster.volumes[0]!.restart();
+    await come(cluster, keys);
+    const said = /^.*heal: \d+ keys were brought home, 0 are left$/m;
+    await until(() => said.test(cluster.master.output), { what: `it says so: ${cluster.master.output}` });
+    expect(cluster.master.output.match(/heal: /g)!.length).toBeLessThan(keys.length);
+  },
+);
+
+test.concurrent(
+  "healing goes on after a master was killed in the middle of it, and is no faster than it may be",
+  async () => {
+    const bytes = 500_000;
+    await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "1", "-grace", "0"] });
+    await cluster.volumes[0]!.kill();
+    const keys = keysOfFirst(cluster, 8);
+    for (const key of keys) await cluster.store(key, valueOf(key, bytes));
+    await cluster.volumes[0]!.restart();
+    const backMs = performance.now();
+    await until(() => keys.some((key) => areHome(cluster, [key], bytes)), {
+      what: "the first is home",
+      deadlineMs: 20_000,
+    });
+    expect(areHome(cluster, keys, bytes)).toBe(false);
+    await cluster.master.kill();
+    await cluster.startMaster();
+    await come(cluster, keys, bytes);
+    const bursts = 2; // A second's worth, of each master.
+    expect((performance.now() - backMs) / 1000).toBeGreaterThan((keys.length * bytes) / 1e6 - bursts);
+    for (const key of keys)
+      expect((await follow(await cluster.ask("GET", key))).body.equals(valueOf(key, bytes))).toBe(true);
+  },
+);
+
+test.concurrent("a file that was lost is back after somebody has asked for its key", async () => {
+  await using cluster = await startCluster({ flags: healing });
+  await cluster.store("/key", valueOf("/key"));
+  rmSync(filesAt(cluster.volumes[1]!.dir, pathOf("/key"))[0]!.file);
+  const isBack = async () => {
+    expect((await follow(await cluster.ask("GET", "/key"))).status).toBe(200);
+    return areHome(cluster, ["/key"]);
+  };
+  await until(isBack, { what: `the file is back: ${cluster.master.output}` });
+});
+
+test.concurrent("a key with one copy gets a second when one volume is back, and its third with the last", async () => {
+  await using cluster = await startCluster({ flags: [...healing, "-minreplicas", "1"] });
+  const key = keyFirstOn(cluster, 0, "key");
+  const [, second, third] = homeOf(cluster, key).map((volume) => cluster.volumes[indexOf(cluster, volume)]!);
+  await Promise.all([second!.kill(), third!.kill()]);
+  await cluster.store(key, valueOf(key));
+  for (const [i, volume] of [second!, third!].entries()) {
+    expect(Object.keys(copiesOf(cluster, key)).length).toBe(i + 1);
+    await volume.restart();
+    const copies = copiesOn(homeOf(cluster, key).slice(0, i + 2), valueOf(key));
+    await until(() => Bun.deepEquals(copiesOf(cluster, key), copies), { what: "one more copy", deadlineMs: 20_000 });
+  }
+});
+
+test.concurrent("with -heal 0 nothing moves, and nothing is forgotten for that", async () => {
+  await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "0", "-grace", "0"] });
+  await cluster.volumes[0]!.kill();
+  const keys = keysOfFirst(cluster, 3);
+  for (const key of keys) await cluster.store(key, valueOf(key));
+  await cluster.volumes[0]!.restart();
+  await cluster.recovered();
+  await cluster.startMaster();
+  const said = /heal: 0 keys were brought home, (\d+) are left: \1 wait for -heal/;
+  await until(() => said.test(cluster.master.output), { what: "it says what waits" });
+  expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
+  await cluster.startMaster(healing);
+  await come(cluster, keys);
+});
+
+test.concurrent(
+  "a change of the volumes moves nothing: what is hinted waits for a rebalance, and lost copies are put back",
+  async () => {
+    await using cluster = await startCluster({ volumes: 5, flags: healing });
+    const [all, few] = [cluster.addresses, cluster.addresses.slice(0, 4)];
+    await cluster.startMaster(healing, few);
+    const keys = keysOfFirst(cluster, 12);
+    const lost = keys.pop()!;
+    await cluster.store(lost, valueOf(lost));
+    await cluster.volumes[0]!.kill();
+    for (const key of keys) await cluster.store(key, valueOf(key));
+    await cluster.master.stop();
+    await cluster.volumes[0]!.restart();
+    const copies = () => [...keys, lost].map((key) => copiesOf(cluster, key));
+    const before = copies();
+    const [victim] = Object.keys(before.at(-1)!);
+    rmSync(filesAt(cluster.volumes[indexOf(cluster, victim!)]!.dir, pathOf(lost))[0]!.file);
+    await cluster.startMaster(healing, all);
+    await until(() => /\d+ wait for a rebalance/.test(cluster.master.output), { what: "they wait for a rebalance" });
+    const isBack = async () => {
+      expect((await follow(await cluster.ask("GET", lost))).status).toBe(200);
+      return copiesOf(cluster, lost)[victim!] !== undefined;
+    };
+    await until(isBack, { what: "the lost copy is back" });
+    expect(copies()).toEqual(before);
+  },
+);
