@@ -165,6 +165,10 @@ export const limits = {
   busyMs: 1000,
   /** Longest wait of a job for a master to move one key, whose value may be large. */
   jobRequestMs: 3_600_000,
+  /** Backups that a thread sends at once; their longest line, and what they may remember beside the keys. */
+  exportsAtOnce: 2,
+  backupLineBytes: 1024 * 1024,
+  rememberedInBackup: 100_000,
   /** Keys that a job tries again at its end. */
   triedAgain: 100_000,
   /** Longest list of keys that a job asks a master for. */

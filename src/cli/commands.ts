@@ -2,9 +2,10 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
+import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
-import { readConfig, requireGuarded } from "./config";
-import { type CommandName, type FlagName, commands, flags } from "./flags";
+import { type Given, learn, readConfig, requireGuarded } from "./config";
+import { type CommandName, type Flag, commands, flags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
@@ -51,7 +52,7 @@ export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
 type StoreCommand = Exclude<CommandName, "volume">;
 type Words = {
   readonly words: readonly string[];
-  readonly given: Partial<Record<FlagName, string>>;
+  readonly given: Given;
   readonly context: ProcessContext;
 };
 
@@ -61,7 +62,10 @@ async function runOnStore(command: StoreCommand, { words, given, context }: Word
     throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
   if (!takesWords && words.length > 0)
     throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
-  const config = readConfig(given, context.environment);
+  const { environment } = context;
+  const { by: users }: Flag = flags.volumes;
+  const volumes = users.includes(command) ? "needed" : "optional";
+  const config = readConfig(await learn(given, environment), environment, { volumes });
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;
   try {
@@ -69,6 +73,8 @@ async function runOnStore(command: StoreCommand, { words, given, context }: Word
     else if (command === "rebuild") await runRebuild(config, context);
     else if (command === "rebalance") await runRebalance(config);
     else if (command === "verify") await runVerify(config);
+    else if (command === "export") await runExport(config);
+    else if (command === "import") await runImport(config);
     else await runAdopt(config, words);
   } finally {
     giveBack?.();

@@ -5,6 +5,7 @@ import { type Topology } from "../format/placement";
 import { files, folders } from "../jobs/folders";
 import { type Ledger } from "../ledger/ledger";
 import { log } from "../log";
+import { shapeName } from "../store/backup";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 
@@ -56,7 +57,7 @@ export async function requireSameShape(
   { purpose }: { purpose: Purpose },
 ): Promise<void> {
   if (purpose === "verify") return;
-  const before = (await ledger.memory.get("shape")) as Topology | undefined;
+  const before = (await ledger.memory.get(shapeName)) as Topology | undefined;
   if (before && purpose === "server" && !(await isEmpty(ledger))) {
     const { volumes, subvolumes } = topology;
     if (!volumes.some((volume) => before.volumes.includes(volume))) {
@@ -72,7 +73,7 @@ export async function requireSameShape(
       log(`mkv: ${text}: values stay where they are until a rebalance`);
     }
   }
-  await ledger.memory.put("shape", topology);
+  await ledger.memory.put(shapeName, topology);
 }
 
 async function isEmpty(ledger: Ledger): Promise<boolean> {

@@ -11,6 +11,8 @@ export const commands = {
   rebalance: { words: "", summary: "bring every key to the volumes where it belongs" },
   verify: { words: "", summary: "compare index and volumes, and with -repair heal what differs" },
   adopt: { words: "NAME...", summary: "take disks for what they are now, after a replacement, as in host:3001/sv03" },
+  export: { words: "", summary: "write a backup of the index to standard output" },
+  import: { words: "", summary: "make an index of the backup on standard input, where there is none" },
   volume: { words: "DIR", summary: "serve a folder as a volume, with nginx" },
 } as const;
 export type CommandName = keyof typeof commands;
@@ -28,7 +30,8 @@ export type Flag<T = unknown> = {
 };
 
 const all = ["server", "rebuild", "rebalance", "verify", "adopt"] as const;
-const jobs = ["rebalance", "verify", "adopt"] as const;
+const opens = [...all, "export", "import"] as const;
+const asks = ["rebalance", "verify", "adopt", "export"] as const;
 const serves = ["server"] as const;
 const verifies = ["verify"] as const;
 
@@ -39,8 +42,8 @@ const threadsThatPay = Math.min(Math.max(1, Math.floor(availableParallelism() / 
 // prettier-ignore
 export const groups = {
   Store: {
-    db: { is: folder, by: all, help: "folder of the index; not with -master" },
-    master: { is: url, by: jobs, help: "work through this master while it runs, instead of on -db" },
+    db: { is: folder, by: opens, help: "folder of the index; not with -master" },
+    master: { is: url, by: asks, help: "work through this master while it runs, instead of on -db" },
     volumes: { is: volumes, by: all, help: "volumes, comma separated: host:port or host:port/path" },
     replicas: { is: count({ to: 100 }), default: "3", by: all, help: "copies of each value" },
     subvolumes: { is: count({ to: 65_536 }), shown: "10", by: all,
@@ -70,9 +73,9 @@ export const groups = {
       help: "longest silence of a client in the middle of a value" },
   },
   Durability: {
-    sync: { is: toggle, default: "false", by: all,
+    sync: { is: toggle, default: "false", by: opens,
       help: "acknowledge only what is on the disks; needs volumes started by mkv volume" },
-    grace: { is: durationOr0, default: "2m", by: all,
+    grace: { is: durationOr0, default: "2m", by: opens,
       help: "how long an old copy stays after a move, where volumes cannot sync the new ones; 0 for not at all" },
   },
   Care: {
@@ -80,14 +83,14 @@ export const groups = {
       help: "bring home by itself what lacks copies, no faster than this; 0 for not at all" },
   },
   Security: {
-    linkkey: { is: file, by: all,
+    linkkey: { is: file, by: opens,
       help: "the secret that the volumes have as LINK_KEY: they serve what the master has signed" },
     linkttl: { is: duration, default: "1h", by: serves, help: "how long a redirect may be followed, under -linkkey" },
     basicauth: { is: toggle, default: "false", by: serves,
       help: "ask for basic authorization, which the volumes check" },
     open: { is: toggle, default: "false", by: serves,
       help: "let everybody in, though there are credentials for the volumes" },
-    userpass: { is: credentials, by: all,
+    userpass: { is: credentials, by: opens,
       help: "credentials for the volumes; better in MKV_USERPASS, which ps does not show" },
   },
   Job: {
@@ -97,6 +100,8 @@ export const groups = {
     repair: { is: toggle, default: "false", by: verifies, help: "heal what can be healed from a good copy" },
     orphans: { is: toggle, default: "false", by: verifies,
       help: "remove files that have been in no record for an hour" },
+    latest: { is: toggle, default: "false", by: ["import"],
+      help: "nothing was stored or deleted since the backup was made" },
   },
 } as const satisfies Record<string, Record<string, Flag>>;
 

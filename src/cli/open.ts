@@ -2,7 +2,8 @@
 import { writeSync } from "node:fs";
 import { type MessagePort, isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Ledger } from "../ledger/ledger";
+import { type Draft, type Lack, type Ledger } from "../ledger/ledger";
+import { draftLevel } from "../ledger/level/draft";
 import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
@@ -75,6 +76,23 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     await ledger[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Opens the ledger of these settings without its volumes. Throws MkvError failed; also if there is none. */
+export async function openLedger(config: Config): Promise<Ledger> {
+  const { sync, grace: graceMs } = config;
+  const db = dbOf(config);
+  const onMissing = async () => {
+    throw new MkvError("failed", `there is no index at ${db}: run rebuild first`);
+  };
+  const { ledger, hasCrashed, abandon } = await openLevelLedger(db, { sync, graceMs, onMissing, onBroken });
+  if (hasCrashed) abandon(); // A master that comes next is to know of it.
+  return ledger;
+}
+
+/** Begins to make a ledger where these settings say. Throws MkvError failed if there is one. */
+export function draftLedger(config: Config, lack: Lack | undefined): Promise<Draft> {
+  return draftLevel(dbOf(config), { lack });
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */

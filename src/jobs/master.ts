@@ -3,6 +3,8 @@
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key, encodePercent, readShown, showKey } from "../format/key";
+import { type Topology } from "../format/placement";
+import { isVolumeName } from "../format/volume";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed } from "../store/heal";
@@ -90,4 +92,46 @@ async function request(
 function noMaster(url: string, error: unknown): string {
   const code = (error as { code?: string }).code ?? reasonOf(error);
   return `the master at ${new URL(url).origin} cannot be reached (${code}): is it running, and is -master right?`;
+}
+
+/** What the store of this master looks like. Throws MkvError failed, timeout. */
+export async function askTopology(url: string, credentials: string | undefined): Promise<Topology> {
+  const response = await request(`${url.replace(/\/$/, "")}/?topology`, {
+    method: "GET",
+    credentials,
+    body: undefined,
+  });
+  const told = await whole(response).catch(() => undefined);
+  if (isTopology(told)) return told;
+  throw new MkvError("failed", `what answers at ${new URL(url).origin} is no master of mkv: is -master right?`);
+}
+
+function isTopology(told: unknown): told is Topology {
+  const { volumes, replicas, subvolumes } = (told ?? {}) as Partial<Topology>;
+  return (
+    Array.isArray(volumes) &&
+    volumes.every(isVolumeName) &&
+    typeof replicas === "number" &&
+    typeof subvolumes === "number"
+  );
+}
+
+/** The text of a backup of the ledger of this master, as it comes. Throws MkvError failed, timeout. */
+export async function* masterBackup(url: string, credentials: string | undefined): AsyncGenerator<Uint8Array> {
+  const target = `${url.replace(/\/$/, "")}/?export`;
+  const { body } = await request(target, { method: "GET", credentials, body: undefined });
+  const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of the backup");
+  const reader = (body as ReadableStream<Uint8Array>).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await withDeadline(limits.listingMs, reader.read(), onTimeout).catch((error) => {
+        if (error instanceof MkvError) throw error;
+        throw new MkvError("failed", `the master broke off: ${reasonOf(error)}`, { cause: error });
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {}); // It may have broken already.
+  }
 }

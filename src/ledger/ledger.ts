@@ -34,6 +34,38 @@ export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
 /** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
 export type RawEntry = readonly [key: Key, record: string];
 
+/** All that is known of a key, as it is written down: what a backup is made of. */
+export type Known = {
+  readonly key: Key;
+  readonly record: string | undefined;
+  readonly owed: readonly Pick<Debt, "volume" | "kind">[];
+};
+
+/** All that is known of all keys, in order, in pieces of bounded size. */
+export type Picture = {
+  /** Whether the records are of one moment; if not, each piece is as it was when it was read. */
+  readonly isConsistent: boolean;
+  readonly keys: AsyncIterable<readonly Known[]>;
+};
+
+/** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */
+export type Draft = AsyncDisposable & {
+  /** Puts keys that are not in it yet. */
+  putAll(keys: readonly Known[]): Promise<void>;
+  /** Puts it in place, with what it is to remember, in one step: before that nothing of it is served. */
+  finish(memory: ReadonlyMap<string, unknown>): Promise<void>;
+};
+
+/** What a ledger in the making may lack of what was acknowledged. */
+export type Lack = {
+  /** Why, in words that follow "it". */
+  readonly why: string;
+  /** Time of the wall: all that was written before is in it. */
+  readonly fromMs: number;
+  /** Nothing that was written later is in it; undefined if that is not known. */
+  readonly laterMs: number | undefined;
+};
+
 /** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
 export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
 
@@ -104,6 +136,8 @@ export type Ledger = AsyncDisposable & {
    * @param options.atOnce keys that are wanted at once, at most: a short list need not read further
    */
   scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
+  /** Everything, for a backup. Debts may be of a later moment than the records. */
+  picture(): Picture;
   /**
    * Takes a key, and puts what `begin` makes of what is there.
    * @param begin may be asked again, when something else turns out to be there; what it throws of what is there is thrown,

@@ -2,7 +2,7 @@
 import { join, resolve } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
 import { graceFlags } from "./grace";
-import { RunningProcess } from "./process";
+import { type Launch, RunningProcess } from "./process";
 import { within } from "./until";
 import { CHECKOUT } from "./volume";
 
@@ -97,9 +97,9 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
 /** Runs the program to its end. */
 export async function runMkv(
   args: string[],
-  { env, timeoutMs = 20_000 }: { env?: Record<string, string> | undefined; timeoutMs?: number } = {},
+  { env, stdin, timeoutMs = 20_000 }: Pick<Launch, "env" | "stdin"> & { timeoutMs?: number } = {},
 ): Promise<Outcome> {
-  await using process = new RunningProcess({ command: mkv(args), env });
+  await using process = new RunningProcess({ command: mkv(args), env, stdin });
   const what = `mkv ${args.join(" ")} ends`;
   const exitCode = await within(process.exited, { what, deadlineMs: timeoutMs });
   return { exitCode, stdout: process.stdout, stderr: process.stderr };

@@ -12,6 +12,8 @@ export interface Launch {
   command: string[];
   env?: Record<string, string> | undefined;
   cwd?: string;
+  /** What it reads on its standard input: nothing, unless told. */
+  stdin?: Bun.BunFile | Uint8Array | undefined;
 }
 
 export class RunningProcess implements AsyncDisposable {
@@ -23,11 +25,11 @@ export class RunningProcess implements AsyncDisposable {
   ended = false;
   private readonly knownChildren = new Map<number, string>(); // Process id -> start time: ids are used again.
 
-  constructor({ command, env = {}, cwd = process.cwd() }: Launch) {
+  constructor({ command, env = {}, cwd = process.cwd(), stdin }: Launch) {
     const child = Bun.spawn(command, {
       cwd,
       env: { ...cleanEnvironment(), ...env },
-      stdin: "ignore",
+      stdin: stdin ?? "ignore",
       stdout: "pipe",
       stderr: "pipe",
     });

@@ -98,6 +98,7 @@ const methodsOfKeys = "GET, HEAD, PUT, DELETE, UNLINK";
 function methodsOf(operation: string): string | undefined {
   if (operation === "list" || operation === "unlinked") return "GET, HEAD";
   if (operation === "records") return "GET, HEAD, POST";
+  if (operation === "export" || operation === "topology") return "GET";
   return isJob(operation) ? "POST" : undefined;
 }
 
@@ -118,6 +119,8 @@ function operate(
   if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
     return answerList({ store, lists }, key, { kind: name, parameters, signal, isHead: method === "HEAD", cut });
   }
+  if (method === "GET" && name === "topology") return Response.json(store.topology);
+  if (method === "GET" && name === "export") return lists.exports.answer(store, cut);
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });
   const late = allow === undefined && parameters.find((parameter) => methodsOf(parameter.name) !== undefined);

@@ -7,6 +7,7 @@ import { limits } from "../../limits";
 import { type Store, list } from "../../store/store";
 import { Turns } from "../../turns";
 import { sent } from "../requests";
+import { Exports } from "./export";
 import { Sending, type Share, streamOf } from "./sending";
 import { LongText } from "./text";
 import { type Parameter } from "../url";
@@ -20,6 +21,7 @@ export class Lists {
   readonly turns = new Turns(limits.listsAtOnce);
   readonly long = new Sending(limits.sendingBytes);
   readonly pages = new Sending(limits.pagesBytes);
+  readonly exports = new Exports();
 }
 
 /** What a list needs of its request. */

@@ -202,7 +202,8 @@ export function journalsOf(index: string): string[] {
   return names.map((name) => join(dirname(index), name));
 }
 
-function textOf(hex: string, { n, record, owed }: Line): string {
+/** A line as it is written; `hex` is the key in hex. */
+export function textOf(hex: string, { n, record, owed }: Line): string {
   let debts = "";
   for (const kind of ["in-flight", "left-over", "stray"] as const) {
     const volumes = owed.filter((debt) => debt.kind === kind);

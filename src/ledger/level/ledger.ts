@@ -9,11 +9,21 @@ import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
-import { type Claim, type Debt, type Entry, type KeyRange, type Ledger, type Memory, type PutOptions } from "../ledger";
+import {
+  type Claim,
+  type Debt,
+  type Entry,
+  type KeyRange,
+  type Ledger,
+  type Memory,
+  type Picture,
+  type PutOptions,
+} from "../ledger";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./read-journals";
 import { type LevelIndex } from "./leveldb";
 import { type KeyLocks } from "./locks";
+import { pictureOf } from "./picture";
 
 /** What a ledger over LevelDB is made of. */
 export type LevelParts = {
@@ -59,6 +69,10 @@ export class LevelLedger implements Ledger {
 
   scan(range: KeyRange, options?: { atOnce?: number }) {
     return this.#parts.index.scan(range, options);
+  }
+
+  picture(): Picture {
+    return pictureOf(this.#parts.path, this.#parts.index);
   }
 
   async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {

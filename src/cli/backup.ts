@@ -1,0 +1,59 @@
+// Owns the running of export and import from the command line: whose ledger it is, standard output and input, what is said
+// at the end.
+import { MkvError, reasonOf } from "../errors";
+import { exportTo } from "../jobs/export";
+import { importFrom } from "../jobs/import";
+import { masterBackup } from "../jobs/master";
+import { log } from "../log";
+import { backup } from "../store/backup";
+import { type Config, dbOf } from "./config";
+import { draftLedger, openLedger } from "./open";
+import { withProgress } from "./progress";
+
+/** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
+export async function runExport(config: Config): Promise<void> {
+  const { source, userpass } = config;
+  await using ledger = source.kind === "ledger" ? await openLedger(config) : undefined;
+  const { header, counts } = await withProgress("export", async (progress) => {
+    const pieces = source.kind === "master" ? masterBackup(source.url, userpass) : backup(ledger!);
+    return await exportTo(toStdout, { pieces, progress });
+  });
+  const { keys, unlinked, damaged, owing } = counts;
+  const kinds = `${unlinked} unlinked, ${damaged} damaged, ${owing} with unfinished work`;
+  log(`exported ${keys} keys: ${kinds}; ${header.isConsistent ? "all as of one moment" : "not all as of one moment"}`);
+  if (header.isBehind)
+    log("mkv: the index may lack what was acknowledged, and so may this backup: run rebuild, then export again");
+}
+
+/** Makes a ledger of the backup on standard input. Throws MkvError failed if it is not whole, or there is a ledger. */
+export async function runImport(config: Config): Promise<void> {
+  const db = dbOf(config);
+  if (process.stdin.isTTY)
+    throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
+  const { counts, lack } = await withProgress("import", (progress) =>
+    importFrom({
+      chunks: Bun.stdin.stream(),
+      isLatest: config.latest,
+      begin: (lack) => draftLedger(config, lack),
+      progress,
+    }),
+  );
+  const { keys, unlinked, damaged, owing } = counts;
+  if (lack) {
+    log(
+      `mkv: ${db} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
+        'word; "mkv rebuild" finds what was stored',
+    );
+  }
+  const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
+  console.log(`imported ${keys} keys into ${db}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`);
+}
+
+async function toStdout(piece: Uint8Array): Promise<void> {
+  try {
+    const bytes = await Bun.write(Bun.stdout, piece); // Not its writer, which says nothing of a full disk.
+    if (bytes !== piece.length) throw new Error(`${bytes} of ${piece.length} bytes were taken`);
+  } catch (error) {
+    throw new MkvError("failed", `the backup cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
+}

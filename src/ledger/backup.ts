@@ -1,0 +1,104 @@
+// Owns the text of a backup: all that a ledger knows, one JSON object a line, in UTF-8. `read-backup.ts` reads it.
+//   backup  := header (memory)* (key)* trailer
+//   header  := {"mkv": "backup", "version": 1, "time": ISO 8601, "topology": {"volumes", "replicas", "subvolumes"} | null,
+//               "consistent": boolean, "behind": boolean}
+//   memory  := {"remembered": name, "value": anything}
+//   key     := {"key": text, "state": "live" | "unlinked", "md5"?: hex, "volumes": [name, ...], "owed"?: owed}
+//            | {"key": text, "damaged": text, "owed"?: owed}     a record that cannot be read, as it is
+//            | {"key": text, "owed": owed}                       no record
+//   owed    := {"in-flight" | "left-over" | "stray": [volume, ...], ...}
+//   trailer := {"end": "backup", "keys", "live", "unlinked", "damaged", "owing", "sha256": of all bytes before this line}
+// A key is written as in lists (`showKey`): it may be any bytes. Keys come in the order of their bytes. `consistent`: the
+// records are of one moment. `behind`: the ledger was known to lack something already.
+import { showKey } from "../format/key";
+import { type Topology } from "../format/placement";
+import { decodeRecord } from "../format/record";
+import { MkvError } from "../errors";
+import { type Known, type Ledger, entriesOf } from "./ledger";
+
+/** What a backup says of itself in its first line. */
+export type BackupHeader = {
+  /** Time of the wall at which it was begun. */
+  readonly timeMs: number;
+  readonly topology: Topology | undefined;
+  readonly isConsistent: boolean;
+  readonly isBehind: boolean;
+};
+
+/** Keys in all, and of each kind. `keys` counts what has a record, `owing` what unfinished work is known of. */
+export type BackupCounts = Record<(typeof counted)[number], number>;
+
+/** What is counted, as the trailer names it. */
+export const counted = ["keys", "live", "unlinked", "damaged", "owing"] as const;
+
+/** What the first line of a backup is known by, and the version that is written. */
+export const backupMark = "backup";
+export const backupVersion = 1;
+
+/** Counts of nothing. */
+export function noCounts(): BackupCounts {
+  return { keys: 0, live: 0, unlinked: 0, damaged: 0, owing: 0 };
+}
+
+/**
+ * The text of a backup, in pieces of bounded size.
+ * @param options.names of what is remembered that goes with it: their beginnings
+ * @param options.onKeys is told how many keys were written
+ * @throws MkvError failed, unavailable if the ledger cannot be read: what was written before has no trailer then
+ */
+export async function* backupOf(
+  ledger: Ledger,
+  options: { topology: Topology | undefined; names: readonly string[]; onKeys?: (keys: number) => void },
+): AsyncGenerator<Uint8Array> {
+  const sum = new Bun.CryptoHasher("sha256");
+  const counts = noCounts();
+  const summed = (text: string): Uint8Array => {
+    const piece = Buffer.from(text);
+    sum.update(piece);
+    return piece;
+  };
+  const { isConsistent, keys } = ledger.picture();
+  yield summed(
+    line({
+      mkv: backupMark,
+      version: backupVersion,
+      time: new Date().toISOString(),
+      topology: options.topology ?? null,
+      consistent: isConsistent,
+      behind: ledger.isBehind,
+    }),
+  );
+  for (const prefix of options.names)
+    for await (const [name, value] of entriesOf(ledger.memory, prefix)) yield summed(line({ remembered: name, value }));
+  for await (const page of keys) {
+    if (page.length > 0) yield summed(page.map((known) => lineOf(known, counts)).join(""));
+    options.onKeys?.(counts.keys);
+  }
+  yield Buffer.from(line({ end: backupMark, ...counts, sha256: sum.digest("hex") }));
+}
+
+function lineOf({ key, record, owed }: Known, counts: BackupCounts): string {
+  const shown = { key: showKey(key), ...(record !== undefined && recordFields(record, counts)) };
+  if (owed.length === 0) return line(shown);
+  counts.owing++;
+  const debts: Record<string, string[]> = {};
+  for (const { volume, kind } of owed) (debts[kind] ??= []).push(volume);
+  return line({ ...shown, owed: debts });
+}
+
+function recordFields(text: string, counts: BackupCounts): object {
+  counts.keys++;
+  try {
+    const { state, md5, volumes } = decodeRecord(text);
+    counts[state]++;
+    return { state, ...(md5 !== undefined && { md5 }), volumes };
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    counts.damaged++;
+    return { damaged: text };
+  }
+}
+
+function line(fields: object): string {
+  return `${JSON.stringify(fields)}\n`;
+}

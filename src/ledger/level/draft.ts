@@ -1,0 +1,116 @@
+// Owns the making of an index out of a backup, where there is none or an empty one.
+// 1. The lock beside the index is held from before anything is looked at until the end.
+// 2. All is written beside, as PATH.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves nothing
+//    that anybody reads; `swap.ts` puts the index in place.
+// 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { MkvError } from "../../errors";
+import { limits } from "../../limits";
+import { type Draft, type Known, type Lack } from "../ledger";
+import { openBeside, requireUnlocked } from "./beside";
+import { inspectIndex } from "./inspect";
+import { journalsOf, textOf } from "./journal";
+import { openLevelIndex } from "./leveldb";
+import { readJournals } from "./read-journals";
+import { rememberNew } from "./remembered";
+import { mendSwap, rebuildOf, swapIndex } from "./swap";
+
+/**
+ * Begins to make an index at this path.
+ * @param options.lack what it may lack; undefined if nothing was acknowledged that is not in it
+ * @throws MkvError failed if there is an index that is not empty, or cannot be read, or another process uses it
+ */
+export async function draftLevel(path: string, { lack }: { lack: Lack | undefined }): Promise<Draft> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  await requireEmpty(path, lack);
+  const folder = rebuildOf(path);
+  for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
+  const next = undo.use(await openLevelIndex(folder, { make: true }));
+  const journal = undo.use(draftJournal(journalFor(path)));
+  const opened = undo.move();
+  let isFinished = false;
+  return {
+    async putAll(keys) {
+      const recorded = keys.filter(({ record }) => record !== undefined);
+      await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
+      for (const known of keys) if (known.owed.length > 0) journal.owe(known);
+    },
+    async finish(entries) {
+      await next[Symbol.asyncDispose]();
+      // What is remembered here already is of a later time than a backup.
+      for (const [name, value] of entries) if (memory.get(name) === undefined) await memory.put(name, value);
+      await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
+      journal.finish();
+      swapIndex(folder, path);
+      isFinished = true;
+    },
+    async [Symbol.asyncDispose]() {
+      if (isFinished) return await memory[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function doubtOf({ why, fromMs, laterMs }: Lack) {
+  const suspect = { fromMs: fromMs - limits.datesAheadMs, toMs: Date.now() + limits.datesAheadMs };
+  const later = laterMs === undefined ? {} : { laterMs: laterMs + limits.datesAheadMs };
+  return { why: `it ${why}`, isCertain: true, suspect, ...later };
+}
+
+/** Throws MkvError failed if anything is known at this path that an import would hide. */
+async function requireEmpty(path: string, lack: Lack | undefined): Promise<void> {
+  const found = inspectIndex(path);
+  if (found.kind !== "none") await requireUnlocked(path);
+  const elsewhere = "name another -db, or move it away";
+  if (found.kind === "damaged")
+    throw new MkvError("failed", `the index ${path} is damaged (${found.why}): ${elsewhere}`);
+  if (found.kind === "whole") {
+    await using index = await openLevelIndex(path);
+    for await (const page of index.scan({}, { atOnce: 1 }))
+      if (page.length > 0) throw new MkvError("failed", `the index ${path} is not empty: ${elsewhere}`);
+  }
+  if (found.kind === "none") rmSync(journalFor(path), { force: true }); // Of a run that was killed before its index was in place.
+  const [journal] = journalsOf(path);
+  if (journal === undefined) return;
+  const owes = [...readJournals(path).lines.values()].some((ofKey) => ofKey.at(-1)!.owed.length > 0);
+  if (owes && found.kind === "whole")
+    throw new MkvError("failed", `the index ${path} is not empty (${journal} has unfinished work): ${elsewhere}`);
+  // Beside an older index the journals of the lost one are of use: see `replay.ts`.
+  if (!lack) throw new MkvError("failed", `${journal} knows of later work than the backup: import without -latest`);
+}
+
+/** Where the journal of an import lies: the next process takes it over with the others. */
+function journalFor(index: string): string {
+  return `${index}.journal-import`;
+}
+
+/** The journal of what is owed, as `replay.ts` finds it. */
+function draftJournal(path: string): Disposable & { owe(known: Known): void; finish(): void } {
+  const draft = `${path}.new`;
+  let file: number | undefined;
+  let n = 0;
+  const close = () => {
+    if (file !== undefined) closeSync(file);
+    file = undefined;
+  };
+  return {
+    owe({ key, record, owed }) {
+      file ??= openSync(draft, "w", 0o600);
+      const debts = owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
+      writeSync(file, textOf(key.toHex(), { key, n: ++n, record, owed: debts }));
+    },
+    finish() {
+      if (file === undefined) return;
+      fsyncSync(file);
+      close();
+      renameSync(draft, path);
+    },
+    [Symbol.dispose]() {
+      close();
+      rmSync(draft, { force: true });
+    },
+  };
+}

@@ -1,0 +1,199 @@
+// Owns the reading of a backup, whose text is that of `backup.ts`. It is believed as a whole or not at all: what was read
+// counts only when the trailer has come, and agrees.
+import { MkvError } from "../errors";
+import { type Key, readShown } from "../format/key";
+import { encodeRecord, decodeRecord } from "../format/record";
+import { limits } from "../limits";
+import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, noCounts } from "./backup";
+import { type Known } from "./ledger";
+
+/** A part of a backup: the header comes first, then what is remembered, then the keys. */
+export type BackupPart =
+  | { readonly kind: "header"; readonly header: BackupHeader }
+  | { readonly kind: "memory"; readonly name: string; readonly value: unknown }
+  | { readonly kind: "keys"; readonly keys: readonly Known[] }
+  | { readonly kind: "end"; readonly counts: BackupCounts };
+
+/**
+ * The parts of a backup; the last one is the end, unless this throws.
+ * @throws MkvError failed for what is no backup, is cut short or was changed; it names the line
+ */
+export async function* readBackup(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<BackupPart> {
+  const reader = new Reader();
+  for await (const lines of linesOf(chunks)) {
+    const keys: Known[] = [];
+    for (const text of lines) {
+      const part = reader.take(text);
+      if (part.kind === "keys") keys.push(...part.keys);
+      else {
+        if (keys.length > 0) yield { kind: "keys", keys: keys.splice(0) };
+        yield part;
+      }
+    }
+    if (keys.length > 0) yield { kind: "keys", keys };
+  }
+  reader.requireEnd();
+}
+
+class Reader {
+  readonly #sum = new Bun.CryptoHasher("sha256");
+  readonly #counts = noCounts();
+  #number = 0;
+  #state: "begin" | "memory" | "keys" | "end" = "begin";
+  #last: Uint8Array | undefined;
+
+  /** A line, with its end. */
+  take(bytes: Uint8Array): BackupPart {
+    this.#number++;
+    if (this.#state === "end") throw this.#wrong("comes after its last one");
+    const fields = this.#parse(bytes);
+    if (fields["end"] === backupMark && this.#state !== "begin") return this.#end(fields);
+    this.#sum.update(bytes);
+    if (this.#state === "begin") return { kind: "header", header: this.#header(fields) };
+    if ("remembered" in fields && this.#state === "memory") return this.#memory(fields);
+    this.#state = "keys";
+    return { kind: "keys", keys: [this.#known(fields)] };
+  }
+
+  /** Throws MkvError failed unless all has come. */
+  requireEnd(): void {
+    if (this.#number === 0) throw new MkvError("failed", "nothing came in: give a backup, as in mkv import < FILE");
+    if (this.#state !== "end")
+      throw new MkvError("failed", `the backup is cut off after line ${this.#number}: take one that is whole`);
+  }
+
+  #parse(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+    try {
+      const fields: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+      if (typeof fields === "object" && fields !== null && !Array.isArray(fields))
+        return fields as Record<string, unknown>;
+    } catch {
+      // What is no JSON is no line of a backup.
+    }
+    if (this.#number === 1) throw noBackup();
+    throw this.#wrong("is no JSON object: the backup was cut off, or changed");
+  }
+
+  #header(fields: Readonly<Record<string, unknown>>): BackupHeader {
+    const { mkv, version, time, topology, consistent, behind } = fields;
+    if (mkv !== backupMark) throw noBackup();
+    if (version !== backupVersion)
+      throw new MkvError(
+        "failed",
+        `the backup is of version ${version}, and this mkv reads ${backupVersion}: update it`,
+      );
+    const timeMs = typeof time === "string" ? Date.parse(time) : Number.NaN;
+    if (Number.isNaN(timeMs) || typeof consistent !== "boolean" || typeof behind !== "boolean")
+      throw this.#wrong("lacks what a first line says");
+    this.#state = "memory";
+    return {
+      timeMs,
+      topology: (topology as BackupHeader["topology"] | null) ?? undefined,
+      isConsistent: consistent,
+      isBehind: behind,
+    };
+  }
+
+  #memory({ remembered, value, ...others }: Readonly<Record<string, unknown>>): BackupPart {
+    if (typeof remembered !== "string" || value === undefined) throw this.#wrong("remembers nothing");
+    this.#requireNone(others);
+    return { kind: "memory", name: remembered, value };
+  }
+
+  #known({ key: shown, owed, ...fields }: Readonly<Record<string, unknown>>): Known {
+    if (typeof shown !== "string") throw this.#wrong("has no key");
+    const key = readShown(Buffer.from(shown)) as Uint8Array as Key;
+    if (key.length > limits.keyBytes) throw this.#wrong(`has a key of ${key.length} bytes`);
+    if (this.#last && Buffer.compare(this.#last, key) >= 0) throw this.#wrong("is out of order");
+    this.#last = key;
+    const record = this.#record(fields);
+    const debts = this.#owed(owed);
+    if (record === undefined && debts.length === 0) throw this.#wrong("says nothing of its key");
+    if (debts.length > 0) this.#counts.owing++;
+    return { key, record, owed: debts };
+  }
+
+  #record({ state, md5, volumes, damaged, ...others }: Readonly<Record<string, unknown>>): string | undefined {
+    this.#requireNone(others);
+    if (state === undefined && damaged === undefined) return undefined;
+    this.#counts.keys++;
+    if (typeof damaged === "string" && state === undefined) {
+      this.#counts.damaged++;
+      return damaged;
+    }
+    const isWhole = (state === "live" || state === "unlinked") && Array.isArray(volumes);
+    if (!isWhole || (md5 !== undefined && typeof md5 !== "string")) throw this.#wrong("has no record that is one");
+    this.#counts[state]++;
+    const text = encodeRecord({ state, md5, volumes });
+    if (!isRecord(text, { state, md5, volumes })) throw this.#wrong("has no record that is one");
+    return text;
+  }
+
+  #owed(owed: unknown): Known["owed"] {
+    if (owed === undefined) return [];
+    if (typeof owed !== "object" || owed === null) throw this.#wrong("owes what cannot be read");
+    return Object.entries(owed).flatMap(([kind, volumes]) => {
+      const isKnown = kind === "in-flight" || kind === "left-over" || kind === "stray";
+      if (!isKnown || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
+        throw this.#wrong("owes what cannot be read");
+      return volumes.map((volume: string) => ({ volume, kind }));
+    });
+  }
+
+  #end(fields: Readonly<Record<string, unknown>>): BackupPart {
+    this.#state = "end";
+    const differs = counted.find((name) => fields[name] !== this.#counts[name]);
+    if (differs) throw this.#wrong(`says ${fields[differs]} ${differs}, and ${this.#counts[differs]} came`);
+    if (fields["sha256"] !== this.#sum.digest("hex"))
+      throw new MkvError("failed", "the backup was changed: its checksum does not fit, take another one");
+    return { kind: "end", counts: this.#counts };
+  }
+
+  #requireNone(others: object): void {
+    const [name] = Object.keys(others);
+    if (name !== undefined) throw this.#wrong(`has "${name}", which this version of mkv does not know`);
+  }
+
+  #wrong(what: string): MkvError {
+    return new MkvError("failed", `line ${this.#number} of the backup ${what}`);
+  }
+}
+
+/** Whether this text is the record that was meant, and nothing else. */
+function isRecord(
+  text: string,
+  meant: { state: string; md5: string | undefined; volumes: readonly unknown[] },
+): boolean {
+  try {
+    const { state, md5, volumes } = decodeRecord(text);
+    return state === meant.state && md5 === meant.md5 && volumes.length === meant.volumes.length;
+  } catch {
+    return false;
+  }
+}
+
+function noBackup(): MkvError {
+  return new MkvError("failed", "what came in is no backup: give what mkv export wrote, as in mkv import < FILE");
+}
+
+/** The lines of a text, each with its end, as they come in. Throws MkvError failed for one that is too long. */
+async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Uint8Array[]> {
+  let rest: Uint8Array[] = [];
+  let restBytes = 0;
+  for await (const chunk of chunks) {
+    const lines: Uint8Array[] = [];
+    let at = 0;
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, at)) {
+      lines.push(Buffer.concat([...rest.splice(0), chunk.subarray(at, end + 1)]));
+      at = end + 1;
+      restBytes = 0;
+    }
+    if (at < chunk.length) rest.push(chunk.slice(at));
+    restBytes += chunk.length - at;
+    if (restBytes > limits.backupLineBytes) throw noBackup();
+    if (lines.length > 0) yield lines;
+  }
+  if (rest.length > 0) yield [Buffer.concat(rest)];
+}
+
+const newline = 0x0a;

@@ -1,0 +1,139 @@
+// The text of a backup: what goes in comes out, and what is not whole is not believed.
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { type Key } from "../../src/format/key";
+import { backupOf } from "../../src/ledger/backup";
+import { draftLevel } from "../../src/ledger/level/draft";
+import { openLevelLedger } from "../../src/ledger/level/open";
+import { type Known, type Lack, type Ledger } from "../../src/ledger/ledger";
+import { type BackupPart, readBackup } from "../../src/ledger/read-backup";
+import { oddKeys } from "../jobs/keys";
+import { temporaryFolder } from "../support/folder";
+
+const topology = { volumes: ["a:1", "b:1", "c:1"], replicas: 2, subvolumes: 10 };
+const md5 = "0123456789abcdef0123456789abcdef";
+const debts: Known["owed"] = [
+  { volume: "a:1/sv00", kind: "left-over" },
+  { volume: "b:1/sv01", kind: "in-flight" },
+];
+const records = ["a:1/sv00,b:1/sv01", `HASH${md5}a:1/sv00`, `DELETEDHASH${md5}c:1/sv09`, "no record\u0000", undefined];
+
+/** Keys of every kind, in order, with records and debts of every kind. */
+const known: readonly Known[] = [...oddKeys, Buffer.from([0x2f, 0xf4, 0x8f, 0xbf, 0xbf])]
+  .map((key) => Buffer.from(key as string) as Uint8Array as Key)
+  .sort(Buffer.compare)
+  .map((key, i) => ({ key, record: records[i % 5], owed: records[i % 5] === undefined || i % 3 === 0 ? debts : [] }));
+
+const ids = [["id a:1", "one"] as const, ["id b:1", null] as const];
+
+/** A ledger as a backup sees it. */
+function ledgerOf(keys: readonly Known[]): Ledger {
+  const memory = { page: (prefix: string) => ids.filter(([name]) => name.startsWith(prefix)) };
+  const picture = () => ({
+    isConsistent: true,
+    keys: (async function* () {
+      yield keys;
+    })(),
+  });
+  return { memory, isBehind: false, picture } as unknown as Ledger;
+}
+
+async function textOf(keys: readonly Known[]): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(backupOf(ledgerOf(keys), { topology, names: ["id "] })));
+}
+
+async function read(text: Uint8Array, pieceBytes = text.length): Promise<BackupPart[]> {
+  const pieces = (async function* () {
+    for (let at = 0; at < text.length; at += pieceBytes) yield text.subarray(at, at + pieceBytes);
+  })();
+  return await Array.fromAsync(readBackup(pieces));
+}
+
+test("every key, record and debt comes back as it was, however the text is cut into pieces", async () => {
+  const text = await textOf(known);
+  for (const pieceBytes of [1, 7, 100, text.length]) {
+    const parts = await read(text, pieceBytes);
+    expect(parts.flatMap((part) => (part.kind === "keys" ? part.keys : []))).toEqual([...known]);
+    expect(parts.flatMap((part) => (part.kind === "memory" ? [[part.name, part.value]] : []))).toEqual(ids as never);
+    expect(parts[0]).toMatchObject({ kind: "header", header: { topology, isConsistent: true, isBehind: false } });
+    expect(parts.at(-1)).toMatchObject({ kind: "end", counts: { keys: known.filter(({ record }) => record).length } });
+  }
+});
+
+test("a backup that was cut anywhere, or in which a byte was changed, is refused in one line", async () => {
+  const text = await textOf(known.slice(0, 6));
+  const end = text.length - 1; // The last newline may be missing.
+  for (let at = 0; at < end; at++) {
+    const changed = Buffer.from(text);
+    changed[at]! ^= 1;
+    for (const wrong of [text.subarray(0, at), changed]) {
+      const failure = await read(wrong).then(
+        () => "taken",
+        (error) => error.message as string,
+      );
+      expect([at, failure]).toEqual([at, expect.stringMatching(/^(?!taken)[^\n]+$/)]);
+    }
+  }
+  await read(text.subarray(0, end));
+});
+
+test.each([
+  ["nothing", "", "nothing came in"],
+  ["a list of keys", '{"next":"","keys":["/a"]}\n', "no backup"],
+  ["what is no JSON", "hello\nworld\n", "no backup"],
+  ["one without end of line", "x".repeat(3_000_000), "no backup"],
+  ["a newer version", '{"mkv":"backup","version":2}\n', "version 2"],
+])("%s is no backup", async (_, text, why) => {
+  expect(
+    await read(Buffer.from(text), 65_536).then(
+      () => "taken",
+      (error) => error.message,
+    ),
+  ).toContain(why);
+});
+
+const lack: Lack = { why: "was imported", fromMs: Date.now(), laterMs: undefined };
+const opening = { sync: false, graceMs: 0, onMissing: async () => ({ isSure: true }) };
+
+/** All that is known of a key as text, whatever the order of its debts. */
+function shown({ key, record, owed }: Known): string {
+  return [Buffer.from(key).toString("hex"), record, ...owed.map(({ volume, kind }) => volume + kind).sort()].join(" ");
+}
+
+/** What a ledger knows that was made of these keys. */
+async function drafted(path: string, keys: readonly Known[], options: { lack: Lack | undefined }) {
+  await using draft = await draftLevel(path, options);
+  await draft.putAll(keys);
+  await draft.finish(new Map(ids));
+}
+
+test("a ledger made of the latest backup owes what was owed; of an older one it is behind, and owes nothing", async () => {
+  await using folder = temporaryFolder();
+  const whole = known.filter(({ record }) => record !== "no record\u0000");
+  for (const [name, options] of [
+    ["latest", { lack: undefined }],
+    ["older", { lack }],
+  ] as const) {
+    const path = join(folder.path, name);
+    await drafted(path, whole, options);
+    const { ledger, memory } = await openLevelLedger(path, opening);
+    await using _closed = ledger;
+    const keys = (await Array.fromAsync(ledger.picture().keys)).flat();
+    const isLatest = name === "latest";
+    const expected = whole.map((one) => (isLatest ? one : { ...one, owed: [] }));
+    expect(keys.map(shown)).toEqual(expected.filter(({ record }) => isLatest || record).map(shown));
+    expect([ledger.isBehind, memory.get("id a:1")]).toEqual([name === "older", "one"]);
+  }
+});
+
+test("a draft that is not finished leaves nothing; one over keys is refused", async () => {
+  await using folder = temporaryFolder();
+  const path = join(folder.path, "index");
+  {
+    await using draft = await draftLevel(path, { lack });
+    await draft.putAll(known);
+  }
+  await drafted(path, [], { lack: undefined });
+  await drafted(path, known.slice(0, 5), { lack: undefined });
+  expect(draftLevel(path, { lack })).rejects.toThrow("is not empty");
+});
