@@ -1,7 +1,7 @@
 // What jobs ask of a master that runs, and what anybody else might ask in their place: no value can be lost by it, and
 // no request led to a server that is none of the volumes. What they do when they are asked is in jobs-examine and jobs-orphans.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { startCluster, type Cluster } from "../support/cluster";
+import { startCluster, startLiveAndSoft, type Cluster } from "../support/cluster";
 import { homeOf } from "../support/copies";
 import { startFaultyVolume, type Behaviour, type SeenRequest } from "../support/faulty";
 import { dial, head, request } from "../support/http";
@@ -20,12 +20,7 @@ withoutGrace();
 const LINE = /^[^\n]{5,}\n?$/;
 let cluster: Cluster;
 
-beforeAll(async () => {
-  cluster = await startCluster({ volumes: 4 });
-  await cluster.store("/live");
-  await cluster.store("/soft");
-  await cluster.ask("UNLINK", "/soft");
-});
+beforeAll(async () => void (cluster = await startLiveAndSoft()));
 afterAll(() => cluster[Symbol.asyncDispose]());
 
 /** Names, as a query has them, of what is none of the volumes; `ours` is one of them, `foreign` another server. */

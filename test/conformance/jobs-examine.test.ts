@@ -1,6 +1,6 @@
 // What `?examine` sees of a key, and repairs: what the index says is brought about on the volumes, and no value is given up.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { startCluster, type Cluster } from "../support/cluster";
+import { startLiveAndSoft, type Cluster } from "../support/cluster";
 import { homeOf, indexOf } from "../support/copies";
 import { damage, fileOf } from "../jobs/damage";
 import { shelf } from "../jobs/job";
@@ -10,12 +10,7 @@ setDefaultTimeout(60_000);
 const LINE = /^[^\n]{5,}\n?$/;
 let cluster: Cluster;
 
-beforeAll(async () => {
-  cluster = await startCluster({ volumes: 4 });
-  await cluster.store("/live");
-  await cluster.store("/soft");
-  await cluster.ask("UNLINK", "/soft");
-});
+beforeAll(async () => void (cluster = await startLiveAndSoft()));
 afterAll(() => cluster[Symbol.asyncDispose]());
 
 interface Examined {

@@ -2,13 +2,12 @@
 // never what could be the value of a key that lacks one.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { startCluster, type Cluster } from "../support/cluster";
+import { startLiveAndSoft, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { follow } from "../support/http";
 import { ageOrphans } from "../support/orphans";
 import { damage, elsewhere, fileOf, plantOn } from "../jobs/damage";
 import { shelf } from "../jobs/job";
-
 import { until } from "../support/until";
 import { withoutGrace } from "../support/grace";
 
@@ -17,12 +16,7 @@ withoutGrace();
 const LINE = /^[^\n]{5,}$/;
 let cluster: Cluster;
 
-beforeAll(async () => {
-  cluster = await startCluster({ volumes: 4 });
-  await cluster.store("/live");
-  await cluster.store("/soft");
-  await cluster.ask("UNLINK", "/soft");
-});
+beforeAll(async () => void (cluster = await startLiveAndSoft()));
 afterAll(() => cluster[Symbol.asyncDispose]());
 
 /** What the master says of a file of this key on a volume; with `&repair` or `&remove` it may act on that. */

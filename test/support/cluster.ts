@@ -98,3 +98,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     throw error;
   }
 }
+
+/** Four volumes, a master, and two keys: `/live`, and `/soft`, which is unlinked. */
+export async function startLiveAndSoft(): Promise<Cluster> {
+  const cluster = await startCluster({ volumes: 4 });
+  await cluster.store("/live");
+  await cluster.store("/soft");
+  await cluster.ask("UNLINK", "/soft");
+  return cluster;
+}
