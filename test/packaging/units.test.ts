@@ -2,9 +2,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryFolder } from "./support/folder";
-import { runMkv } from "./support/master";
-import { CHECKOUT } from "./support/volume";
+import { temporaryFolder } from "../support/folder";
+import { runMkv } from "../support/master";
+import { CHECKOUT } from "../support/volume";
 
 setDefaultTimeout(60_000);
 const fileOf = (name: string) => join(CHECKOUT, "packaging", name);
