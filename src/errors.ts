@@ -22,6 +22,7 @@ export type ErrorCode =
   | "volume-failed"
   | "unavailable"
   | "timeout"
+  | "unsupported"
   | "usage";
 
 /** A failure that the world can cause, as opposed to a bug. */

@@ -44,6 +44,8 @@ export const limits = {
   fullMs: 30_000,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
   confirmMs: 10_000,
+  /** A replacement that is committed waits so long for its volumes, before it ends with those that are there. */
+  forwardMs: 60_000,
   /** Longest wait for a volume to bring a value to its disk. */
   syncMs: 60_000,
   /** A client that sends less than this in the time of `-clienttimeout` counts as silent. */

@@ -20,6 +20,7 @@ const statusOf: Record<ErrorCode, number> = {
   failed: 500,
   corrupt: 500,
   usage: 500,
+  unsupported: 501,
   "volume-failed": 502,
   unavailable: 503,
   "too-much-owed": 503,

@@ -49,7 +49,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
       };
       return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
     });
-    if (old && !suspect) await keepOldFacts(old, { next, volumes, progress });
+    if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
     return sumOf(shares);
   });
   await rebuild.swap();

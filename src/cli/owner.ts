@@ -3,6 +3,7 @@
 import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { besideOf } from "../ledger/level/beside";
+import { factsOf } from "../ledger/level/facts";
 import { journalsOf } from "../ledger/level/journal";
 
 const namesOfLevelDb = /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
@@ -21,7 +22,7 @@ export function closeToOthers(index: string): () => void {
   }
   return () => {
     if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
-    for (const folder of [index, besideOf(index)]) {
+    for (const folder of [index, besideOf(index), factsOf(index)]) {
       for (const name of namesIn(folder).filter((name) => namesOfLevelDb.test(name))) give(join(folder, name), owner);
       give(folder, owner);
     }

@@ -18,8 +18,14 @@ import { type JobProgress, each, forEach } from "./pool";
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
 
-/** By key in hex: the volumes on which unfinished work, not a record, accounts for the file; strays are good copies. */
-export type Owed = ReadonlyMap<string, { readonly rubbish: readonly string[]; readonly strays: readonly string[] }>;
+/**
+ * By key in hex: the volumes on which unfinished work, not a record, accounts for the file; strays are good copies. Of what
+ * was about to be replaced, only the bytes tell which write they are of.
+ */
+export type Owed = ReadonlyMap<
+  string,
+  { readonly rubbish: readonly string[]; readonly strays: readonly string[]; readonly isReplaced: boolean }
+>;
 
 /**
  * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
@@ -152,9 +158,9 @@ function isGreater(a: readonly number[], b: readonly number[]): boolean {
 /** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
 export async function keepOldFacts(
   old: ReadIndex,
-  { next, volumes, progress }: Pick<Gathering, "next" | "volumes" | "progress">,
+  { next, owed, volumes, progress }: Pick<Gathering, "next" | "owed" | "volumes" | "progress">,
 ): Promise<void> {
-  const job = { old, volumes, progress, suspect: undefined };
+  const job = { old, owed, volumes, progress, suspect: undefined };
   const known = alongside(old, () =>
     progress.note("the old index is damaged: each key is looked up in what is left of it"),
   );
@@ -188,7 +194,7 @@ function alongside(old: ReadIndex, onDamage: () => void): (key: Key) => Promise<
   };
 }
 
-type Facts = Pick<Gathering, "old" | "suspect" | "volumes" | "progress">;
+type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
 
 async function withOldFacts(job: Facts, found: Found): Promise<KeyRecord> {
   const record = oldRecord(job, found.key);
@@ -196,9 +202,10 @@ async function withOldFacts(job: Facts, found: Found): Promise<KeyRecord> {
 }
 
 /** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
-async function withFacts({ suspect, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
+async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
   const { key, record } = found;
-  const mayBeLater = isSuspect(suspect, found.modified);
+  const isReplaced = owed.size > 0 && owed.get(key.toHex())?.isReplaced === true;
+  const mayBeLater = isReplaced || isSuspect(suspect, found.modified);
   const isElsewhere =
     !old.volumes.some((volume) => record.volumes.includes(volume)) &&
     old.volumes.some((volume) => isConfigured(volumes.topology, volume));
@@ -216,7 +223,7 @@ function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-function oldRecord({ old, progress }: Facts, key: Key): ValueRecord | undefined {
+function oldRecord({ old, progress }: Pick<Facts, "old" | "progress">, key: Key): ValueRecord | undefined {
   try {
     return old?.get(key);
   } catch (error) {

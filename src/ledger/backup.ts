@@ -6,7 +6,7 @@
 //   key     := {"key": text, "state": "live" | "unlinked", "md5"?: hex, "volumes": [name, ...], "owed"?: owed}
 //            | {"key": text, "damaged": text, "owed"?: owed}     a record that cannot be read, as it is
 //            | {"key": text, "owed": owed}                       no record
-//   owed    := {"in-flight" | "left-over" | "stray": [volume, ...], ...}
+//   owed    := {"in-flight" | "left-over" | "stray" | "staged": [volume, ...], ...}
 //   trailer := {"end": "backup", "keys", "live", "unlinked", "damaged", "owing", "sha256": of all bytes before this line}
 // A key is written as in lists (`showKey`): it may be any bytes. Keys come in the order of their bytes. `consistent`: the
 // records are of one moment. `behind`: the ledger was known to lack something already.

@@ -17,16 +17,44 @@ export type Debt = {
   /**
    * `in-flight`: of a write that is not acknowledged. `left-over`: of a value that was deleted, or of a write that failed.
    * `stray`: a good copy of the recorded value where it does not belong any more; it goes when the others have been seen.
+   * `staged`: not at the value's place but at its staged one (`store/forward.ts`), of a value that was to replace another.
    */
-  readonly kind: "in-flight" | "left-over" | "stray";
+  readonly kind: "in-flight" | "left-over" | "stray" | "staged";
   /** When it was found out, by `nowMs`: what has waited for long is looked at more rarely. */
   readonly sinceMs: number;
   /** Until then, by `nowMs`, the file stays (a stray), or a request that is still on its way may bring it back. */
   readonly untilMs: number;
 };
 
-/** What is known of a key. Without record and debts: nothing. */
-export type Entry = { readonly record: ValueRecord | undefined; readonly owed: readonly Debt[] };
+/** Where the file of a debt is: a key may owe one at its place and a staged one on the same volume. */
+export function placeOf({ kind, volume }: Pick<Debt, "kind" | "volume">): string {
+  return kind === "staged" ? `staged ${volume}` : volume;
+}
+
+/** What a dialect keeps of a value beside its record: its type for one. Small; none is as good as `{}`. */
+export type Attributes = Readonly<Record<string, string>>;
+
+/** The committed replacement of a value: its files lie staged on the volumes of this record, and are about to be moved. */
+export type Forward = {
+  readonly record: ValueRecord;
+  /** The length of the files, and their HTTP date: no other write of the key has it. */
+  readonly bytes: number;
+  readonly date: string;
+  readonly attributes: Attributes;
+};
+
+/** What is known of a value: `attributes` are those of the record's MD5, never of another write. */
+export type KnownValue = {
+  readonly record: ValueRecord | undefined;
+  readonly attributes?: Attributes | undefined;
+  readonly forward?: Forward | undefined;
+};
+
+/**
+ * What is known of a key. Without record and debts: nothing. Where it is put without attributes, those that are there stay
+ * for as long as the record has their MD5.
+ */
+export type Entry = KnownValue & { readonly owed: readonly Debt[] };
 
 /** A key with its record. */
 export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
@@ -131,6 +159,8 @@ export type Ledger = AsyncDisposable & {
   /** Whether it is known to lack what was acknowledged (a copy put back, a power cut): an absent key proves nothing then. */
   readonly isBehind: boolean;
   get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
+  /** The same with what lies beside the record. */
+  look(key: Key): KnownValue | Promise<KnownValue>;
   /**
    * A range in order, in pieces of bounded size.
    * @param options.atOnce keys that are wanted at once, at most: a short list need not read further

@@ -133,7 +133,7 @@ class Reader {
     if (owed === undefined) return [];
     if (typeof owed !== "object" || owed === null) throw this.#wrong("owes what cannot be read");
     return Object.entries(owed).flatMap(([kind, volumes]) => {
-      const isKnown = kind === "in-flight" || kind === "left-over" || kind === "stray";
+      const isKnown = kind === "in-flight" || kind === "left-over" || kind === "stray" || kind === "staged";
       if (!isKnown || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
         throw this.#wrong("owes what cannot be read");
       return volumes.map((volume: string) => ({ volume, kind }));

@@ -4,7 +4,8 @@
 // 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
 //    the recorded copies have just been seen, whole; and so does what a move was copying.
 // 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
-// 4. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
+// 4. A replacement that is committed goes on before anything else.
+// 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
 import { setImmediate } from "node:timers/promises";
 import { nowMs } from "../clock";
 import { counted } from "../counted";
@@ -13,36 +14,12 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Claim, type Debt } from "../ledger/ledger";
+import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { log } from "../log";
 import { type Volumes } from "../volumes/volumes";
+import { moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
-
-/**
- * Debts of this kind for these volumes, in the place of earlier ones for the same, and the other earlier ones. What may
- * still be on its way to a volume is not forgotten by that.
- */
-export function owe(
-  earlier: readonly Debt[],
-  volumes: readonly string[],
-  { kind, forMs = 0 }: { kind: Debt["kind"]; forMs?: number },
-): Debt[] {
-  const sinceMs = nowMs();
-  const added = volumes.map((volume) => {
-    const before = earlier.find((debt) => debt.volume === volume && debt.kind !== "stray");
-    return { volume, kind, sinceMs, untilMs: Math.max(sinceMs + forMs, before?.untilMs ?? 0) };
-  });
-  return [...earlier.filter(({ volume }) => !volumes.includes(volume)), ...added];
-}
-
-/** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */
-export function landed({ volumes }: Store, owed: readonly Debt[], written: readonly string[]): Debt[] {
-  return owed.map((debt) => {
-    const isOver = debt.kind === "in-flight" && written.includes(debt.volume) && volumes.isSettled(debt.volume);
-    return isOver ? { ...debt, untilMs: 0 } : debt;
-  });
-}
 
 /** What could not be removed, by volume, with the reason. */
 export type Waiting = ReadonlyMap<string, string>;
@@ -52,19 +29,36 @@ export type Waiting = ReadonlyMap<string, string>;
  * @param options.waitMs how long volumes that are there are waited for until they have settled
  */
 export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
+  const late = await moveStaged(store, claim);
+  if (late.size > 0) {
+    await claim.end(claim.entry, { againMs: limits.probeMs });
+    return late;
+  }
   const { record, owed } = claim.entry;
   const volumes = store.volumes.within(claim);
   const today = (volume: string) => store.renamed.get(volume) ?? volume;
   const named = record?.volumes.map(today) ?? [];
-  const open = owed.filter(({ volume }) => !named.includes(today(volume)));
+  const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(today(volume)));
   const removable = await removableOf(store, claim.key, { record, open });
-  const holders = removable.map(({ volume }) => today(volume));
-  const failures = holders.length > 0 ? await volumes.removeAll(holders, pathOf(claim.key), { waitMs }) : [];
-  const waiting = new Map(failures.map(({ volume, reason }) => [volume, reason]));
+  const waiting = new Map<string, string>();
+  const unconfirmed = new Set<string>();
+  for (const kind of ["placed", "staged"] as const) {
+    const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
+    const path = kind === "staged" ? stagedPathOf(claim.key) : pathOf(claim.key);
+    const failures = await volumes.removeAll(
+      debts.map(({ volume }) => today(volume)),
+      path,
+      { waitMs },
+    );
+    for (const { volume, reason } of failures) {
+      waiting.set(volume, reason);
+      for (const debt of debts) if (today(debt.volume) === volume) unconfirmed.add(placeOf(debt));
+    }
+  }
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt];
-    if (waiting.has(today(debt.volume))) {
+    if (unconfirmed.has(placeOf(debt))) {
       if (volumes.isSettled(today(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
@@ -135,7 +129,12 @@ async function removableOf(
   for (const debt of open) {
     if (debt.kind === "stray" && debt.untilMs > now) continue;
     // A name of old may be that of a place which the record has under another.
-    if (!isConfigured(topology, debt.volume) && (await places.isAmong(debt.volume, record.volumes))) continue;
+    if (
+      debt.kind !== "staged" &&
+      !isConfigured(topology, debt.volume) &&
+      (await places.isAmong(debt.volume, record.volumes))
+    )
+      continue;
     due.push(debt);
   }
   // What a move was copying is the value, too, and the only copy perhaps.

@@ -5,7 +5,9 @@ import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp, owe } from "./care";
+import { cleanUp } from "./care";
+import { owe } from "./debts";
+import { claimSettled } from "./forward";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
 
@@ -26,14 +28,14 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
     return record;
   };
   try {
-    return await store.ledger.claim(key, (before) => {
+    return await claimSettled(store, key, (before) => {
       const strays = before.owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume);
       const volumes = union(demand(before).volumes, strays);
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {
     if (!(error instanceof MkvError) || error.code !== "too-much-owed") throw error;
-    await using claim = await store.ledger.claim(key, (before) => before);
+    await using claim = await claimSettled(store, key, (before) => before);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
     throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {
       cause: error,

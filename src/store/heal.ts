@@ -5,6 +5,7 @@ import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
+import { claimSettled } from "./forward";
 import { type Bringing, bringHome } from "./move";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
@@ -44,7 +45,7 @@ export async function healKey(
   key: Key,
   { depth, repair = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
 ): Promise<Healed> {
-  await using claim = await store.ledger.claim(key, (before) => before, { sends: repair ? "streams" : "short" });
+  await using claim = await claimSettled(store, key, (before) => before, { sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
   if (!record) {
     await onWhole?.();

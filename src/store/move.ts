@@ -15,9 +15,11 @@ import { type ValueRecord } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp, landed, owe } from "./care";
+import { cleanUp } from "./care";
+import { landed, owe } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
+import { claimSettled } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
@@ -30,7 +32,7 @@ export type Moved = { readonly changed: boolean; readonly leftBehind: readonly s
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
 export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
-  await using claim = await store.ledger.claim(key, (before) => before, { sends: "streams" });
+  await using claim = await claimSettled(store, key, (before) => before, { sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
   return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), { depth });

@@ -14,7 +14,9 @@ import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
 import { type Inspected, inspectCopies, volumesIn } from "./copies";
 import { md5Of } from "./copy";
-import { cleanUp, owe } from "./care";
+import { cleanUp } from "./care";
+import { owe } from "./debts";
+import { claimSettled } from "./forward";
 import { bringHome } from "./move";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
@@ -40,9 +42,10 @@ export async function lookAtOrphan(
   { volume, repair = false, remove = false }: { volume: string; repair?: boolean; remove?: boolean },
 ): Promise<OrphanSeen> {
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  await using claim = await store.ledger.claim(key, (before) => before, { sends: "streams" });
+  await using claim = await claimSettled(store, key, (before) => before, { sends: "streams" });
   const { record } = claim.entry;
-  const isOwed = (await store.ledger.owedBy(key)).some((debt) => debt.volume === volume);
+  const debts = await store.ledger.owedBy(key);
+  const isOwed = debts.some((debt) => debt.volume === volume && debt.kind !== "staged");
   const file = record?.volumes.includes(volume) || isOwed ? undefined : await store.volumes.head(volume, pathOf(key));
   if (!file) return { state: "accounted" };
   if (record) {

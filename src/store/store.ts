@@ -9,6 +9,7 @@ import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
 import { type WriteDates } from "./dates";
 import { type Hints } from "./hints";
+import { claimSettled } from "./forward";
 import { type Places } from "./places";
 
 /** A store as one thread sees it. */
@@ -69,7 +70,7 @@ function locateRecord(
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
 export async function unlink(store: Store, key: Key): Promise<void> {
-  await using _claim = await store.ledger.claim(key, ({ record, owed }) => {
+  await using _claim = await claimSettled(store, key, ({ record, owed }) => {
     if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
     return { record: { ...record, state: "unlinked" }, owed };
   });

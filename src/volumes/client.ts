@@ -67,9 +67,9 @@ export class Client {
   }
 
   /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
-  signChange(server: string, method: string, uri: string): Signature | undefined {
+  signChange(server: string, method: string, uri: string, destination?: string): Signature | undefined {
     this.requireLease();
-    return this.signer.change(server, method, uri, this.lease.untilMs);
+    return this.signer.change(server, method, uri, this.lease.untilMs, destination);
   }
 
   /** Throws MkvError unavailable if the lease is over: somebody else may be at work. */
@@ -108,13 +108,14 @@ export class Client {
   }
 
   /**
-   * Sends a PUT or DELETE within the fence; once more if the volume's clock was set.
+   * Sends a PUT, DELETE or MOVE within the fence; once more if the volume's clock was set.
+   * @param request.destination of a MOVE, below the server
    * @throws MkvError volume-failed, also if the volume refuses it as late; timeout
    */
   async change(
     volume: string,
     path: string,
-    { method, headers, body }: Pick<WireRequest, "method" | "headers" | "body">,
+    { method, headers, body, destination }: Pick<WireRequest, "method" | "headers" | "body"> & { destination?: string },
     timeoutMs: number,
   ): Promise<Answer> {
     const { health } = this;
@@ -125,7 +126,8 @@ export class Client {
       if (!health.knowsClock(server)) await this.greet(server);
       for (let isLast = false; ; isLast = true) {
         const believedMs = health.clockOf(server);
-        const lines = headers + linesOf(this.signChange(server, method, uri));
+        const target = destination === undefined ? "" : `Destination: ${destination}\r\n`;
+        const lines = headers + target + linesOf(this.signChange(server, method, uri, destination));
         const request = { method, volume, path, headers: lines, body };
         const answer = await this.pools.exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);

@@ -35,16 +35,19 @@ export class Signer {
   /**
    * What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known.
    * @param untilMs by `nowMs`: it may not begin later, whenever it is sent
+   * @param destination of a MOVE
    */
   change(
     server: string,
     method: string,
     uri: string,
     untilMs: number = Number.POSITIVE_INFINITY,
+    destination = "",
   ): Signature | undefined {
     const offsetMs = this.#offsetOf(server);
     if (offsetMs === undefined) return undefined; // It says no dates: nginx always does.
-    return this.#sign(Math.floor((Math.min(nowMs() + limits.fenceMs, untilMs) + offsetMs) / 1000), method, uri);
+    const until = Math.floor((Math.min(nowMs() + limits.fenceMs, untilMs) + offsetMs) / 1000);
+    return this.#sign(until, method, uri, destination);
   }
 
   /** The header lines of what changes nothing; none without a key. */
@@ -85,11 +88,12 @@ export class Signer {
     return this.#health.clockOf(server) ?? (this.#link && Date.now() - nowMs());
   }
 
-  #sign(until: number, method: string, uri: string): Signature {
+  #sign(until: number, method: string, uri: string, destination = ""): Signature {
     const { secret = "", name } = this.#link?.key ?? {};
-    const text = `${secret} ${until} ${method} ${uri}  ${secret}`;
-    const bytes = uri.includes("%") ? Buffer.from(unescapePath(text), "latin1") : text;
-    return { until, sum: Bun.MD5.hash(bytes, "base64url" as "base64"), key: name };
+    const path = uri.includes("%") ? unescapePath(uri) : uri;
+    const text = `${secret} ${until} ${method} ${path} ${destination} ${secret}`;
+    const sum = Bun.MD5.hash(Buffer.from(text, "latin1"), "base64url" as "base64");
+    return { until, sum, key: name };
   }
 }
 

@@ -7,14 +7,15 @@ import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
+import { moveFile, removeFile, syncPlaced } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
-import { Health, refuseForeign } from "./health";
+import { Health } from "./health";
 import { askId } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
 import { type FileInfo, type OpenFile, headFile, openFile } from "./read";
-import { hasService, syncFile } from "./sync";
+import { hasService } from "./sync";
 import { Upload } from "./upload";
 
 /** A volume that has not confirmed a removal: a file may still be on it. */
@@ -158,12 +159,13 @@ export class Volumes {
   }
 
   /** Removes a file, for good under `sync`; that it was not there is as good. Throws MkvError if not confirmed. */
-  async remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
-    refuseForeign(this.#health, volume);
-    const request = { method: "DELETE" as const, headers: this.client.authorization, body: undefined };
-    const { status } = await this.client.change(volume, path, request, timeoutMs);
-    if (status !== 204 && status !== 404) throw unexpected(volume, status);
-    if (this.settings.sync) await syncFile(this.client, volume, path, { expected: "gone" });
+  remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
+    return removeFile(this.client, volume, path, timeoutMs);
+  }
+
+  /** Moves a file on one disk, over what is there, for good under `sync`; false if there is none. Throws MkvError likewise. */
+  move(volume: string, paths: { from: string; to: string }): Promise<boolean> {
+    return moveFile(this.client, volume, paths);
   }
 
   /**
@@ -176,9 +178,8 @@ export class Volumes {
   }
 
   /** Waits until a file, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
-  async sync(volume: string, path: string, options: { expected: "there" | "gone" }): Promise<void> {
-    refuseForeign(this.#health, volume);
-    await syncFile(this.client, volume, path, options);
+  sync(volume: string, path: string, options: { expected: "there" | "gone" }): Promise<void> {
+    return syncPlaced(this.client, volume, path, options);
   }
 
   /** Whether its server has a sync service; remembered for `syncKnownMs`. Throws MkvError if it cannot tell. */

@@ -16,6 +16,7 @@ export interface ValueFile {
 }
 
 const VALUE_PATH = /^(?:(sv[0-9A-F]{2,})\/)?([0-9a-f]{2}\/[0-9a-f]{2}\/.+)$/;
+const STAGED_PATH = /^(?:sv[0-9A-F]{2,}\/)?staged\//;
 const UNFINISHED_BODY = /\/\d{10}$/; // As nginx names them.
 
 /** The values that lie on a volume, in the order of their paths. */
@@ -32,9 +33,10 @@ export function filesAt(dir: string, path: string): ValueFile[] {
   return files.filter(existsSync).flatMap((file) => valueFile(dir, file));
 }
 
-/** The paths of all values, whole or still being received: what must be gone when nothing is stored. */
+/** The paths of all values, whole, staged or still being received: what must be gone when nothing is stored. */
 export function remainsOn(dir: string): string[] {
-  return everyFile(dir).filter((file) => VALUE_PATH.test(relative(dir, file)) || UNFINISHED_BODY.test(file));
+  const isValue = (path: string) => VALUE_PATH.test(path) || STAGED_PATH.test(path);
+  return everyFile(dir).filter((file) => isValue(relative(dir, file)) || UNFINISHED_BODY.test(file));
 }
 
 /** What is known of a file; nothing if it goes away meanwhile. */

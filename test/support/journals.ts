@@ -1,6 +1,7 @@
 // Owns the view of the journals beside an index, from outside: what is unfinished.
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { until } from "./until";
 
 /** The names of the journals beside this index. */
 export function journalsOf(db: string): string[] {
@@ -11,6 +12,11 @@ export function journalsOf(db: string): string[] {
 /** How many keys owe something. */
 export function owing(db: string): number {
   return keysOwing(db).size;
+}
+
+/** Waits until nothing is owed any more. */
+export async function settledOwing(db: string): Promise<void> {
+  await until(() => owing(db) === 0, { what: "nothing is owed any more", deadlineMs: 20_000 });
 }
 
 /** The keys that owe something: a line of a journal is a debt, or the hex of a key whose debts in this journal are settled. */

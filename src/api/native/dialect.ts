@@ -61,7 +61,7 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
     case "HEAD":
       return redirect(native, key);
     case "PUT":
-      return whenFree(() => receive(native, key, request));
+      return whenFree(() => receive(native, key, request, "nothing"));
     case "DELETE":
       return whenFree(() => deleteKey(native.store, key).then(() => empty(204)));
     case "UNLINK":
@@ -99,6 +99,7 @@ function methodsOf(operation: string): string | undefined {
   if (operation === "list" || operation === "unlinked") return "GET, HEAD";
   if (operation === "records") return "GET, HEAD, POST";
   if (operation === "export" || operation === "topology") return "GET";
+  if (operation === "replace") return "PUT";
   return isJob(operation) ? "POST" : undefined;
 }
 
@@ -109,9 +110,10 @@ function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
 
 /** Requests with a query: its first parameter is the operation. */
 function operate(
-  { store, lists }: Native,
+  native: Native,
   { request, cut, key, query }: Asked & { key: Key; query: string },
 ): Response | Promise<Response> {
+  const { store, lists } = native;
   const { method, signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
   const { name } = operation!;
@@ -121,6 +123,8 @@ function operate(
   }
   if (method === "GET" && name === "topology") return Response.json(store.topology);
   if (method === "GET" && name === "export") return lists.exports.answer(store, cut);
+  if (method === "PUT" && name === "replace" && parameters.length === 0)
+    return receive(native, key, request, "anything");
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });
   const late = allow === undefined && parameters.find((parameter) => methodsOf(parameter.name) !== undefined);
@@ -163,13 +167,18 @@ function redirectTo({ store, fallback, credentials }: Native, key: Key, location
   }
 }
 
-async function receive({ store, clienttimeoutMs }: Native, key: Key, request: Request): Promise<Response> {
+async function receive(
+  { store, clienttimeoutMs }: Native,
+  key: Key,
+  request: Request,
+  over: "nothing" | "anything",
+): Promise<Response> {
   requireWhole(request);
   const md5 = readMd5(request.headers.get("content-md5"));
   const bytes = announcedBytes(request);
   const withdrawn = bytes === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
-  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs, withdrawn), bytes, md5, withdrawn });
+  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs, withdrawn), bytes, md5, withdrawn }, { over });
   return empty(201);
 }
 

@@ -205,7 +205,7 @@ export function journalsOf(index: string): string[] {
 /** A line as it is written; `hex` is the key in hex. */
 export function textOf(hex: string, { n, record, owed }: Line): string {
   let debts = "";
-  for (const kind of ["in-flight", "left-over", "stray"] as const) {
+  for (const kind of ["in-flight", "left-over", "stray", "staged"] as const) {
     const volumes = owed.filter((debt) => debt.kind === kind);
     if (volumes.length > 0) {
       debts += `${debts && ","}"${kind}":${JSON.stringify(volumes.map(({ volume }) => volume))}`;

@@ -4,6 +4,7 @@
 // 2. Whatever is put: first the journal names all debts of before and after, then the index changes, then the journal drops
 //    those of before. So after a crash record and debts together account for every file.
 // 3. The index is written once a commit. A key without a record whose write is under way is in the journal alone.
+// 4. What lies beside the record (`facts.ts`) is written before it, and what goes with an old record goes after that.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
@@ -14,11 +15,14 @@ import {
   type Debt,
   type Entry,
   type KeyRange,
+  type KnownValue,
   type Ledger,
   type Memory,
   type Picture,
   type PutOptions,
+  placeOf,
 } from "../ledger";
+import { type Facts, readFacts, writeFacts } from "./facts";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./read-journals";
 import { type LevelIndex } from "./leveldb";
@@ -29,6 +33,7 @@ import { pictureOf } from "./picture";
 export type LevelParts = {
   readonly path: string;
   readonly index: LevelIndex;
+  readonly facts: LevelIndex;
   readonly journal: Journal;
   readonly locks: KeyLocks;
   /** Orders what is written of one key, over all threads. */
@@ -65,6 +70,11 @@ export class LevelLedger implements Ledger {
 
   get(key: Key): ValueRecord | undefined {
     return this.#parts.index.get(key);
+  }
+
+  look(key: Key): KnownValue {
+    const record = this.#parts.index.get(key);
+    return knownOf(record, readFacts(this.#parts.facts.getText(key)));
   }
 
   scan(range: KeyRange, options?: { atOnce?: number }) {
@@ -116,8 +126,9 @@ class LevelClaim implements Claim {
   readonly #hex: string;
   readonly #lock: Disposable;
   #entry: Entry;
-  /** The record of the entry, as it is written down. */
+  /** The record of the entry, and what lies beside it, as they are written down. */
   #text: string | undefined;
+  #facts: string | undefined;
   #isEnded = false;
 
   constructor(
@@ -130,7 +141,8 @@ class LevelClaim implements Claim {
     this.#hex = key.toHex();
     this.#text = parts.index.getText(key);
     const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
-    this.#entry = { record, owed: parts.journal.of(this.#hex)?.owed ?? nothing };
+    this.#facts = parts.facts.getText(key);
+    this.#entry = { ...knownOf(record, readFacts(this.#facts)), owed: parts.journal.of(this.#hex)?.owed ?? nothing };
   }
 
   get entry(): Entry {
@@ -164,26 +176,32 @@ class LevelClaim implements Claim {
     const before = this.#entry;
     const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
     const isNewRecord = record !== this.#text;
-    if (
-      !isNewRecord &&
-      entry.owed.length === before.owed.length &&
-      entry.owed.every((debt) => before.owed.includes(debt))
-    ) {
-      return journal.schedule(this.#hex, dueMs);
-    }
+    const owesAlike =
+      entry.owed.length === before.owed.length && entry.owed.every((debt) => before.owed.includes(debt));
     let written: readonly Debt[] | undefined;
     if (entry.owed.some((debt) => !before.owed.includes(debt))) {
       if (before.owed.length === 0 && journal.size >= limits.debts) throw tooMuchOwed();
       written = isNewRecord ? both(entry.owed, before.owed) : entry.owed;
       await journal.owe(this.#hex, this.#line(record, written, dueMs));
     }
+    const isEarly = entry.forward !== undefined || (entry.attributes !== undefined && !before.forward);
+    if (isEarly) await this.#putFacts(entry, { sync });
     if (isNewRecord) await index.put(this.key, record, { sync });
-    this.#entry = entry;
+    if (!isEarly) await this.#putFacts(entry, { sync });
+    this.#entry = { ...knownOf(entry.record, readFacts(this.#facts)), owed: entry.owed };
     this.#text = record;
     if (written === entry.owed) return;
+    if (!isNewRecord && owesAlike) return journal.schedule(this.#hex, dueMs);
     const line = this.#line(record, entry.owed, dueMs);
     if (isNewRecord && before.owed.length > 0) await journal.tell(this.#hex, line);
     else journal.note(this.#hex, line);
+  }
+
+  async #putFacts(entry: Entry, options: { sync: boolean }): Promise<void> {
+    const text = writeFacts(readFacts(this.#facts), entry);
+    if (text === this.#facts) return;
+    await this.#parts.facts.put(this.key, text, options);
+    this.#facts = text;
   }
 
   #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
@@ -191,9 +209,15 @@ class LevelClaim implements Claim {
   }
 }
 
-/** Debts of both, those of `owed` where they name the same volume. */
+/** A record with what lies beside it, as far as that is of its value. */
+function knownOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
+  const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
+  return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
+}
+
+/** Debts of both, those of `owed` where they name the same place. */
 function both(owed: readonly Debt[], before: readonly Debt[]): readonly Debt[] {
-  const rest = before.filter((debt) => !owed.some(({ volume }) => volume === debt.volume));
+  const rest = before.filter((debt) => !owed.some((other) => placeOf(other) === placeOf(debt)));
   return rest.length === 0 ? owed : [...owed, ...rest];
 }
 

@@ -11,6 +11,7 @@ import { limits } from "../../limits";
 import { log } from "../../log";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { openFacts, requireWholeFacts } from "./facts";
 import { inspectIndex } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { LevelLedger } from "./ledger";
@@ -63,11 +64,13 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const found = inspectIndex(path);
   if (found.kind === "damaged") await requireUnlocked(path);
   if (found.kind === "damaged") throw damaged(path, found.why);
+  requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
   const doubt = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
 
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
+  const facts = undo.use(await openFacts(path, options));
   const journals = readJournals(path);
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
@@ -91,12 +94,13 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   let isClean = true;
   const close = async () => {
     await journal.close();
+    await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean });
     await memory[Symbol.asyncDispose]();
   };
   undo.move(); // Nothing is to be undone any more.
-  const ledger = new LevelLedger({ path, index, journal, memory, ...partsOf(shared), close });
+  const ledger = new LevelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
   const abandon = () => void (isClean = false);
   return {
     ledger,
@@ -113,12 +117,14 @@ export async function joinLevelLedger(
   { shared, thread, memory, ...options }: JoinOptions,
 ): Promise<LevelLedger> {
   const index = await openLevelIndex(path, options);
+  const facts = await openFacts(path, options);
   const journal = new Journal(path, { ...options, thread });
   const close = async () => {
     await journal.close();
+    await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
   };
-  return new LevelLedger({ path, index, journal, memory, ...partsOf(shared), close });
+  return new LevelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
 }
 
 type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {

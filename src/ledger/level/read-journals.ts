@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type Key } from "../../format/key";
 import { log } from "../../log";
-import { type Debt } from "../ledger";
+import { type Debt, placeOf } from "../ledger";
 import { type Line, floorPrefix, journalsOf } from "./journal";
 
 /** A line as it was read, before it is known what its volumes are owed for. */
@@ -43,12 +43,12 @@ export function readJournals(index: string): Journals {
   return { lines: all, floor: highest };
 }
 
-/** What these lines owe together, the last one first, whose word counts where two name one volume. */
+/** What these lines owe together, the last one first, whose word counts where two name one place. */
 function together(lines: readonly ReadLine[]): Pick<ReadLine, "owed" | "marks"> {
   if (lines.length === 1) return lines[0]!;
   const owed = new Map<string, ReadLine["owed"][number]>();
   for (const line of lines.toSorted((a, b) => b.n - a.n)) {
-    for (const debt of line.owed) if (!owed.has(debt.volume)) owed.set(debt.volume, debt);
+    for (const debt of line.owed) if (!owed.has(placeOf(debt))) owed.set(placeOf(debt), debt);
   }
   return { owed: [...owed.values()], marks: lines.flatMap(({ marks }) => marks) };
 }

@@ -8,7 +8,7 @@ import { Body } from "./body";
 
 /** A request that is sent as a whole. */
 export type WireRequest = {
-  readonly method: "HEAD" | "GET" | "PUT" | "DELETE" | "POST";
+  readonly method: "HEAD" | "GET" | "PUT" | "DELETE" | "MOVE" | "POST";
   /** Path of the URL, without spaces. */
   readonly target: string;
   /** Complete lines, each with its "\r\n". */

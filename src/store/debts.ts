@@ -1,0 +1,33 @@
+// Owns what is put down as owed before volumes are touched, and after.
+import { nowMs } from "../clock";
+import { type Debt, placeOf } from "../ledger/ledger";
+import { type Store } from "./store";
+
+/**
+ * Debts of this kind for these volumes, in the place of earlier ones for the same files, and the other earlier ones. What may
+ * still be on its way to a volume is not forgotten by that.
+ */
+export function owe(
+  earlier: readonly Debt[],
+  volumes: readonly string[],
+  { kind, forMs = 0 }: { kind: Debt["kind"]; forMs?: number },
+): Debt[] {
+  const sinceMs = nowMs();
+  const added = volumes.map((volume) => {
+    const before = earlier.find((debt) => placeOf(debt) === placeOf({ volume, kind }) && debt.kind !== "stray");
+    return { volume, kind, sinceMs, untilMs: Math.max(sinceMs + forMs, before?.untilMs ?? 0) };
+  });
+  const places = added.map(placeOf);
+  return [...earlier.filter((debt) => !places.includes(placeOf(debt))), ...added];
+}
+
+/** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */
+export function landed({ volumes }: Store, owed: readonly Debt[], written: readonly string[]): Debt[] {
+  return owed.map((debt) => {
+    const isOver =
+      (debt.kind === "in-flight" || debt.kind === "staged") &&
+      written.includes(debt.volume) &&
+      volumes.isSettled(debt.volume);
+    return isOver ? { ...debt, untilMs: 0 } : debt;
+  });
+}

@@ -1,0 +1,111 @@
+// Owns the second half of a replacement, which can only go forward: the staged files of a new value are moved to its place,
+// and the record follows. Whoever meets a key in between ends that first: the write itself, the next start, any operation.
+// 1. A volume has moved its file if it says so, or if what lies at the place is of the date and length of the new value.
+// 2. The record names those that have. The others, as the copies of the old value elsewhere, are owed. While too few have,
+//    and others may yet, nothing changes: for as long as `limits.forwardMs`, since nobody can read the key by S3 meanwhile.
+import { nowMs } from "../clock";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { place, sameVolumes } from "../format/placement";
+import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
+import { limits } from "../limits";
+import { type Volumes } from "../volumes/volumes";
+import { owe } from "./debts";
+import { writtenUnder } from "./hints";
+import { type Store } from "./store";
+import { union, without } from "./volume-lists";
+
+/** Where the value of a key lies before it takes the place of another: on the same disk, so that a rename brings it there. */
+export function stagedPathOf(key: Key): string {
+  return `/staged${pathOf(key)}`;
+}
+
+/** Claims a key, of which no replacement is under way then. Throws as `Ledger.claim`; unavailable if one cannot be ended yet. */
+export async function claimSettled(
+  store: Store,
+  key: Key,
+  begin: (before: Entry) => Entry,
+  options?: ClaimOptions,
+): Promise<Claim> {
+  const settled = (before: Entry) => {
+    if (before.forward) throw new Unfinished();
+    return begin(before);
+  };
+  for (;;) {
+    try {
+      return await store.ledger.claim(key, settled, options);
+    } catch (error) {
+      if (!(error instanceof Unfinished)) throw error;
+    }
+    await using claim = await store.ledger.claim(key, (before) => before);
+    const late = await moveStaged(store, claim);
+    if (late.size > 0) throw notYet(late);
+  }
+}
+
+class Unfinished extends Error {}
+
+/** The failure of what has to wait for a replacement. */
+export function notYet(late: ReadonlyMap<string, string>): MkvError {
+  const where = [...late.keys()].join(", ");
+  return new MkvError("unavailable", `the value is being replaced, which goes on when ${where} can be reached`);
+}
+
+/** Ends the replacement of a claimed key, if there is one; returns the volumes that it has to wait for, with the reasons. */
+export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMap<string, string>> {
+  const { forward, owed, record: before } = claim.entry;
+  const late = new Map<string, string>();
+  if (!forward) return late;
+  const held = store.volumes.within(claim);
+  const volumes = forward.record.volumes.map((volume) => store.renamed.get(volume) ?? volume);
+  const moved: string[] = [];
+  await Promise.all(
+    volumes.map(async (volume) => {
+      try {
+        if (await isMoved(held, claim.key, { volume, forward })) moved.push(volume);
+      } catch (error) {
+        if (!(error instanceof MkvError)) throw error;
+        late.set(volume, reasonOf(error));
+      }
+    }),
+  );
+  const isEnough = moved.length >= store.minreplicas || (moved.length > 0 && isOld(owed));
+  if (late.size > 0 && !isEnough) return late;
+  const kept = moved.length > 0 ? volumes.filter((volume) => moved.includes(volume)) : (before?.volumes ?? []);
+  if (moved.length > 0 && !sameVolumes(kept, place(claim.key, store.topology)))
+    await store.hints.add(claim.key, writtenUnder(store.topology));
+  const strays = owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the old value.
+  const old = moved.length > 0 ? union(before?.volumes ?? [], strays) : [];
+  const left = without(union(old, [...late.keys()]), kept);
+  const rest = owed.filter(({ kind, volume }) =>
+    kind === "staged" ? !moved.includes(volume) : !kept.includes(volume),
+  );
+  const pending = { forMs: limits.fenceOverMs };
+  const unsure = owe(owe(rest, left, { kind: "left-over" }), [...late.keys()], { kind: "left-over", ...pending });
+  const entry = {
+    record: moved.length > 0 ? { ...forward.record, volumes: kept } : before,
+    owed: owe(unsure, [...late.keys()], { kind: "staged", ...pending }),
+    ...(moved.length > 0 && { attributes: forward.attributes }),
+  };
+  await claim.put(entry, { sync: true });
+  return new Map();
+}
+
+/** Whether the new value lies at its place on this volume. Throws MkvError where that is not known. */
+async function isMoved(
+  volumes: Volumes,
+  key: Key,
+  { volume, forward }: { volume: string; forward: Forward },
+): Promise<boolean> {
+  const path = pathOf(key);
+  if (await volumes.move(volume, { from: stagedPathOf(key), to: path })) return true;
+  const found = await volumes.head(volume, path);
+  return found?.bytes === forward.bytes && found.modified === forward.date;
+}
+
+/** Whether the replacement has been under way for so long that it ends with less than was asked for. */
+function isOld(owed: readonly Debt[]): boolean {
+  const since = owed.filter(({ kind }) => kind === "staged").map(({ sinceMs }) => sinceMs);
+  return since.length > 0 && nowMs() - Math.min(...since) > limits.forwardMs;
+}

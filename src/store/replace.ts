@@ -1,0 +1,72 @@
+// Owns the commit of a write over a live value. Readers see the old value or the new one, whole.
+// 1. The claim: the journal owes the staged files. Until 3 a crash, or any failure, leaves the old value as it was; the next
+//    start removes what was staged.
+// 2. The body goes to `/staged/...` on the disks where it belongs, as `transfer.ts` says, and to the disk where it can: the
+//    old value is not given up for one that a power cut could take.
+// 3. The ledger says "forward to this record": the commit. After a crash the next start goes on.
+// 4. Each volume moves its file to its place: see `forward.ts`.
+// 5. The record; the copies of the old value elsewhere are owed, and removed.
+import { MkvError } from "../errors";
+import { type Claim, type Entry } from "../ledger/ledger";
+import { limits } from "../limits";
+import { cleanUp } from "./care";
+import { landed, owe } from "./debts";
+import { moveStaged, notYet, stagedPathOf } from "./forward";
+import { type Store } from "./store";
+import { type Incoming, Transfer, type Transferred } from "./transfer";
+
+/** The entry with staged files about to be written to these volumes. */
+export function staging(entry: Entry, volumes: readonly string[]): Entry {
+  const { record, owed } = entry;
+  return { record, owed: owe(owed, volumes, { kind: "staged", forMs: limits.fenceOverMs }) };
+}
+
+/** A write over a live value. */
+export class Replacement {
+  readonly #transfer: Transfer;
+
+  constructor(
+    readonly store: Store,
+    readonly claim: Claim,
+    { ranked, before }: { ranked: readonly string[]; before: Entry },
+  ) {
+    const require = (volumes: readonly string[]) => requireMove(store, volumes, [true, undefined]);
+    const how = { ranked, before, path: stagedPathOf(claim.key), owing: staging, require, durable: true as const };
+    this.#transfer = new Transfer(store, claim, how);
+  }
+
+  /** Throws MkvError as `put` does; unavailable, too, if it was committed, and goes on later. */
+  async run(value: Incoming, likely: readonly string[]): Promise<void> {
+    const { store, claim } = this;
+    try {
+      await this.#commit(await this.#transfer.run(value, likely));
+    } catch (error) {
+      const { record, owed } = claim.entry;
+      if (!claim.entry.forward) await claim.put({ record, owed: landed(store, owed, this.#transfer.written()) });
+      await cleanUp(store, claim);
+      throw error;
+    }
+    const late = await moveStaged(store, claim);
+    if (late.size > 0) throw notYet(late);
+    if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+  }
+
+  async #commit({ volumes, bytes, md5, date }: Transferred): Promise<void> {
+    const { store, claim } = this;
+    const { record, owed } = claim.entry;
+    requireMove(store, volumes, [true]); // All of them have been asked by now.
+    const forward = {
+      record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
+      ...{ bytes, date, attributes: {} },
+    };
+    await claim.put({ record, owed: landed(store, owed, this.#transfer.written()), forward }, { sync: true });
+  }
+}
+
+/** Throws MkvError unsupported if one of these volumes has no MOVE: the fence and it came together. */
+function requireMove({ volumes }: Store, names: readonly string[], fences: readonly (boolean | undefined)[]): void {
+  const unfit = names.find((volume) => !fences.includes(volumes.isFenced(volume)));
+  if (unfit === undefined) return;
+  const how = `start it with mkv's own script, as in "mkv volume DIR" or ./volume DIR`;
+  throw new MkvError("unsupported", `${unfit} cannot replace a value, since it does not know MOVE: ${how}`);
+}
