@@ -188,6 +188,12 @@ export const limits = {
   healPauses: 20,
   /** What heals or scrubs says how far it is so often, at most. */
   careLogMs: 60_000,
+  /** A walk over all keys writes down how far it is so often; one whose note stays the same for so long has died. */
+  walkNoteMs: 2000,
+  walkTurnMs: 5000,
+  /** Bytes a second that a scrub reads, at most, unless it is late by more than this share of its time. */
+  scrubBytes: 50e6,
+  scrubLate: 0.05,
   /** A thread that is late by so much serves clients first: work in the background makes so many pauses of so long. */
   loadedMs: 50,
   loadedPauseMs: 200,

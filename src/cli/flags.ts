@@ -2,7 +2,7 @@
 // says. Command line, settings, help, man page and completions are made of it.
 import { availableParallelism } from "node:os";
 import { limits } from "../limits";
-import { type Kind, address, count, credentials, duration, durationOr0, file } from "./kinds";
+import { type Kind, address, count, credentials, daysOr0, duration, durationOr0, file } from "./kinds";
 import { folder, oneOf, server, toggle, url, volumes } from "./kinds";
 
 export const commands = {
@@ -77,6 +77,8 @@ export const groups = {
       help: "acknowledge only what is on the disks; needs volumes started by mkv volume" },
     grace: { is: durationOr0, default: "2m", by: opens,
       help: "how long an old copy stays after a move, where volumes cannot sync the new ones; 0 for not at all" },
+    scrub: { is: daysOr0, default: "0", by: serves,
+      help: "read and compare every copy within this time, as in 30d, and mend what differs; 0 for not at all" },
   },
   Care: {
     heal: { is: count({ from: 0, to: 1_000_000, word: "MB/S" }), default: "20", by: serves,

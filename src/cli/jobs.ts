@@ -161,7 +161,7 @@ export async function runAdopt(config: Config, names: readonly string[]): Promis
   await using opened = await openTarget(config, "verify");
   for (const name of names) {
     await opened.target.adopt(name);
-    console.log(`${name} is one of the store's from now on: a rebalance fills it`);
+    console.log(`${name} is one of the store's from now on: the master fills it by itself, a rebalance at once`);
   }
 }
 

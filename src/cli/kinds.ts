@@ -71,11 +71,21 @@ function millisecondsOf(text: string): number | undefined {
   return ms > 0 && ms <= 24 * unitMs["h"]! ? Math.max(ms, 1) : undefined;
 }
 
+function daysOf(text: string): number | undefined {
+  const days = /^(\d+)d$/.exec(text)?.[1];
+  if (days === undefined) return millisecondsOf(text);
+  return Number(days) > 0 && Number(days) <= 1000 ? Number(days) * 24 * unitMs["h"]! : undefined;
+}
+
 const aDuration = "a duration such as 1s, 500ms or 1m30s, at most 24h";
 
 /** Milliseconds of a duration as Go writes it. */
 export const duration = kind("DURATION", aDuration, millisecondsOf);
 export const durationOr0 = kind("DURATION", aDuration, (text) => (text === "0" ? 0 : millisecondsOf(text)));
+/** A longer one, in days, or none. */
+export const daysOr0 = kind("DURATION", "a duration such as 30d, 12h or 1h30m, at most 1000d", (text) =>
+  text === "0" ? 0 : daysOf(text),
+);
 
 export const volumes: Kind<readonly string[]> = {
   word: "LIST",

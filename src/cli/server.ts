@@ -38,7 +38,7 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   died.catch(opened.abandon);
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
-  await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6 });
+  await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
   const { volumes, replicas } = config.topology;
   const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(config.threads, "thread")];
   log(`mkv: listening on port ${service.port}, ${cluster.join(", ")}`);

@@ -8,20 +8,26 @@ import { log } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { HealLog } from "./heal-log";
-import { type Care, healHinted } from "./hinted";
+import { type Care } from "./caring";
+import { healHinted } from "./hinted";
+import { again } from "./maintain";
 import { pause, paceOf } from "./pace";
+import { refill } from "./refill";
+import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "./store";
 
 /** How much of it there is. */
 export type HealingOptions = {
   /** Bytes a second that healing copies; 0 for none at all. */
   readonly bytesPerSecond: number;
+  /** In this time every copy is read and compared; 0 for not at all. */
+  readonly scrubMs: number;
 };
 
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
 
 /** Heals until it is disposed of. */
-export function startHealing(store: Store, { bytesPerSecond }: HealingOptions): AsyncDisposable {
+export function startHealing(store: Store, { bytesPerSecond, scrubMs }: HealingOptions): AsyncDisposable {
   const ending = new AbortController();
   const stop = ending.signal;
   const care: Care = {
@@ -38,6 +44,11 @@ export function startHealing(store: Store, { bytesPerSecond }: HealingOptions): 
         : undefined,
   };
   const running = [healInRounds(care)];
+  if (care.off === undefined) running.push(again(stop, limits.healPauseMs, () => refill(care)));
+  if (scrubMs > 0 && !store.ledger.isBehind) {
+    const seen = new ScrubLog();
+    running.push(again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })));
+  }
   return {
     async [Symbol.asyncDispose]() {
       ending.abort();

@@ -8,34 +8,12 @@ import { MkvError, reasonOf } from "../errors";
 import { showKey } from "../format/key";
 import { rank, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { counter } from "../metrics";
-import { type Turns } from "../turns";
-import { type HealLog } from "./heal-log";
+import { type Care, failures, healed } from "./caring";
 import { type Healing, healKey } from "./heal";
 import { type HintedKey, topologyId } from "./hints";
-import { type Pace, whileLoaded } from "./pace";
+import { whileLoaded } from "./pace";
 import { type Store } from "./store";
 import { without } from "./volume-lists";
-
-/** What all work shares that heals in the background. */
-export type Care = {
-  readonly store: Store;
-  readonly stop: AbortSignal;
-  /** What all keys wait for, if nothing may be healed. */
-  readonly off: string | undefined;
-  /** Keys that are being healed. */
-  readonly turns: Turns;
-  /** Bytes that are copied, and keys that are looked at. */
-  readonly bytes: Pace;
-  readonly keys: Pace;
-  readonly log: HealLog;
-};
-
-export const healed = counter("mkv_healed_total", "Keys that were brought home or got a copy back.");
-export const failures = counter(
-  "mkv_heal_failures_total",
-  "Keys that could not be healed, each time that it was tried.",
-);
 
 /** Where the copies of a key are to be, for good or until its own volumes are back; or what it waits for. */
 type Plan = { readonly targets: readonly string[]; readonly isFinal: boolean } | { readonly waitsFor: string };

@@ -31,7 +31,7 @@ export function maintain(store: Store, watch?: () => Promise<void>): AsyncDispos
 }
 
 /** Does this work again and again, with these pauses, until stopped; a failure is told once. */
-async function again(stop: AbortSignal, pauseMs: number, work: () => Promise<void>): Promise<void> {
+export async function again(stop: AbortSignal, pauseMs: number, work: () => Promise<void>): Promise<void> {
   let said = "";
   while (!stop.aborted) {
     const failure = await work().then(() => "", reasonOf);

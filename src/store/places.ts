@@ -6,6 +6,7 @@ import { limits } from "../limits";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
+import { wantRefill } from "./refill";
 
 /** Under which name the id of a volume or disk is remembered. */
 export const idPrefix = "id ";
@@ -26,7 +27,10 @@ function rememberIn(memory: Memory) {
   return {
     get: () => undefined,
     names: () => [],
-    put: (name: string, id: string | null) => memory.put(idPrefix + name, id),
+    async put(name: string, id: string | null) {
+      if (id !== null) await wantRefill({ memory }, name, id); // First: after a crash it is adopted again, or filled.
+      await memory.put(idPrefix + name, id);
+    },
   };
 }
 

@@ -1,31 +1,17 @@
 // What was written while a volume was away, or has lost a copy, comes home by itself, and nothing else is moved.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
-import { startCluster, type Cluster } from "../support/cluster";
+import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { follow } from "../support/http";
 import { filesAt } from "../support/files";
 import { pathOf } from "../support/placement";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
+import { areHome, cameHome, keysOfFirst, storeAll } from "./home";
 
 setDefaultTimeout(60_000);
 const healing = ["-heal", "20", "-grace", "0"];
-
-/** Keys that belong to the first volume, among others. */
-function keysOfFirst(cluster: Cluster, count: number): string[] {
-  const names = Array.from({ length: 100 * count }, (_, i) => `/key-${i}`);
-  return names.filter((key) => homeOf(cluster, key).some((volume) => indexOf(cluster, volume) === 0)).slice(0, count);
-}
-
-function areHome(cluster: Cluster, keys: readonly string[], bytes?: number): boolean {
-  return keys.every((key) =>
-    Bun.deepEquals(copiesOf(cluster, key), copiesOn(homeOf(cluster, key), valueOf(key, bytes))),
-  );
-}
-
-const come = (cluster: Cluster, keys: readonly string[], bytes?: number) =>
-  until(() => areHome(cluster, keys, bytes), { what: `all is home: ${cluster.master.output}`, deadlineMs: 40_000 });
 
 test.concurrent(
   "what was written while a volume was away comes home when it is back, and no copy is left elsewhere",
@@ -33,10 +19,10 @@ test.concurrent(
     await using cluster = await startCluster({ volumes: 4, flags: healing });
     await cluster.volumes[0]!.kill();
     const keys = keysOfFirst(cluster, 8);
-    for (const key of keys) await cluster.store(key, valueOf(key));
+    await storeAll(cluster, keys);
     expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
     await cluster.volumes[0]!.restart();
-    await come(cluster, keys);
+    await cameHome(cluster, keys);
     const said = /^.*heal: \d+ keys were brought home, 0 are left$/m;
     await until(() => said.test(cluster.master.output), { what: `it says so: ${cluster.master.output}` });
     expect(cluster.master.output.match(/heal: /g)!.length).toBeLessThan(keys.length);
@@ -50,7 +36,7 @@ test.concurrent(
     await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "1", "-grace", "0"] });
     await cluster.volumes[0]!.kill();
     const keys = keysOfFirst(cluster, 8);
-    for (const key of keys) await cluster.store(key, valueOf(key, bytes));
+    await storeAll(cluster, keys, bytes);
     await cluster.volumes[0]!.restart();
     const backMs = performance.now();
     await until(() => keys.some((key) => areHome(cluster, [key], bytes)), {
@@ -60,7 +46,7 @@ test.concurrent(
     expect(areHome(cluster, keys, bytes)).toBe(false);
     await cluster.master.kill();
     await cluster.startMaster();
-    await come(cluster, keys, bytes);
+    await cameHome(cluster, keys, bytes);
     const bursts = 2; // A second's worth, of each master.
     expect((performance.now() - backMs) / 1000).toBeGreaterThan((keys.length * bytes) / 1e6 - bursts);
     for (const key of keys)
@@ -97,7 +83,7 @@ test.concurrent("with -heal 0 nothing moves, and nothing is forgotten for that",
   await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "0", "-grace", "0"] });
   await cluster.volumes[0]!.kill();
   const keys = keysOfFirst(cluster, 3);
-  for (const key of keys) await cluster.store(key, valueOf(key));
+  await storeAll(cluster, keys);
   await cluster.volumes[0]!.restart();
   await cluster.recovered();
   await cluster.startMaster();
@@ -105,7 +91,7 @@ test.concurrent("with -heal 0 nothing moves, and nothing is forgotten for that",
   await until(() => said.test(cluster.master.output), { what: "it says what waits" });
   expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
   await cluster.startMaster(healing);
-  await come(cluster, keys);
+  await cameHome(cluster, keys);
 });
 
 test.concurrent(
@@ -118,7 +104,7 @@ test.concurrent(
     const lost = keys.pop()!;
     await cluster.store(lost, valueOf(lost));
     await cluster.volumes[0]!.kill();
-    for (const key of keys) await cluster.store(key, valueOf(key));
+    await storeAll(cluster, keys);
     await cluster.master.stop();
     await cluster.volumes[0]!.restart();
     const copies = () => [...keys, lost].map((key) => copiesOf(cluster, key));

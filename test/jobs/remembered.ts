@@ -21,6 +21,12 @@ export async function changeRemembered(db: string, prefix: string, change: (valu
   for (const [name, value] of entries) await level.put(name, JSON.stringify(change(JSON.parse(value))));
 }
 
+/** The names of what is remembered. */
+export async function namesRemembered(db: string): Promise<string[]> {
+  await using level = await openMemory(db);
+  return await level.keys().all();
+}
+
 async function openMemory(db: string): Promise<ClassicLevel & AsyncDisposable> {
   const level = new ClassicLevel(join(dirname(db), `.${basename(db)}.mkv`), { createIfMissing: false });
   await level.open();

@@ -1,0 +1,47 @@
+// Owns the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
+//   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
+import { isConfigured } from "../format/volume";
+import { type Ledger, entriesOf } from "../ledger/ledger";
+import { log } from "../log";
+import { type Care } from "./caring";
+import { mend } from "./mend";
+import { walkOn } from "./walk";
+
+const prefix = "refill ";
+
+/** Has a disk filled that says so of itself from now on. */
+export async function wantRefill({ memory }: Pick<Ledger, "memory">, place: string, id: string): Promise<void> {
+  await memory.put(`${prefix}${place} ${id}`, true);
+}
+
+/** Fills the disks that are there, one after another, as far as that is possible now. */
+export async function refill(care: Care): Promise<void> {
+  const { store, stop } = care;
+  const { ledger, volumes, topology } = store;
+  for await (const [name] of entriesOf(ledger.memory, prefix)) {
+    const [place] = name.slice(prefix.length).split(" ") as [string];
+    const isThere = () => isConfigured(topology, place) && volumes.isWritable(place);
+    if (!isThere()) continue;
+    let [mended, left] = [0, 0];
+    const ended = await walkOn(
+      ledger,
+      {
+        name,
+        counts: false,
+        concerns: (record) => record.split(",").some((volume) => volume.endsWith(place)),
+        waitMs: () => 0,
+        mayGoOn: isThere,
+        async look(entry) {
+          await care.keys(1);
+          const { findings, isMended } = await mend(care, entry, { depth: "length", reading: care.bytes });
+          if (isMended) mended++;
+          else if (findings.length > 0) left++;
+        },
+      },
+      stop,
+    );
+    if (ended === "later") continue;
+    await ledger.memory.delete(name);
+    log(`mkv: heal: ${place} is filled: ${mended} keys have their copies back, ${left} wait for that`);
+  }
+}

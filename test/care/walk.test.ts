@@ -1,0 +1,92 @@
+// A walk over all keys goes on where it was, and one process at a time walks.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { parseKey } from "../../src/format/key";
+import { type OpenedLedger, openLevelLedger } from "../../src/ledger/level/open";
+import { type Walk, walkOn } from "../../src/store/walk";
+import { type Folder, temporaryFolder } from "../support/folder";
+
+const names = Array.from({ length: 1_500 }, (_, i) => `/key-${String(i).padStart(4, "0")}`);
+let folder: Folder;
+let opened: OpenedLedger;
+
+beforeAll(async () => {
+  folder = temporaryFolder();
+  const onMissing = async () => ({ isSure: true });
+  opened = await openLevelLedger(join(folder.path, "index"), { sync: false, graceMs: 0, onMissing });
+  for (const name of names) {
+    const claim = await opened.ledger.claim(parseKey(name), (before) => before);
+    await claim.end({ record: { state: "live", md5: undefined, volumes: ["a:1", "b:1"] }, owed: [] });
+  }
+});
+
+afterAll(async () => {
+  await opened.ledger[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+/** A walk that notes in `seen` what it looks at. */
+function walkTo(seen: string[], options: Partial<Walk> = {}): Walk {
+  return {
+    name: "test",
+    counts: true,
+    concerns: () => true,
+    waitMs: () => 0,
+    mayGoOn: () => true,
+    async look([key]) {
+      seen.push(Buffer.from(key).toString());
+    },
+    ...options,
+  };
+}
+
+const never = new AbortController().signal;
+const ofAnother = { by: "another", beat: 7, after: parseKey(names[1_000]!).toHex(), done: 0, total: 0, spentMs: 0 };
+
+test("what was looked at before an end is not looked at again, and everything is in the end", async () => {
+  const [first, second]: [string[], string[]] = [[], []];
+  expect(await walkOn(opened.ledger, walkTo(first, { mayGoOn: () => first.length < 1_200 }), never)).toBe("later");
+  expect(first.length).toBe(1_200);
+  expect(await walkOn(opened.ledger, walkTo(second), never)).toBe("done");
+  expect([...first, ...second]).toEqual(names);
+});
+
+test("progress counts on over an end", async () => {
+  const told: number[] = [];
+  const tell: Partial<Walk> = {
+    name: "told",
+    waitMs({ done, total }) {
+      expect(total).toBe(names.length);
+      told.push(done);
+      return 0;
+    },
+  };
+  await walkOn(opened.ledger, walkTo([], { ...tell, mayGoOn: () => told.length < 10 }), never);
+  await walkOn(opened.ledger, walkTo([], tell), never);
+  expect(told).toEqual(told.toSorted((a, b) => a - b));
+  expect(told.at(-1)).toBe(names.length);
+});
+
+test("only what concerns it is looked at", async () => {
+  const seen: string[] = [];
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "none", concerns: () => false }), never)).toBe("done");
+  expect(seen).toEqual([]);
+});
+
+test.concurrent("the walk of another process is left to it while that writes down how far it is", async () => {
+  const { memory } = opened.ledger;
+  await memory.put("walk alive", ofAnother);
+  let { beat } = ofAnother;
+  const alive = setInterval(() => void memory.put("walk alive", { ...ofAnother, beat: ++beat }), 500);
+  const seen: string[] = [];
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "alive" }), never)).toBe("later");
+  clearInterval(alive);
+  expect(seen).toEqual([]);
+});
+
+test.concurrent("the walk of a process that has died is gone on with", async () => {
+  await opened.ledger.memory.put("walk dead", ofAnother);
+  const seen: string[] = [];
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "dead" }), never)).toBe("done");
+  expect(seen).toEqual(names.slice(1_001));
+});
