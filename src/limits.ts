@@ -34,6 +34,8 @@ export const limits = {
   meetMs: 50,
   /** How often volumes and disks are asked who they are. */
   identityMs: 30_000,
+  /** Volumes, disks and servers whose requests a thread counts. */
+  namesCounted: 10_000,
   /** Servers that are not configured and whose clocks are remembered. */
   strangers: 1000,
   /** A write that runs short of volumes waits so long for a sign of life from those that are down. */
@@ -42,6 +44,12 @@ export const limits = {
   syncKnownMs: 10_000,
   /** A disk that refused a write is left alone for so long. */
   fullMs: 30_000,
+  /** How often volumes are asked how full their disks are, and how long and at what length they may answer. */
+  disksEveryMs: 5000,
+  disksMs: 4000,
+  disksBytes: 8 * 1024 * 1024,
+  /** A disk with less room is full. */
+  noRoomBytes: 1024 * 1024,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
   confirmMs: 10_000,
   /** A replacement that is committed waits so long for its volumes, before it ends with those that are there. */
@@ -126,6 +134,14 @@ export const limits = {
   /** Idle clients are closed when others have been refused for so long, until this share of the bound is left. */
   shedMs: 3000,
   relaxedShare: 0.9,
+  /** The ledger has so long to say that it is there. */
+  readyMs: 1000,
+  /** What an operator sees is looked at so often; a job that asked for nothing in so long has ended. */
+  watchMs: 500,
+  jobQuietMs: 30_000,
+  /** The last hour is kept as so many samples, one every so often. */
+  samples: 360,
+  sampleMs: 10_000,
   /** That clients are refused is said so often. */
   crowdedLogMs: 60_000,
   /** A write of the index that finds no file to open is tried again for so long, with pauses of so long. */

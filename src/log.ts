@@ -1,6 +1,97 @@
 // Owns what the program says while it runs: one line an event, on stderr, never a credential.
+//   plain   2026-11-26T11:07:02.123Z warn localhost:3001 is down     whatever the text holds, it stays one line
+//   json    {"time":"2026-11-26T11:07:02.123Z","level":"warn","message":"localhost:3001 is down"}
+// What a command says to whoever has started it, its findings and why it failed, are no events: see `say`.
 
-/** Writes one line to stderr. */
-export function log(line: string): void {
+export type Level = "info" | "warn" | "error";
+/** `-log`. */
+export type LogFormat = "plain" | "json";
+
+let format: LogFormat = "plain";
+
+/** From now on this thread logs like this. */
+export function logAs(next: LogFormat): void {
+  format = next;
+}
+
+/** How this thread logs. */
+export function logFormat(): LogFormat {
+  return format;
+}
+
+/** Tells of an event. */
+export function log(text: string, level: Level = "info"): void {
+  process.stderr.write(eventLine(text, level));
+}
+
+/** Tells of what somebody should look after. */
+export function warn(text: string): void {
+  log(text, "warn");
+}
+
+/** Tells of a bug in mkv itself. */
+export function logBug(error: unknown): void {
+  log(`a bug: ${error instanceof Error ? error.stack : String(error)}`, "error");
+}
+
+/** A request that was answered: who asked what, and how that ended. */
+export type Access = {
+  readonly client: string;
+  /** Empty if nobody in particular. */
+  readonly user: string;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Of the body of a PUT, else of the answer. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Where the value is or was put: several with a comma between. Empty if nowhere. */
+  readonly volume: string;
+};
+
+/** Tells of a request. */
+export function logAccess(access: Access): void {
+  const { client, user, method, path, status, bytes, seconds, volume } = access;
+  if (format === "json") {
+    process.stderr.write(jsonLine(`${method} ${path} ${status}`, "info", access));
+    return;
+  }
+  const asked = `${client || "-"} ${nameOf(user)} ${JSON.stringify(`${method} ${path}`)}`;
+  process.stderr.write(plainLine(`${asked} ${status} ${bytes} ${seconds.toFixed(6)} ${volume || "-"}`, "info"));
+}
+
+/** A line of a command, for whoever has started it. */
+export function say(line: string): void {
   process.stderr.write(`${line}\n`);
+}
+
+/** The last line of a command that failed. */
+export function sayFailure(text: string): void {
+  process.stderr.write(format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`);
+}
+
+/** The line of an event. */
+export function eventLine(text: string, level: Level): string {
+  return format === "json" ? jsonLine(text, level) : plainLine(text, level);
+}
+
+function plainLine(text: string, level: Level): string {
+  return `${new Date().toISOString()} ${level} ${escape(text)}\n`;
+}
+
+function jsonLine(message: string, level: Level, more?: Access): string {
+  return `${escape(JSON.stringify({ time: new Date().toISOString(), level, message, ...more }))}\n`;
+}
+
+/** A user in the columns of a plain line. */
+function nameOf(user: string): string {
+  if (user === "") return "-";
+  return /^[\w.@][\w.@-]*$/.test(user) ? user : JSON.stringify(user);
+}
+
+/** Text without anything that could end a line, or play tricks with a terminal. */
+function escape(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) =>
+    c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -6,12 +6,12 @@ import { type Task, run, runTask } from "./cli/commands";
 import { runThread } from "./cli/threads";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";
-import { log } from "./log";
+import { logBug, sayFailure } from "./log";
 
 /** Bun reads how many requests it may have under way from the environment, once, at its start. */
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 
-process.on("unhandledRejection", (error) => log(`mkv: a bug: ${error instanceof Error ? error.stack : String(error)}`));
+process.on("unhandledRejection", logBug);
 
 const argv = process.argv.slice(2);
 if (isMainThread) await main();
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     }
     process.exit(await run(line, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
   } catch (error) {
-    log(`mkv: ${error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`}`);
+    sayFailure(error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`);
     process.exit(error instanceof MkvError && error.code === "usage" ? 2 : 1);
   }
 }

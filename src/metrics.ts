@@ -36,11 +36,15 @@ export type Metric = {
 /** The values of a series' labels, and its numbers: one; of a histogram what fell in each bucket, then the sum of all. */
 export type Series = { readonly values: readonly string[]; readonly numbers: readonly number[] };
 
+type Place = [at: number, name: string, ...values: string[]];
+
 /** What one thread writes: how many names and numbers there are, the numbers, then the names, as lines of JSON. */
 class Row {
   readonly numbers: Float64Array;
   readonly #lengths: Int32Array;
   readonly #names: Uint8Array;
+  readonly #read: Place[] = [];
+  #readBytes = 0;
 
   constructor(readonly memory: SharedArrayBuffer) {
     this.#lengths = new Int32Array(memory, 0, 2);
@@ -61,13 +65,12 @@ class Row {
   }
 
   /** Where the first number of each series is, its metric, the values of its labels. */
-  series(): [at: number, name: string, ...values: string[]][] {
-    const names = Buffer.from(this.#names.slice(0, Atomics.load(this.#lengths, 0)));
-    return names
-      .toString()
-      .split("\n")
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as [number, string, ...string[]]);
+  series(): readonly Place[] {
+    const length = Atomics.load(this.#lengths, 0);
+    const added = Buffer.from(this.#names.slice(this.#readBytes, length)).toString();
+    this.#readBytes = length;
+    for (const line of added.split("\n").slice(0, -1)) this.#read.push(JSON.parse(line) as Place);
+    return this.#read;
   }
 
   /** Goes on in the memory of another. */
@@ -102,8 +105,11 @@ export function joinMetrics(memory: SharedArrayBuffer): void {
   rows.splice(0, rows.length, own);
 }
 
+/** A metric with its numbers. */
+export type Measured = Metric & { readonly series: readonly Series[] };
+
 /** Every metric of this program with what all threads have counted, in the order in which they were made. */
-export function readMetrics(): (Metric & { readonly series: readonly Series[] })[] {
+export function readMetrics(): Measured[] {
   const found = new Map<string, Map<string, { values: string[]; numbers: number[] }>>();
   for (const row of rows) {
     for (const [at, name, ...values] of row.series()) {

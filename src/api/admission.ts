@@ -6,13 +6,17 @@
 // 2. Each PUT needs connections to its volumes. No more are begun at once than there can be.
 import { MkvError } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { mostOpenFiles, openFiles } from "../open-files";
+
+/** Open files above which clients are refused; nearly all are their connections. */
+export const mostConnections =
+  mostOpenFiles - Math.max(limits.reservedFiles, Math.ceil(mostOpenFiles * limits.reservedShare));
 
 /** The door of one thread. */
 export class Admission {
   readonly #mostPuts: number;
-  readonly #mostFiles = mostOpenFiles - Math.max(limits.reservedFiles, mostOpenFiles * limits.reservedShare);
+  readonly #mostFiles = mostConnections;
   #puts = 0;
   #isCrowded = false;
   /** Since when it has been crowded, or nearly. */
@@ -55,8 +59,8 @@ export class Admission {
     else if (files < this.#mostFiles * limits.relaxedShare) this.#crowdedMs = Number.POSITIVE_INFINITY;
     if (!this.#isCrowded || performance.now() - this.#saidMs < limits.crowdedLogMs) return;
     this.#saidMs = performance.now();
-    log(
-      `mkv: ${files} of ${mostOpenFiles} open files are in use: idle clients are closed and others refused; see LimitNOFILE`,
+    warn(
+      `${files} of ${mostOpenFiles} open files are in use: idle clients are closed and others refused; see LimitNOFILE`,
     );
   }
 }

@@ -4,7 +4,7 @@
 // 3. Who is not let in learns nothing of the volumes.
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { type Volumes } from "../volumes/volumes";
 import { Guesses } from "./guesses";
 
@@ -70,7 +70,7 @@ export class Authorizer {
   #say(line: string): void {
     if (performance.now() - this.#saidMs < limits.crowdedLogMs) return;
     this.#saidMs = performance.now();
-    log(`mkv: ${line}`);
+    warn(`${line}`);
   }
 }
 
@@ -87,6 +87,11 @@ function remember(digests: Map<string, number>, digest: string, forMs: number): 
 export function asUserInfo(credentials: string | undefined): string {
   const parsed = credentials === undefined ? undefined : parse(credentials);
   return parsed ? `${encodeURIComponent(parsed.user)}:${encodeURIComponent(parsed.password)}@` : "";
+}
+
+/** The user that credentials name; empty if they name none. */
+export function userOf(credentials: string): string {
+  return parse(credentials)?.user ?? "";
 }
 
 function parse(credentials: string): { user: string; password: string } | undefined {

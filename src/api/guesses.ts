@@ -1,7 +1,7 @@
 // Owns the patience with clients that guess passwords: those of one address are tried one after the other, ever more slowly.
 import { MkvError } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { Turns } from "../turns";
 
 type Guesser = { readonly turns: Turns; wrong: number; waiting: number; lastMs: number; saidMs: number };
@@ -49,7 +49,7 @@ export class Guesses {
     guesser.lastMs = performance.now();
     if (guesser.wrong < limits.guessesFree || guesser.lastMs - guesser.saidMs < limits.crowdedLogMs) return;
     guesser.saidMs = guesser.lastMs;
-    log(`mkv: ${name} has tried ${guesser.wrong} wrong passwords: its guesses are slowed down`);
+    warn(`${name} has tried ${guesser.wrong} wrong passwords: its guesses are slowed down`);
   }
 }
 

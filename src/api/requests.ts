@@ -27,6 +27,26 @@ const operations = {
 /** What a request is about. */
 export type Operation = keyof typeof operations;
 
+const lengths = new WeakMap<Response, number>();
+
+/** An answer with a body, whose bytes are counted. */
+export function withBody(body: string | Uint8Array<ArrayBuffer>, init: ResponseInit): Response {
+  const bytes = Buffer.byteLength(body);
+  sent.add(bytes);
+  return ofLength(new Response(body, init), bytes);
+}
+
+/** An answer that is known to have so many bytes. */
+export function ofLength(response: Response, bytes: number): Response {
+  lengths.set(response, bytes);
+  return response;
+}
+
+/** How long the body of an answer is, as far as `ofLength` was told. */
+export function lengthOf(response: Response): number {
+  return lengths.get(response) ?? 0;
+}
+
 /** Counts a request that was answered with this status after so long. */
 export function countRequest(
   method: string,

@@ -1,7 +1,8 @@
 // Owns how an outcome looks on the wire: one table from error codes to statuses, one line of text for every failure.
 import { MkvError, type ErrorCode, reasonOf } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { logBug } from "../log";
+import { withBody } from "./requests";
 
 /** The HTTP status of each failure. `client-gone` reaches nobody; 499 is for the log. */
 const statusOf: Record<ErrorCode, number> = {
@@ -36,7 +37,7 @@ export function empty(status: number, headers: Record<string, string> = {}): Res
 /** The answer to a request that failed with this error. A bug is logged, and answered with 500. */
 export function failed(error: unknown): Response {
   if (!(error instanceof MkvError)) {
-    log(`mkv: a bug: ${error instanceof Error ? error.stack : String(error)}`);
+    logBug(error);
     return text(500, "a bug: see the log of the master");
   }
   const headers: Record<string, string> = {};
@@ -49,5 +50,5 @@ export function failed(error: unknown): Response {
 }
 
 function text(status: number, line: string, headers: Record<string, string> = {}): Response {
-  return new Response(`${line}\n`, { status, headers: { ...headers, "content-type": "text/plain; charset=utf-8" } });
+  return withBody(`${line}\n`, { status, headers: { ...headers, "content-type": "text/plain; charset=utf-8" } });
 }

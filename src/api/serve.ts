@@ -1,18 +1,15 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
-import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { aboutNothing, logRequest } from "./access";
 import { discard } from "./body";
 import { type Admission } from "./admission";
+import { type Listening, portError } from "./listening";
 import { type Asked, type Native, answer, operationOf } from "./native/dialect";
 import { countRequest } from "./requests";
 import { failed } from "./respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
-
-/** Where a server listens: on all addresses, if none is named. */
-export type Listening = { port: number; bind: string | undefined };
 
 /** How a thread serves; `shared` if several listen on the same port. */
 export type Serving = Listening & { verbose: boolean; shared: boolean; admission: Admission };
@@ -22,12 +19,21 @@ export type Serving = Listening & { verbose: boolean; shared: boolean; admission
  * @throws MkvError failed if the port is not to be had
  */
 export function serve(native: Native, { port, bind, verbose, shared, admission }: Serving): Service {
-  const handle = (request: Request) =>
-    admitted(native, admission, {
-      request,
-      cut: () => server.timeout(request, 1),
-      address: () => server.requestIP(request)?.address ?? "",
-    });
+  const handle = (request: Request): Answered => {
+    const startMs = performance.now();
+    const about = verbose ? aboutNothing() : undefined;
+    const client = verbose ? addressOf(request) : "";
+    const asked = { request, about, cut: () => server.timeout(request, 1), address: () => addressOf(request) };
+    const end = (response: Response) => {
+      const ms = performance.now() - startMs;
+      countRequest(request.method, { operation: operationOf(request), status: response.status, ms });
+      if (about) logRequest(request, { about, client, response, ms });
+      return response;
+    };
+    const answered = admitted(native, admission, asked);
+    return answered instanceof Promise ? answered.then(end) : end(answered);
+  };
+  const addressOf = (request: Request) => server.requestIP(request)?.address ?? "";
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
@@ -38,7 +44,7 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        const answered = counted(request, verbose ? (asked) => logged(asked, handle) : handle);
+        const answered = handle(request);
         if (request.method === "GET" || request.method === "HEAD") return answered;
         self.timeout(request, 0); // Each wait has its own deadline.
         return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds)); // Afterwards is too late.
@@ -59,7 +65,9 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
   };
 }
 
-function admitted(native: Native, admission: Admission, asked: Asked): Response | Promise<Response> {
+type Answered = Response | Promise<Response>;
+
+function admitted(native: Native, admission: Admission, asked: Asked): Answered {
   try {
     const place = admission.enter(asked.request.method);
     const answered = answer(native, asked);
@@ -71,50 +79,11 @@ function admitted(native: Native, admission: Admission, asked: Asked): Response 
   }
 }
 
-/** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
-export function requireFreePort({ port, bind }: Listening): void {
-  try {
-    Bun.listen({ port, hostname: bind ?? "0.0.0.0", socket: { data() {} } }).stop(true);
-  } catch (error) {
-    throw portError({ port, bind }, error);
-  }
-}
-
-function portError({ port, bind }: Listening, error: unknown): MkvError {
-  const { code } = error as { code?: string };
-  const where = bind === undefined ? "" : ` of ${bind}`;
-  const why =
-    code === "EADDRINUSE" ? "is in use: choose another with -port" : `cannot be listened on: ${reasonOf(error)}`;
-  return new MkvError("failed", `port ${port}${where} ${why}`, { cause: error });
-}
-
-type Handle = (request: Request) => Response | Promise<Response>;
-
-function counted(request: Request, handle: Handle): Response | Promise<Response> {
-  const startMs = performance.now();
-  const count = (response: Response) => {
-    const { method } = request;
-    const operation = operationOf(request);
-    countRequest(method, { operation, status: response.status, ms: performance.now() - startMs });
-    return response;
-  };
-  const answered = handle(request);
-  return answered instanceof Promise ? answered.then(count) : count(answered);
-}
-
-async function logged(request: Request, handle: Handle): Promise<Response> {
-  const startMs = performance.now();
-  const response = await handle(request);
-  const path = request.url.replace(/^[a-z]+:\/\/[^/]*/, "");
-  log(`${request.method} ${path} ${response.status} ${(performance.now() - startMs).toFixed(1)}ms`);
-  return response;
-}
-
 /**
  * Takes what a client still sends of a refused body, for a while. A client that asked to close gets its answer after that:
  * Bun closes with the answer, and bytes that arrive at a closed connection reset it, the answer included.
  */
-async function withRest(request: Request, answered: Response | Promise<Response>): Promise<Response> {
+async function withRest(request: Request, answered: Answered): Promise<Response> {
   const response = await answered;
   if (response.status < 400 || request.body === null || request.body.locked) return response; // Locked: it was read whole.
   const rest = discard(request.body.getReader());

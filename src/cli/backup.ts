@@ -4,7 +4,7 @@ import { MkvError, reasonOf } from "../errors";
 import { exportTo } from "../jobs/export";
 import { importFrom } from "../jobs/import";
 import { masterBackup } from "../jobs/master";
-import { log } from "../log";
+import { say } from "../log";
 import { backup } from "../store/backup";
 import { type Config, dbOf } from "./config";
 import { draftLedger, openLedger } from "./open";
@@ -20,9 +20,9 @@ export async function runExport(config: Config): Promise<void> {
   });
   const { keys, unlinked, damaged, owing } = counts;
   const kinds = `${unlinked} unlinked, ${damaged} damaged, ${owing} with unfinished work`;
-  log(`exported ${keys} keys: ${kinds}; ${header.isConsistent ? "all as of one moment" : "not all as of one moment"}`);
+  say(`exported ${keys} keys: ${kinds}; ${header.isConsistent ? "all as of one moment" : "not all as of one moment"}`);
   if (header.isBehind)
-    log("mkv: the index may lack what was acknowledged, and so may this backup: run rebuild, then export again");
+    say("mkv: the index may lack what was acknowledged, and so may this backup: run rebuild, then export again");
 }
 
 /** Makes a ledger of the backup on standard input. Throws MkvError failed if it is not whole, or there is a ledger. */
@@ -40,7 +40,7 @@ export async function runImport(config: Config): Promise<void> {
   );
   const { keys, unlinked, damaged, owing } = counts;
   if (lack) {
-    log(
+    say(
       `mkv: ${db} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
         'word; "mkv rebuild" finds what was stored',
     );

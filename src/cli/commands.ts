@@ -2,6 +2,7 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
+import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
 import { type Given, learn, readConfig, requireGuarded } from "./config";
@@ -66,6 +67,7 @@ async function runOnStore(command: StoreCommand, { words, given, context }: Word
   const { by: users }: Flag = flags.volumes;
   const volumes = users.includes(command) ? "needed" : "optional";
   const config = readConfig(await learn(given, environment), environment, { volumes });
+  logAs(config.log);
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;
   try {

@@ -4,7 +4,7 @@ import { MkvError, reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { files, folders } from "../jobs/folders";
 import { type Ledger } from "../ledger/ledger";
-import { log } from "../log";
+import { warn } from "../log";
 import { shapeName } from "../store/backup";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -27,7 +27,7 @@ export async function requireNoValues(
       if (!(error instanceof MkvError)) throw error;
       const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
       if (hadOne) throw new MkvError("failed", `there is no index at ${db} any more, and ${why}: run rebuild first`);
-      log(`mkv: there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
+      warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
       isSure &&= isThere; // One that is there and shows no listing is no volume of values.
       continue;
     }
@@ -70,7 +70,7 @@ export async function requireSameShape(
       const text = `the store has -subvolumes ${before.subvolumes}, not ${subvolumes}`;
       if (asked === undefined)
         throw wrong(`${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
-      log(`mkv: ${text}: values stay where they are until a rebalance`);
+      warn(`${text}: values stay where they are until a rebalance`);
     }
   }
   await ledger.memory.put(shapeName, topology);

@@ -60,6 +60,9 @@ export const groups = {
     fallback: { is: server, by: serves, help: "server that missing keys are redirected to" },
     probe: { is: oneOf(["key", "volume"]), default: "key", by: serves,
       help: "before a redirect, ask the volume for the key, or trust the index and the volume's health" },
+    adminport: { is: count({ from: 0, to: 65_535 }), default: "0", by: serves,
+      help: "port of metrics, health, status and a page for people; 0 for none" },
+    log: { is: oneOf(["plain", "json"]), default: "plain", by: serves, help: "how events are logged, on stderr" },
     v: { is: toggle, default: "false", by: serves, help: "log every request" },
   },
   Running: {

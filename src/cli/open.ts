@@ -6,6 +6,7 @@ import { type Draft, type Lack, type Ledger } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
 import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { WriteDates } from "../store/dates";
 import { Hints } from "../store/hints";
@@ -136,8 +137,8 @@ function onBroken(error: MkvError): void {
   const advice = isOutOfFiles(error)
     ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
     : "make room";
-  const line = `mkv: ${error.message}: stopping, since nothing more could be promised; ${advice}, then start again\n`;
-  writeSync(2, line); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
+  const text = `${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`;
+  writeSync(2, eventLine(text, "error")); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);
 }

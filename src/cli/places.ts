@@ -5,7 +5,7 @@ import { MkvError, reasonOf } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
 import { Identity, type IdentityMemory } from "../volumes/identity";
@@ -62,7 +62,7 @@ export async function watchPlaces(
         tellUnfenced(volumes, unfenced);
       }
       if (volumes.returns === returns && nowMs() < checkedMs + limits.identityMs) return;
-      for (const { names } of await check()) log(`mkv: ${names.join(" and ")} are one and the same place`);
+      for (const { names } of await check()) warn(`${names.join(" and ")} are one and the same place`);
     },
   };
 }
@@ -72,10 +72,9 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
   for (const server of new Set(volumes.topology.volumes.map(serverOf))) {
     if (volumes.isFenced(server) !== false || told.has(server)) continue;
     told.add(server);
-    if (volumes.settings.link)
-      log(`mkv: ${server} pays no heed to -linkkey: whoever reaches it may read and change all`);
-    log(
-      `mkv: ${server} has no fence (start it with mkv's own volume script): ` +
+    if (volumes.settings.link) warn(`${server} pays no heed to -linkkey: whoever reaches it may read and change all`);
+    warn(
+      `${server} has no fence (start it with mkv's own volume script): ` +
         "what it still has in hand when this master dies may be carried out late, over a newer value",
     );
   }
@@ -108,7 +107,7 @@ function idsIn(memory: Memory): Ids {
     names: () => [...known.keys()],
     async put(name, id) {
       known.set(name, id);
-      writes.push(memory.put(idPrefix + name, id).catch((error) => log(`mkv: ${reasonOf(error)}`)));
+      writes.push(memory.put(idPrefix + name, id).catch((error) => warn(`${reasonOf(error)}`)));
     },
     async refresh() {
       const found = new Map<string, string | null>();

@@ -1,7 +1,7 @@
 // Owns how far a job has got: a bar on a terminal, plain lines elsewhere.
 import { Presets, SingleBar } from "cli-progress";
 import { type JobProgress } from "../jobs/pool";
-import { log } from "../log";
+import { say } from "../log";
 
 /** The progress of a job, until it is disposed of. */
 type Progress = JobProgress & Disposable;
@@ -38,9 +38,9 @@ function lines(what: string): Progress {
     at(done, total) {
       if (performance.now() - lastMs < everyMs) return;
       lastMs = performance.now();
-      log(`${what}: ${done} of ${total}`);
+      say(`${what}: ${done} of ${total}`);
     },
-    note: log,
+    note: say,
     [Symbol.dispose]() {},
   };
 }

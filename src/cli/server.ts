@@ -3,15 +3,20 @@
 // master would lose every other request.
 import { once } from "node:events";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
+import pkg from "../../package.json";
 import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
-import { type Service, requireFreePort, serve } from "../api/serve";
+import { Admin } from "../api/admin/dialect";
+import { Observer } from "../api/admin/observer";
+import { serveAdmin } from "../api/admin/serve";
+import { requireFreePort } from "../api/listening";
+import { type Service, serve } from "../api/serve";
 import { counted } from "../counted";
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
-import { log } from "../log";
+import { log, warn } from "../log";
 import { startHealing } from "../store/healing";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
@@ -26,7 +31,9 @@ import { type ThreadContext, inThread } from "./threads";
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
-  if (config.port !== 0) requireFreePort(config);
+  const { bind, port, adminport } = config;
+  if (port !== 0) requireFreePort({ port, bind });
+  if (adminport !== 0) requireFreePort({ port: adminport, bind }, "-adminport");
   await warmUp();
   await using opened = await openStore(config, { purpose: "server" });
   const { store } = opened;
@@ -39,14 +46,30 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
   await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
-  const { volumes, replicas } = config.topology;
-  const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(config.threads, "thread")];
-  log(`mkv: listening on port ${service.port}, ${cluster.join(", ")}`);
+  const observer = new Observer(store, { port: service.port, isAsked: adminport !== 0 });
+  using _admin = adminport === 0 ? undefined : startAdmin(config, { store, observer });
+  log(`listening on ${whatIsServed(config, service.port)}`);
+  using _observing = observer.start();
 
   if (!stop.aborted) await Promise.race([once(stop, "abort"), died]);
-  log("mkv: stopping: running requests end first");
+  log("stopping: running requests end first");
   drain.abort();
   await Promise.all([service.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
+}
+
+function startAdmin({ adminport, bind, threads }: Config, parts: { store: Store; observer: Observer }): Disposable {
+  const admin = new Admin({ ...parts, version: pkg.version, threads });
+  return serveAdmin(admin, { port: adminport, bind });
+}
+
+function whatIsServed({ topology, threads, adminport, bind }: Config, port: number): string {
+  const { volumes, replicas } = topology;
+  const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(threads, "thread")];
+  return [
+    bind === undefined ? `port ${port}` : `port ${port} of ${bind}`,
+    ...cluster,
+    ...(adminport === 0 ? [] : [`admin port ${adminport}`]),
+  ].join(", ");
 }
 
 /** What a worker thread serves with. */
@@ -105,7 +128,7 @@ async function requireSync({ topology, volumes }: Store): Promise<void> {
       await volumes.sync(server, "/", { expected: "there" });
     } catch (error) {
       if (!(error instanceof MkvError && error.code === "timeout")) throw error;
-      log(`mkv: ${error.message}: whether it can sync is not known yet`);
+      warn(`${error.message}: whether it can sync is not known yet`);
     }
   }
 }

@@ -3,10 +3,16 @@
 import { type MessagePort, Worker, parentPort, workerData } from "node:worker_threads";
 import { nowMs, startClock } from "../clock";
 import { type ErrorCode, MkvError, reasonOf } from "../errors";
+import { type LogFormat, logAs, logFormat } from "../log";
 import { joinMetrics, shareMetrics } from "../metrics";
 
-/** What a thread finds as its `workerData`: its task, what the clock said when it was started, where it counts. */
-type WorkerData = { readonly task: unknown; readonly startedMs: number; readonly metrics: SharedArrayBuffer };
+/** What a thread finds as its `workerData`: its task, what the clock said when it was started, where it counts, how it logs. */
+type WorkerData = {
+  readonly task: unknown;
+  readonly startedMs: number;
+  readonly metrics: SharedArrayBuffer;
+  readonly log: LogFormat;
+};
 
 /** What a thread tells its starter. */
 type Message =
@@ -40,7 +46,7 @@ type Start = {
  * @throws MkvError the one that the task threw; failed if the thread died
  */
 export function inThread<T>(number: number, { entry, task, stop, onSaid, transfer = [] }: Start): Promise<T> {
-  const data: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics() };
+  const data: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics(), log: logFormat() };
   const worker = new Worker(new URL(entry), { workerData: data, transferList: [...transfer] });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let end = () => reject(new MkvError("failed", `thread ${number} has ended: stopping`));
@@ -62,9 +68,10 @@ export function inThread<T>(number: number, { entry, task, stop, onSaid, transfe
 
 /** The thread's side of `inThread`: does the task that it was started for. */
 export async function runThread(work: (task: unknown, context: ThreadContext) => Promise<unknown>): Promise<void> {
-  const { task, startedMs, metrics } = workerData as WorkerData;
+  const { task, startedMs, metrics, log } = workerData as WorkerData;
   startClock(startedMs);
   joinMetrics(metrics);
+  logAs(log);
   const stop = new AbortController();
   const tell = (message: Message) => parentPort!.postMessage(message);
   parentPort!.once("message", () => stop.abort());

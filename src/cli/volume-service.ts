@@ -8,7 +8,7 @@ import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
-import { log } from "../log";
+import { warn } from "../log";
 import { disksOf } from "./disks";
 
 /** Answers for the values below `dir` on a Unix socket, until it is disposed of. */
@@ -31,7 +31,7 @@ export function serveBeside(dir: string, socket: string): AsyncDisposable {
         }
         return new Response(null, { status: isThere ? 204 : 410 });
       } catch (error) {
-        log(`mkv volume: cannot sync ${path}: ${reasonOf(error)}`);
+        warn(`cannot sync ${path}: ${reasonOf(error)}`);
         return new Response("the disk failed\n", { status: 500 });
       }
     },

@@ -16,7 +16,7 @@ import { type ValueRecord } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { type Volumes } from "../volumes/volumes";
 import { moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
@@ -112,7 +112,7 @@ export class WaitingLog {
     );
     const text = reasons.sort().join("; ");
     if (text !== "" && text !== this.#said)
-      log(`mkv: what unfinished work left of ${counted(owing, "key")} waits: ${text}`);
+      warn(`what unfinished work left of ${counted(owing, "key")} waits: ${text}`);
     if (text !== "" || owing === 0) this.#said = text;
   }
 }

@@ -36,7 +36,7 @@ export class HealLog {
     const isTime = left === 0 || nowMs() > this.#saidMs + limits.careLogMs;
     if (isNews && isTime) {
       const text = reasons.length > 0 ? `: ${reasons.slice(0, 3).join("; ")}` : "";
-      log(`mkv: heal: ${this.#healed} keys were brought home, ${left} are left${text}`);
+      log(`heal: ${this.#healed} keys were brought home, ${left} are left${text}`);
       this.#healed = 0;
       this.#said = state;
       this.#saidMs = nowMs();

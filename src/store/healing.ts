@@ -69,7 +69,7 @@ async function healInRounds(care: Care): Promise<void> {
       ({ lookedMs, busy } = await healHinted(care));
       failure = "";
     } catch (error) {
-      if (reasonOf(error) !== failure) log(`mkv: heal: ${(failure = reasonOf(error))}`);
+      if (reasonOf(error) !== failure) log(`heal: ${(failure = reasonOf(error))}`);
     }
     const left = store.hints.count;
     toHeal.set(left);

@@ -87,7 +87,7 @@ export class Hints {
 
   #tellFull(): void {
     if (Atomics.exchange(this.#shared, 1, 1) === 1) return;
-    log(`mkv: heal: ${limits.hints} keys are to be brought home: more are not remembered, for those run rebalance`);
+    log(`heal: ${limits.hints} keys are to be brought home: more are not remembered, for those run rebalance`);
   }
 }
 

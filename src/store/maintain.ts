@@ -3,7 +3,7 @@
 import { setTimeout } from "node:timers/promises";
 import { reasonOf } from "../errors";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./care";
 import { type Store } from "./store";
 
@@ -35,7 +35,7 @@ export async function again(stop: AbortSignal, pauseMs: number, work: () => Prom
   let said = "";
   while (!stop.aborted) {
     const failure = await work().then(() => "", reasonOf);
-    if (failure !== "" && failure !== said) log(`mkv: in the background: ${failure}`);
+    if (failure !== "" && failure !== said) warn(`in the background: ${failure}`);
     said = failure;
     await setTimeout(pauseMs, undefined, { signal: stop }).catch(() => {}); // Stopped.
   }

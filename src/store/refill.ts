@@ -42,6 +42,6 @@ export async function refill(care: Care): Promise<void> {
     );
     if (ended === "later") continue;
     await ledger.memory.delete(name);
-    log(`mkv: heal: ${place} is filled: ${mended} keys have their copies back, ${left} wait for that`);
+    log(`heal: ${place} is filled: ${mended} keys have their copies back, ${left} wait for that`);
   }
 }

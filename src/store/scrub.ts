@@ -3,7 +3,7 @@
 import { nowMs } from "../clock";
 import { showKey } from "../format/key";
 import { limits } from "../limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { counters, gauge } from "../metrics";
 import { type Care } from "./caring";
 import { mend } from "./mend";
@@ -80,7 +80,7 @@ export class ScrubLog {
     this.#found[problem]++;
     if (nowMs() < this.#saidMs + limits.careLogMs) return void this.#more++;
     const more = this.#more > 0 ? `, and ${this.#more} more things since it said so last` : "";
-    log(`mkv: scrub: ${line}${more}`);
+    warn(`scrub: ${line}${more}`);
     this.#more = 0;
     this.#saidMs = nowMs();
   }
@@ -90,7 +90,7 @@ export class ScrubLog {
     const { missing, damaged, unknown } = this.#found;
     if (missing + damaged + unknown > 0) {
       const counts = `${missing} missing, ${damaged} damaged, ${unknown} unknown`;
-      log(`mkv: scrub: ${this.#keys} keys were read and compared: ${counts}; ${this.#mended} keys were mended`);
+      warn(`scrub: ${this.#keys} keys were read and compared: ${counts}; ${this.#mended} keys were mended`);
     }
     this.#keys = this.#mended = this.#more = 0;
     this.#found.missing = this.#found.damaged = this.#found.unknown = 0;

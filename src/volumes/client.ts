@@ -1,14 +1,15 @@
 // Owns the requests to volume servers, each with a deadline. Every answer and every failure of one is told to the health
-// here, and nowhere else.
+// here, and nowhere else, and counted.
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
 import { hasRoomFor, isOutOfFiles } from "../open-files";
+import { Asked } from "./asked";
 import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, type WireRequest, fieldOf } from "./http/connection";
-import { Pools } from "./http/pool";
+import { Pools, type VolumeRequest } from "./http/pool";
 import { type LinkSettings, type Signature, Signer, linesOf } from "./signer";
 
 /** How volumes are asked. */
@@ -30,6 +31,13 @@ export type Lease = { readonly untilMs: number };
 
 const forever: Lease = { untilMs: Number.POSITIVE_INFINITY };
 
+/** What all users of a thread share. */
+type Shared = { readonly pools: Pools; readonly asked: Asked };
+
+function newShared(health: Health): Shared {
+  return { pools: new Pools((server) => health.lost(server)), asked: new Asked(health.topology) };
+}
+
 /** One user's way to the volumes; those of all users share connections, and what is believed of the volumes. */
 export class Client {
   /** The header line that the credentials make, if there are any. */
@@ -38,7 +46,7 @@ export class Client {
   constructor(
     readonly health: Health,
     readonly settings: VolumeSettings,
-    readonly pools: Pools = new Pools((server) => health.lost(server)),
+    readonly shared: Shared = newShared(health),
     readonly credentials: string | undefined = settings.credentials,
     readonly signer: Signer = new Signer(health, settings.link),
     readonly lease: Lease = forever,
@@ -48,22 +56,22 @@ export class Client {
 
   /** The same for another user, or for nobody. */
   as(credentials: string | undefined): Client {
-    const { health, settings, pools, signer, lease } = this;
+    const { health, settings, shared, signer, lease } = this;
     return credentials === undefined
-      ? new Client(health, { ...settings, credentials }, pools, undefined, signer, lease)
-      : new Client(health, settings, pools, credentials, signer, lease);
+      ? new Client(health, { ...settings, credentials }, shared, undefined, signer, lease)
+      : new Client(health, settings, shared, credentials, signer, lease);
   }
 
   /** The same for changes that may only be made during this lease. */
   within(lease: Lease): Client {
-    const { health, settings, pools, credentials, signer } = this;
-    return new Client(health, settings, pools, credentials, signer, lease);
+    const { health, settings, shared, credentials, signer } = this;
+    return new Client(health, settings, shared, credentials, signer, lease);
   }
 
   /** The same without a signature: a volume judges it by its credentials alone. */
   unsigned(): Client {
-    const { health, settings, pools, credentials } = this;
-    return new Client(health, settings, pools, credentials, new Signer(health, undefined));
+    const { health, settings, shared, credentials } = this;
+    return new Client(health, settings, shared, credentials, new Signer(health, undefined));
   }
 
   /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
@@ -78,6 +86,12 @@ export class Client {
     throw new MkvError("unavailable", "it took longer than the key was this master's: try again");
   }
 
+  /** Sends a request as it is, which is counted; the health is told nothing. Throws as `Pools.exchange` does. */
+  exchange(request: VolumeRequest, options: { timeoutMs: number; onTimeout: () => MkvError }): Promise<Answer> {
+    const { pools, asked } = this.shared;
+    return asked.count(request.volume, request.method, pools.exchange(request, options));
+  }
+
   /** Asks for something that changes nothing. Throws MkvError volume-failed or timeout if there is no answer. */
   async ask(
     volume: string,
@@ -89,7 +103,7 @@ export class Client {
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     const onTimeout = () => this.lateBy(volume, timeoutMs);
     try {
-      const answer = await this.pools.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
+      const answer = await this.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
       this.health.heard(volume);
       return answer;
     } catch (error) {
@@ -129,7 +143,7 @@ export class Client {
         const target = destination === undefined ? "" : `Destination: ${destination}\r\n`;
         const lines = headers + target + linesOf(this.signChange(server, method, uri, destination));
         const request = { method, volume, path, headers: lines, body };
-        const answer = await this.pools.exchange(request, { timeoutMs, onTimeout });
+        const answer = await this.exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);
         if (answer.status !== 412) return answer;
         learnClock(health, server, fieldOf(answer, "date"));

@@ -38,7 +38,10 @@ export class Health {
   readonly #strangers = new Map<string, { offsetMs: number | undefined; atMs: number }>();
 
   /** @param shared from `Health.share`, the same for every thread of the process */
-  constructor(topology: Topology, shared: SharedArrayBuffer) {
+  constructor(
+    readonly topology: Topology,
+    shared: SharedArrayBuffer,
+  ) {
     this.#numbers = new Float64Array(shared);
     for (const name of namesOf(topology)) this.#slots.set(name, (this.#slots.size + 1) * fields);
   }
@@ -131,9 +134,14 @@ export class Health {
     return nowMs() >= this.#numbers[slot + settledAt]!;
   }
 
+  /** Whether it has refused a write lately. */
+  isFull(volume: string): boolean {
+    return nowMs() < this.#number(volume, fullUntil);
+  }
+
   /** Whether a new write may go there: settled, not full, not foreign. */
   isWritable(volume: string): boolean {
-    return this.isSettled(volume) && nowMs() >= this.#number(volume, fullUntil) && !this.isForeign(volume);
+    return this.isSettled(volume) && !this.isFull(volume) && !this.isForeign(volume);
   }
 
   /** Whether it is not the disk it was, or its volume is not the one it was. */

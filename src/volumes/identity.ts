@@ -13,7 +13,7 @@ import { MkvError } from "../errors";
 import { subvolume } from "../format/placement";
 import { isConfigured, volumeOf } from "../format/volume";
 import { limits } from "../limits";
-import { log } from "../log";
+import { type Level, log } from "../log";
 import { Turns } from "../turns";
 import { foreignWarning } from "./health";
 import { type SeenId, askId, writeId } from "./id-file";
@@ -121,7 +121,7 @@ export class Identity {
     const isForeign = found.kind !== "id" || found.id !== known;
     const isNews = this.#volumes.client.health.setForeign(name, isForeign);
     if (isForeign) this.#say(name, foreignWarning(name, found.kind === "id" ? "another id" : "no id"));
-    else if (isNews) this.#say(name, "is the disk it was again");
+    else if (isNews) this.#say(name, "is back: it is the disk it was again", "info");
     else this.#said.delete(name);
     return isForeign;
   }
@@ -146,10 +146,10 @@ export class Identity {
     }
   }
 
-  #say(name: string, what: string): void {
+  #say(name: string, what: string, level: Level = "warn"): void {
     if (this.#said.get(name) === what) return;
     this.#said.set(name, what);
-    log(`mkv: ${name} ${what}`);
+    log(`${name} ${what}`, level);
   }
 }
 

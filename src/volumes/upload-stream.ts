@@ -33,7 +33,7 @@ export class BodyStream {
       { highWaterMark: 0 },
     );
     this.#watch = setInterval(() => this.#checkProgress(), Math.min(client.settings.stalltimeoutMs / 4, 1000));
-    this.#answered = this.#send(client.pools.urlOf(volume, path), { body, headers });
+    this.#answered = this.#send(client.shared.pools.urlOf(volume, path), { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
 
@@ -70,7 +70,7 @@ export class BodyStream {
 
   async #send(url: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
     try {
-      const response = await fetch(url, {
+      const answer = fetch(url, {
         ...request,
         headers: { ...request.headers, host: serverOf(this.#volume) },
         method: "PUT",
@@ -78,6 +78,7 @@ export class BodyStream {
         signal: this.#abort.signal,
         keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
       });
+      const response = await this.#client.shared.asked.count(this.#volume, "PUT", answer);
       await response.body?.cancel();
       if (response.status === 412) {
         learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { temporaryFolder, type Folder } from "../support/folder";
+import { eventsIn } from "../support/events";
 import { request } from "../support/http";
 import { mkv, runMkv, startMaster, type Outcome } from "../support/master";
 import { RunningProcess } from "../support/process";
@@ -159,16 +160,17 @@ test("a server that makes a new index says so, and whom it could not ask whether
   const db = join(folder.path, "new");
   await using server = new RunningProcess({ command: mkv(["-db", db, ...rest(), "server"]) });
   await server.says(/listening on port \d+/);
-  const [last, ...lines] = server.stderr.trimEnd().split("\n").toReversed();
-  expect(last).toMatch(/^mkv: listening on port /);
+  const events = eventsIn(server.stderr);
+  const lines = events.slice(
+    0,
+    events.findIndex((text) => text.startsWith("listening on port ")),
+  );
   const unknown = (volume: string) => `whether ${volume} has values is not known: it does not answer`;
-  expect(lines.toReversed()).toEqual([
+  expect(lines).toEqual([
     ...volumes
       .split(",")
-      .map(
-        (volume) => `mkv: there is no index at ${db}, and ${unknown(volume)}; if it has, run rebuild when it is back`,
-      ),
-    `mkv: a new index is made at ${db}`,
+      .map((volume) => `there is no index at ${db}, and ${unknown(volume)}; if it has, run rebuild when it is back`),
+    `a new index is made at ${db}`,
   ]);
 });
 

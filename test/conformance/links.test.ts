@@ -156,7 +156,7 @@ test("a master says once of a volume without a fence that the key does not prote
   await using master = await startMaster({ volumes: [plain.address], flags: ["-replicas", "1", "-linkkey", file] });
   await until(() => plain.seen.length > 5, { what: "it was asked a few times" });
   const lines = master.output.split("\n").filter((line) => line.includes("-linkkey"));
-  expect(lines).toEqual([expect.stringContaining(`mkv: ${plain.address} pays no heed to -linkkey`)]);
+  expect(lines).toEqual([expect.stringContaining(`warn ${plain.address} pays no heed to -linkkey`)]);
 });
 
 const good = newKey();

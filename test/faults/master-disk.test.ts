@@ -83,13 +83,14 @@ function* numbered(isWanted = (_key: string) => true): Generator<string, never> 
 /** How a master may end: a thread that is not the first can only kill the process. */
 const endings = (threads: number) => (threads === 1 ? [1] : [1, 128 + 9]);
 
-/** What a master has said on stderr since it listened, line by line. */
+/** What a master has said of its own failures since it listened, line by line. */
 function complaints({ master }: Cluster): string[] {
   const lines = master.process.stderr.trimEnd().split("\n");
-  return lines.slice(lines.findIndex((line) => /listening on port/.test(line)) + 1);
+  const sinceThen = lines.slice(lines.findIndex((line) => /listening on port/.test(line)) + 1);
+  return sinceThen.filter((line) => / error /.test(line));
 }
 
-const NO_ROOM = /^mkv: the (index|journal)\b.*no space left on device.*; make room, then start again$/i;
+const NO_ROOM = /^\S+ error the (index|journal)\b.*no space left on device.*; make room, then start again$/i;
 
 testOnDisk.each([
   ["the index and the journal", 1],

@@ -60,8 +60,8 @@ test("what has files, no id, and is added later stays without an id until it is 
   await identity.check();
   const has = `has files, no id, and is new: if it belongs to this store, run "mkv adopt`;
   expect(said.sort()).toEqual([
-    `mkv: ${added.address} ${has} ${added.address}"`,
-    `mkv: ${added.address}/sv01 ${has} ${added.address}/sv01"`,
+    `${added.address} ${has} ${added.address}"`,
+    `${added.address}/sv01 ${has} ${added.address}/sv01"`,
   ]);
   expect([existsSync(join(added.dir, "mkv")), existsSync(join(added.dir, "sv01", "mkv"))]).toEqual([false, false]);
   expect(idAt(added, "sv00")).toMatch(UUID); // An empty disk is nobody else's.
@@ -114,7 +114,7 @@ test("a stand-in that answers nonsense has no identity: at most one line, and it
   for (let i = 0; i < 2; i++) expect(await identity.check()).toEqual([]);
   expect(said.toSorted()).toHaveLength(3);
   for (const name of names) {
-    expect(said.filter((line) => line.startsWith(`mkv: ${name} `))).toHaveLength(1);
+    expect(said.filter((line) => line.startsWith(`${name} `))).toHaveLength(1);
     expect([volumes.isForeign(`${name}/sv00`), memory.get(name)]).toEqual([false, null]);
   }
 });

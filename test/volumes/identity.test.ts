@@ -52,7 +52,7 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
   empty(volume, "sv01");
   expect(await identity.check()).toEqual([]);
   await identity.check();
-  const line = `mkv: ${bad} is not the disk it was (no id): if it was replaced, run "mkv adopt ${bad}"; if it is not mounted, mount it`;
+  const line = `${bad} is not the disk it was (no id): if it was replaced, run "mkv adopt ${bad}"; if it is not mounted, mount it`;
   expect(said).toEqual([line]);
   expect([volumes.isForeign(good), volumes.isForeign(bad)]).toEqual([false, true]);
   expect([volumes.isWritable(good), volumes.isWritable(bad)]).toEqual([true, false]);
@@ -101,7 +101,7 @@ test("a disk that is mounted again is the one it was: one line, and it is used a
   await identity.check();
   await identity.check();
   expect(volumes.isForeign(`${volume.address}/sv01`)).toBe(false);
-  expect(said.slice(1)).toEqual([`mkv: ${volume.address}/sv01 is the disk it was again`]);
+  expect(said.slice(1)).toEqual([`${volume.address}/sv01 is back: it is the disk it was again`]);
 });
 
 test("two disks that were swapped are both foreign, and no twins", async () => {
@@ -139,7 +139,7 @@ test("of a volume that is another one, or lost its id, all disks are foreign: on
   renameSync(disk, `${disk}.away`);
   await identity.check();
   expect(isForeign()).toEqual([true, true, true, true]);
-  expect(said).toEqual([expect.stringContaining(`mkv: ${volume.address} is not the disk it was (no id)`)]);
+  expect(said).toEqual([expect.stringContaining(`${volume.address} is not the disk it was (no id)`)]);
   write(volume, "mkv/id", `${crypto.randomUUID()}\n`);
   await identity.check();
   expect(said.slice(1)).toEqual([expect.stringContaining("(another id)")]);
@@ -147,5 +147,5 @@ test("of a volume that is another one, or lost its id, all disks are foreign: on
   write(volume, "mkv/id", id);
   await identity.check();
   expect(isForeign()).toEqual([false, false, false, false]);
-  expect(said.slice(2)).toEqual([`mkv: ${volume.address} is the disk it was again`]);
+  expect(said.slice(2)).toEqual([`${volume.address} is back: it is the disk it was again`]);
 });

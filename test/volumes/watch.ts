@@ -1,4 +1,5 @@
 // Owns the watch over the ids of real volumes, what it says, and what may happen to their disks.
+import { textOf } from "../support/events";
 import { afterEach, beforeEach, spyOn } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -22,7 +23,8 @@ export function heard(): string[] {
   beforeEach(() => {
     said.length = 0;
     stderr = spyOn(process.stderr, "write").mockImplementation((line) => {
-      if (!/fence/.test(String(line))) said.push(String(line).trimEnd());
+      const text = textOf(String(line).trimEnd());
+      if (!/fence/.test(text)) said.push(text);
       return true;
     });
   });

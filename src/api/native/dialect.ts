@@ -7,7 +7,8 @@ import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type Location, type Store, locate, unlink } from "../../store/store";
 import { chunksOf } from "../body";
-import { type Authorizer, asUserInfo } from "../authorize";
+import { type About, tallied } from "../access";
+import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
 import { answerJob, isJob } from "./jobs";
 import { type Lists, answerList } from "./list";
@@ -29,7 +30,13 @@ export type Native = {
 };
 
 /** A request, with whose it is, and the end of its connection. */
-export type Asked = { readonly request: Request; readonly cut: () => void; readonly address: () => string };
+export type Asked = {
+  readonly request: Request;
+  readonly cut: () => void;
+  readonly address: () => string;
+  /** What the log is to be told. */
+  readonly about: About | undefined;
+};
 
 /** Answers a request, at once where nothing has to be waited for; never throws. */
 export function answer(native: Native, asked: Asked): Response | Promise<Response> {
@@ -44,8 +51,9 @@ export function answer(native: Native, asked: Asked): Response | Promise<Respons
   }
 }
 
-async function identify(native: Native, authorizer: Authorizer, { request, address }: Asked): Promise<Native> {
+async function identify(native: Native, authorizer: Authorizer, { request, address, about }: Asked): Promise<Native> {
   const credentials = await authorizer.check(request.headers.get("authorization"), address());
+  if (about) about.user = userOf(credentials);
   const { store } = native;
   return { ...native, credentials, store: { ...store, volumes: store.volumes.as(credentials) } };
 }
@@ -59,9 +67,9 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
   switch (method) {
     case "GET":
     case "HEAD":
-      return redirect(native, key);
+      return redirect(native, key, asked.about);
     case "PUT":
-      return whenFree(() => receive(native, key, request, "nothing"));
+      return whenFree(() => receive(native, key, asked, "nothing"));
     case "DELETE":
       return whenFree(() => deleteKey(native.store, key).then(() => empty(204)));
     case "UNLINK":
@@ -109,10 +117,8 @@ function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
 }
 
 /** Requests with a query: its first parameter is the operation. */
-function operate(
-  native: Native,
-  { request, cut, key, query }: Asked & { key: Key; query: string },
-): Response | Promise<Response> {
+function operate(native: Native, asked: Asked & { key: Key; query: string }): Response | Promise<Response> {
+  const { request, cut, key, query } = asked;
   const { store, lists } = native;
   const { method, signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
@@ -123,8 +129,7 @@ function operate(
   }
   if (method === "GET" && name === "topology") return Response.json(store.topology);
   if (method === "GET" && name === "export") return lists.exports.answer(store, cut);
-  if (method === "PUT" && name === "replace" && parameters.length === 0)
-    return receive(native, key, request, "anything");
+  if (method === "PUT" && name === "replace" && parameters.length === 0) return receive(native, key, asked, "anything");
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });
   const late = allow === undefined && parameters.find((parameter) => methodsOf(parameter.name) !== undefined);
@@ -135,11 +140,13 @@ function operate(
   throw new MkvError("method", text, { allow: allow ?? methodsOfKeys });
 }
 
-function redirect(native: Native, key: Key): Response | Promise<Response> {
+function redirect(native: Native, key: Key, about: About | undefined): Response | Promise<Response> {
+  const answer = (location: Location | undefined) => {
+    if (about && location) about.volumes = [location.volume];
+    return redirectTo(native, key, location);
+  };
   const location = locate(native.store, key);
-  return location instanceof Promise
-    ? location.then((found) => redirectTo(native, key, found))
-    : redirectTo(native, key, location);
+  return location instanceof Promise ? location.then(answer) : answer(location);
 }
 
 /** Without a body and headers, one Response serves any number of requests. */
@@ -170,7 +177,7 @@ function redirectTo({ store, fallback, credentials }: Native, key: Key, location
 async function receive(
   { store, clienttimeoutMs }: Native,
   key: Key,
-  request: Request,
+  { request, about }: Asked,
   over: "nothing" | "anything",
 ): Promise<Response> {
   requireWhole(request);
@@ -178,7 +185,9 @@ async function receive(
   const bytes = announcedBytes(request);
   const withdrawn = bytes === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
-  await put(store, key, { chunks: chunksOf(body, clienttimeoutMs, withdrawn), bytes, md5, withdrawn }, { over });
+  const chunks = chunksOf(body, clienttimeoutMs, withdrawn);
+  await put(store, key, { chunks: about ? tallied(chunks, about) : chunks, bytes, md5, withdrawn }, { over });
+  if (about) about.volumes = (await store.ledger.get(key))?.volumes ?? [];
   return empty(201);
 }
 

@@ -4,6 +4,7 @@ import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { backup } from "../../store/backup";
 import { type Store } from "../../store/store";
+import { sent } from "../requests";
 
 /** The backups that a thread sends. */
 export class Exports {
@@ -26,6 +27,7 @@ export class Exports {
           first = undefined;
           if (done === true) return controller.close();
           timer = setTimeout(cut, limits.slowReaderMs);
+          sent.add(value.length);
           controller.enqueue(value);
         },
         async cancel() {

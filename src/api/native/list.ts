@@ -6,7 +6,7 @@ import { isUnlinked } from "../../format/record";
 import { limits } from "../../limits";
 import { type Store, list } from "../../store/store";
 import { Turns } from "../../turns";
-import { sent } from "../requests";
+import { ofLength, withBody } from "../requests";
 import { Exports } from "./export";
 import { Sending, type Share, streamOf } from "./sending";
 import { LongText } from "./text";
@@ -51,13 +51,11 @@ export async function answerList(
   const turns = { all: lists.turns, isDue: !isPage };
   const pieces = await gather(store, { prefix, start, kind, limit, signal, share, turns });
   const headers = { "content-type": "application/json" };
-  if (isHead || pieces.length <= 2) {
-    const body = Buffer.concat(pieces);
-    if (!isHead) sent.add(body.length);
-    return new Response(body, { headers });
-  }
+  const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (isHead) return new Response(Buffer.concat(pieces), { headers });
+  if (pieces.length <= 2) return withBody(Buffer.concat(pieces), { headers });
   held.move();
-  return new Response(streamOf(pieces, share, cut), { headers });
+  return ofLength(new Response(streamOf(pieces, share, cut), { headers }), bytes);
 }
 
 type Gathering = {

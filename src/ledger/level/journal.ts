@@ -19,6 +19,7 @@ import { GroupCommit } from "../../group-commit";
 import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
 import { type Debt } from "../ledger";
+import { keysOwed } from "../measures";
 
 /** What a line of the journal says of a key. */
 export type Line = {
@@ -73,6 +74,7 @@ export class Journal {
     this.#last = floor;
     try {
       for (const owing of inherited ?? []) this.#owing.set(owing.key.toHex(), owing);
+      keysOwed.set(this.#owing.size);
       this.#file = this.#rewrite();
       if (inherited) for (const path of journalsOf(index)) if (path !== this.#path) rmSync(path);
     } catch (error) {
@@ -132,12 +134,12 @@ export class Journal {
   #remember(hex: string, owing: Owing): void {
     this.#last = owing.n;
     this.#text += textOf(hex, owing);
-    if (owing.owed.length > 0) {
-      this.#owing.set(hex, owing);
-      return;
+    if (owing.owed.length > 0) this.#owing.set(hex, owing);
+    else {
+      this.#owing.delete(hex);
+      this.#text += `"${hex}"\n`;
     }
-    this.#owing.delete(hex);
-    this.#text += `"${hex}"\n`;
+    keysOwed.set(this.#owing.size);
   }
 
   async #write(): Promise<void> {

@@ -23,6 +23,7 @@ import {
   placeOf,
 } from "../ledger";
 import { type Facts, readFacts, writeFacts } from "./facts";
+import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./read-journals";
 import { type LevelIndex } from "./leveldb";
@@ -155,11 +156,11 @@ class LevelClaim implements Claim {
   }
 
   put(entry: Entry, options: PutOptions = {}): Promise<void> {
-    return this.#put(entry, options, Number.POSITIVE_INFINITY);
+    return timed(putSeconds, this.#put(entry, options, Number.POSITIVE_INFINITY));
   }
 
   async end(entry: Entry, options: PutOptions = {}): Promise<void> {
-    await this.#put(entry, options, nowMs() + (options.againMs ?? 0));
+    await timed(putSeconds, this.#put(entry, options, nowMs() + (options.againMs ?? 0)));
     this.#isEnded = true;
     this.#lock[Symbol.dispose]();
   }

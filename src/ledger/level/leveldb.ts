@@ -14,6 +14,7 @@ import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
 import { GroupCommit } from "../../group-commit";
 import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger";
+import { getSeconds } from "../measures";
 
 type Level = ClassicLevel<Uint8Array, string>;
 
@@ -71,10 +72,13 @@ export class LevelIndex implements AsyncDisposable {
 
   /** The record as it is written down. */
   getText(key: Key): string | undefined {
+    const startMs = performance.now();
     try {
       return this.#db.getSync(key);
     } catch (error) {
       throw failure(error);
+    } finally {
+      getSeconds.observe((performance.now() - startMs) / 1000);
     }
   }
 

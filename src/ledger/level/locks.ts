@@ -5,6 +5,7 @@
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
+import { claimsOpen } from "../measures";
 
 const words = 1 + 2 * limits.locksOfGroup;
 
@@ -29,7 +30,13 @@ export class KeyLocks {
     const group = (high >>> 0) % limits.lockGroups;
     const slot = this.#latched(group, () => this.#claim(group, low, high));
     if (slot === undefined) throw new MkvError("busy", "another write or delete of this key is under way");
-    return { [Symbol.dispose]: () => this.#latched(group, () => void (this.#table[slot] = 0)) };
+    claimsOpen.add(1);
+    return {
+      [Symbol.dispose]: () => {
+        this.#latched(group, () => void (this.#table[slot] = 0));
+        claimsOpen.add(-1);
+      },
+    };
   }
 
   #claim(group: number, low: number, high: number): number | undefined {

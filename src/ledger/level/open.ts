@@ -8,7 +8,7 @@ import { nowMs } from "../../clock";
 import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { log } from "../../log";
+import { log, warn } from "../../log";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { openFacts, requireWholeFacts } from "./facts";
@@ -79,8 +79,8 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const isCertain = doubt?.isCertain === true || redone > 0;
   const suspect = bothSuspect(before?.suspect, isCertain ? doubt?.suspect : unseen);
   if (doubt) {
-    log(
-      `mkv: ${path} may lack what was acknowledged last (${doubt.why}): ${counted(redone, "key")} brought up to date ` +
+    warn(
+      `${path} may lack what was acknowledged last (${doubt.why}): ${counted(redone, "key")} brought up to date ` +
         `from the journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
     );
   }
@@ -144,7 +144,7 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
   }
   const { isSure } = await onMissing(memory.get("index") !== undefined);
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
-  log(`mkv: a new index is made at ${path}`);
+  log(`a new index is made at ${path}`);
   return isSure ? undefined : { fromMs: 0, toMs: Date.now() };
 }
 

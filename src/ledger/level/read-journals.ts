@@ -1,7 +1,7 @@
 // Owns the reading of journals, whose format is that of `journal.ts`.
 import { readFileSync } from "node:fs";
 import { type Key } from "../../format/key";
-import { log } from "../../log";
+import { warn } from "../../log";
 import { type Debt, placeOf } from "../ledger";
 import { type Line, floorPrefix, journalsOf } from "./journal";
 
@@ -98,7 +98,7 @@ function parseLine(path: string, text: string): Written | string | undefined {
   try {
     return JSON.parse(text) as Written | string;
   } catch {
-    log(`mkv: ${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
+    warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
     return undefined;
   }
 }

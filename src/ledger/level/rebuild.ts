@@ -3,7 +3,7 @@
 import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { type ValueRecord, decodeRecord } from "../../format/record";
-import { log } from "../../log";
+import { warn } from "../../log";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
@@ -49,7 +49,7 @@ export async function rebuildLevel(path: string): Promise<LevelRebuild> {
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {
     await requireUnlocked(path);
-    log(`mkv: the index ${path} is damaged (${found.why}): what it knew of hashes and of unlinked keys is not used`);
+    warn(`the index ${path} is damaged (${found.why}): what it knew of hashes and of unlinked keys is not used`);
   }
   const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
   const folder = rebuildOf(path);

@@ -40,7 +40,7 @@ export class Addresses {
     known.addresses = addresses;
     if (!hasMoved) return;
     known.movedMs = nowMs;
-    if (isMainThread) log(`mkv: ${name} has another address now: ${addresses[0]}`);
+    if (isMainThread) log(`${name} has another address now: ${addresses[0]}`);
     this.onMove(name);
   }
 }

@@ -1,0 +1,93 @@
+// Owns the metrics that nobody counts, since they can be looked at: volumes, disks, the process.
+import { type Measured } from "../../metrics";
+import { mostOpenFiles, openFiles } from "../../open-files";
+import { type DiskReport, type VolumeReport } from "../../volumes/report";
+
+/** When this process began, in seconds since the epoch. */
+export const startedSeconds = Date.now() / 1000 - process.uptime();
+
+/** A gauge or counter with a number for each row of labels; a row without a number is left out. */
+function measured(
+  type: "gauge" | "counter",
+  [name, help, ...labels]: [name: string, help: string, ...labels: string[]],
+  rows: readonly (readonly [number | undefined, ...string[]])[],
+): Measured {
+  const series = rows.flatMap(([number, ...values]) => (number === undefined ? [] : [{ values, numbers: [number] }]));
+  return { name, help, type, labels, bounds: [], series };
+}
+
+const one = (isSo: boolean) => (isSo ? 1 : 0);
+
+/** What volumes and their disks are. */
+export function volumeMetrics(reports: readonly VolumeReport[]): Measured[] {
+  const ofVolumes = (name: string, help: string, number: (report: VolumeReport) => number | undefined) =>
+    measured(
+      "gauge",
+      [name, help, "volume"],
+      reports.map((report) => [number(report), report.name]),
+    );
+  const ofDisks = (name: string, help: string, number: (disk: DiskReport) => number | undefined) =>
+    measured(
+      "gauge",
+      [name, help, "volume", "disk"],
+      reports.flatMap((report) => report.disks.map((disk) => [number(disk), report.name, disk.name] as const)),
+    );
+  const all = [
+    ofVolumes("mkv_volume_up", "Whether the volume answers.", ({ state }) => one(state !== "down")),
+    ofVolumes("mkv_volume_settled", "Whether new values may go to the volume.", ({ isSettled }) => one(isSettled)),
+    ofDisks("mkv_volume_full", "Whether a disk has no room, or refused a write.", ({ state }) => one(state === "full")),
+    ofDisks("mkv_volume_foreign", "Whether a disk is not the one it was.", ({ state }) => one(state === "foreign")),
+    ofDisks("mkv_disk_free_bytes", "Bytes free on the disk; folders of one disk share them.", bytesFree),
+    ofDisks("mkv_disk_size_bytes", "Bytes that the disk has.", ({ space }) => space?.bytesTotal),
+    ofDisks("mkv_disk_free_files", "Files that the disk has room for.", ({ space }) =>
+      space && space.filesTotal > 0 ? space.filesFree : undefined,
+    ),
+    ofVolumes("mkv_volume_free_bytes", "Bytes free on all disks of the volume, each counted once.", (report) =>
+      roomOf(report, bytesFree),
+    ),
+    ofVolumes("mkv_volume_size_bytes", "Bytes that all disks of the volume have, each counted once.", (report) =>
+      roomOf(report, ({ space }) => space?.bytesTotal),
+    ),
+  ];
+  return all.filter(({ series }) => series.length > 0); // Volumes of plain nginx say nothing of their disks.
+}
+
+export const bytesFree = ({ space }: DiskReport) => space?.bytesFree;
+
+/** A sum over the disks of a volume, each device counted once; undefined if none is known. */
+export function roomOf({ disks }: VolumeReport, number: (disk: DiskReport) => number | undefined): number | undefined {
+  const devices = new Map<number, number>();
+  for (const disk of disks) {
+    const room = number(disk);
+    if (disk.space && room !== undefined) devices.set(disk.space.device, room);
+  }
+  return devices.size === 0 ? undefined : [...devices.values()].reduce((sum, room) => sum + room, 0);
+}
+
+/** The connections to the master, where the system counts them, and how many it lets in. */
+export function connectionMetrics(connections: number | undefined, most: number): Measured[] {
+  return [
+    measured("gauge", ["mkv_connections", "Connections of clients to the master."], [[connections]]),
+    measured(
+      "gauge",
+      ["mkv_connections_limit", "Connections above which clients are refused, about."],
+      [[Number.isFinite(most) ? most : undefined]],
+    ),
+  ];
+}
+
+/** The process itself, and which mkv it is. */
+export function processMetrics(version: string): Measured[] {
+  const { user, system } = process.cpuUsage();
+  const rows: [type: "gauge" | "counter", name: string, help: string, number: number][] = [
+    ["counter", "process_cpu_seconds_total", "CPU time of all threads.", (user + system) / 1e6],
+    ["gauge", "process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()],
+    ["gauge", "process_open_fds", "Open files, connections among them.", openFiles()],
+    ["gauge", "process_max_fds", "Files that may be open.", mostOpenFiles],
+    ["gauge", "process_start_time_seconds", "When the process began, since the epoch.", startedSeconds],
+  ];
+  return [
+    measured("gauge", ["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
+    ...rows.map(([type, name, help, number]) => measured(type, [name, help], [[number]])),
+  ];
+}

@@ -1,0 +1,80 @@
+// Owns what the first thread looks at again and again for those who operate the store, so that every question of theirs is
+// answered at once from memory, whatever volumes and ledger are doing.
+import { nowMs } from "../../clock";
+import { countConnections } from "../../connections";
+import { limits } from "../../limits";
+import { type Measured, readMetrics } from "../../metrics";
+import { type Store } from "../../store/store";
+import { Disks } from "../../volumes/disks";
+import { type VolumeReport, reportOf } from "../../volumes/report";
+import { History, type Sample } from "./history";
+import { JobWatch, type RunningJob } from "./job-watch";
+import { StateLog } from "./state-log";
+
+/** What is looked at, and was seen last. */
+export class Observer {
+  readonly #store: Store;
+  readonly #port: number;
+  readonly #disks: Disks | undefined;
+  readonly #history = new History();
+  readonly #jobs = new JobWatch();
+  readonly #states = new StateLog();
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #sampledMs = Number.NEGATIVE_INFINITY;
+  #counted: { readonly untilMs: number; readonly connections: Promise<number | undefined> } | undefined;
+
+  /**
+   * @param options.port of the master, whose connections are counted
+   * @param options.isAsked whether somebody may ask: if not, only what the log tells is looked at
+   */
+  constructor(store: Store, { port, isAsked }: { port: number; isAsked: boolean }) {
+    this.#store = store;
+    this.#port = port;
+    this.#disks = isAsked ? new Disks(store.volumes) : undefined;
+  }
+
+  get samples(): readonly Sample[] {
+    return this.#history.samples;
+  }
+
+  get jobs(): readonly RunningJob[] {
+    return this.#jobs.running;
+  }
+
+  reports(): VolumeReport[] {
+    return reportOf(this.#store.volumes, this.#disks);
+  }
+
+  /** Connections of clients as they were within the last second, where the system counts them. */
+  connections(): Promise<number | undefined> {
+    if (!this.#counted || this.#counted.untilMs < nowMs())
+      this.#counted = { untilMs: nowMs() + limits.freshMs, connections: countConnections(this.#port) };
+    return this.#counted.connections;
+  }
+
+  /** Looks until what it returns is disposed of, and tells of changes in the log. */
+  start(): Disposable {
+    const timer = setInterval(() => this.#look(), limits.watchMs);
+    this.#look();
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
+  #look(): void {
+    const now = nowMs();
+    const reports = this.reports();
+    this.#states.look(reports);
+    if (now - this.#askedMs < limits.disksEveryMs) return;
+    this.#askedMs = now;
+    const metrics = readMetrics();
+    this.#jobs.look(metrics);
+    if (!this.#disks) return;
+    void this.#disks.ask();
+    this.#sample(metrics, reports);
+  }
+
+  #sample(metrics: readonly Measured[], reports: readonly VolumeReport[]): void {
+    if (nowMs() - this.#sampledMs < limits.sampleMs - limits.watchMs) return;
+    this.#sampledMs = nowMs();
+    this.#history.add(metrics, reports);
+  }
+}

@@ -1,0 +1,139 @@
+// Owns the status of a store as JSON: for programs, for `mkv status`, and for the page.
+import { limits } from "../../limits";
+import { type Measured, readMetrics } from "../../metrics";
+import { type Store } from "../../store/store";
+import { type DiskReport, type VolumeReport } from "../../volumes/report";
+import { mostConnections } from "../admission";
+import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
+import { quantileOf, totalOf } from "./numbers";
+import { type Observer } from "./observer";
+import { said } from "./readiness";
+
+/** What is asked for a status. */
+export type StatusSources = {
+  readonly store: Store;
+  readonly observer: Observer;
+  readonly version: string;
+  readonly threads: number;
+};
+
+/**
+ * The status; times in seconds.
+ * @param whyNotReady a line that says why nothing can be written
+ */
+export function statusOf(
+  { store, observer, version, threads }: StatusSources,
+  { whyNotReady, connections }: { whyNotReady: string | undefined; connections: number | undefined },
+) {
+  const metrics = readMetrics();
+  const reports = observer.reports();
+  const { topology, minreplicas } = store;
+  return {
+    version,
+    startedAt: new Date(startedSeconds * 1000).toISOString(),
+    ready: whyNotReady === undefined,
+    problems: problemsOf(store, { reports, metrics, whyNotReady, connections }),
+    threads,
+    replicas: topology.replicas,
+    minReplicas: minreplicas,
+    volumes: reports.map(volumeOf),
+    jobs: observer.jobs,
+    owed: totalOf(metrics, "mkv_keys_owed"),
+    toHeal: totalOf(metrics, "mkv_keys_to_heal"),
+    healed: totalOf(metrics, "mkv_healed_total"),
+    healFailures: totalOf(metrics, "mkv_heal_failures_total"),
+    scrubFindings: byLabel(metrics, "mkv_scrub_findings_total"),
+    claimsOpen: totalOf(metrics, "mkv_claims_open"),
+    listsOpen: totalOf(metrics, "mkv_lists_open"),
+    connections,
+    connectionsLimit: Number.isFinite(mostConnections) ? mostConnections : undefined,
+    receivedBytes: totalOf(metrics, "mkv_received_bytes_total"),
+    sentBytes: totalOf(metrics, "mkv_sent_bytes_total"),
+    requests: byLabel(metrics, "mkv_requests_total"),
+    requestSeconds: timesOf(metrics, "mkv_request_seconds"),
+    volumeRequests: byLabel(metrics, "mkv_volume_requests_total"),
+    volumeRequestSeconds: timesOf(metrics, "mkv_volume_request_seconds"),
+    ledgerSeconds: timesOf(metrics, "mkv_ledger_seconds"),
+    process: Object.fromEntries(
+      processMetrics(version).flatMap(({ name, series }) =>
+        name.startsWith("process_") ? [[name.slice("process_".length), series[0]!.numbers[0]]] : [],
+      ),
+    ),
+  };
+}
+
+export type Status = ReturnType<typeof statusOf>;
+
+function volumeOf(report: VolumeReport) {
+  return {
+    name: report.name,
+    state: report.state,
+    settled: report.isSettled,
+    freeBytes: roomOf(report, bytesFree),
+    sizeBytes: roomOf(report, ({ space }) => space?.bytesTotal),
+    disks: report.disks.map(({ name, state, space, error }) => ({
+      name,
+      state,
+      error,
+      freeBytes: space?.bytesFree,
+      sizeBytes: space?.bytesTotal,
+      freeFiles: space && space.filesTotal > 0 ? space.filesFree : undefined,
+    })),
+  };
+}
+
+/** What is not as it should be, each as a line that names whom it is about; nothing if all is well. */
+function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }: Looked): string[] {
+  const problems = reports.filter(({ state }) => state !== "up").map(troubleOf);
+  const failing = reports.flatMap(({ name, disks }) =>
+    disks
+      .filter(({ error }) => error !== undefined)
+      .map((disk) => `${placeOf(name, disk)} cannot be looked at: ${disk.error}`),
+  );
+  problems.push(...new Set(failing));
+  if (whyNotReady !== undefined) problems.push(whyNotReady);
+  if (store.ledger.isBehind) problems.push("the index may lack what was acknowledged last: run rebuild");
+  const toHeal = totalOf(metrics, "mkv_keys_to_heal");
+  if (toHeal > 0) problems.push(`${toHeal} keys are not on all of their volumes`);
+  const owed = totalOf(metrics, "mkv_keys_owed");
+  if (owed >= limits.debts / 2) problems.push(`${owed} keys have left something on volumes that are away`);
+  if (connections !== undefined && connections >= mostConnections)
+    problems.push(`${connections} connections are too many: raise the number of open files (LimitNOFILE)`);
+  return problems;
+}
+
+type Looked = {
+  readonly reports: readonly VolumeReport[];
+  readonly metrics: readonly Measured[];
+  readonly whyNotReady: string | undefined;
+  readonly connections: number | undefined;
+};
+
+/** A volume with what is wrong with it, and on which of its disks if not on all. */
+function troubleOf({ name, state, disks }: VolumeReport): string {
+  const bad = disks.filter((disk) => disk.state === state);
+  const which = bad.length === disks.length ? "" : ` (${bad.map((disk) => disk.name).join(", ")})`;
+  return `${name} ${said[state]}${which}`;
+}
+
+function placeOf(volume: string, disk: DiskReport): string {
+  return disk.name === "" ? volume : `${volume}/${disk.name}`;
+}
+
+/** The series of a counter, by the values of their labels, with a space between these. */
+function byLabel(metrics: readonly Measured[], name: string): Record<string, number> {
+  const series = metrics.find((metric) => metric.name === name)?.series ?? [];
+  return Object.fromEntries(series.map(({ values, numbers }) => [values.join(" "), numbers[0]!]));
+}
+
+/** How many there were of each kind, and what half and 99 of 100 of them did not exceed. */
+function timesOf(metrics: readonly Measured[], name: string) {
+  const metric = metrics.find((each) => each.name === name);
+  const times = (metric?.series ?? []).map(({ values, numbers }) => {
+    const counts = numbers.slice(0, -1);
+    const count = counts.reduce((sum, each) => sum + each, 0);
+    const [median, slow] = [0.5, 0.99].map((share) => quantileOf(share, metric!.bounds, counts));
+    return [values.join(" "), { count, sum: numbers.at(-1)!, median, p99: slow }] as const;
+  });
+  return Object.fromEntries(times);
+}

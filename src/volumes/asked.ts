@@ -1,0 +1,71 @@
+// Owns what is counted of requests to volumes: by the volume's name in `-volumes`, and how they ended.
+import { MkvError } from "../errors";
+import { type Topology } from "../format/placement";
+import { serverOf, volumeOf } from "../format/volume";
+import { limits } from "../limits";
+import { type Counter, type Histogram, counters, histograms } from "../metrics";
+
+const requests = counters("mkv_volume_requests_total", "Requests to volumes.", ["volume", "verb", "outcome"]);
+const seconds = histograms("mkv_volume_request_seconds", "Time until a volume answered, or was given up.", ["verb"]);
+
+/**
+ * `refused`: for want of rights, or as too late. `error`: 5xx. `abandoned`: nobody wanted the answer any more, as when the
+ * client of a PUT went away.
+ */
+type Outcome = "ok" | "refused" | "error" | "timeout" | "unreachable" | "abandoned";
+type Verb = { readonly outcomes: Map<Outcome, Counter>; readonly seconds: Histogram };
+
+/** The requests of a thread to its volumes. */
+export class Asked {
+  /** By the volume, disk or server that was asked, and the verb. */
+  readonly #verbs = new Map<string, Map<string, Verb>>();
+
+  constructor(readonly topology: Topology) {}
+
+  /** Counts a request with its end, and passes that on. */
+  async count<T extends { readonly status: number }>(name: string, verb: string, answer: Promise<T>): Promise<T> {
+    const startMs = performance.now();
+    try {
+      const answered = await answer;
+      this.#note(name, verb, outcomeOf(answered.status), startMs);
+      return answered;
+    } catch (error) {
+      this.#note(name, verb, failureOf(error), startMs);
+      throw error;
+    }
+  }
+
+  #note(name: string, verb: string, outcome: Outcome, startMs: number): void {
+    let verbs = this.#verbs.get(name);
+    if (!verbs) {
+      if (this.#verbs.size > limits.namesCounted) this.#verbs.clear(); // Records of old may name any number of volumes.
+      this.#verbs.set(name, (verbs = new Map<string, Verb>()));
+    }
+    let known = verbs.get(verb);
+    if (!known) verbs.set(verb, (known = { outcomes: new Map(), seconds: seconds.of(verb) }));
+    let counter = known.outcomes.get(outcome);
+    if (!counter) known.outcomes.set(outcome, (counter = requests.of(this.#labelOf(name), verb, outcome)));
+    counter.add();
+    known.seconds.observe((performance.now() - startMs) / 1000);
+  }
+
+  /** The volume that a name belongs to; of a server that has several, the first. */
+  #labelOf(name: string): string {
+    const { volumes } = this.topology;
+    return (
+      volumes.find((volume) => volume === name || volume === volumeOf(name)) ??
+      volumes.find((volume) => serverOf(volume) === serverOf(name)) ??
+      "other"
+    );
+  }
+}
+
+function outcomeOf(status: number): Outcome {
+  if (status >= 500) return "error";
+  return status === 401 || status === 403 || status === 412 ? "refused" : "ok";
+}
+
+function failureOf(error: unknown): Outcome {
+  if (!(error instanceof MkvError) || error.code === "volume-failed") return "unreachable";
+  return error.code === "timeout" ? "timeout" : "abandoned";
+}

@@ -1,0 +1,114 @@
+// Owns what is known of the disks of the volumes: what `mkv volume` says of them, asked for in the background. A volume of
+// plain nginx says nothing. A disk that hangs is no sign that its server does not answer: the health is told nothing.
+import { withDeadline } from "../deadline";
+import { MkvError, reasonOf } from "../errors";
+import { type Topology, subvolume } from "../format/placement";
+import { belowServer, serverOf } from "../format/volume";
+import { limits } from "../limits";
+import { type Client } from "./client";
+import { type Body } from "./http/body";
+import { type Volumes } from "./volumes";
+
+/** The room on a disk. `device` is the same for folders of one file system of a volume. */
+export type Space = {
+  readonly device: number;
+  readonly bytesTotal: number;
+  readonly bytesFree: number;
+  /** 0 where the file system has no bound of files. */
+  readonly filesTotal: number;
+  readonly filesFree: number;
+};
+
+/** What a volume says of one of its disks, by its name: `sv03`, or nothing for the folder of the values. */
+type Said = ReadonlyMap<string, Space | { readonly error: string }>;
+
+const path = "/mkv/disks";
+
+/** The disks of all volumes, as they were when they were last asked. */
+export class Disks {
+  readonly #said = new Map<string, Said>();
+  readonly #asking = new Set<string>();
+
+  constructor(readonly volumes: Volumes) {}
+
+  /** Asks the servers that are up and have answered the time before. What was known of one that does not answer goes. */
+  async ask(): Promise<void> {
+    const servers = new Set(this.volumes.topology.volumes.map(serverOf));
+    await Promise.all([...servers].filter((server) => !this.#asking.has(server)).map((server) => this.#askOne(server)));
+  }
+
+  /**
+   * The room on a disk of a volume; or why it is not known; undefined if the volume does not say.
+   * @param disk as in `sv03`; empty if the volume has no such folders
+   */
+  of(volume: string, disk: string): Space | { readonly error: string } | undefined {
+    if (belowServer(volume) !== "") return undefined; // What lies below it is not what its server speaks of.
+    const said = this.#said.get(volume);
+    return said?.get(disk) ?? said?.get(""); // A folder that is not there yet will be made on the disk above it.
+  }
+
+  async #askOne(server: string): Promise<void> {
+    this.#asking.add(server);
+    try {
+      const said = this.volumes.isUp(server) ? await askDisks(this.volumes.client, server) : undefined;
+      if (said) this.#said.set(server, said);
+      else this.#said.delete(server);
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      this.#said.delete(server); // It hangs, or says what is none: nothing is known of its disks.
+    } finally {
+      this.#asking.delete(server);
+    }
+  }
+}
+
+/** The names of the disks of a volume: one without a name, if it has no folders for them. */
+export function diskNames({ subvolumes }: Topology): string[] {
+  return subvolumes === 1 ? [""] : Array.from({ length: subvolumes }, (_, i) => subvolume(i));
+}
+
+/** What a server says of its disks; undefined if it does not. Throws MkvError if it does not answer, or something else. */
+async function askDisks(client: Client, server: string): Promise<Said | undefined> {
+  const headers = client.authorization + client.signer.lines(server, "GET", path);
+  const timeoutMs = limits.disksMs;
+  const onTimeout = () => new MkvError("timeout", `${server} has not said for ${timeoutMs} ms how full its disks are`);
+  try {
+    const request = { method: "GET", volume: server, path, headers } as const;
+    const { status, body } = await client.exchange(request, { timeoutMs, onTimeout });
+    if (status !== 200 || !body) return undefined;
+    try {
+      return parse(await withDeadline(timeoutMs, textOf(body, { timeoutMs, onTimeout }), onTimeout));
+    } finally {
+      body.close();
+    }
+  } catch (error) {
+    throw error instanceof MkvError ? error : new MkvError("volume-failed", reasonOf(error), { cause: error });
+  }
+}
+
+async function textOf(body: Body, wait: { timeoutMs: number; onTimeout: () => MkvError }): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for (;;) {
+    const chunk = await body.next(wait.timeoutMs, wait.onTimeout);
+    if (!chunk) return Buffer.concat(chunks).toString();
+    bytes += chunk.length;
+    if (bytes > limits.disksBytes) throw new MkvError("volume-failed", "that is too much to say of disks");
+    chunks.push(chunk);
+  }
+}
+
+/** Reads {"disks": [{"name", "device", ...} | {"name", "error"}]}; what is none of these is left out. */
+function parse(text: string): Said {
+  const said = new Map<string, Space | { error: string }>();
+  const answer = JSON.parse(text) as { disks?: unknown };
+  if (!Array.isArray(answer?.disks)) return said;
+  for (const each of answer.disks as Partial<Space & { name: string; error: string }>[]) {
+    if (typeof each?.name !== "string") continue;
+    const { name, error, device, bytesTotal, bytesFree, filesTotal, filesFree } = each;
+    if (typeof error === "string") said.set(name, { error: error.slice(0, 200) });
+    else if ([device, bytesTotal, bytesFree, filesTotal, filesFree].every((number) => Number.isFinite(number)))
+      said.set(name, { device, bytesTotal, bytesFree, filesTotal, filesFree } as Space);
+  }
+  return said;
+}

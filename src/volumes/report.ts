@@ -1,0 +1,63 @@
+// Owns the state of volumes and disks as an operator sees it: one word for each, the worst that is so.
+import { limits } from "../limits";
+import { type Disks, type Space, diskNames } from "./disks";
+import { type Health } from "./health";
+import { type Volumes } from "./volumes";
+
+/**
+ * `down`: it does not answer. `foreign`: it is not the disk it was, and not written to. `full`: it has refused a write, or
+ * has no room. A volume is what the worst of its disks is.
+ */
+export type PlaceState = "down" | "foreign" | "full" | "up";
+
+/** A disk; its name is `sv03`, or empty where the volume has none. */
+export type DiskReport = {
+  readonly name: string;
+  readonly state: PlaceState;
+  readonly space: Space | undefined;
+  /** Why nothing is known of its room, although it was asked. */
+  readonly error: string | undefined;
+};
+
+export type VolumeReport = {
+  readonly name: string;
+  readonly state: PlaceState;
+  /** Whether new values may go there: see `Health.isSettled`. */
+  readonly isSettled: boolean;
+  readonly disks: readonly DiskReport[];
+};
+
+/** The states from the worst to the best. */
+const states: readonly PlaceState[] = ["down", "foreign", "full", "up"];
+
+/** All volumes, in the order of `-volumes`; with the room on their disks, if these were asked. */
+export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
+  const { topology } = volumes;
+  const { health } = volumes.client;
+  const names = diskNames(topology);
+  return topology.volumes.map((volume) => {
+    const all = names.map((name): DiskReport => {
+      const place = name === "" ? volume : `${volume}/${name}`;
+      const said = disks?.of(volume, name);
+      const space = said && "device" in said ? said : undefined;
+      return {
+        name,
+        state: stateOf(health, place, space),
+        space,
+        error: said && "error" in said ? said.error : undefined,
+      };
+    });
+    const state = states.find((each) => all.some((disk) => disk.state === each))!;
+    return { name: volume, state, isSettled: health.isSettled(volume), disks: all };
+  });
+}
+
+function stateOf(health: Health, place: string, space: Space | undefined): PlaceState {
+  if (!health.isUp(place)) return "down";
+  if (health.isForeign(place)) return "foreign";
+  return health.isFull(place) || (space && hasNoRoom(space)) ? "full" : "up";
+}
+
+function hasNoRoom({ bytesFree, filesFree, filesTotal }: Space): boolean {
+  return bytesFree < limits.noRoomBytes || (filesTotal > 0 && filesFree === 0);
+}
