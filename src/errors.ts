@@ -9,6 +9,7 @@ export type ErrorCode =
   | "absent"
   | "method"
   | "busy"
+  | "conflict"
   | "gone"
   | "empty"
   | "too-many"

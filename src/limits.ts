@@ -61,6 +61,8 @@ export const limits = {
   /** A client whose value was refused may go on sending for so long, with pauses of so long, before it is cut off. */
   lingerMs: 5000,
   lingerSilenceMs: 1000,
+  /** Folders of a volume that are looked into for a file that is in the way of another. */
+  foldersLookedInto: 100,
   /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
   listingMs: 300_000,
 
@@ -86,6 +88,8 @@ export const limits = {
   tidyMs: 200,
   /** What a volume answers and does not remove is tried again ever more rarely, at least so often. */
   longestPauseMs: 300_000,
+  /** Why a volume is waited for is said so often at most. */
+  waitingLogMs: 60_000,
   /** Readers that were sent to an old copy come for it within so long. */
   readersMs: 10_000,
   /** What a system leaves in memory is on its disk after so long. */

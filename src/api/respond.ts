@@ -13,6 +13,7 @@ const statusOf: Record<ErrorCode, number> = {
   method: 405,
   "client-slow": 408,
   busy: 409,
+  conflict: 409,
   gone: 410,
   empty: 411,
   "too-many": 413,

@@ -2,9 +2,10 @@
 // `GET /mkv/disks`, and `POST /.sync/PATH`, since nginx never calls fsync.
 // 1. 204: the file is there, and on the disk with its name in every folder up to DIR. 410: it is not there, and that is
 //    on the disk. 400: no path of a value. 500: the disk failed, nothing is promised.
-// 2. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
-// 3. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
-import { type FileHandle, open, realpath } from "node:fs/promises";
+// 2. Before a 410, empty folders on the way to the file are removed, but for those of the hash: see `removeEmpty`.
+// 3. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
+// 4. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
+import { type FileHandle, open, realpath, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
@@ -24,7 +25,8 @@ export function serveBeside(dir: string, socket: string): AsyncDisposable {
       if (path === undefined || (await leadsAway(dir, path)))
         return new Response("no path of a value\n", { status: 400 });
       try {
-        const isThere = await syncFile(join(dir, path));
+        const isThere = path === "/" || (await syncFile(join(dir, path)));
+        if (!isThere) await removeEmpty(dir, path);
         for (let at = dirname(path); ; at = dirname(at)) {
           await folders.sync(join(dir, at));
           if (at === "/") break;
@@ -59,7 +61,7 @@ class SharedSync {
   }
 }
 
-/** Brings a file or folder to the disk; false if it is not there. */
+/** Brings a file or folder to the disk; false if there is no file. */
 async function syncFile(path: string): Promise<boolean> {
   let file: FileHandle;
   try {
@@ -70,10 +72,26 @@ async function syncFile(path: string): Promise<boolean> {
   }
   try {
     await file.sync();
+    return (await file.stat()).isFile();
   } finally {
     await file.close();
   }
-  return true;
+}
+
+/**
+ * Removes the empty folders of a path, from its end up to those of the hash; rmdir removes nothing else. nginx makes the
+ * folders that a file lacks, then renames it to its place: if one goes in between, it answers 500, and the PUT has failed.
+ */
+async function removeEmpty(dir: string, path: string): Promise<void> {
+  const hash = /^(?:\/[^/]+)*?\/[0-9a-f]{2}\/[0-9a-f]{2}(?=\/)/.exec(path)?.[0];
+  if (hash === undefined) return;
+  for (let at = path; at !== hash; at = dirname(at)) {
+    try {
+      await rmdir(join(dir, at));
+    } catch (error) {
+      if (!isMissing(error)) return;
+    }
+  }
 }
 
 /** Whether links lead the path elsewhere; the first folder, a disk, may be one. */

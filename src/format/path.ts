@@ -1,9 +1,14 @@
 // Owns where a value lies below its volume.
 //   path      := "/" HH "/" hh "/" name          HH, hh: bytes 0 and 1 of MD5(key), lower-case hex
 //   name      := component ("/" component)*      the Base64 of the key, split at its "/"
+//              | flat
 //   component := "~"                             an empty one: nginx folds "//" and refuses a trailing "/"
-//              | (254 characters "~" "/")* 1 to 255 characters      a file name has at most 255 bytes
-// Only Base64 that no file system or nginx can store gets a "~"; every other path is the Go program's.
+//              | long                            a file name has at most 255 bytes
+//   flat      := long                            of URL-safe Base64 (RFC 4648, with padding): "_" stands for "/"
+//   long      := (254 characters "~" "/")* 1 to 255 characters
+// Only Base64 that no file system or nginx can store gets a "~"; every other path is the Go program's. Where the "~" would
+// make more than `deepest` components, as for a key of many bytes 0xFF, the name is flat. Version 0.1.0 had none of those:
+// its files of such keys lie at `earlierPathOf`.
 import { type Key } from "./key";
 import { limits } from "../limits";
 
@@ -15,28 +20,58 @@ export function pathOf(key: Key): string {
   return `/${hex[digest[0]!]}/${hex[digest[1]!]}/${isPlain ? base64 : storable(base64)}`;
 }
 
+/** Where version 0.1.0 put the value of this path, if elsewhere. */
+export function earlierPathOf(path: string): string | undefined {
+  if (!isFlat.test(path)) return undefined;
+  const name = path.slice(folders.length).replaceAll("~/", "").replaceAll("_", "/").replaceAll("-", "+");
+  return path.slice(0, folders.length) + inComponents(name);
+}
+
 /** The key whose value lies at this path; undefined if it is the path of none, or not in the folder of its hash. */
 export function keyAt(path: string): Key | undefined {
-  const name = path.slice("/HH/hh/".length);
+  const name = path.slice(folders.length);
   const base64 = name.includes("~") ? name.replace(/(^|\/)~(?=\/|$)/g, "$1").replaceAll("~/", "") : name;
-  const key = new Uint8Array(Buffer.from(base64, "base64")) as Key;
-  const valid = key[0] === 0x2f && key.length <= limits.keyBytes;
-  return valid && pathOf(key) === path ? key : undefined;
+  const key = new Uint8Array(Buffer.from(base64, "base64")) as Key; // It reads both alphabets.
+  if (key[0] !== 0x2f || key.length > limits.keyBytes) return undefined;
+  const now = pathOf(key);
+  return now === path || earlierPathOf(now) === path ? key : undefined;
+}
+
+/** The keys whose value would be a file where the path of this one needs a folder: they cannot be on one disk with it. */
+export function keysAbove(key: Key): Key[] {
+  const path = pathOf(key);
+  const above: Key[] = [];
+  for (let end = path.indexOf("/", folders.length); end > 0; end = path.indexOf("/", end + 1)) {
+    const other = keyAt(path.slice(0, end));
+    if (other) above.push(other);
+  }
+  return above;
 }
 
 const digest = new Uint8Array(16);
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const folders = "/HH/hh/";
+const isFlat = /^\/[0-9a-f]{2}\/[0-9a-f]{2}\/[^_]*_/; // No other name has a "_".
 const longestName = 255;
 const pieceChars = 254;
+const deepest = 8;
 
 function storable(base64: string): string {
   const isStorable = /^(?!\/)(?!.*\/\/)(?!.*\/$)[^/]{1,255}(\/[^/]{1,255})*$/.test(base64);
-  return isStorable ? base64 : base64.split("/").map(split).join("/");
+  if (isStorable) return base64;
+  const name = inComponents(base64);
+  return name.split("/").length > deepest ? cut(base64.replaceAll("+", "-").replaceAll("/", "_")) : name;
 }
 
-function split(component: string): string {
-  if (component === "") return "~";
-  if (component.length <= longestName) return component;
-  const pieces = component.match(new RegExp(`.{1,${pieceChars}}`, "g"))!;
+function inComponents(base64: string): string {
+  return base64
+    .split("/")
+    .map((component) => (component === "" ? "~" : cut(component)))
+    .join("/");
+}
+
+function cut(name: string): string {
+  if (name.length <= longestName) return name;
+  const pieces = name.match(new RegExp(`.{1,${pieceChars}}`, "g"))!;
   return pieces.join("~/");
 }

@@ -1,6 +1,7 @@
 // Owns the walk over the volumes: all of them side by side, folder by folder in the order of the hashes, file by file in
 // the order of the names. What lies in one folder of all volumes is merged as it streams in: nothing is held.
 import { MkvError } from "../errors";
+import { earlierPathOf, keyAt, pathOf } from "../format/path";
 import { type Topology } from "../format/placement";
 import { type Listed, isBefore } from "../volumes/listing";
 import { type Volumes } from "../volumes/volumes";
@@ -32,14 +33,39 @@ export async function* folders(
   }
 }
 
-/** The files below a folder, in order, those in subfolders first; in pieces of bounded size. */
-export async function* files(all: Volumes, folder: Folder): AsyncGenerator<readonly FoundFile[]> {
+/**
+ * The files below a folder, in order, those in subfolders first; in pieces of bounded size.
+ * @param onEmpty is told of folders, but for those of the hash, in which these volumes have nothing
+ */
+export async function* files(
+  all: Volumes,
+  folder: Folder,
+  onEmpty?: (folder: Folder) => Promise<void>,
+): AsyncGenerator<readonly FoundFile[]> {
+  const filled = new Set<string>();
   for await (const page of merge(all, folder)) {
-    for (const entry of page) if (entry.type === "directory") yield* files(all, below(folder, entry));
+    for (const { copies } of page) for (const { volume } of copies) filled.add(volume);
+    for (const entry of page) if (entry.type === "directory") yield* files(all, below(folder, entry), onEmpty);
     yield page
       .filter(({ type }) => type !== "directory")
       .map(({ name, copies }) => ({ path: folder.path + name, copies }));
   }
+  const empty = folder.volumes.filter((volume) => !filled.has(volume));
+  if (empty.length > 0 && folder.path.length > "/HH/hh/".length) await onEmpty?.({ ...folder, volumes: empty });
+}
+
+/**
+ * A file with all copies of its value, of which some may lie at its earlier path; undefined if this is that path, and the
+ * value is also told of at its path of today.
+ */
+export async function withEarlier(all: Volumes, folder: Folder, file: FoundFile): Promise<FoundFile | undefined> {
+  const key = /[~_]/.test(file.path) ? keyAt(file.path) : undefined;
+  const path = key && pathOf(key);
+  if (path === undefined || earlierPathOf(path) === undefined) return file;
+  const heads = folder.volumes.map(async (volume) => ({ volume, file: await all.head(volume, path) }));
+  const copies = (await Promise.all(heads)).flatMap(({ volume, file }) => (file ? { volume, ...file } : []));
+  const told = file.path === path ? [] : folder.volumes.map((volume) => all.holds(volume, path));
+  return (await Promise.all(told)).includes(true) ? undefined : { path, copies };
 }
 
 /** A path as people write it: names come as Latin-1, a character a byte. */
@@ -80,7 +106,7 @@ type Merged = { readonly name: string; readonly type: string; readonly copies: r
 
 /** The entries of a folder, each name once; a page goes as far as what has come in of all listings. */
 async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
-  const cursors = volumes.map((volume) => new Cursor(volume, all.list(volume, path)));
+  const cursors = volumes.map((volume) => new Cursor(volume, entriesOf(all, volume, path)));
   try {
     for (;;) {
       await Promise.all(cursors.map((cursor) => cursor.fill()));
@@ -98,6 +124,16 @@ async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<M
     throw new MkvError("volume-failed", `${error.message}, though it was listed a moment ago`, { cause: error });
   } finally {
     await Promise.all(cursors.map((cursor) => cursor.pages.return(undefined)));
+  }
+}
+
+/** What is in a folder; nothing if it has gone since it was listed, as empty ones may, but for those of the hash. */
+async function* entriesOf(all: Volumes, volume: string, path: string): AsyncGenerator<readonly Listed[]> {
+  try {
+    yield* all.list(volume, path);
+  } catch (error) {
+    const mayGo = error instanceof MkvError && error.code === "absent" && path.length > "/HH/hh/".length;
+    if (!mayGo || !(await all.head(volume, path.slice(0, "/HH/hh/".length)))) throw error;
   }
 }
 

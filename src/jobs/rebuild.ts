@@ -12,7 +12,7 @@ import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { union } from "../store/volume-lists";
 import { type Volumes } from "../volumes/volumes";
-import { type Copy, type FoundFile, type Share, files, folders, hashFolders, readable } from "./folders";
+import { type Copy, type FoundFile, type Share, files, folders, hashFolders, readable, withEarlier } from "./folders";
 import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
@@ -68,8 +68,9 @@ export async function gather(job: Gathering): Promise<RebuildCounts> {
   const { topology } = job.volumes;
   await forEach(until(job.stop, folders(job.volumes, topology, job.share)), atOnce, async (folder) => {
     for await (const page of files(job.volumes, folder)) {
-      for (const file of page) {
-        const found = valueOf(job, counts, file);
+      for (const listed of page) {
+        const file = await withEarlier(job.volumes, folder, listed);
+        const found = file && valueOf(job, counts, file);
         if (found) batch.push(job.suspect ? await withOldFacts(job, found) : found);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));

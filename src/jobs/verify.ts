@@ -14,7 +14,7 @@ import { type Pace } from "../store/pace";
 import { retryBusy } from "../store/retry-busy";
 import { damagedRecord } from "../store/store";
 import { type Volumes } from "../volumes/volumes";
-import { type Copy, type FoundFile, files, folders, readable } from "./folders";
+import { type Copy, type Folder, type FoundFile, files, folders, readable } from "./folders";
 import { Later } from "./later";
 import { type JobProgress, each, forEach } from "./pool";
 import { type JobTarget, countKeys } from "./target";
@@ -68,8 +68,10 @@ export async function verify(job: Verify): Promise<VerifyCounts> {
   if (job.removeOrphans && !removeOrphans) job.progress.note("no orphan is removed: the index does not fit -volumes");
   let isAllSeen = true;
   try {
+    const sweep = job.repair ? (empty: Folder) => removeEmpty(job.volumes, empty) : undefined;
     await forEach(folders(job.volumes, job.topology), limits.foldersAtOnce, async (folder) => {
-      for await (const page of files(job.volumes, folder)) await verifyFiles({ ...job, removeOrphans }, counts, page);
+      for await (const page of files(job.volumes, folder, sweep))
+        await verifyFiles({ ...job, removeOrphans }, counts, page);
     });
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
@@ -203,6 +205,17 @@ async function verifyOrphan(
     if (!(error instanceof MkvError)) throw error;
     counts.unknown++;
     job.progress.note(`${where}: could not be looked at: ${error.message}`);
+  }
+}
+
+/** Has a folder removed from the volumes on which it is empty, as far as `mkv volume` runs there: nginx removes none. */
+async function removeEmpty(all: Volumes, { path, volumes }: Folder): Promise<void> {
+  for (const volume of volumes) {
+    try {
+      if (await all.hasSync(volume)) await all.sync(volume, path.slice(0, -1), { expected: "gone" });
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error; // It stays until the next time: nothing depends on it.
+    }
   }
 }
 

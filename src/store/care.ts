@@ -31,7 +31,7 @@ export type Waiting = ReadonlyMap<string, string>;
 export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
   const late = await moveStaged(store, claim);
   if (late.size > 0) {
-    await claim.end(claim.entry, { againMs: limits.probeMs });
+    await claim.end(claim.entry, { againMs: pauseOf(store, claim.entry.owed, { waiting: late, asked: new Set() }) });
     return late;
   }
   const { record, owed } = claim.entry;
@@ -41,7 +41,7 @@ export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): 
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(today(volume)));
   const removable = await removableOf(store, claim.key, { record, open });
   const waiting = new Map<string, string>();
-  const unconfirmed = new Set<string>();
+  const [unconfirmed, asked] = [new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
     const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
     const path = kind === "staged" ? stagedPathOf(claim.key) : pathOf(claim.key);
@@ -50,8 +50,9 @@ export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): 
       path,
       { waitMs },
     );
-    for (const { volume, reason } of failures) {
+    for (const { volume, reason, wasAsked } of failures) {
       waiting.set(volume, reason);
+      if (wasAsked) asked.add(volume);
       for (const debt of debts) if (today(debt.volume) === volume) unconfirmed.add(placeOf(debt));
     }
   }
@@ -64,7 +65,7 @@ export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): 
     }
     return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];
   });
-  await claim.end({ record, owed: left }, { againMs: Math.min(...left.map((debt) => pauseOf(store, debt, waiting))) });
+  await claim.end({ record, owed: left }, { againMs: pauseOf(store, left, { waiting, asked }) });
   return waiting;
 }
 
@@ -102,18 +103,22 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   return waiting;
 }
 
-/** Says which volumes are waited for, and why, whenever that changes. */
+/** Says which volumes are waited for, and why, whenever that changes; of each at most once in `waitingLogMs`. */
 export class WaitingLog {
-  #said = "";
+  readonly #said = new Map<string, { readonly reason: string; readonly atMs: number }>();
 
   tell(waiting: Waiting, owing: number): void {
-    const reasons = [...waiting].map(([volume, reason]) =>
-      reason.startsWith(volume) ? reason : `${volume} ${reason}`,
-    );
-    const text = reasons.sort().join("; ");
-    if (text !== "" && text !== this.#said)
-      warn(`what unfinished work left of ${counted(owing, "key")} waits: ${text}`);
-    if (text !== "" || owing === 0) this.#said = text;
+    const now = nowMs();
+    if (owing === 0)
+      for (const [volume, { atMs }] of this.#said) if (now > atMs + limits.waitingLogMs) this.#said.delete(volume);
+    const news = [...waiting].filter(([volume, reason]) => {
+      const said = this.#said.get(volume);
+      return !said || (said.reason !== reason && now > said.atMs + limits.waitingLogMs);
+    });
+    if (news.length === 0) return;
+    for (const [volume, reason] of news) this.#said.set(volume, { reason, atMs: now });
+    const reasons = news.map(([volume, reason]) => (reason.startsWith(volume) ? reason : `${volume} ${reason}`));
+    warn(`what unfinished work left of ${counted(owing, "key")} waits: ${reasons.sort().join("; ")}`);
   }
 }
 
@@ -151,11 +156,23 @@ async function isWhole(volumes: Volumes, key: Key, record: ValueRecord): Promise
   return seen.every((file) => file !== undefined && file.bytes > 0 && file.bytes === seen[0]!.bytes);
 }
 
-/** How long a debt waits for its next look: ever longer, but for a volume that is away, which is seen when it is back. */
-function pauseOf({ topology, volumes, renamed }: Store, { volume, untilMs, sinceMs }: Debt, waiting: Waiting): number {
+/**
+ * How long debts wait for their next look: ever longer, whatever their volumes did when they were asked, but less long where
+ * one did not answer. One that is away is not asked, and seen when it is back.
+ */
+function pauseOf(
+  { topology, volumes, renamed }: Store,
+  owed: readonly Debt[],
+  { waiting, asked }: { waiting: Waiting; asked: ReadonlySet<string> },
+): number {
   const now = nowMs();
-  const name = renamed.get(volume) ?? volume;
-  if (waiting.has(name) && isConfigured(topology, name) && !volumes.isSettled(name)) return limits.probeMs;
-  const pauseMs = Math.min(Math.max((now - sinceMs) / 2, limits.probeMs), limits.longestPauseMs);
-  return waiting.has(name) ? pauseMs : Math.max(untilMs - now, pauseMs);
+  const pauses = owed.map(({ volume, untilMs, sinceMs }) => {
+    const name = renamed.get(volume) ?? volume;
+    const isSilent = waiting.has(name) && isConfigured(topology, name) && !volumes.isSettled(name);
+    if (isSilent && !asked.has(name)) return limits.probeMs;
+    const share = (now - sinceMs) / (isSilent ? 4 : 2);
+    const pauseMs = Math.min(Math.max(share, limits.probeMs), limits.longestPauseMs);
+    return waiting.has(name) ? pauseMs : Math.max(untilMs - now, pauseMs);
+  });
+  return Math.min(...pauses);
 }

@@ -6,11 +6,12 @@
 // 4. What the key has elsewhere is removed; what cannot be reached stays owed. A write that failed ends the same way.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
-import { pathOf } from "../format/path";
+import { keysAbove, pathOf } from "../format/path";
 import { rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
+import { noRoomBeside } from "../volumes/stored";
 import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
 import { claimSettled } from "./forward";
@@ -22,8 +23,8 @@ import { union, without } from "./volume-lists";
 /**
  * Stores a value on its replicas and makes it live.
  * @param options.over what the value may take the place of: nothing that is live, or anything
- * @throws MkvError forbidden (exists), busy, empty, bad-request (wrong MD5), unavailable (too few volumes), unsupported (a
- * volume cannot replace), client-gone, client-slow, failed (the index); nothing is stored then
+ * @throws MkvError forbidden (exists), busy, conflict (with the file of another key), empty, bad-request (wrong
+ * MD5), unavailable (too few volumes), unsupported (a volume cannot replace), client-gone, client-slow, failed (the index); nothing is stored then
  */
 export async function put(
   store: Store,
@@ -35,6 +36,7 @@ export async function put(
   const { volumes, topology } = store;
   const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
   if (store.ledger.isBehind && !(await store.ledger.get(key))) await requireAbsent(store, key, ranked);
+  for (const other of keysAbove(key)) if (await store.ledger.get(other)) throw noRoomBeside(other);
   let before: Entry = { record: undefined, owed: [] };
   const isOver = () => before.record?.state === "live";
   const begin = (entry: Entry) => {

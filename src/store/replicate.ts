@@ -15,7 +15,7 @@ export type Replicated = {
 };
 
 /**
- * Sends a body to all uploads. An upload that fails falls out; the others go on while `atLeast` are left.
+ * Sends a body to all uploads. An upload that fails falls out; the others go on while `atLeast` are left, unless it is for a conflict.
  * @param approve is asked before any volume has the whole body; what it throws leaves nothing stored
  * @throws MkvError the failure that left too few, whatever `chunks` or `approve` throw; the uploads are aborted then
  */
@@ -43,6 +43,8 @@ export async function replicate(
         }),
       ),
     );
+    const conflict = failures.find(({ code }) => code === "conflict"); // This volume will never take the value.
+    if (conflict) throw conflict;
     if (alive.size < options.atLeast) throw failures.at(-1)!;
   }
 

@@ -1,7 +1,7 @@
 // Owns what the operations on keys share, and the ones that need no body: finding, listing, unlinking.
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
-import { pathOf } from "../format/path";
+import { earlierPathOf, pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord, encodeRecord } from "../format/record";
 import { type Ledger, type RawEntry } from "../ledger/ledger";
@@ -58,14 +58,21 @@ function locateRecord(
   store: Store,
   key: Key,
   record: ValueRecord | undefined,
+  path = pathOf(key),
 ): Location | undefined | Promise<Location | undefined> {
   if (record?.state !== "live") return undefined;
-  const path = pathOf(key);
+  const earlier = earlierPathOf(path);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
   const volume = oneOf(record.volumes, store.volumes);
-  const said = store.probe === "volume" || store.volumes.holds(volume, path);
+  const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path);
   const location = { volume, path, record, balanced };
-  return said === true ? location : findHolder(store, key, location, said);
+  if (said === true) return location;
+  const found = findHolder(store, key, location, said);
+  if (earlier === undefined) return found;
+  return found.catch((error) => {
+    if (!(error instanceof MkvError)) throw error;
+    return locateRecord(store, key, record, earlier);
+  });
 }
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */

@@ -1,16 +1,33 @@
 // Owns the changes of a volume that need no body: removing a file, moving one, bringing one to the disk.
+// A DELETE of a path that ends in "/" would remove all that is in a folder: none does, and the script `volume` refuses it.
+import { strict as assert } from "node:assert";
+import { earlierPathOf } from "../format/path";
 import { belowServer } from "../format/volume";
 import { limits } from "../limits";
 import { type Client, unexpected } from "./client";
 import { refuseForeign } from "./health";
-import { syncFile } from "./sync";
+import { headFile } from "./read";
+import { syncFile, syncValue } from "./sync";
 
-/** Removes a file, for good under `sync`; that it was not there is as good. Throws MkvError if not confirmed. */
+/** Removes a value, wherever it lies; else as `removeFile`. */
+export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
+  await removeFile(client, volume, path, timeoutMs);
+  const earlier = earlierPathOf(path);
+  if (earlier !== undefined) await removeFile(client, volume, earlier, timeoutMs);
+}
+
+/**
+ * Removes the file of this very path, for good under `sync`; that it was not there is as good. So it is where a folder lies in
+ * its place, or a file in that of one of its folders: nginx answers 409 then.
+ * @throws MkvError if not confirmed
+ */
 export async function removeFile(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
+  assert(!path.endsWith("/"), "a folder is never removed");
   refuseForeign(client.health, volume);
   const request = { method: "DELETE" as const, headers: client.authorization, body: undefined };
   const { status } = await client.change(volume, path, request, timeoutMs);
-  if (status !== 204 && status !== 404) throw unexpected(volume, status);
+  const isAbsent = status === 404 || (status === 409 && (await headFile(client, volume, path)) === undefined);
+  if (status !== 204 && !isAbsent) throw unexpected(volume, status);
   if (client.settings.sync) await syncFile(client, volume, path, { expected: "gone" });
 }
 
@@ -30,10 +47,12 @@ export async function moveFile(
   if (status === 404) return false;
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
   if (client.settings.sync) await syncFile(client, volume, to, { expected: "there" });
+  const earlier = earlierPathOf(to);
+  if (earlier !== undefined) await removeFile(client, volume, earlier, limits.confirmMs);
   return true;
 }
 
-/** Waits until a file, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
+/** Waits until a value, wherever it lies, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
 export async function syncPlaced(
   client: Client,
   volume: string,
@@ -41,5 +60,5 @@ export async function syncPlaced(
   options: { expected: "there" | "gone" },
 ): Promise<void> {
   refuseForeign(client.health, volume);
-  await syncFile(client, volume, path, options);
+  await syncValue(client, volume, path, options);
 }

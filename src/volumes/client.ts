@@ -154,13 +154,6 @@ export class Client {
     }
   }
 
-  /** Accepts the status of a PUT. Throws MkvError volume-failed for any that does not say "stored". */
-  checkStored(volume: string, status: number): void {
-    if (status >= 500) this.health.full(volume);
-    if (status !== 201 && status !== 204) throw unexpected(volume, status);
-    this.health.heard(volume);
-  }
-
   /** The failure that anything thrown by a connection stands for. */
   failure(volume: string, error: unknown): MkvError {
     if (error instanceof MkvError) return error;

@@ -3,6 +3,7 @@
 import { MkvError } from "../errors";
 import { type Client } from "./client";
 import { openAny } from "./read";
+import { requireStored } from "./stored";
 import { syncFile } from "./sync";
 
 /**
@@ -43,7 +44,7 @@ export async function writeId(client: Client, name: string): Promise<SeenId> {
   const headers = `Content-Length: ${body.length}\r\n${client.authorization}`;
   const { stalltimeoutMs, sync } = client.settings;
   const { status } = await client.change(name, path, { method: "PUT", headers, body }, stalltimeoutMs);
-  client.checkStored(name, status);
+  await requireStored(client, name, path, status);
   if (sync) await syncFile(client, name, path, { expected: "there" });
   return await askId(client, name);
 }

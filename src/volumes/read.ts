@@ -1,8 +1,10 @@
 // Owns what is asked of one file of a volume, without changing it.
 import { MkvError } from "../errors";
+import { earlierPathOf } from "../format/path";
 import { type Client, unexpected } from "./client";
 import { refuseForeign } from "./health";
 import { type Body } from "./http/body";
+import { type Answer, fieldOf } from "./http/connection";
 
 /** What a volume says of a file. `modified` is an HTTP date. */
 export type FileInfo = { readonly bytes: number; readonly modified: string };
@@ -14,31 +16,51 @@ export type OpenFile = {
   readonly chunks: AsyncIterable<Uint8Array>;
 };
 
-/** Asks whether the volume holds the file; undefined if it says no. Throws MkvError where it cannot tell. */
+/** What the volume says of a value, wherever it lies; undefined if it has none. Throws MkvError where it cannot tell. */
+export async function headValue(client: Client, volume: string, path: string): Promise<FileInfo | undefined> {
+  const earlier = earlierPathOf(path);
+  const found = await headFile(client, volume, path);
+  return found || earlier === undefined ? found : await headFile(client, volume, earlier);
+}
+
+/** Asks whether the volume holds the file of this very path; undefined if it says no. Throws as `headValue`. */
 export async function headFile(client: Client, volume: string, path: string): Promise<FileInfo | undefined> {
   refuseForeign(client.health, volume);
-  const { status, bytes, modified } = await client.ask(volume, path, "HEAD");
-  if (status === 404) return undefined;
+  const answer = await client.ask(volume, path, "HEAD");
+  const { status, bytes, modified } = answer;
+  if (status === 404 || isFolder(answer, path)) return undefined;
   if (status !== 200) throw unexpected(volume, status);
   return { bytes: bytes ?? 0, modified };
 }
 
 /**
- * Opens a file for reading.
+ * Opens a value for reading, wherever it lies.
  * @param firstByteMs longest wait for the answer to begin
  * @throws MkvError absent, volume-failed, timeout; `chunks` throws them as well, also if the body ends early
  */
-export async function openFile(client: Client, volume: string, path: string, firstByteMs: number): Promise<OpenFile> {
+export async function openValue(client: Client, volume: string, path: string, firstByteMs: number): Promise<OpenFile> {
   refuseForeign(client.health, volume);
-  return await openAny(client, volume, path, firstByteMs);
+  try {
+    return await openAny(client, volume, path, firstByteMs);
+  } catch (error) {
+    const earlier = earlierPathOf(path);
+    if (earlier === undefined || !(error instanceof MkvError) || error.code !== "absent") throw error;
+    return await openAny(client, volume, earlier, firstByteMs);
+  }
 }
 
 /** The same on a disk that may not be the one it was, for what is no value. */
 export async function openAny(client: Client, volume: string, path: string, firstByteMs: number): Promise<OpenFile> {
-  const { status, bytes, modified, body } = await client.ask(volume, path, "GET", firstByteMs);
-  if (status === 404) throw new MkvError("absent", `${volume}${path} is not there`);
+  const answer = await client.ask(volume, path, "GET", firstByteMs);
+  const { status, bytes, modified, body } = answer;
+  if (status === 404 || isFolder(answer, path)) throw new MkvError("absent", `${volume}${path} is not there`);
   if (!body) throw unexpected(volume, status);
   return { bytes, modified, chunks: read(client, volume, body) };
+}
+
+/** Whether this is nginx's answer for a folder: that its path ends in "/". */
+export function isFolder(answer: Answer, path: string): boolean {
+  return answer.status === 301 && (fieldOf(answer, "location") ?? "").endsWith(`${path}/`);
 }
 
 async function* read(client: Client, volume: string, body: Body): AsyncGenerator<Uint8Array> {

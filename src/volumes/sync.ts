@@ -1,10 +1,23 @@
 // Owns the asking for a file, or its absence, to be on the disk of its volume: the sync service that `mkv volume` runs.
 import { MkvError } from "../errors";
+import { earlierPathOf } from "../format/path";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client, unexpected } from "./client";
 
-/** Waits until it is. Throws MkvError volume-failed if there is no such service, or something else than expected; timeout. */
+/** Waits until a value, or its absence, is on the disk. Throws as `syncFile`. */
+export async function syncValue(
+  client: Client,
+  volume: string,
+  path: string,
+  { expected }: { expected: "there" | "gone" },
+): Promise<void> {
+  const earlier = earlierPathOf(path);
+  const isEarlier = earlier !== undefined && expected === "there" && (await ask(client, volume, path)) === "gone";
+  await syncFile(client, volume, isEarlier ? earlier : path, { expected });
+}
+
+/** The same for the file of this very path. Throws MkvError volume-failed if there is no such service, or something else than expected; timeout. */
 export async function syncFile(
   client: Client,
   volume: string,

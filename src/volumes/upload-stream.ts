@@ -6,6 +6,7 @@ import { serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { cameTooLate, learnClock } from "./fence";
 import { type Client } from "./client";
+import { requireStored } from "./stored";
 
 /** Makes `fetch` ready: Bun ends the process if the first one finds no file to open. */
 export async function warmUp(): Promise<void> {
@@ -33,7 +34,7 @@ export class BodyStream {
       { highWaterMark: 0 },
     );
     this.#watch = setInterval(() => this.#checkProgress(), Math.min(client.settings.stalltimeoutMs / 4, 1000));
-    this.#answered = this.#send(client.shared.pools.urlOf(volume, path), { body, headers });
+    this.#answered = this.#send(path, { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
 
@@ -54,7 +55,7 @@ export class BodyStream {
     }
   }
 
-  /** Ends the body and waits until the volume has stored it. Throws MkvError volume-failed or timeout. */
+  /** Ends the body and waits until the volume has stored it. Throws MkvError volume-failed, timeout, conflict. */
   async finish(): Promise<void> {
     await this.#progress(Promise.race([this.#wanted.promise, this.#answered]));
     if (!this.#stored) this.#close();
@@ -68,9 +69,9 @@ export class BodyStream {
     return reason;
   }
 
-  async #send(url: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
+  async #send(path: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
     try {
-      const answer = fetch(url, {
+      const answer = fetch(this.#client.shared.pools.urlOf(this.#volume, path), {
         ...request,
         headers: { ...request.headers, host: serverOf(this.#volume) },
         method: "PUT",
@@ -84,7 +85,7 @@ export class BodyStream {
         learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined);
         throw cameTooLate(this.#volume);
       }
-      this.#client.checkStored(this.#volume, response.status);
+      await requireStored(this.#client, this.#volume, path, response.status);
       this.#stored = true;
     } catch (error) {
       throw this.abort(this.#client.failure(this.#volume, error));

@@ -1,11 +1,14 @@
 // Owns one PUT to one volume, and which way it goes: a small value that comes as a single chunk goes out whole, as a short
 // request of our own; any other as a stream, chunk by chunk, through `fetch`.
 import { type MkvError } from "../errors";
+import { earlierPathOf } from "../format/path";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client } from "./client";
 import { refuseForeign } from "./health";
+import { removeFile } from "./change";
 import { fieldsOf } from "./signer";
+import { requireStored } from "./stored";
 import { syncFile } from "./sync";
 import { BodyStream } from "./upload-stream";
 
@@ -42,7 +45,7 @@ export class Upload {
 
   /**
    * Hands over a chunk, which is not the last, as soon as the volume takes it.
-   * @throws MkvError volume-failed, timeout; unavailable if it is not the disk it was
+   * @throws MkvError volume-failed, timeout; conflict (see stored.ts); unavailable if it is not the disk it was
    */
   async write(chunk: Uint8Array): Promise<void> {
     const stream = this.#stream ?? (await this.#open());
@@ -66,6 +69,8 @@ export class Upload {
       await this.#stream!.finish();
     }
     if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, { expected: "there" });
+    const earlier = earlierPathOf(this.#path);
+    if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier, limits.confirmMs);
   }
 
   /** Gives the upload up. */
@@ -81,7 +86,7 @@ export class Upload {
     const { stalltimeoutMs } = this.#client.settings;
     const request = { method: "PUT" as const, headers, body };
     const { status } = await this.#client.change(this.volume, this.#path, request, stalltimeoutMs);
-    this.#client.checkStored(this.volume, status);
+    await requireStored(this.#client, this.volume, this.#path, status);
   }
 
   async #open(): Promise<BodyStream> {

@@ -7,19 +7,19 @@ import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { moveFile, removeFile, syncPlaced } from "./change";
+import { moveFile, removeValue, syncPlaced } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { Health } from "./health";
 import { askId } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
-import { type FileInfo, type OpenFile, headFile, openFile } from "./read";
+import { type FileInfo, type OpenFile, headValue, openValue } from "./read";
 import { hasService } from "./sync";
 import { Upload } from "./upload";
 
-/** A volume that has not confirmed a removal: a file may still be on it. */
-export type Unconfirmed = { readonly volume: string; readonly reason: string; readonly error: MkvError };
+/** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
+export type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
 
 /** How they are asked, and what is remembered of them, whoever asks. */
 type Behind = {
@@ -136,15 +136,15 @@ export class Volumes {
 
   /** What the volume says of a file; undefined if it has none. Throws MkvError where it cannot tell. */
   head(volume: string, path: string): Promise<FileInfo | undefined> {
-    return headFile(this.client, volume, path);
+    return headValue(this.client, volume, path);
   }
 
   /** Opens a file for reading. Throws MkvError absent, volume-failed, timeout, unavailable; so does what reads its chunks. */
   open(volume: string, path: string): Promise<OpenFile> {
-    return openFile(this.client, volume, path, this.settings.stalltimeoutMs);
+    return openValue(this.client, volume, path, this.settings.stalltimeoutMs);
   }
 
-  /** Whether the volume has the file, and it is not empty: at once if it has just said so. Throws MkvError where it cannot tell. */
+  /** Whether the volume has the file of this very path, and it is not empty: at once if it has just said so. Throws as `head`. */
   holds(volume: string, path: string): true | Promise<boolean> {
     return this.#behind.presence.ask(this.client, volume, path);
   }
@@ -160,7 +160,7 @@ export class Volumes {
 
   /** Removes a file, for good under `sync`; that it was not there is as good. Throws MkvError if not confirmed. */
   remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
-    return removeFile(this.client, volume, path, timeoutMs);
+    return removeValue(this.client, volume, path, timeoutMs);
   }
 
   /** Moves a file on one disk, over what is there, for good under `sync`; false if there is none. Throws MkvError likewise. */
@@ -227,15 +227,15 @@ export class Volumes {
   }
 
   async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
+    if (waitMs > 0 || !this.isUp(volume)) await this.#behind.probes.isAwake(this.client, volume);
+    if (!this.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
+      return { volume, reason: `${volume} is down`, wasAsked: false };
     try {
-      if (waitMs > 0 || !this.isUp(volume)) await this.#behind.probes.isAwake(this.client, volume);
-      if (!this.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
-        throw new MkvError("unavailable", `${volume} is down`);
       await this.remove(volume, path, limits.confirmMs);
       return undefined;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      return { volume, reason: reasonOf(error), error };
+      return { volume, reason: reasonOf(error), wasAsked: true };
     }
   }
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 
 const LONGEST_NAME = 255;
 const PIECE = 254;
+const DEEPEST = 8;
 
 export interface Layout {
   volumes: string[];
@@ -10,12 +11,18 @@ export interface Layout {
   subvolumes?: number;
 }
 
-/** `/HH/hh/BASE64` of a key, with `~` where no file system could store the plain form. */
+/** `/HH/hh/BASE64` of a key, with `~` where no file system could store the plain form, and `_` where that makes many folders. */
 export function pathOf(key: string | Uint8Array): string {
-  const bytes = Buffer.from(key as string);
-  const hash = md5(bytes).toString("hex");
-  const names = bytes.toString("base64").split("/").flatMap(storableNames);
-  return `/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${names.join("/")}`;
+  const base64 = Buffer.from(key as string).toString("base64");
+  const names = base64.split("/").flatMap(storableNames);
+  const isDeep = names.length > DEEPEST && names.join("/") !== base64;
+  return hashFolder(key) + (isDeep ? storableNames(base64.replace(/\+/g, "-").replace(/\//g, "_")) : names).join("/");
+}
+
+/** Where version 0.1.0 put it. */
+export function earlierPathOf(key: string | Uint8Array): string {
+  const base64 = Buffer.from(key as string).toString("base64");
+  return hashFolder(key) + base64.split("/").flatMap(storableNames).join("/");
 }
 
 /** The volumes of a key, in the order of the record. */
@@ -28,6 +35,11 @@ export function placedOn(key: string | Uint8Array, { volumes, replicas = 3, subv
     const number = score.readUInt32BE(12) % subvolumes;
     return `${volume}/sv${number.toString(16).toUpperCase().padStart(2, "0")}`;
   });
+}
+
+function hashFolder(key: string | Uint8Array): string {
+  const hash = md5(Buffer.from(key as string)).toString("hex");
+  return `/${hash.slice(0, 2)}/${hash.slice(2, 4)}/`;
 }
 
 function storableNames(component: string): string[] {
