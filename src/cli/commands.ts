@@ -5,8 +5,8 @@ import { MkvError } from "../errors";
 import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
-import { type Given, learn, readConfig, requireGuarded } from "./config";
-import { type CommandName, type Flag, commands, flags } from "./flags";
+import { flagsGiven, learn, readConfig, requireGuarded } from "./config";
+import { type CommandName, type Flag, type FlagName, commands, flags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
@@ -35,8 +35,8 @@ export async function run({ wants, command, args }: CommandLine, context: Proces
   }
   const definition = defineCommand({
     args: Object.fromEntries(Object.keys(flags).map((name) => [name, { type: "string" }])) as ArgsDef,
-    run: ({ args: { _: words, ...given } }) =>
-      command === "volume" ? runVolume(words, context) : runOnStore(command, { words, given, context }),
+    run: ({ args: { _: words, ...typed } }) =>
+      command === "volume" ? runVolume(words, context) : runOnStore(command, { words, typed, context }),
   });
   const { result } = await runCommand(definition, { rawArgs: [...args] });
   return typeof result === "number" ? result : 0;
@@ -53,20 +53,19 @@ export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
 type StoreCommand = Exclude<CommandName, "volume">;
 type Words = {
   readonly words: readonly string[];
-  readonly given: Given;
+  readonly typed: Readonly<Partial<Record<FlagName, string>>>;
   readonly context: ProcessContext;
 };
 
-async function runOnStore(command: StoreCommand, { words, given, context }: Words): Promise<void> {
+async function runOnStore(command: StoreCommand, { words, typed, context }: Words): Promise<void> {
   const takesWords = commands[command].words !== "";
   if (takesWords && words.length === 0)
     throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
   if (!takesWords && words.length > 0)
     throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
-  const { environment } = context;
   const { by: users }: Flag = flags.volumes;
   const volumes = users.includes(command) ? "needed" : "optional";
-  const config = readConfig(await learn(given, environment), environment, { volumes });
+  const config = readConfig(await learn(flagsGiven(command, typed, context.environment)), { volumes });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;

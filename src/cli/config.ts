@@ -3,7 +3,7 @@ import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { type LinkSettings } from "../volumes/signer";
 import { askTopology } from "../jobs/master";
-import { type Flag, type FlagName, flags } from "./flags";
+import { type CommandName, type Flag, type FlagName, flags, goFlags } from "./flags";
 import { type Kind } from "./kinds";
 import { readLinkKey } from "./link-key";
 
@@ -27,31 +27,56 @@ export type Config = Omit<Settings, "db" | "master" | "volumes" | "replicas" | "
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Flags as they were typed. */
-export type Given = Readonly<Partial<Record<FlagName, string>>>;
+/** Flags as they were given: the text, and where, as in `-port` or `MKV_PORT`. */
+export type Given = Readonly<Partial<Record<FlagName, { readonly text: string; readonly from: string }>>>;
 
 /**
- * The settings that these flags, as they were typed, and this environment make.
+ * The flags of a command line, and those that its environment adds: `MKV_PORT` is `-port`. An empty variable is as none.
+ * A ledger or a master that was typed stands before the other of the two in the environment.
+ */
+export function flagsGiven(
+  command: CommandName,
+  typed: Readonly<Partial<Record<FlagName, string>>>,
+  environment: Environment,
+): Given {
+  const given: { -readonly [N in FlagName]?: { text: string; from: string } } = {};
+  for (const [name, { by }] of Object.entries<Flag>(flags) as [FlagName, Flag][]) {
+    const variable = variableOf(name);
+    const [text, set] = [typed[name], environment[variable]];
+    if (text !== undefined) given[name] = { text, from: `-${name}` };
+    else if (set && (by.includes(command) || goFlags.has(name))) given[name] = { text: set, from: variable };
+  }
+  if (typed.db !== undefined && typed.master === undefined) delete given.master;
+  if (typed.master !== undefined && typed.db === undefined) delete given.db;
+  return given;
+}
+
+/** The variable that stands for a flag. */
+export function variableOf(name: string): string {
+  return `MKV_${name.toUpperCase()}`;
+}
+
+/**
+ * The settings that these flags make.
  * @param options.volumes whether the command does without the volumes: their list is empty if none are named
  * @throws MkvError usage
  */
-export function readConfig(
-  given: Given,
-  environment: Environment,
-  options: { volumes: "needed" | "optional" } = { volumes: "needed" },
-): Config {
-  const { settings } = readSettings(given, environment);
+export function readConfig(given: Given, options: { volumes: "needed" | "optional" } = { volumes: "needed" }): Config {
+  const settings = readSettings(given);
+  const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
   const { db, master, volumes, replicas, linkkey, ...others } = settings;
   const source = master !== undefined ? ({ kind: "master", url: master } as const) : ledgerAt(db);
   if (volumes === undefined && options.volumes === "needed")
-    throw wrong("-volumes is missing: the volume servers, as in -volumes host1:3001,host2:3001");
+    throw wrong("-volumes is missing (or MKV_VOLUMES): the volume servers, as in -volumes host1:3001,host2:3001");
   if (volumes && replicas > volumes.length) {
     throw wrong(
-      `-replicas ${replicas} needs as many volumes, -volumes names ${volumes.length}: add volumes or lower -replicas`,
+      `${named("replicas")} ${replicas} needs as many volumes, ${named("volumes")} names ${volumes.length}: ` +
+        "add volumes or lower -replicas",
     );
   }
   const minreplicas = settings.minreplicas ?? replicas;
-  if (minreplicas > replicas) throw wrong(`-minreplicas is a whole number from 1 to ${replicas}, not "${minreplicas}"`);
+  if (minreplicas > replicas)
+    throw wrong(`${named("minreplicas")} is a whole number from 1 to ${replicas}, not "${minreplicas}"`);
   return {
     ...others,
     source,
@@ -65,18 +90,24 @@ export function readConfig(
  * The same flags with what the master says of its store, if one is to be asked.
  * @throws MkvError usage for a flag that says something else of it; failed, timeout if the master cannot be asked
  */
-export async function learn(given: Given, environment: Environment): Promise<Given> {
-  const { settings, origins } = readSettings(given, environment);
+export async function learn(given: Given): Promise<Given> {
+  const settings = readSettings(given);
   if (settings.master === undefined) return given;
   const { volumes, replicas, subvolumes } = await askTopology(settings.master, settings.userpass);
   const told = { volumes: volumes.join(","), replicas: String(replicas), subvolumes: String(subvolumes) };
   for (const name of ["volumes", "replicas", "subvolumes"] as const) {
     const asked = String(settings[name]);
     const isSame = name === "volumes" ? sorted(asked) === sorted(told.volumes) : asked === told[name];
-    if (!origins.has(name) || isSame) continue;
-    throw wrong(`${origins.get(name)} ${asked} is not what the master has, ${told[name]}: leave it out`);
+    if (isSet(given, name) && !isSame)
+      throw wrong(`${given[name]!.from} ${asked} is not what the master has, ${told[name]}: leave it out`);
   }
-  return { ...given, ...told };
+  const from = settings.master;
+  return {
+    ...given,
+    volumes: { text: told.volumes, from },
+    replicas: { text: told.replicas, from },
+    subvolumes: { text: told.subvolumes, from },
+  };
 }
 
 function sorted(list: string): string {
@@ -97,28 +128,25 @@ export function dbOf({ source }: Config): string {
 }
 
 function ledgerAt(db: string | undefined): Source {
-  if (db === undefined) throw wrong("-db is missing: the folder of the index, as in -db /var/lib/mkv/indexdb");
+  if (db === undefined)
+    throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
   return { kind: "ledger", db };
 }
 
-/** Each flag for itself, and how it was given, if it was. An empty text is as none, where there is no default. */
-function readSettings(
-  given: Given,
-  environment: Environment,
-): { settings: Settings; origins: ReadonlyMap<string, string> } {
-  const origins = new Map<string, string>();
-  const read = ([name, flag]: readonly [string, Flag]) => {
-    const typed = given[name as FlagName];
-    const [text, from] =
-      typed === undefined
-        ? [name === "userpass" ? environment["MKV_USERPASS"] : undefined, "MKV_USERPASS"]
-        : [typed, `-${name}`];
-    const isGiven = text !== undefined && (text !== "" || flag.default !== undefined);
-    if (isGiven) origins.set(name, from);
-    const used = isGiven ? text : flag.default;
+/** Each flag for itself. */
+function readSettings(given: Given): Settings {
+  const read = ([name, flag]: [string, Flag]) => {
+    const { text, from } = given[name as FlagName] ?? { text: "", from: "" };
+    const used = isSet(given, name as FlagName) ? text : flag.default;
     return [name, used === undefined ? undefined : flag.is.parse(used, from)];
   };
-  return { settings: Object.fromEntries(Object.entries<Flag>(flags).map(read)) as Settings, origins };
+  return Object.fromEntries(Object.entries<Flag>(flags).map(read)) as Settings;
+}
+
+/** Whether a flag was given. An empty text is as none, where there is no default. */
+function isSet(given: Given, name: FlagName): boolean {
+  const { default: fallback }: Flag = flags[name];
+  return given[name] !== undefined && (given[name].text !== "" || fallback !== undefined);
 }
 
 function wrong(line: string): MkvError {

@@ -1,6 +1,7 @@
 // Owns the text of the help: what the table of flags says, in lines of at most 100 columns.
 import pkg from "../../package.json";
 import { type CommandName, type Flag, commands, groups } from "./flags";
+import { variableOf } from "./config";
 import { volumeVariables } from "./volume";
 
 const columns = 100;
@@ -12,7 +13,11 @@ export function helpOf(command?: CommandName): string {
     const summaries = Object.entries(commands).map(([name, { summary }]) => [name, summary] as const);
     const intro = ["Usage: mkv [FLAGS] COMMAND", "", section("Commands", summaries)];
     return [title("a distributed store for blobs: a master, and volumes, which are nginx"), ...intro]
-      .concat(["  mkv help COMMAND shows what a command uses, mkv version the version.", flagsOf(() => true)])
+      .concat(["  mkv help COMMAND shows what a command uses, mkv version the version.", ""])
+      .concat([
+        `Flags. Each can come from the environment as well: ${variableOf("port")} is -port.`,
+        flagsOf(() => true),
+      ])
       .join("\n");
   }
   const { summary, words } = commands[command];

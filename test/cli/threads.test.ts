@@ -2,7 +2,7 @@
 // other request.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { readConfig } from "../../src/cli/config";
+import { flagsGiven, readConfig } from "../../src/cli/config";
 import { runServer } from "../../src/cli/server";
 import { firstFailureStopsAll, inThread } from "../../src/cli/threads";
 import { nowMs } from "../../src/clock";
@@ -59,6 +59,6 @@ test("the first failure stops all threads, and is thrown when they have ended", 
 test("a master one of whose threads dies ends, and says which and why", async () => {
   await using folder = temporaryFolder();
   const flags = { db: join(folder.path, "index"), volumes: "localhost:1", replicas: "1", port: "0", threads: "2" };
-  const served = runServer(readConfig(flags, {}), { stop: never, entry });
+  const served = runServer(readConfig(flagsGiven("server", flags, {})), { stop: never, entry });
   await expect(served).rejects.toThrow("thread 1 has died (out of luck): stopping");
 });
