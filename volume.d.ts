@@ -1,3 +1,0 @@
-// The script `volume`, imported as text.
-declare const script: string;
-export default script;
