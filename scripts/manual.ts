@@ -46,7 +46,9 @@ function manPage(): string {
       roff("mkv volume takes its settings from the environment:"),
       ...Object.entries(volumeVariables).flatMap(([name, text]) => term(name, text)),
       ".PP",
-      roff("The password for the volumes is better given as MKV_USERPASS than as a flag."),
+      roff(
+        "Each flag can come from the environment as well: MKV_PORT is -port. What is typed wins. The password for the volumes is better given as MKV_USERPASS: ps does not show that.",
+      ),
     ]),
     ...section("EXIT STATUS", [roff("0: done. 1: failed, or not everything is well. 2: wrong usage.")]),
     ...section("FILES", [
