@@ -191,6 +191,8 @@ export const limits = {
   exportsAtOnce: 2,
   backupLineBytes: 1024 * 1024,
   rememberedInBackup: 100_000,
+  /** Longest wait for a master to say how it is. */
+  statusMs: 10_000,
   /** Keys that a job tries again at its end. */
   triedAgain: 100_000,
   /** Longest list of keys that a job asks a master for. */

@@ -76,11 +76,11 @@ export function eventLine(text: string, level: Level): string {
 }
 
 function plainLine(text: string, level: Level): string {
-  return `${new Date().toISOString()} ${level} ${escape(text)}\n`;
+  return `${new Date().toISOString()} ${level} ${printable(text)}\n`;
 }
 
 function jsonLine(message: string, level: Level, more?: Access): string {
-  return `${escape(JSON.stringify({ time: new Date().toISOString(), level, message, ...more }))}\n`;
+  return `${printable(JSON.stringify({ time: new Date().toISOString(), level, message, ...more }))}\n`;
 }
 
 /** A user in the columns of a plain line. */
@@ -90,7 +90,7 @@ function nameOf(user: string): string {
 }
 
 /** Text without anything that could end a line, or play tricks with a terminal. */
-function escape(text: string): string {
+export function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) =>
     c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

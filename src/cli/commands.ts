@@ -5,13 +5,14 @@ import { MkvError } from "../errors";
 import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
-import { flagsGiven, learn, readConfig, requireGuarded } from "./config";
-import { type CommandName, type Flag, type FlagName, commands, flags } from "./flags";
+import { type Given, adminOf, flagsGiven, learn, readConfig, requireGuarded } from "./config";
+import { type CommandName, type Flag, commands, flags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
 import { type ServerTask, runServer, serveTask } from "./server";
 import { type ThreadContext } from "./threads";
+import { runStatus } from "./status";
 import { runVolume } from "./volume";
 
 /** What a command may use of the process. */
@@ -25,7 +26,7 @@ export type ProcessContext = {
 
 /**
  * Runs a command line.
- * @returns the exit code of a command that went well
+ * @returns its exit code
  * @throws MkvError usage, failed
  */
 export async function run({ wants, command, args }: CommandLine, context: ProcessContext): Promise<number> {
@@ -35,8 +36,12 @@ export async function run({ wants, command, args }: CommandLine, context: Proces
   }
   const definition = defineCommand({
     args: Object.fromEntries(Object.keys(flags).map((name) => [name, { type: "string" }])) as ArgsDef,
-    run: ({ args: { _: words, ...typed } }) =>
-      command === "volume" ? runVolume(words, context) : runOnStore(command, { words, typed, context }),
+    run: ({ args: { _: words, ...typed } }) => {
+      if (command === "volume") return runVolume(words, context);
+      requireWords(command, words);
+      const given = flagsGiven(command, typed, context.environment);
+      return command === "status" ? runStatus(adminOf(given)) : runOnStore(command, { words, given, context });
+    },
   });
   const { result } = await runCommand(definition, { rawArgs: [...args] });
   return typeof result === "number" ? result : 0;
@@ -50,22 +55,17 @@ export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
   return task.name === "server" ? serveTask(task, context) : rebuildTask(task, context);
 }
 
-type StoreCommand = Exclude<CommandName, "volume">;
+type StoreCommand = Exclude<CommandName, "volume" | "status">;
 type Words = {
   readonly words: readonly string[];
-  readonly typed: Readonly<Partial<Record<FlagName, string>>>;
+  readonly given: Given;
   readonly context: ProcessContext;
 };
 
-async function runOnStore(command: StoreCommand, { words, typed, context }: Words): Promise<void> {
-  const takesWords = commands[command].words !== "";
-  if (takesWords && words.length === 0)
-    throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
-  if (!takesWords && words.length > 0)
-    throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
+async function runOnStore(command: StoreCommand, { words, given, context }: Words): Promise<void> {
   const { by: users }: Flag = flags.volumes;
   const volumes = users.includes(command) ? "needed" : "optional";
-  const config = readConfig(await learn(flagsGiven(command, typed, context.environment)), { volumes });
+  const config = readConfig(await learn(given), { volumes });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;
@@ -80,4 +80,13 @@ async function runOnStore(command: StoreCommand, { words, typed, context }: Word
   } finally {
     giveBack?.();
   }
+}
+
+/** Throws MkvError usage for a word too many, or none where there should be some. */
+function requireWords(command: CommandName, words: readonly string[]): void {
+  const takesWords = commands[command].words !== "";
+  if (takesWords && words.length === 0)
+    throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
+  if (!takesWords && words.length > 0)
+    throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
 }

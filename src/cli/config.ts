@@ -121,6 +121,13 @@ export function requireGuarded({ userpass, basicauth, link, open }: Config): voi
   throw wrong(`${door}: add -basicauth or -linkkey, or -open if that is meant`);
 }
 
+/** The URL of the admin port. Throws MkvError usage. */
+export function adminOf(given: Given): string {
+  const { admin } = readSettings(given);
+  if (admin !== undefined) return admin.replace(/\/$/, "");
+  throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
+}
+
 /** The folder of the index. Throws MkvError usage if a master is asked instead. */
 export function dbOf({ source }: Config): string {
   if (source.kind === "ledger") return source.db;

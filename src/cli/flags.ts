@@ -13,6 +13,7 @@ export const commands = {
   adopt: { words: "NAME...", summary: "take disks for what they are now, after a replacement, as in host:3001/sv03" },
   export: { words: "", summary: "write a backup of the index to standard output" },
   import: { words: "", summary: "make an index of the backup on standard input, where there is none" },
+  status: { words: "", summary: "show how a master and its volumes are; exit code 1 if anything is wrong" },
   volume: { words: "DIR", summary: "serve a folder as a volume, with nginx" },
 } as const;
 export type CommandName = keyof typeof commands;
@@ -105,6 +106,7 @@ export const groups = {
     repair: { is: toggle, default: "false", by: verifies, help: "heal what can be healed from a good copy" },
     orphans: { is: toggle, default: "false", by: verifies,
       help: "remove files that have been in no record for an hour" },
+    admin: { is: url, by: ["status"], help: "admin port of the master, as in http://host:3100" },
     latest: { is: toggle, default: "false", by: ["import"],
       help: "nothing was stored or deleted since the backup was made" },
   },

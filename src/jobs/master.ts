@@ -135,3 +135,18 @@ export async function* masterBackup(url: string, credentials: string | undefined
     await reader.cancel().catch(() => {}); // It may have broken already.
   }
 }
+
+/** What a master says of itself at the URL of its admin port. Throws MkvError failed, timeout. */
+export async function askStatus(url: string): Promise<unknown> {
+  const onTimeout = () => new MkvError("timeout", `${url} has not answered for ${limits.statusMs} ms`);
+  const ask = async () => {
+    const response = await fetch(`${url.replace(/\/$/, "")}/status`, { redirect: "manual" });
+    return response.ok ? await response.json() : undefined;
+  };
+  return await withDeadline(limits.statusMs, ask(), onTimeout).catch((error) => {
+    if (error instanceof MkvError) throw error;
+    const code = (error as { code?: string }).code ?? reasonOf(error);
+    const hint = "is the master running with -adminport, and is -admin right?";
+    throw new MkvError("failed", `${url} cannot be asked (${code}): ${hint}`, { cause: error });
+  });
+}

@@ -1,0 +1,50 @@
+// `mkv status` says at a glance how a store is, and by its exit code whether all is well.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { runMkv } from "../support/master";
+import { freePort } from "../support/ports";
+import { until } from "../support/until";
+import { startOperated } from "./operated";
+
+setDefaultTimeout(60_000);
+
+test("all is well, exit code 0; then a volume is down, exit code 1 and which one; then all is well again", async () => {
+  await using store = await startOperated({ flags: ["-minreplicas", "2"] });
+  const { cluster, port } = store;
+  const status = (...flags: string[]) => runMkv(["status", ...flags, "-admin", `http://localhost:${port}/`]);
+  const well = await status();
+  expect([well.exitCode, well.stderr]).toEqual([0, ""]);
+  expect(well.stdout).toMatch(/^mkv \d+\.\d+\.\d+, 3 volumes, 3 replicas, since \S+\n\nVOLUME +STATE +FREE +DISKS\n/);
+  for (const name of cluster.addresses) expect(well.stdout).toMatch(new RegExp(`^${name} +up +10$`, "m"));
+  expect(well.stdout).toMatch(/^ready, 0 keys to heal, 0 keys owed, \d+ connections? of \d+$/m);
+  expect(well.stdout).toEndWith("\nall is well\n");
+
+  const [lost] = cluster.volumes;
+  await lost!.kill();
+  const isDown = async () => (await store.status()).volumes[0]!.state === "down";
+  await until(isDown, { what: "it is seen to be down" });
+  const ill = await runMkv(["status"], { env: { MKV_ADMIN: `http://localhost:${port}` } });
+  expect([ill.exitCode, ill.stderr]).toEqual([1, ""]);
+  expect(ill.stdout).toMatch(new RegExp(`^${lost!.address} +down +10$`, "m"));
+  expect(ill.stdout).toEndWith(`\n1 problem:\n  ${lost!.address} is down\n`);
+
+  await lost!.start();
+  await until(async () => (await status()).exitCode === 0, { what: "all is well again" });
+});
+
+test("what is no admin port is one line that says what to look for, and exit code 1 or 2", async () => {
+  await using store = await startOperated();
+  const asked = async (...args: string[]) => await runMkv(["status", ...args]);
+  const cases: [exitCode: number, args: string[], line: RegExp][] = [
+    [1, ["-admin", `http://localhost:${await freePort()}`], /cannot be asked .*-adminport/],
+    [1, ["-admin", store.cluster.master.url], /is no admin port of mkv/],
+    [2, [], /-admin is missing \(or MKV_ADMIN\)/],
+    [2, ["-admin", "localhost:3100"], /-admin is a URL/],
+    [2, ["-admin", "http://localhost:3100", "now"], /"now" is one word too many/],
+  ];
+  for (const [exitCode, args, line] of cases) {
+    const { stdout, stderr, ...outcome } = await asked(...args);
+    expect([args, outcome.exitCode, stdout]).toEqual([args, exitCode, ""]);
+    expect(stderr).toMatch(/^mkv: [^\n]+\n$/);
+    expect(stderr).toMatch(line);
+  }
+});
