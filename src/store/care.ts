@@ -31,7 +31,9 @@ export type Waiting = ReadonlyMap<string, string>;
 export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
   const late = await moveStaged(store, claim);
   if (late.size > 0) {
-    await claim.end(claim.entry, { againMs: pauseOf(store, claim.entry.owed, { waiting: late, asked: new Set() }) });
+    await claim.end(claim.entry, {
+      againMs: pauseOf(store, claim.entry.owed, { waiting: late, asked: new Set(late.keys()) }),
+    });
     return late;
   }
   const { record, owed } = claim.entry;

@@ -19,11 +19,12 @@ export async function requireStored(client: Client, volume: string, path: string
   client.health.heard(volume);
 }
 
-/** The failure of a write of a key that has no room beside another one. */
-export function noRoomBeside(other: Key): MkvError {
-  const name = JSON.stringify(showKey(other));
-  const why = `the file of ${name} is in the way, since one of the two would be a folder of the other`;
-  return new MkvError("conflict", `not written: ${why}: DELETE that key, or choose another one`);
+/** The failure of a write of a key that has no room beside another one; whether that still exists, a `volume` does not know. */
+export function noRoomBeside(other: Key, volume?: string): MkvError {
+  const file = `the file of ${JSON.stringify(showKey(other))}${volume === undefined ? "" : ` on ${volume}`}`;
+  const why = `${file} is in the way, since one of the two would be a folder of the other`;
+  const none = volume === undefined ? "" : ` (where there is none, "verify -orphans" removes the file)`;
+  return new MkvError("conflict", `not written: ${why}: DELETE that key${none}, or choose another one`);
 }
 
 /** Throws MkvError conflict if a file lies in the place of one of the path's folders, or a folder in that of its file. */
@@ -61,7 +62,7 @@ async function firstBelow(client: Client, volume: string, folder: string): Promi
 
 function inTheWay(volume: string, path: string): MkvError {
   const other = keyAt(path.replace(/^\/staged/, ""));
-  if (other) return noRoomBeside(other);
+  if (other) return noRoomBeside(other, volume);
   return new MkvError("conflict", `not written: ${volume}${path} is in the way, which is no value: remove it there`);
 }
 
