@@ -94,9 +94,10 @@ export function userOf(credentials: string): string {
   return parse(credentials)?.user ?? "";
 }
 
+/** User and password, without control characters (RFC 7617, section 2): a volume's nginx reads no further than a zero byte. */
 function parse(credentials: string): { user: string; password: string } | undefined {
   const base64 = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(credentials)?.[1];
   if (base64 === undefined) return undefined;
-  const [, user, password] = /^([^:]+):(.*)$/s.exec(Buffer.from(base64, "base64").toString("utf8")) ?? [];
+  const [, user, password] = /^([^:\p{Cc}]+):(\P{Cc}*)$/u.exec(Buffer.from(base64, "base64").toString("utf8")) ?? [];
   return user === undefined || password === undefined ? undefined : { user, password };
 }

@@ -52,6 +52,7 @@ const wrong: [string, Record<string, string>][] = [
   ["a name without a password", { Authorization: encoded("admin") }],
   ["another scheme", { Authorization: `Bearer ${encoded(`${user}:${password}`).slice(6)}` }],
   ["the right credentials and more", { Authorization: encoded(`${user}:${password}x`) }],
+  ["a zero byte after the right credentials", { Authorization: encoded(`${user}:${password}\0`) }],
   ["line breaks in it", { Authorization: encoded(`${user}:guess\r\nX-Evil: 1`) }],
 ];
 
