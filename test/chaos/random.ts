@@ -22,6 +22,11 @@ export class Random {
     return least + Math.floor(this.fraction() * (most - least + 1));
   }
 
+  /** One of these, each as likely as the others. */
+  pick<Item>(items: readonly Item[]): Item {
+    return items[this.between(0, items.length - 1)]!;
+  }
+
   /** One of these names, each as likely as its weight says. */
   weighted<Name extends string>(weights: Readonly<Record<Name, number>>): Name {
     const entries = Object.entries(weights) as [Name, number][];

@@ -104,6 +104,11 @@ export class Wire implements Disposable {
     return this.closed || this.socket.write(data);
   }
 
+  /** Closes its side, as a client does that has nothing more to say. */
+  end(): void {
+    this.socket.end();
+  }
+
   /** From now on nothing is read from the kernel. */
   pause(): void {
     this.socket.pause();
