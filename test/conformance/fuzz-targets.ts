@@ -11,6 +11,7 @@ export function targetOf(random: Random, name: string): { target: string; isOdd:
 
 const queries = [
   "list",
+  "replace",
   "list&limit=1",
   "list&limit=-1",
   "list&limit=99999999999999999999",
