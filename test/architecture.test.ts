@@ -16,7 +16,7 @@ const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["ledger", "volum
 // Rooms within rooms: a dialect of api, a kind of ledger, the HTTP below volumes. What lies around one may use it, two of
 // them know nothing of each other, and from elsewhere only this room may look in, which puts everything together.
 const FITTER = "cli";
-const CHAMBERS = ["api/admin", "api/native", "ledger/level", "volumes/http"];
+const CHAMBERS = ["api/admin", "api/native", "ledger/level", "ledger/postgres", "volumes/http"];
 
 const ASKS_A_MASTER = "src/jobs/master.ts"; // A client of its own, to another kind of server.
 

@@ -7,13 +7,13 @@ import { masterBackup } from "../jobs/master";
 import { say } from "../log";
 import { backup } from "../store/backup";
 import { type Config, dbOf } from "./config";
-import { draftLedger, openLedger } from "./open";
+import { draftLedger, openLedger } from "./ledgers";
 import { withProgress } from "./progress";
 
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {
   const { source, userpass } = config;
-  await using ledger = source.kind === "ledger" ? await openLedger(config) : undefined;
+  await using ledger = source.kind === "master" ? undefined : await openLedger(config);
   const { header, counts } = await withProgress("export", async (progress) => {
     const pieces = source.kind === "master" ? masterBackup(source.url, userpass) : backup(ledger!);
     return await exportTo(toStdout, { pieces, progress });

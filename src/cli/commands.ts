@@ -68,7 +68,7 @@ async function runOnStore(command: StoreCommand, { words, given, context }: Word
   const config = readConfig(await learn(given), { volumes });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
-  const giveBack = config.source.kind === "ledger" ? closeToOthers(config.source.db) : undefined;
+  const giveBack = config.source.kind === "folder" ? closeToOthers(config.source.db) : undefined;
   try {
     if (command === "server") await runServer(config, context);
     else if (command === "rebuild") await runRebuild(config, context);

@@ -4,12 +4,11 @@ import { type Topology } from "../format/placement";
 import { type LinkSettings } from "../volumes/signer";
 import { askTopology } from "../jobs/master";
 import { type CommandName, type Flag, type FlagName, flags, goFlags } from "./flags";
-import { type Kind } from "./kinds";
+import { type Kind, type LedgerPlace } from "./kinds";
 import { readLinkKey } from "./link-key";
 
-/** Who knows the keys: a ledger that is ours to open, or a master that runs. */
-export type Source =
-  { readonly kind: "ledger"; readonly db: string } | { readonly kind: "master"; readonly url: string };
+/** Who knows the keys: a ledger that is ours to open, in a folder or in a database, or a master that runs. */
+export type Source = LedgerPlace | { readonly kind: "master"; readonly url: string };
 
 type ValueOf<F> = F extends { is: Kind<infer T> } ? (F extends { default: string } ? T : T | undefined) : never;
 
@@ -65,7 +64,7 @@ export function readConfig(given: Given, options: { volumes: "needed" | "optiona
   const settings = readSettings(given);
   const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
   const { db, master, volumes, replicas, linkkey, ...others } = settings;
-  const source = master !== undefined ? ({ kind: "master", url: master } as const) : ledgerAt(db);
+  const source = master !== undefined ? ({ kind: "master", url: master } as const) : requireLedger(db);
   if (volumes === undefined && options.volumes === "needed")
     throw wrong("-volumes is missing (or MKV_VOLUMES): the volume servers, as in -volumes host1:3001,host2:3001");
   if (volumes && replicas > volumes.length) {
@@ -128,16 +127,20 @@ export function adminOf(given: Given): string {
   throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
 }
 
-/** The folder of the index. Throws MkvError usage if a master is asked instead. */
+/** The folder of the index. Throws MkvError usage if a database or a master is asked instead. */
 export function dbOf({ source }: Config): string {
-  if (source.kind === "ledger") return source.db;
-  throw wrong("this works on -db alone, not through -master");
+  if (source.kind === "folder") return source.db;
+  throw wrong("this works on -db PATH alone");
 }
 
-function ledgerAt(db: string | undefined): Source {
-  if (db === undefined)
-    throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
-  return { kind: "ledger", db };
+/** What `-db` names, as it may be shown. Throws MkvError usage if a master is asked instead. */
+export function shownDb(config: Config): string {
+  return config.source.kind === "database" ? config.source.address.shown : dbOf(config);
+}
+
+function requireLedger(db: LedgerPlace | undefined): LedgerPlace {
+  if (db !== undefined) return db;
+  throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
 }
 
 /** Each flag for itself. */

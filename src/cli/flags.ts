@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { limits } from "../limits";
 import { type Kind, address, count, credentials, daysOr0, duration, durationOr0, file } from "./kinds";
-import { folder, oneOf, server, toggle, url, volumes } from "./kinds";
+import { ledger, oneOf, server, toggle, url, volumes } from "./kinds";
 
 export const commands = {
   server: { words: "", summary: "serve the store: the master" },
@@ -43,7 +43,7 @@ const threadsThatPay = Math.min(Math.max(1, Math.floor(availableParallelism() / 
 // prettier-ignore
 export const groups = {
   Store: {
-    db: { is: folder, by: opens, help: "folder of the index; not with -master" },
+    db: { is: ledger, by: opens, help: "folder of the index, or postgres://USER@HOST/DATABASE; not with -master" },
     master: { is: url, by: asks, help: "work through this master while it runs, instead of on -db" },
     volumes: { is: volumes, by: all, help: "volumes, comma separated: host:port or host:port/path" },
     replicas: { is: count({ to: 100 }), default: "3", by: all, help: "copies of each value" },

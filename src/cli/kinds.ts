@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { isServerName, isVolumeName } from "../format/volume";
+import { type DatabaseAddress, parseDatabaseUrl } from "../ledger/postgres/address";
 
 /** A kind of value. */
 export type Kind<T> = {
@@ -37,7 +38,20 @@ export const toggle: Kind<boolean> = {
 };
 
 export const file: Kind<string> = { word: "FILE", parse: (text) => text };
-export const folder: Kind<string> = { word: "PATH", parse: (text) => resolve(text) };
+
+/** Where a ledger is: a folder, or a database. */
+export type LedgerPlace =
+  { readonly kind: "folder"; readonly db: string } | { readonly kind: "database"; readonly address: DatabaseAddress };
+
+/** No complaint repeats the password of a database. */
+export const ledger: Kind<LedgerPlace> = {
+  word: "PATH|URL",
+  parse(text, flag) {
+    if (!/^[a-z]+:\//i.test(text)) return { kind: "folder", db: resolve(text) };
+    return { kind: "database", address: parseDatabaseUrl(text, flag) };
+  },
+};
+
 export const url = matching("URL", "a URL such as http://localhost:3000", /^https?:\/\/[^/?#@]+\/?$/);
 export const server = kind("HOST:PORT", "host:port", (text) => (isServerName(text) ? text : undefined));
 

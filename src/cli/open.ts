@@ -1,20 +1,15 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
-import { writeSync } from "node:fs";
-import { type MessagePort, isMainThread } from "node:worker_threads";
+import { type MessagePort } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Draft, type Lack, type Ledger } from "../ledger/ledger";
-import { draftLevel } from "../ledger/level/draft";
-import { remoteMemory } from "../ledger/level/memory-port";
-import { type LevelShared, type OpenedLedger, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
-import { eventLine } from "../log";
-import { isOutOfFiles, mostOpenFiles } from "../open-files";
+import { type Ledger } from "../ledger/ledger";
 import { WriteDates } from "../store/dates";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
-import { type Config, dbOf } from "./config";
+import { type Config, shownDb } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
+import { type SharedLedger, joinLedger, openSharedLedger } from "./ledgers";
 import { watchPlaces } from "./places";
 
 /** What the threads of a process share. */
@@ -23,7 +18,7 @@ export type Shared = {
   readonly dates: SharedArrayBuffer;
   readonly hints: SharedArrayBuffer;
   readonly renamed: ReadonlyMap<string, string>;
-  readonly ledger: LevelShared;
+  readonly ledger: SharedLedger;
 };
 
 /** A store that was opened; disposing of it closes its ledger. */
@@ -51,18 +46,17 @@ export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volum
 export async function openStore(config: Config, { purpose }: { purpose: Purpose }): Promise<OpenedStore> {
   const health = Volumes.share(config.topology);
   const volumes = accessVolumes(config, health);
-  const { sync, grace: graceMs } = config;
-  const db = dbOf(config);
+  const db = shownDb(config);
   const onMissing = async (hadOne: boolean) => {
     if (purpose !== "server") throw new MkvError("failed", `there is no index at ${db}: run rebuild first`);
     return await requireNoValues(volumes, { db, hadOne });
   };
-  const opened = await openLevelLedger(db, { sync, graceMs, onMissing, onBroken });
+  const opened = await openSharedLedger(config, onMissing);
   const { ledger } = opened;
   try {
     await requireSameShape(ledger, config, { purpose });
-    const watch = await watchPlaces(volumes, opened.memory);
-    distrust(volumes, opened);
+    const watch = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
+    opened.distrust(volumes);
     const { renamed } = watch;
     const dates = await WriteDates.share(ledger.memory);
     const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
@@ -71,29 +65,12 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
       shared,
       watch: watch.round,
       abandon: opened.abandon,
-      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
     };
   } catch (error) {
-    await ledger[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** Opens the ledger of these settings without its volumes. Throws MkvError failed; also if there is none. */
-export async function openLedger(config: Config): Promise<Ledger> {
-  const { sync, grace: graceMs } = config;
-  const db = dbOf(config);
-  const onMissing = async () => {
-    throw new MkvError("failed", `there is no index at ${db}: run rebuild first`);
-  };
-  const { ledger, hasCrashed, abandon } = await openLevelLedger(db, { sync, graceMs, onMissing, onBroken });
-  if (hasCrashed) abandon(); // A master that comes next is to know of it.
-  return ledger;
-}
-
-/** Begins to make a ledger where these settings say. Throws MkvError failed if there is one. */
-export function draftLedger(config: Config, lack: Lack | undefined): Promise<Draft> {
-  return draftLevel(dbOf(config), { lack });
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */
@@ -101,10 +78,8 @@ export async function joinStore(
   config: Config,
   { shared, number, port }: { shared: Shared; number: number; port: MessagePort },
 ): Promise<Store & AsyncDisposable> {
-  const memory = remoteMemory(port);
-  const joined = { sync: config.sync, onBroken, shared: shared.ledger, thread: number, memory };
-  const ledger = await joinLevelLedger(dbOf(config), joined);
-  const dates = new WriteDates(memory, shared.dates, number);
+  const ledger = await joinLedger(config, { shared: shared.ledger, number, port });
+  const dates = new WriteDates(ledger.memory, shared.dates, number);
   const store = storeOf(config, { shared, ledger, volumes: accessVolumes(config, shared.volumes), dates });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
 }
@@ -120,25 +95,4 @@ function storeOf(
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),
   };
-}
-
-/**
- * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
- * that it left something on; after a crash also those that have no fence.
- */
-function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLedger): void {
-  for (const owed of shared.barred.values()) for (const volume of owed) volumes.distrust(volume);
-  if (!hasCrashed) return;
-  for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
-}
-
-/** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */
-function onBroken(error: MkvError): void {
-  const advice = isOutOfFiles(error)
-    ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
-    : "make room";
-  const text = `${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`;
-  writeSync(2, eventLine(text, "error")); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
-  if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
-  process.exit(1);
 }

@@ -57,7 +57,8 @@ export class WriteDates {
 
   async #save(second: number): Promise<void> {
     try {
-      await this.#memory.put(this.#name, second);
+      const earlier = Number((await this.#memory.get(this.#name)) ?? 0); // Of another master, perhaps.
+      await this.#memory.put(this.#name, Math.max(second, earlier));
       this.#remembered = second;
     } finally {
       this.#saving = undefined;

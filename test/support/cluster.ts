@@ -11,6 +11,8 @@ import { startVolume, type Volume } from "./volume";
 
 export interface ClusterOptions {
   volumes?: number;
+  /** What `-db` is given; a folder of its own without. */
+  db?: string;
   flags?: string[];
   /** The user that the volumes let in; without one they let in everybody. */
   login?: Login;
@@ -53,6 +55,11 @@ export class Cluster implements AsyncDisposable {
     await until(deleted, { what: "deleting works again", deadlineMs: 30_000 });
   }
 
+  /** One more master over the same ledger, where that can be shared; the caller disposes of it. */
+  anotherMaster(flags: string[] = this.flags, volumes: string[] = this.addresses): Promise<Master> {
+    return startMaster({ db: this.db, volumes, flags, env: this.env });
+  }
+
   /** Another master over the same index and volumes, started when the one before has ended. */
   async startMaster(flags: string[] = this.flags, volumes: string[] = this.addresses): Promise<Master> {
     if (this.master && !this.master.process.ended) await this.master.stop();
@@ -83,14 +90,14 @@ export class Cluster implements AsyncDisposable {
 
 /** Three volumes and a master, unless the options say otherwise. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const { volumes = 3, flags = [], login, env, volumeEnv = {} } = options;
+  const { volumes = 3, db, flags = [], login, env, volumeEnv = {} } = options;
   const held = new AsyncDisposableStack();
   try {
     const folder = held.use(temporaryFolder());
     const auth = login && passwordFile(folder.path, login);
     const started: Volume[] = [];
     for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume({ auth, env: volumeEnv })));
-    const cluster = new Cluster(started, join(folder.path, "index"), flags, env, held);
+    const cluster = new Cluster(started, db ?? join(folder.path, "index"), flags, env, held);
     await cluster.startMaster();
     return cluster;
   } catch (error) {

@@ -10,6 +10,7 @@ import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
+import { knownOf, readFacts, writeFacts } from "../facts";
 import {
   type Claim,
   type Debt,
@@ -22,7 +23,6 @@ import {
   type PutOptions,
   placeOf,
 } from "../ledger";
-import { type Facts, readFacts, writeFacts } from "./facts";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./read-journals";
@@ -208,12 +208,6 @@ class LevelClaim implements Claim {
   #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
     return { key: this.key, n: Number(Atomics.add(this.#parts.sequence, 0, 1n)), record, owed, dueMs };
   }
-}
-
-/** A record with what lies beside it, as far as that is of its value. */
-function knownOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
-  const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
-  return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
 }
 
 /** Debts of both, those of `owed` where they name the same place. */

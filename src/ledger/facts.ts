@@ -1,0 +1,58 @@
+// Owns what lies beside the record of a key, as it is written down.
+//   entry := {"md5": hex, "attributes": {...}, "forward": {"record": text, "bytes", "date", "attributes"}}   as JSON
+// 1. Attributes are those of the value of this MD5: of a record with another one, or none, they say nothing.
+// 2. A forward is the commit of a replacement (`store/replace.ts`): it holds until it is gone from here.
+import { MkvError } from "../errors";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
+import { type Attributes, type Entry, type Forward, type KnownValue } from "./ledger";
+
+/** What lies beside a record. */
+export type Facts = {
+  readonly md5?: string;
+  readonly attributes?: Attributes;
+  readonly forward?: Forward;
+};
+
+type Written = Omit<Facts, "forward"> & {
+  readonly forward?: Omit<Forward, "record"> & { readonly record: string };
+};
+
+/** An entry that is read. Throws MkvError failed if it is damaged. */
+export function readFacts(text: string | undefined): Facts {
+  if (text === undefined) return {};
+  let written: Written;
+  try {
+    written = JSON.parse(text) as Written;
+  } catch (error) {
+    throw new MkvError("failed", `what lies beside the index is damaged (${text.slice(0, 80)}): restore it`, {
+      cause: error,
+    });
+  }
+  const { forward, ...rest } = written;
+  return { ...rest, ...(forward && { forward: { ...forward, record: decodeRecord(forward.record) } }) };
+}
+
+/** What is to lie beside the record of this entry; undefined for nothing. */
+export function writeFacts(before: Facts, { record, attributes, forward }: Entry): string | undefined {
+  const kept = attributes === undefined ? keptOf(before, record) : attributesOf(attributes, record);
+  const moving = forward && { ...forward, record: encodeRecord(forward.record) };
+  if (!kept && !moving) return undefined;
+  return JSON.stringify({ ...kept, ...(moving && { forward: moving }) } satisfies Written);
+}
+
+/** A record with what lies beside it, as far as that is of its value. */
+export function knownOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
+  const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
+  return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
+}
+
+/** Over an unlinked value the record has no MD5 for a while, and gets it back if the write fails. */
+function keptOf({ md5, attributes }: Facts, record: ValueRecord | undefined) {
+  const isOther = !record || (record.md5 !== undefined && record.md5 !== md5);
+  return attributes && md5 !== undefined && !isOther ? { md5, attributes } : undefined;
+}
+
+function attributesOf(attributes: Attributes, record: ValueRecord | undefined) {
+  const md5 = record?.md5;
+  return md5 !== undefined && Object.keys(attributes).length > 0 ? { md5, attributes } : undefined;
+}

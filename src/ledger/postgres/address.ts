@@ -1,0 +1,43 @@
+// Owns the URL of a database: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE?sslmode=require`. A password in it is never shown.
+import { MkvError } from "../../errors";
+
+/** Where the ledger is: one database, at one of some hosts. */
+export type DatabaseAddress = {
+  /** One URL for each host, to be tried in turn. */
+  readonly urls: readonly string[];
+  /** The hosts as they may be shown, in the same order. */
+  readonly hosts: readonly string[];
+  /** What is shown in the place of the URL. */
+  readonly shown: string;
+  /** Whether its password stands in a command line, which other users of the machine may see. */
+  readonly showsPassword: boolean;
+};
+
+/** Takes such a URL apart. Throws MkvError usage; `flag` is how the user named it. */
+export function parseDatabaseUrl(text: string, flag = "-db"): DatabaseAddress {
+  const match = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)\/([^/?#]+)(\?[^#]*)?$/i.exec(text);
+  const [, login = "", authority = "", database, query = ""] = match ?? [];
+  const hosts = authority.split(",");
+  const socket = new URLSearchParams(query).get("host") ?? new URLSearchParams(query).get("path");
+  const isWhole = hosts.every((host) => /^([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/.test(host));
+  if (!match || !(isWhole || (authority === "" && socket))) throw malformed(flag);
+  const before = login === "" ? "" : `${login}@`;
+  const urls = hosts.map((host) => `postgres://${before}${host || "localhost"}/${database}${query}`);
+  try {
+    for (const url of urls) decodeURIComponent(new URL(url).username + new URL(url).password);
+  } catch {
+    throw malformed(flag); // Not why: that may repeat the password.
+  }
+  const shownHosts = hosts.map((host) => host || socket!);
+  return {
+    urls,
+    hosts: shownHosts,
+    shown: `postgres://${shownHosts.join(",")}/${database}`,
+    showsPassword: login.includes(":") && flag.startsWith("-"),
+  };
+}
+
+function malformed(flag: string): MkvError {
+  const text = `${flag} is a folder, or a URL such as postgres://mkv@db.example/mkv (hosts: a.example,b.example:5433)`;
+  return new MkvError("usage", `${text}; in a name or password write % @ / : as %25 %40 %2F %3A`);
+}

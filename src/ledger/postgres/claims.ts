@@ -1,0 +1,245 @@
+// Owns the claims of a thread. A row is record, claim and debts in one, and every write of it is one statement that names the
+// version which it changes: two owners of one key cannot both succeed.
+// 1. A claim holds for `leaseMs` after it was renewed last, counted by its owner from before it asked. The row is its own for
+//    `leaseGraceMs` more: no request that was sent under the claim can begin then (volumes/signer.ts).
+// 2. A claim whose time is over is anybody's. What it owed is in the row.
+// 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
+//    touches nothing, and lets the claim run out.
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { encodeRecord } from "../../format/record";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { nowMs } from "../../clock";
+import { knownOf, readFacts, writeFacts } from "../facts";
+import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
+import { claimsOpen, putSeconds, timed } from "../measures";
+import { type Database } from "./connection";
+import { type Found, bytesArray, foundColumns, foundIn, owedColumn, plainArray } from "./row";
+import { keysTable } from "./schema";
+
+const nothing: Entry = { record: undefined, owed: [] };
+
+/** The claims of a thread, and their renewal. */
+export class Claims implements AsyncDisposable {
+  readonly #database: Database;
+  readonly #open = new Set<SharedClaim>();
+  readonly #timer: Timer;
+  #takenOver = 0;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#timer = setInterval(() => void this.#renew(), limits.leaseMs / 3);
+    this.#timer.unref();
+  }
+
+  /** See `Ledger.claim`. */
+  async claim(
+    key: Key,
+    begin: (before: Entry) => Entry,
+    { expect = "something", sends = "short" }: ClaimOptions = {},
+  ): Promise<Claim> {
+    const holdMs = limits.leaseMs + limits.leaseGraceMs + (sends === "streams" ? limits.streamMs : 0);
+    /** Claims of a key that was not there, which may have come through. */
+    const made = new Map<string, SharedClaim>();
+    let guess = expect === "nothing" ? wanted(begin) : undefined;
+    for (let tries = 0; tries < limits.claimTries; tries++, guess = undefined) {
+      const found = guess ? undefined : await this.#find(key);
+      const own = found && made.get(found.version);
+      if (own) return this.#keep(own);
+      if (found?.state === "held") throw busy();
+      const entry = guess ?? begin(found?.entry ?? nothing);
+      const claim = new SharedClaim(this.#database, { key, entry, holdMs }, (ended) => this.#forget(ended));
+      if (!found) made.set(claim.version, claim);
+      if (!(await claim.take(found))) continue;
+      if (found?.state === "lapsed") this.#takenOver++;
+      return this.#keep(claim);
+    }
+    throw busy();
+  }
+
+  #keep(claim: SharedClaim): Claim {
+    this.#open.add(claim);
+    claimsOpen.add(1);
+    return claim;
+  }
+
+  #forget(claim: SharedClaim): void {
+    if (this.#open.delete(claim)) claimsOpen.add(-1);
+  }
+
+  async #find(key: Key): Promise<Found | undefined> {
+    const [row] = await this.#database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
+    return row && foundIn(row);
+  }
+
+  /** What a key owes. */
+  async owedBy(key: Key): Promise<readonly Debt[]> {
+    return (await this.#find(key))?.entry.owed ?? [];
+  }
+
+  /** Renews all claims, in one statement. */
+  async #renew(): Promise<void> {
+    if (this.#takenOver > 0) log(`took over ${this.#takenOver} claims that their owner had not renewed`);
+    this.#takenOver = 0;
+    const claims = [...this.#open];
+    if (claims.length === 0) return;
+    const sentMs = nowMs();
+    try {
+      const rows = await this.#database.run(renewAll, [
+        bytesArray(claims.map(({ key }) => key)),
+        plainArray(claims.map(({ version }) => version)),
+        plainArray(claims.map(({ holdMs }) => holdMs)),
+      ]);
+      const renewed = new Set(rows.map(([version]) => version));
+      for (const claim of claims) if (renewed.has(claim.version)) claim.renewed(sentMs);
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error; // Otherwise they run out, and whoever goes on is told.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+  }
+}
+
+const renewAll = `update ${keysTable} set due = now() + t.ms::float8 * interval '1 millisecond'
+  from unnest($1::bytea[], $2::uuid[], $3::int[]) as t (k, v, ms)
+  where key = t.k and version = t.v and held returning version`;
+
+/** What would be put where nothing is; undefined if that would be refused. */
+function wanted(begin: (before: Entry) => Entry): Entry | undefined {
+  try {
+    return begin(nothing);
+  } catch {
+    return undefined; // It may be refused for another reason, of what is there.
+  }
+}
+
+type Taken = { readonly key: Key; readonly entry: Entry; readonly holdMs: number };
+
+class SharedClaim implements Claim {
+  readonly key: Key;
+  readonly barred: readonly string[] = []; // No request of its last owner can begin any more.
+  /** How long the row is its own from each write on. */
+  readonly holdMs: number;
+  readonly #database: Database;
+  readonly #onEnd: (claim: SharedClaim) => void;
+  #entry: Entry;
+  /** What lies beside the record, as it is written down. */
+  #facts: string | undefined;
+  /** The version of the row; before it those that it may have as well, where that is not known. */
+  #versions: string[] = [crypto.randomUUID()];
+  #untilMs = 0;
+  #isEnded = false;
+
+  constructor(database: Database, { key, entry, holdMs }: Taken, onEnd: (claim: SharedClaim) => void) {
+    this.key = key;
+    this.holdMs = holdMs;
+    this.#database = database;
+    this.#entry = entry;
+    this.#onEnd = onEnd;
+  }
+
+  get entry(): Entry {
+    return this.#entry;
+  }
+
+  get version(): string {
+    return this.#versions.at(-1)!;
+  }
+
+  get untilMs(): number {
+    return this.#untilMs;
+  }
+
+  renewed(sentMs: number): void {
+    this.#untilMs = Math.max(this.#untilMs, sentMs + limits.leaseMs);
+  }
+
+  /** Makes the row, or takes it as it was found. Returns whether that succeeded. */
+  async take(found: Found | undefined): Promise<boolean> {
+    const sentMs = nowMs();
+    const { record, owed } = this.#entry;
+    const text = record === found?.entry.record ? (found?.text ?? null) : record ? encodeRecord(record) : null;
+    this.#facts = found?.facts ?? undefined;
+    const facts = writeFacts(readFacts(this.#facts), this.#entry);
+    const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];
+    const [statement, all] = found ? [takeRow, [...values, found.version]] : [makeRow, values];
+    const rows = await timed(putSeconds, this.#database.run(statement, all));
+    this.renewed(sentMs);
+    this.#written(this.#entry, facts);
+    return rows.length > 0;
+  }
+
+  async put(entry: Entry, _options: PutOptions = {}): Promise<void> {
+    if (entry !== this.#entry) await this.#write(entry, { dueMs: this.holdMs, isHeld: true });
+  }
+
+  async end(entry: Entry, { againMs = 0 }: PutOptions = {}): Promise<void> {
+    const isNothing = !entry.record && !entry.forward && entry.owed.length === 0;
+    if (isNothing) await this.#erase();
+    else await this.#write(entry, { dueMs: entry.owed.length > 0 ? againMs : null, isHeld: false });
+    this.#isEnded = true;
+    this.#onEnd(this);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return;
+    this.#onEnd(this); // It is not renewed any more, whatever comes.
+    await this.end(this.#entry).catch((error) => {
+      if (!(error instanceof MkvError)) throw error; // Otherwise it runs out, and somebody else pays what it owes.
+    });
+  }
+
+  async #write(entry: Entry, { dueMs, isHeld }: { dueMs: number | null; isHeld: boolean }): Promise<void> {
+    const sentMs = nowMs();
+    this.#versions = [...this.#versions, crypto.randomUUID()];
+    const { version } = this;
+    const record = entry.record ? encodeRecord(entry.record) : null;
+    const facts = writeFacts(readFacts(this.#facts), entry);
+    const values = [this.key, version, record, facts ?? null, owedColumn(entry.owed), dueMs, isHeld];
+    const written = this.#database.run(writeRow, [...values, plainArray(this.#versions)]);
+    const rows = await timed(putSeconds, written);
+    if (rows.length === 0) throw lost();
+    this.#versions = [version];
+    if (isHeld) this.renewed(sentMs);
+    this.#written(entry, facts);
+  }
+
+  /** This is in the row now. */
+  #written(entry: Entry, facts: string | undefined): void {
+    this.#facts = facts;
+    this.#entry = { ...knownOf(entry.record, readFacts(facts)), owed: entry.owed };
+  }
+
+  async #erase(): Promise<void> {
+    const rows = await this.#database.run(eraseRow, [this.key, plainArray(this.#versions)]);
+    if (rows.length > 0) return;
+    const [other] = await this.#database.run(`select 1 from ${keysTable} where key = $1`, [this.key]);
+    if (other) throw lost(); // Otherwise it is gone, by this statement or by whoever had paid the rest.
+  }
+}
+
+const makeRow = `insert into ${keysTable} (key, version, record, facts, owed, held, due)
+  values ($1, $2::uuid, $3, $4, $5::text[], true, now() + $6::float8 * interval '1 millisecond')
+  on conflict (key) do nothing returning 1`;
+
+const takeRow = `update ${keysTable} set version = $2::uuid, record = $3, facts = $4, owed = $5::text[], held = true,
+  due = now() + $6::float8 * interval '1 millisecond', written = now()
+  where key = $1 and ((version = $7::uuid and (not held or due <= now())) or version = $2::uuid) returning 1`;
+
+const writeRow = `update ${keysTable} set version = $2::uuid, record = $3, facts = $4, owed = $5::text[], held = $7,
+  due = now() + $6::float8 * interval '1 millisecond', written = now()
+  where key = $1 and version = any($8::uuid[]) returning 1`;
+
+const eraseRow = `delete from ${keysTable} where key = $1 and version = any($2::uuid[]) returning 1`;
+
+function busy(): MkvError {
+  return new MkvError("busy", "another write or delete of this key is under way");
+}
+
+function lost(): MkvError {
+  const why = "this master was away for longer than its claim, and another has taken the key over";
+  return new MkvError("unavailable", `${why}: ask what became of it`);
+}

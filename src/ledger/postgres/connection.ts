@@ -1,0 +1,186 @@
+// Owns the way to the database. Whoever asks is answered, or told that it cannot be, within a time.
+// 1. A query on a server that is frozen never ends by itself. When its time is over, all connections are thrown away: that
+//    is all that ends it.
+// 2. What was given up may still be carried out, at any time. So a statement that runs late, or twice, must do no harm: each
+//    names the version of the row that it changes.
+// 3. What may pass by itself is tried again, with pauses, until the time is over.
+// 4. Only a server that takes writes is asked: a standby may not know what was acknowledged. Whenever a connection has
+//    ended, that is looked at again.
+import { SQL } from "bun";
+import { nowMs } from "../../clock";
+import { withDeadline } from "../../deadline";
+import { MkvError, reasonOf } from "../../errors";
+import { limits } from "../../limits";
+import { type DatabaseAddress } from "./address";
+
+/** A row, as the values of its columns. */
+export type Row = readonly unknown[];
+
+/** How long a statement may take. */
+export type Patience = {
+  /** With all that is tried again. */
+  readonly forMs?: number;
+  /** Before its connection counts as hung. */
+  readonly answerMs?: number;
+};
+
+type Pool = { readonly sql: SQL; mustCheck: boolean };
+
+/** Connections to a database. */
+export class Database implements AsyncDisposable {
+  readonly #address: DatabaseAddress;
+  #pool: Pool | undefined;
+  #opening: Promise<Pool> | undefined;
+  #host = 0;
+  /** Since when it has not answered; undefined while it does. */
+  #awaySinceMs: number | undefined;
+
+  constructor(address: DatabaseAddress) {
+    this.#address = address;
+  }
+
+  /** What is shown in the place of its URL. */
+  get shown(): string {
+    return this.#address.shown;
+  }
+
+  /**
+   * Runs a statement, which must be one that may run late or twice.
+   * @throws MkvError unavailable if it cannot be asked, failed if it refuses; `sqlState(error.cause)` says what it said
+   */
+  async run(text: string, values: readonly unknown[] = [], patience: Patience = {}): Promise<readonly Row[]> {
+    const { answerMs = limits.databaseAnswerMs } = patience;
+    const startMs = nowMs();
+    const untilMs = startMs + (this.#isLongAway() ? limits.databaseAwayMs : (patience.forMs ?? limits.databaseMs));
+    for (let pauseMs = limits.databasePauseMs; ; pauseMs *= 2) {
+      try {
+        const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));
+        this.#awaySinceMs = undefined;
+        return rows;
+      } catch (error) {
+        const isPassing = passes(error);
+        if (isPassing) this.#awaySinceMs ??= startMs;
+        const waitMs = pauseMs * (0.5 + Math.random());
+        if (!isPassing || nowMs() + waitMs >= untilMs) throw this.#failure(error, isPassing);
+        await Bun.sleep(waitMs);
+      }
+    }
+  }
+
+  /** A request has nearly waited in vain for as long as one may: further ones need not wait as long. */
+  #isLongAway(): boolean {
+    return this.#awaySinceMs !== undefined && nowMs() - this.#awaySinceMs > limits.databaseMs / 2;
+  }
+
+  async #ask(text: string, values: readonly unknown[], timeoutMs: number): Promise<readonly Row[]> {
+    const startMs = nowMs();
+    const pool = await withDeadline(timeoutMs, this.#connections(), () => new Hung("it does not answer"));
+    const leftMs = Math.max(timeoutMs - (nowMs() - startMs), 1);
+    try {
+      const answer = pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>;
+      return await withDeadline(leftMs, answer, () => new Hung(`it has not answered for ${Math.round(timeoutMs)} ms`));
+    } catch (error) {
+      if (error instanceof Hung || sqlState(error) === readOnly) this.#throwAway(pool);
+      throw error;
+    }
+  }
+
+  /** Connections to a server that takes writes. */
+  #connections(): Promise<Pool> {
+    if (this.#pool?.mustCheck) this.#throwAway(this.#pool);
+    if (this.#pool) return Promise.resolve(this.#pool);
+    this.#opening ??= this.#open()
+      .then((pool) => (this.#pool = pool))
+      .finally(() => (this.#opening = undefined));
+    return this.#opening;
+  }
+
+  /** Tries one host after the other. Throws Unreachable. */
+  async #open(): Promise<Pool> {
+    const { urls, hosts } = this.#address;
+    const failures: { host: string; error: unknown }[] = [];
+    for (const _ of urls) {
+      const at = this.#host % urls.length;
+      const pool = newPool(urls[at]!);
+      try {
+        const asked = pool.sql.unsafe("show transaction_read_only").values() as Promise<Row[]>;
+        const [row] = await withDeadline(limits.databaseAnswerMs, asked, () => new Hung("it does not answer"));
+        if (row?.[0] === "off") return pool;
+        throw new Standby("it is a standby, which takes no writes");
+      } catch (error) {
+        failures.push({ host: hosts[at]!, error });
+        void pool.sql.close({ timeout: 0 }).catch(() => {}); // It is of no use.
+        this.#host++;
+      }
+    }
+    throw new Unreachable(failures);
+  }
+
+  #throwAway(pool: Pool): void {
+    if (this.#pool === pool) this.#pool = undefined;
+    void pool.sql.close({ timeout: 0 }).catch(() => {}); // Whoever waits for an answer is told.
+  }
+
+  #failure(error: unknown, isPassing: boolean): MkvError {
+    const why = reasonOf(error).replaceAll(/\s+/g, " ");
+    if (isPassing || error instanceof Unreachable)
+      return new MkvError("unavailable", `the database ${this.shown} cannot be asked: ${why}`, { cause: error });
+    return new MkvError("failed", `the database ${this.shown} refuses: ${why}${adviceOn(error)}`, { cause: error });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pool = this.#pool ?? (await this.#opening?.catch(() => undefined));
+    await pool?.sql.close({ timeout: 0 });
+  }
+}
+
+/** The code that the SQL standard or PostgreSQL has for what it said; undefined for anything else. */
+export function sqlState(error: unknown): string | undefined {
+  const state = (error as { errno?: unknown } | undefined)?.errno;
+  return typeof state === "string" && /^[0-9A-Z]{5}$/.test(state) ? state : undefined;
+}
+
+const readOnly = "25006";
+
+/** A statement that was not answered in time. */
+class Hung extends Error {}
+
+class Standby extends Error {}
+
+/** No host is of use, for these reasons. */
+class Unreachable extends Error {
+  readonly isPassing: boolean;
+
+  constructor(failures: readonly { host: string; error: unknown }[]) {
+    super(failures.map(({ host, error }) => `${host}: ${reasonOf(error)}`).join("; "));
+    this.isPassing = failures.some(({ error }) => passes(error));
+  }
+}
+
+/**
+ * Whether it may pass: rolled back to be tried again (40), a lost connection (08), a server that ends or begins (57), or has
+ * too much to do (53), or is no primary any more.
+ */
+function passes(error: unknown): boolean {
+  if (error instanceof Unreachable) return error.isPassing;
+  if (error instanceof Hung || error instanceof Standby) return true;
+  const state = sqlState(error);
+  if (state !== undefined) return /^(40|08|57|53)/.test(state) || state === readOnly;
+  return /^ERR_POSTGRES_(CONNECTION|IDLE_TIMEOUT|LIFETIME)/.test((error as { code?: string }).code ?? "");
+}
+
+function adviceOn(error: unknown): string {
+  if (sqlState(error) === "42P05") return ": pgbouncer 1.21 or later with max_prepared_statements is needed";
+  if (sqlState(error) === "42501") return ": see docs/several-masters.md for what the user must be allowed to do";
+  return "";
+}
+
+function newPool(url: string): Pool {
+  const pool: { sql?: SQL; mustCheck: boolean } = { mustCheck: false };
+  pool.sql = new SQL(url, {
+    max: limits.databaseConnections,
+    connectionTimeout: limits.databaseAnswerMs / 1000,
+    onclose: () => void (pool.mustCheck = true),
+  });
+  return pool as Pool;
+}

@@ -1,0 +1,88 @@
+// Owns the opening of the ledger in a database: its tables are made at the first start of a store, and never where volumes
+// have values already.
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { type DatabaseAddress } from "./address";
+import { Database } from "./connection";
+import { PostgresLedger } from "./ledger";
+import { SharedMemory } from "./memory";
+import { enter } from "./processes";
+import { hasSchema, makeSchema } from "./schema";
+
+/** What a process has opened. */
+export type OpenedPostgres = AsyncDisposable & {
+  readonly ledger: PostgresLedger;
+  /** What its other threads need to know. */
+  readonly shared: PostgresShared;
+  /** Waits until no other process gives ids to volumes. */
+  takeTurn(): Promise<AsyncDisposable>;
+};
+
+/** What the threads of a process share. */
+export type PostgresShared = { readonly address: DatabaseAddress; readonly isBehind: boolean };
+
+/** Under this name it is remembered that there may be values which the ledger does not know. */
+export const behindName = "behind";
+
+/**
+ * Opens the ledger for the first thread of a process.
+ * @param options.onMissing is called where there is none, before one is made; what it throws is thrown
+ * @throws MkvError unavailable if the database cannot be asked, failed if it refuses or a rebuild is at work
+ */
+export async function openPostgresLedger(
+  address: DatabaseAddress,
+  { onMissing }: { onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }> },
+): Promise<OpenedPostgres> {
+  await using undo = new AsyncDisposableStack();
+  const database = undo.use(new Database(address));
+  if (address.showsPassword) log("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
+  if (!(await hasSchema(database))) await begin(database, onMissing);
+  const presence = undo.use(await enter(database, "master"));
+  const isBehind = (await new SharedMemory(database).get(behindName)) === true;
+  const ledger = new PostgresLedger({ database, isBehind, looksForDebts: true });
+  undo.move(); // Nothing is to be undone any more.
+  return {
+    ledger,
+    shared: { address, isBehind },
+    takeTurn: () => takeTurn(ledger),
+    async [Symbol.asyncDispose]() {
+      await presence[Symbol.asyncDispose]();
+      await ledger[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Opens the same ledger for another thread. */
+export function joinPostgresLedger({ address, isBehind }: PostgresShared): PostgresLedger {
+  return new PostgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
+}
+
+async function begin(
+  database: Database,
+  onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }>,
+): Promise<void> {
+  const { isSure } = await onMissing(false).catch(async (error) => {
+    if (await hasSchema(database)) return { isSure: true }; // Another master was first, and values have been stored since.
+    throw error;
+  });
+  await makeSchema(database);
+  if (!isSure) await new SharedMemory(database).put(behindName, true);
+  log(`the tables of a new store are made in ${database.shown}`);
+}
+
+/** No key of a value begins like this: a turn is a claim. */
+const turnKey = Buffer.from("ids of volumes") as Uint8Array as Key;
+
+async function takeTurn(ledger: PostgresLedger): Promise<AsyncDisposable> {
+  const untilMs = performance.now() + 2 * (limits.leaseMs + limits.leaseGraceMs);
+  for (;;) {
+    try {
+      return await ledger.claim(turnKey, (before) => before, { expect: "nothing" });
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "busy") || performance.now() > untilMs) throw error;
+      await Bun.sleep(limits.busyPauseMs);
+    }
+  }
+}

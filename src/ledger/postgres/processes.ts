@@ -1,0 +1,48 @@
+// Owns who is at work on the store: masters and jobs, or a rebuild, which must be alone.
+// 1. Each writes down that it is there, then looks who else is: of a rebuild and a master one sees the other.
+// 2. Who has not said for `absentMs` that it is there is gone. If it was only stopped, it finds other rows than it left.
+import { hostname } from "node:os";
+import { MkvError, reasonOf } from "../../errors";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { type Database } from "./connection";
+
+/** What a process does. */
+export type ProcessKind = "master" | "rebuild";
+
+const say = `insert into mkv_processes (id, kind, name, seen) values ($1::uuid, $2, $3, now())
+  on conflict (id) do update set seen = excluded.seen`;
+
+const others = `select kind, name from mkv_processes
+  where id <> $1::uuid and seen > now() - $2::float8 * interval '1 millisecond' order by name`;
+
+const forgetOld = `delete from mkv_processes where seen < now() - interval '1 day'`;
+
+/**
+ * Says that this process is at work, until it is disposed of.
+ * @throws MkvError failed if a rebuild is at work, or this is one and others are
+ */
+export async function enter(database: Database, kind: ProcessKind): Promise<AsyncDisposable> {
+  const id = crypto.randomUUID();
+  const values = [id, kind, `${hostname()}, process ${process.pid}`];
+  await database.run(forgetOld);
+  await database.run(say, values);
+  const there = (await database.run(others, [id, limits.absentMs])) as [ProcessKind, string][];
+  const inTheWay = there.filter(([other]) => kind === "rebuild" || other === "rebuild");
+  const leave = async () => void (await database.run("delete from mkv_processes where id = $1::uuid", [id]));
+  if (inTheWay.length > 0) {
+    await leave();
+    const who = inTheWay.map(([other, name]) => `a ${other} on ${name}`).join("; ");
+    const advice = kind === "rebuild" ? "stop it first" : "wait until it has ended";
+    const seconds = limits.absentMs / 1000;
+    throw new MkvError("failed", `at work on this store: ${who}: ${advice} (one that died is gone after ${seconds} s)`);
+  }
+  const timer = setInterval(() => void database.run(say, values).catch(() => {}), limits.presentMs); // Then the next one.
+  timer.unref();
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await leave().catch((error) => log(`${reasonOf(error)}`));
+    },
+  };
+}

@@ -1,0 +1,112 @@
+// Owns the reading of records. What is asked for in one turn of the loop is one statement.
+import { type Key } from "../../format/key";
+import { type ValueRecord, decodeRecord } from "../../format/record";
+import { limits } from "../../limits";
+import { knownOf, readFacts } from "../facts";
+import { type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
+import { getSeconds, timed } from "../measures";
+import { type Database, type Patience } from "./connection";
+import { bytesArray, debtsIn } from "./row";
+import { keysTable } from "./schema";
+
+/** A record and what lies beside it, as they are written down. */
+type Texts = { readonly record: string; readonly facts: string | null };
+type Asked = { readonly key: Key; readonly answer: PromiseWithResolvers<Texts | undefined> };
+
+/** Reads records. */
+export class Reads {
+  readonly #database: Database;
+  #asked = new Map<string, Asked>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async get(key: Key): Promise<ValueRecord | undefined> {
+    const found = await this.#find(key);
+    return found && decodeRecord(found.record);
+  }
+
+  async look(key: Key): Promise<KnownValue> {
+    const found = await this.#find(key);
+    return knownOf(found && decodeRecord(found.record), readFacts(found?.facts ?? undefined));
+  }
+
+  #find(key: Key): Promise<Texts | undefined> {
+    const name = nameOf(key);
+    const known = this.#asked.get(name);
+    if (known) return known.answer.promise;
+    if (this.#asked.size === 0) setImmediate(() => this.#send());
+    const answer = Promise.withResolvers<Texts | undefined>();
+    this.#asked.set(name, { key, answer });
+    if (this.#asked.size >= limits.batchRecords) this.#send();
+    return answer.promise;
+  }
+
+  #send(): void {
+    const asked = this.#asked;
+    if (asked.size === 0) return;
+    this.#asked = new Map();
+    const keys = bytesArray([...asked.values()].map(({ key }) => key));
+    timed(getSeconds, this.#database.run(getRecords, [keys])).then(
+      (rows) => {
+        for (const [key, record, facts] of rows as [Key, string, string | null][]) {
+          asked.get(nameOf(key))!.answer.resolve({ record, facts });
+        }
+        for (const { answer } of asked.values()) answer.resolve(undefined); // All that have none.
+      },
+      (error) => {
+        for (const { answer } of asked.values()) answer.reject(error);
+      },
+    );
+  }
+}
+
+const getRecords = `select key, record, facts from ${keysTable} where key = any($1::bytea[]) and record is not null`;
+
+/** The records of a range, page by page: each is as it was when it was read. */
+export async function* scanTable(
+  database: Database,
+  table: string,
+  { start = new Uint8Array(), end }: KeyRange,
+  { atOnce = limits.scanKeys, ...patience }: Patience & { atOnce?: number } = {},
+): AsyncGenerator<readonly RawEntry[]> {
+  const until = end ? "and key < $3" : "";
+  const read = (from: Uint8Array, is: ">=" | ">", keys: number) => {
+    const text = `select key, record from ${table}
+      where key ${is} $1 ${until} and record is not null order by key limit $2::int`;
+    return database.run(text, [from, Math.min(keys, limits.scanKeys), ...(end ? [end] : [])], patience);
+  };
+  let wanted = atOnce;
+  let page = (await read(start, ">=", wanted)) as unknown as readonly RawEntry[];
+  while (page.length > 0) {
+    const isLast = page.length < Math.min(wanted, limits.scanKeys);
+    wanted *= 4; // Most of these records are skipped, where there were not enough: read four times as many next.
+    const next = isLast ? undefined : read(page.at(-1)![0], ">", wanted); // While the caller is at work on this one.
+    next?.catch(() => {}); // It is awaited below, unless the caller wants no more.
+    yield page;
+    page = ((await next) ?? []) as unknown as readonly RawEntry[];
+  }
+}
+
+/** All that is known of all keys, page by page. */
+export async function* knownKeys(database: Database): AsyncGenerator<readonly Known[]> {
+  let after: Uint8Array = new Uint8Array();
+  for (;;) {
+    const rows = await database.run(knownPage, [after, limits.scanKeys]);
+    if (rows.length === 0) return;
+    yield rows.map(([key, record, owed]) => {
+      const debts: readonly Debt[] = debtsIn(owed, 0);
+      const kinds = debts.map(({ volume, kind }) => ({ volume, kind }));
+      return { key: key as Key, record: (record as string | null) ?? undefined, owed: kinds };
+    });
+    after = rows.at(-1)![0] as Uint8Array;
+  }
+}
+
+const knownPage = `select key, record, owed from ${keysTable}
+  where key > $1 and (record is not null or owed is not null) order by key limit $2::int`;
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+}

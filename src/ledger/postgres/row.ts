@@ -1,0 +1,81 @@
+// Owns what a row of the table says: the record of a key, what it owes, and whose it is.
+//   record   as LevelDB holds it (format/record.ts); null: there is none
+//   facts    what lies beside the record (ledger/facts.ts); null: nothing
+//   owed     debts := kind " " since " " until " " volume     milliseconds from `written` on
+//   version  another one with each write: whoever changes a row names the version that it saw
+//   held     somebody is at work on it until `due`, and renews that; once it has passed, the claim is anybody's
+//   due      when what is owed is to be looked at; null: nothing is
+//   written  when the row was written; this and `due` are set and judged by the clock of the database alone
+import { nowMs } from "../../clock";
+import { MkvError } from "../../errors";
+import { decodeRecord } from "../../format/record";
+import { knownOf, readFacts } from "../facts";
+import { type Debt, type Entry } from "../ledger";
+import { type Row } from "./connection";
+
+/** A row as it was found. */
+export type Found = {
+  readonly entry: Entry;
+  /** The record, and what lies beside it, as they are written down. */
+  readonly text: string | null;
+  readonly facts: string | null;
+  readonly version: string;
+  readonly state: "free" | "held" | "lapsed";
+};
+
+/** The columns that `foundIn` reads. */
+export const foundColumns = `record, facts, owed, version, (extract(epoch from now() - written) * 1000)::float8,
+  case when not held then 'free' when due > now() then 'held' else 'lapsed' end`;
+
+/** What was found. Throws MkvError failed if the record is damaged. */
+export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found {
+  const record = text === null ? undefined : decodeRecord(text as string);
+  return {
+    entry: { ...knownOf(record, readFacts((facts as string | null) ?? undefined)), owed: debtsIn(owed, ageMs) },
+    text: text as string | null,
+    facts: facts as string | null,
+    version: version as string,
+    state: state as Found["state"],
+  };
+}
+
+/** The debts in this column, of a row that was written so long ago: their times are those of this process. */
+export function debtsIn(owed: unknown, ageMs: unknown): Debt[] {
+  const writtenMs = nowMs() - Number(ageMs);
+  return ((owed as string[] | null) ?? []).map((text) => {
+    const [, kind, since, until, volume] = /^(in-flight|left-over|stray|staged) (-?\d+) (-?\d+) (.+)$/.exec(text) ?? [];
+    if (volume === undefined) throw new MkvError("failed", `the ledger holds a damaged debt (${JSON.stringify(text)})`);
+    return {
+      volume,
+      kind: kind as Debt["kind"],
+      sinceMs: writtenMs + Number(since),
+      untilMs: writtenMs + Number(until),
+    };
+  });
+}
+
+/** Debts as the column holds them, if it is written now; null if there are none. */
+export function owedColumn(owed: readonly Debt[]): string | null {
+  if (owed.length === 0) return null;
+  const now = nowMs();
+  const ms = (atMs: number) => Math.ceil(Math.max(atMs - now, -longAgoMs));
+  return textArray(owed.map(({ kind, sinceMs, untilMs, volume }) => `${kind} ${ms(sinceMs)} ${ms(untilMs)} ${volume}`));
+}
+
+/** What lies further back is not told apart. */
+const longAgoMs = 365 * 24 * 3_600_000;
+
+/** A value for a parameter `$n::text[]`. */
+export function textArray(texts: readonly string[]): string {
+  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`;
+}
+
+/** A value for a parameter `$n::bytea[]`. */
+export function bytesArray(items: readonly Uint8Array[]): string {
+  return `{${items.map((bytes) => `"\\\\x${bytes.toHex()}"`).join(",")}}`;
+}
+
+/** A value for a parameter `$n::uuid[]` or `$n::int[]`. */
+export function plainArray(items: readonly (string | number)[]): string {
+  return `{${items.join(",")}}`;
+}

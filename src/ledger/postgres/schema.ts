@@ -1,0 +1,79 @@
+// Owns the tables, and their making: `mkv` does it at its first start. Statements change one row, or are harmless twice, so
+// that CockroachDB and YugabyteDB could take them as well.
+import { MkvError } from "../../errors";
+import { type Database, sqlState } from "./connection";
+
+/** The table of the keys, and the one that a rebuild fills. */
+export const keysTable = "mkv_keys";
+export const nextTable = "mkv_keys_next";
+
+const version = 1;
+
+/** Makes a table of keys, unless it is there. A rebuild fills it first, and makes the index then. */
+export function createKeys(table: string, key: "key" | "key asc"): string {
+  return `create table if not exists ${table} (
+    key bytea not null,
+    record text,
+    facts text,
+    owed text[],
+    version uuid not null,
+    held boolean not null default false,
+    due timestamptz,
+    written timestamptz not null default now(),
+    primary key (${key}))`;
+}
+
+/** Finds what is due. */
+export function createDue(table: string): string {
+  return `create index if not exists ${table}_due on ${table} (due, key) where due is not null`;
+}
+
+const createOthers = [
+  "create table if not exists mkv_memory (name bytea primary key, value text not null)",
+  `create table if not exists mkv_processes (
+    id uuid primary key, kind text not null, name text not null, seen timestamptz not null)`,
+  "create table if not exists mkv_schema (version int primary key)",
+];
+
+/** Whether the tables are there. Throws MkvError failed if they are those of a later mkv. */
+export async function hasSchema(database: Database): Promise<boolean> {
+  try {
+    const [row] = await database.run("select max(version) from mkv_schema");
+    const found = row?.[0] as number | null;
+    if (found === null) return false;
+    if (found === version) return true;
+    const text = `the database ${database.shown} has tables of version ${found}, this mkv knows ${version}`;
+    throw new MkvError("failed", `${text}: use the mkv that made them, or a later one`);
+  } catch (error) {
+    if (sqlState((error as Error).cause) === undefinedTable) return false;
+    throw error;
+  }
+}
+
+/** Makes the tables. Another master may do so at the same time. */
+export async function makeSchema(database: Database): Promise<void> {
+  const key = await keyOrder(database);
+  const statements = [createKeys(keysTable, key), createDue(keysTable), ...createOthers];
+  statements.push(`insert into mkv_schema values (${version}) on conflict (version) do nothing`);
+  for (const statement of statements) {
+    for (let tries = 1; ; tries++) {
+      try {
+        await database.run(statement);
+        break;
+      } catch (error) {
+        const state = sqlState((error as Error).cause) ?? "";
+        if (!madeByAnother.includes(state) || tries === 5) throw error;
+      }
+    }
+  }
+}
+
+/** YugabyteDB scatters keys by their hash unless it is told that they have an order. */
+export async function keyOrder(database: Database): Promise<"key" | "key asc"> {
+  const [row] = await database.run("select version()");
+  return String(row?.[0]).includes("-YB-") ? "key asc" : "key";
+}
+
+const undefinedTable = "42P01";
+/** What `if not exists` says where two make the same at once. */
+const madeByAnother = ["23505", "42P07", "42710", "XX000"];

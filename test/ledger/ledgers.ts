@@ -1,0 +1,59 @@
+// Owns new ledgers of both kinds, and what tests put into them.
+import { join } from "node:path";
+import { nowMs } from "../../src/clock";
+import { type Key } from "../../src/format/key";
+import { type ValueRecord } from "../../src/format/record";
+import { type Debt, type Entry, type Ledger } from "../../src/ledger/ledger";
+import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
+import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { joinPostgresLedger, openPostgresLedger } from "../../src/ledger/postgres/open";
+import { temporaryFolder } from "../support/folder";
+import { type Postgres } from "../support/postgres";
+
+/** A new ledger, as two threads see it. */
+export type Opened = AsyncDisposable & { readonly one: Ledger; readonly other: Ledger };
+
+export const isNew = async () => ({ isSure: true });
+
+export async function openLevel(): Promise<Opened> {
+  const folder = temporaryFolder();
+  const path = join(folder.path, "index");
+  const { ledger: one, shared, memory } = await openLevelLedger(path, { sync: false, graceMs: 0, onMissing: isNew });
+  const other = await joinLevelLedger(path, { sync: false, shared, thread: 1, memory });
+  return {
+    one,
+    other,
+    async [Symbol.asyncDispose]() {
+      await other[Symbol.asyncDispose]();
+      await one[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+let databases = 0;
+export async function openPostgres(server: Postgres): Promise<Opened> {
+  const name = `store_${++databases}`;
+  await server.query(`create database ${name}`);
+  const opened = await openPostgresLedger(parseDatabaseUrl(server.url.replace(/postgres$/, name)), {
+    onMissing: isNew,
+  });
+  const other = joinPostgresLedger(opened.shared);
+  return {
+    one: opened.ledger,
+    other,
+    async [Symbol.asyncDispose]() {
+      await other[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export const keyOf = (text: string | Uint8Array) => Buffer.from(text) as Uint8Array as Key;
+export const live = (...volumes: string[]): ValueRecord => ({ state: "live", md5: "0".repeat(32), volumes });
+export const holding = (...volumes: string[]): Entry => ({ record: live(...volumes), owed: [] });
+export const debt = (volume: string, kind: Debt["kind"] = "in-flight", forMs = 0): Debt => {
+  const now = nowMs();
+  return { volume, kind, sinceMs: now, untilMs: now + forMs };
+};
+export const same = (before: Entry) => before;

@@ -1,0 +1,86 @@
+// A database that is away, refuses, or was never there: a clear answer in its time, nothing done on a guess.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { startCluster, type Cluster } from "../support/cluster";
+import { freePort } from "../support/ports";
+import { runMkv } from "../support/master";
+import { startPostgres, type Postgres } from "../support/postgres";
+import { until } from "../support/until";
+
+setDefaultTimeout(60_000);
+let server: Postgres;
+let cluster: Cluster;
+beforeAll(async () => {
+  server = await startPostgres();
+  cluster = await startCluster({ db: server.url });
+});
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+  await server?.[Symbol.asyncDispose]();
+});
+
+/** The status of an answer, whether it says when to ask again, and whether it came in the time that it may take. */
+async function told(method: string, key: string): Promise<[status: number, retries: boolean, inTime: boolean]> {
+  const start = performance.now();
+  const { status, headers } = await cluster.ask(method, key, method === "PUT" ? { body: "value" } : {});
+  return [status, Number(headers.get("retry-after")) > 0, performance.now() - start < 6_000];
+}
+
+const frozen = async (): Promise<() => Promise<void>> => {
+  const all = server.freezeAll();
+  return async () => all[Symbol.dispose]();
+};
+const down = async (): Promise<() => Promise<void>> => {
+  await server.stop("SIGQUIT");
+  return () => server.start();
+};
+
+test.each([
+  ["frozen", frozen],
+  ["down", down],
+])("while the database is %s nothing is found or written, and soon after it is as before", async (what, begin) => {
+  await cluster.store(`/before-${what}`);
+  const end = await begin();
+  try {
+    const all = await Promise.all([
+      told("GET", `/before-${what}`),
+      told("GET", "/never"),
+      told("PUT", `/new-${what}`),
+      told("DELETE", `/before-${what}`),
+      told("GET", "/?list"),
+    ]);
+    for (const one of all) expect(one).toEqual([503, true, true]);
+  } finally {
+    await end();
+  }
+  const serves = async () => (await cluster.ask("GET", `/before-${what}`)).status === 302;
+  await until(serves, { what: "it serves again", deadlineMs: 5_000 });
+  await cluster.store(`/after-${what}`);
+  expect(cluster.master.process.ended).toBe(false);
+  const keys = await cluster.keys("list");
+  expect(keys).toContain(`/before-${what}`);
+  expect(keys).not.toContain(`/new-${what}`);
+});
+
+test.concurrent(
+  "a password that is wrong, a server that is not there, and no URL at all are told in a line",
+  async () => {
+    const url = await server.addUser("locked", "right");
+    const volumes = ["-volumes", cluster.addresses.join(","), "server", "-port", "0"];
+    const login = (password: string) => url.replace("locked@", `locked:${password}@`);
+    const dead = `postgres://mkv@127.0.0.1:${await freePort()}/mkv`;
+    const runs: [db: string, exitCode: number, says: RegExp][] = [
+      [login("secret-1"), 1, /^mkv: the database postgres:\/\/127\.0\.0\.1:\d+\/postgres .*password/m],
+      [dead, 1, /^mkv: the database postgres:\/\/127\.0\.0\.1:\d+\/mkv cannot be asked/m],
+      ["postgres://mkv:secret-2@/", 2, /^mkv: -db is a folder, or a URL such as/],
+      ["postgres:/mkv:secret-2@host/mkv", 2, /^mkv: -db is a folder, or a URL such as/],
+      ["mysql://mkv:secret-2@host/mkv", 2, /^mkv: -db is a folder, or a URL such as/],
+    ];
+    await Promise.all(
+      runs.map(async ([db, exitCode, says]) => {
+        const outcome = await runMkv(["-db", db, ...volumes], { timeoutMs: 20_000 });
+        expect([db, outcome.exitCode, outcome.stderr]).toEqual([db, exitCode, expect.stringMatching(says)]);
+        expect(outcome.stdout + outcome.stderr).not.toContain("secret");
+      }),
+    );
+  },
+);

@@ -1,0 +1,139 @@
+// Owns a PostgreSQL server of a test: Debian's, with data of its own, on a port of the kernel's choice.
+import { SQL } from "bun";
+import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryFolder, type Folder } from "./folder";
+import { freePort } from "./ports";
+import { contents, RunningProcess } from "./process";
+import { until } from "./until";
+
+const VERSIONS = "/usr/lib/postgresql";
+const SETTINGS = ["fsync=off", "shared_buffers=16MB", "listen_addresses=127.0.0.1", "unix_socket_directories="];
+
+/** The folder of its programs; throws where it is not installed. */
+function programs(): string {
+  const [newest] = existsSync(VERSIONS) ? readdirSync(VERSIONS).sort().reverse() : [];
+  if (!newest) throw new Error("PostgreSQL is not installed: apt-get install postgresql");
+  return join(VERSIONS, newest, "bin");
+}
+
+/** It refuses to run as root. */
+function asOther(command: string[]): string[] {
+  return process.getuid!() === 0
+    ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", ...command]
+    : command;
+}
+
+export class Postgres implements AsyncDisposable {
+  private process: RunningProcess | undefined;
+  private client: SQL | undefined;
+
+  constructor(
+    readonly port: number,
+    private readonly data: string,
+    private readonly home: Folder,
+  ) {}
+
+  /** What `-db` takes. */
+  get url(): string {
+    return `postgres://mkv@127.0.0.1:${this.port}/postgres`;
+  }
+
+  /** Runs a statement, as an operator would by hand. */
+  async query(text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+    this.client ??= new SQL(this.url, { max: 1, connectionTimeout: 5 });
+    return await this.client.unsafe(text, values);
+  }
+
+  /** Makes a user who must say a password. Returns a URL without it. */
+  async addUser(name: string, password: string): Promise<string> {
+    await this.query(`create role ${name} login superuser password '${password}'`);
+    const file = join(this.data, "pg_hba.conf");
+    writeFileSync(file, `host all ${name} 127.0.0.1/32 scram-sha-256\n${readFileSync(file, "utf8")}`);
+    await this.query("select pg_reload_conf()");
+    return this.url.replace("mkv@", `${name}@`);
+  }
+
+  async start(): Promise<void> {
+    const settings = [...SETTINGS, `port=${this.port}`].flatMap((setting) => ["-c", setting]);
+    this.process = new RunningProcess({
+      command: asOther([join(programs(), "postgres"), "-D", this.data, ...settings]),
+    });
+    const answers = () => this.query("select 1").catch(() => this.forget());
+    await until(answers, { what: "PostgreSQL answers", deadlineMs: 30_000 });
+  }
+
+  /** Ends it: by force, or at once but well. */
+  async stop(signal: "SIGQUIT" | "SIGINT" = "SIGINT"): Promise<void> {
+    this.forget();
+    await this.process?.end(signal);
+  }
+
+  /** The same in another of its databases. */
+  async queryIn(database: string, text: string): Promise<Record<string, unknown>[]> {
+    const client = new SQL(this.url.replace(/postgres$/, database), { max: 1, connectionTimeout: 5 });
+    try {
+      return await client.unsafe(text);
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** The processes that serve the connections of clients to this database. */
+  async backendsOf(database: string): Promise<number[]> {
+    const text = "select pid from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
+    return (await this.query(text, [database])).map(({ pid }) => pid as number);
+  }
+
+  /** Stops this process, or the server's first one, and what it does; it is not told. */
+  freeze(pid = this.process!.pid): Disposable {
+    process.kill(pid, "SIGSTOP");
+    return { [Symbol.dispose]: () => void (contents(`/proc/${pid}/stat`) && process.kill(pid, "SIGCONT")) };
+  }
+
+  /** The same for all of it. */
+  freezeAll(): Disposable {
+    const frozen = new DisposableStack();
+    const { pid } = this.process!;
+    for (const one of [...this.process!.children(), pid]) frozen.use(this.freeze(one));
+    return frozen;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.forget();
+    await this.process?.[Symbol.asyncDispose]();
+    await this.home[Symbol.asyncDispose]();
+  }
+
+  private forget(): undefined {
+    void this.client?.close({ timeout: 0 }).catch(() => {});
+    this.client = undefined;
+  }
+}
+
+/** A server with an empty database, where everybody is let in as `mkv`. */
+export async function startPostgres(): Promise<Postgres> {
+  const home = temporaryFolder();
+  const data = join(home.path, "data");
+  mkdirSync(data, { mode: 0o700 });
+  if (process.getuid!() === 0) chownSync(data, ...idsOfNobody());
+  const flags = ["--no-sync", "--auth=trust", "--username=mkv", "--encoding=UTF8", "--locale=C"];
+  await using initdb = new RunningProcess({
+    command: asOther([join(programs(), "initdb"), "-D", data, ...flags]),
+    cwd: home.path,
+  });
+  if ((await initdb.exited) !== 0) throw new Error(`initdb: ${initdb.stderr}`);
+  const server = new Postgres(await freePort(), data, home);
+  try {
+    await server.start();
+    return server;
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function idsOfNobody(): [uid: number, gid: number] {
+  const [, , uid, gid] = /^nobody:.*$/m.exec(contents("/etc/passwd"))![0].split(":");
+  return [Number(uid), Number(gid)];
+}
