@@ -20,6 +20,7 @@ import { log, warn } from "../log";
 import { startHealing } from "../store/healing";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
+import { noService } from "../volumes/sync";
 import { warmUp } from "../volumes/upload-stream";
 import { type Config } from "./config";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
@@ -122,13 +123,13 @@ function startWorkers(
 
 /** Throws MkvError if a volume that answers has no sync service; one that is down is asked with the first write. */
 async function requireSync({ topology, volumes }: Store): Promise<void> {
-  for (const server of new Set(topology.volumes.map(serverOf))) {
+  const lookAt = async (server: string) => {
     try {
-      if (!(await volumes.wake(server))) throw new MkvError("timeout", `${server} is down`);
-      await volumes.sync(server, "/", { expected: "there" });
+      if (!(await volumes.hasSync(server))) throw noService(server);
     } catch (error) {
       if (!(error instanceof MkvError && error.code === "timeout")) throw error;
       warn(`${error.message}: whether it can sync is not known yet`);
     }
-  }
+  };
+  await Promise.all([...new Set(topology.volumes.map(serverOf))].map(lookAt));
 }

@@ -50,6 +50,22 @@ test.concurrent(
   },
 );
 
+test.concurrent("a volume that something is still owed to is not taken for down when the master starts", async () => {
+  await using volume = await startMkvVolume();
+  await using folder = temporaryFolder();
+  const store = { db: join(folder.path, "index"), volumes: [volume.address], flags: ["-sync", "-replicas", "1"] };
+  {
+    await using master = await startMaster(store);
+    const ask = async (method: string) => await request(master.port, { method, target: "/owed", body: "value" });
+    expect((await ask("PUT")).status).toBe(201);
+    await volume.kill();
+    expect((await ask("DELETE")).status).toBe(204);
+  }
+  await volume.start();
+  await using again = await startMaster(store);
+  expect(again.output).not.toContain("is down");
+});
+
 test.concurrent("a volume that is down when the master starts is found out at the first write", async () => {
   await using first = await startMkvVolume();
   await using second = await startMkvVolume();
