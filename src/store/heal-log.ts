@@ -1,5 +1,6 @@
 // Owns what is said of healing: sums, and one reason each of what fails or waits, so that no store is too large for it.
 import { nowMs } from "../clock";
+import { counted } from "../counted";
 import { limits } from "../limits";
 import { log } from "../log";
 
@@ -36,7 +37,7 @@ export class HealLog {
     const isTime = left === 0 || nowMs() > this.#saidMs + limits.careLogMs;
     if (isNews && isTime) {
       const text = reasons.length > 0 ? `: ${reasons.slice(0, 3).join("; ")}` : "";
-      log(`heal: ${this.#healed} keys were brought home, ${left} are left${text}`);
+      log(`heal: ${counted(this.#healed, "key")} healed, ${left} left${text}`);
       this.#healed = 0;
       this.#said = state;
       this.#saidMs = nowMs();

@@ -1,6 +1,6 @@
 // Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for.
 import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
+import { type Key, showKey } from "../format/key";
 import { type ValueRecord, decodeRecord } from "../format/record";
 import { type Care, failures, healed } from "./caring";
 import { type Depth } from "./copies";
@@ -42,7 +42,10 @@ export async function mend(
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     if (care.stop.aborted) return { findings: [], isMended: false }; // It is looked at again.
-    if (error.code !== "busy") failures.add();
+    if (error.code !== "busy") {
+      failures.add();
+      care.log.failed(`${JSON.stringify(showKey(key))}: ${error.message}`);
+    }
     await store.hints.add(key, { why: depth === "md5" ? "damaged" : "missing" });
     return { findings: suspected, isMended: false };
   }

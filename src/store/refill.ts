@@ -1,5 +1,6 @@
 // Owns the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
 //   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
+import { counted } from "../counted";
 import { isConfigured } from "../format/volume";
 import { type Ledger, entriesOf } from "../ledger/ledger";
 import { log } from "../log";
@@ -42,6 +43,6 @@ export async function refill(care: Care): Promise<void> {
     );
     if (ended === "later") continue;
     await ledger.memory.delete(name);
-    log(`heal: ${place} is filled: ${mended} keys have their copies back, ${left} wait for that`);
+    log(`heal: ${place} is filled: ${counted(mended, "key")} healed, ${left} left`);
   }
 }

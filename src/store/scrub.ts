@@ -1,9 +1,10 @@
 // Owns the scrub: every copy is read and compared within a given time, again and again, and mended from a good one.
 //   "scrubbed" -> Scrubbed                  in the ledger's memory: the last one that came to its end
 import { nowMs } from "../clock";
+import { counted } from "../counted";
 import { showKey } from "../format/key";
 import { limits } from "../limits";
-import { warn } from "../log";
+import { log, warn } from "../log";
 import { counters, gauge } from "../metrics";
 import { type Care } from "./caring";
 import { mend } from "./mend";
@@ -23,7 +24,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
   const last = (await memory.get("scrubbed")) as Scrubbed | undefined;
   scrubbedAt.set((last?.atMs ?? 0) / 1000);
   const slow = paceOf(limits.scrubBytes, stop);
-  let isLate = false;
+  let [isLate, keys, tookMs] = [false, 0, 0];
   const reading: Pace = async (bytes) => {
     if (!isLate) await slow(bytes);
   };
@@ -34,6 +35,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
       counts: true,
       concerns: () => true,
       waitMs({ done, total, spentMs }: Progress) {
+        [keys, tookMs] = [done, spentMs];
         const waitMs = Math.min(1, done / total) * 0.9 * periodMs - spentMs;
         isLate = waitMs < -limits.scrubLate * periodMs;
         return waitMs;
@@ -41,7 +43,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
       mayGoOn: () => true,
       async look(entry) {
         const { findings, isMended } = await mend(care, entry, { depth: "md5", reading });
-        seen.looked(isMended);
+        if (isMended) seen.mended();
         for (const { problem, line } of findings) {
           if (problem !== "missing" && problem !== "damaged" && problem !== "unknown") continue;
           kinds[problem].add();
@@ -52,47 +54,48 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
     stop,
   );
   if (ended === "later") return;
-  if (seen.isEmpty) await pause(0.9 * periodMs, stop); // There are no keys yet.
+  if (keys === 0) await pause(0.9 * periodMs, stop); // There are no keys yet.
   const atMs = Date.now();
   await memory.put("scrubbed", { atMs } satisfies Scrubbed);
   scrubbedAt.set(atMs / 1000);
-  seen.ended();
+  seen.ended(keys);
+  if (tookMs > periodMs) warn(`scrub: it took ${hoursOf(tookMs)} hours, -scrub allows ${hoursOf(periodMs)}`);
+}
+
+function hoursOf(ms: number): string {
+  return (ms / 3_600_000).toFixed(1);
 }
 
 /** What this process says of its scrubs: each finding if they are few, sums if they are many. */
 export class ScrubLog {
-  #keys = 0;
   #mended = 0;
   readonly #found = { missing: 0, damaged: 0, unknown: 0 };
   #more = 0;
   #saidMs = Number.NEGATIVE_INFINITY;
 
-  get isEmpty(): boolean {
-    return this.#keys === 0;
-  }
-
-  looked(isMended: boolean): void {
-    this.#keys++;
-    if (isMended) this.#mended++;
+  /** A key was mended. */
+  mended(): void {
+    this.#mended++;
   }
 
   found(problem: keyof typeof kinds, line: string): void {
     this.#found[problem]++;
     if (nowMs() < this.#saidMs + limits.careLogMs) return void this.#more++;
-    const more = this.#more > 0 ? `, and ${this.#more} more things since it said so last` : "";
+    const more = this.#more > 0 ? ` (and ${this.#more} more)` : "";
     warn(`scrub: ${line}${more}`);
     this.#more = 0;
     this.#saidMs = nowMs();
   }
 
-  /** Says how a scrub has ended, if anything was wrong. */
-  ended(): void {
+  /** Says how a scrub has ended, with what was found since the one before, or since the process began. */
+  ended(keys: number): void {
     const { missing, damaged, unknown } = this.#found;
-    if (missing + damaged + unknown > 0) {
-      const counts = `${missing} missing, ${damaged} damaged, ${unknown} unknown`;
-      warn(`scrub: ${this.#keys} keys were read and compared: ${counts}; ${this.#mended} keys were mended`);
-    }
-    this.#keys = this.#mended = this.#more = 0;
+    const counts = `${missing} missing, ${damaged} damaged, ${unknown} unknown`;
+    const say = missing + damaged + unknown > 0 ? warn : log;
+    say(
+      `scrub: all copies of ${counted(keys, "key")} were compared: ${counts}; ${counted(this.#mended, "key")} mended`,
+    );
+    this.#mended = this.#more = 0;
     this.#found.missing = this.#found.damaged = this.#found.unknown = 0;
   }
 }

@@ -74,20 +74,23 @@ async function read({ cluster, putBacks }: World, key: KeyModel): Promise<State>
 async function expectNothingElse(world: World, found: Found): Promise<void> {
   const { cluster, keys } = world;
   const named = new Map<KeyModel, string[]>();
-  for (const [key, state] of found) {
-    if (!isLive(state)) continue;
-    const { headers } = await cluster.ask("GET", targetOf(key.key));
-    named.set(key, headers.get("key-volumes")!.split(","));
-  }
-  const wrong = () =>
-    keys.filter((key) => {
+  let wrong: KeyModel[] = [];
+  const isNoneWrong = async () => {
+    for (const [key, state] of found) {
+      if (!isLive(state)) continue;
+      const { headers } = await cluster.ask("GET", targetOf(key.key)); // The master may be moving it home.
+      named.set(key, headers.get("key-volumes")!.split(","));
+    }
+    wrong = keys.filter((key) => {
       const state = found.get(key)!;
       const copies = without(copiesOf(cluster, key.key), forgotten(world, key, named.get(key)));
       if (state === "absent") return Object.keys(copies).length > 0;
       return isLive(state) && !Bun.deepEquals(copies, copiesWith(named.get(key)!, state));
     });
-  await until(() => wrong().length === 0, { what: "all debts are paid", deadlineMs: SOON_MS }).catch(() => {
-    const [key, ...others] = wrong();
+    return wrong.length === 0;
+  };
+  await until(isNoneWrong, { what: "all debts are paid", deadlineMs: SOON_MS }).catch(() => {
+    const [key, ...others] = wrong;
     const copies = JSON.stringify(copiesOf(cluster, key!.key));
     key!.violated(`${others.length + 1} keys have wrong files: this one ${copies}, ${named.get(key!)}`, [
       found.get(key!)!,

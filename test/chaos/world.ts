@@ -25,6 +25,10 @@ const FLAGS = [
   "2s",
   "-threads",
   "4",
+  "-heal",
+  "20",
+  "-scrub",
+  "10s",
   // A client that was sent to an old copy finds it, however long its volume is frozen.
   "-grace",
   "15s",

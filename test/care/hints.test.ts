@@ -1,0 +1,76 @@
+// A hint is written once, outlives the process, and goes with the key's repair; there is room for so many.
+import { expect, spyOn, test } from "bun:test";
+import { join } from "node:path";
+import { parseKey } from "../../src/format/key";
+import { openBeside } from "../../src/ledger/level/beside";
+import { limits } from "../../src/limits";
+import { Hints, writtenUnder } from "../../src/store/hints";
+import { temporaryFolder } from "../support/folder";
+import { until } from "../support/until";
+
+const written = writtenUnder({ volumes: ["a:1", "b:1"], replicas: 2, subvolumes: 10 });
+const key = parseKey("/key");
+
+async function hintsIn(path: string) {
+  const memory = await openBeside(join(path, "index"));
+  return {
+    memory,
+    hints: new Hints(memory, Hints.share()),
+    [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+  };
+}
+
+test("what readers tell again and again is written once", async () => {
+  await using at = temporaryFolder();
+  await using opened = await hintsIn(at.path);
+  const { memory, hints } = opened;
+  const put = spyOn(memory, "put");
+  for (let i = 0; i < 100; i++) hints.tell(key);
+  await until(() => hints.count === 1, { what: "it is written" });
+  await new Hints(memory, Hints.share()).add(key, { why: "missing" }); // As another thread.
+  expect(put).toHaveBeenCalledTimes(1);
+});
+
+test("hints are there after the next start, in the order of their keys, until they are dropped", async () => {
+  await using at = temporaryFolder();
+  const names = ["/a", "/b", "/c"];
+  {
+    await using opened = await hintsIn(at.path);
+    for (const name of names.toReversed()) await opened.hints.add(parseKey(name), { why: "damaged" });
+    await opened.hints.drop(parseKey("/b"));
+    expect(opened.hints.count).toBe(2);
+  }
+  await using opened = await hintsIn(at.path);
+  const page = await opened.hints.page(undefined);
+  expect(page.map(({ key, hint }) => [Buffer.from(key).toString(), hint])).toEqual([
+    ["/a", { why: "damaged" }],
+    ["/c", { why: "damaged" }],
+  ]);
+  expect(await opened.hints.page(page[1]!.key)).toEqual([]);
+});
+
+test("that a key was written elsewhere is not forgotten for a copy that is missing, but the other way round", async () => {
+  await using at = temporaryFolder();
+  await using opened = await hintsIn(at.path);
+  const { hints } = opened;
+  for (const hint of [{ why: "missing" }, written, { why: "missing" }, { why: "damaged" }] as const)
+    await hints.add(key, hint);
+  expect(await hints.page(undefined)).toEqual([{ key, hint: written }]);
+  expect(hints.count).toBe(1);
+});
+
+test("more keys than there is room for are not remembered, which is said once", async () => {
+  await using at = temporaryFolder();
+  await using opened = await hintsIn(at.path);
+  const { hints } = opened;
+  const said = spyOn(process.stderr, "write").mockReturnValue(true);
+  await hints.add(key, written);
+  hints.count = limits.hints;
+  await hints.add(parseKey("/more"), written);
+  await hints.add(parseKey("/and more"), written);
+  await hints.add(key, written);
+  const lines = said.mock.calls.map(([line]) => String(line));
+  said.mockRestore();
+  expect(lines).toEqual([expect.stringContaining("run rebalance")]);
+  expect((await hints.page(undefined)).map((hinted) => hinted.key)).toEqual([key]);
+});

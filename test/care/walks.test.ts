@@ -1,0 +1,106 @@
+// Walks over all keys fill disks that were adopted, and read every copy within the time of -scrub.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runJob } from "../jobs/job";
+import { namesRemembered } from "../jobs/remembered";
+import { startCluster } from "../support/cluster";
+import { filesAt, filesOn } from "../support/files";
+import { pathOf } from "../support/placement";
+import { until } from "../support/until";
+import { md5Hex, valueOf } from "../support/values";
+import { areHome, cameHome, storeAll } from "./home";
+
+setDefaultTimeout(60_000);
+
+/** Flips a bit of a copy; its length and its time stay. */
+function flip(file: string): void {
+  const bytes = readFileSync(file);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(file, bytes);
+}
+
+test.concurrent(
+  "a flipped bit and a lost file are found and mended within the time of -scrub, without a reader",
+  async () => {
+    await using cluster = await startCluster({ flags: ["-scrub", "3s", "-grace", "0"] });
+    const keys = ["/a", "/b", "/c", "/d", "/e", "/f"];
+    await storeAll(cluster, keys);
+    const said = (text: string) => until(() => cluster.master.output.includes(text), { what: text });
+    const damage = () => {
+      flip(filesAt(cluster.volumes[0]!.dir, pathOf("/b"))[0]!.file);
+      rmSync(filesAt(cluster.volumes[1]!.dir, pathOf("/e"))[0]!.file);
+      expect(areHome(cluster, keys)).toBe(false);
+    };
+    damage();
+    await cameHome(cluster, keys);
+    await said("scrub: all copies of 6 keys were compared: 1 missing, 1 damaged, 0 unknown; 2 keys mended");
+    damage();
+    await cameHome(cluster, keys);
+  },
+);
+
+test.concurrent("copies that agree outvote their record, and where none is good nothing is touched", async () => {
+  await using cluster = await startCluster({ flags: ["-scrub", "2s", "-grace", "0"] });
+  await storeAll(cluster, ["/agree", "/differ"]);
+  const copies = (key: string) => cluster.volumes.map(({ dir }) => filesAt(dir, pathOf(key))[0]!.file);
+  const agreed = valueOf("another");
+  for (const file of copies("/agree")) writeFileSync(file, agreed);
+  const differing = copies("/differ").map((file, i) => {
+    writeFileSync(file, valueOf(i));
+    return [file, md5Hex(valueOf(i))];
+  });
+  const told = async () => (await cluster.ask("GET", "/agree")).headers.get("content-md5") === md5Hex(agreed);
+  await until(told, { what: "the record has what the copies agree in" });
+  const said = "scrub: all copies of 2 keys were compared: 0 missing, 3 damaged, 0 unknown; 0 keys mended";
+  await until(() => cluster.master.output.includes(said), { what: said });
+  expect(copies("/differ").map((file) => [file, md5Hex(readFileSync(file))])).toEqual(differing);
+});
+
+test.concurrent("a scrub goes on where it was when the master is started again", async () => {
+  await using cluster = await startCluster({ flags: ["-scrub", "5s", "-grace", "0"] });
+  const keys = Array.from({ length: 12 }, (_, i) => `/key-${String(i).padStart(2, "0")}`);
+  await storeAll(cluster, keys);
+  const [first, last] = [keys[0]!, keys.at(-1)!].map((key) => filesAt(cluster.volumes[0]!.dir, pathOf(key))[0]!.file);
+  rmSync(first!);
+  await until(() => areHome(cluster, keys), { what: "the first is looked at" });
+  await cluster.startMaster();
+  rmSync(first!);
+  rmSync(last!);
+  await cameHome(cluster, keys);
+  expect(statSync(last!).ctimeMs).toBeLessThan(statSync(first!).ctimeMs); // Else it would have begun anew.
+});
+
+test.concurrent(
+  "an emptied volume is filled after mkv adopt, though the master is killed in the middle of it",
+  async () => {
+    const [bytes, oneDisk] = [500_000, ["-subvolumes", "1"]];
+    await using cluster = await startCluster({ flags: [...oneDisk, "-heal", "1"] });
+    const [{ dir, address }] = cluster.volumes as [(typeof cluster.volumes)[0]];
+    const keys = Array.from({ length: 6 }, (_, i) => `/key-${i}`);
+    await storeAll(cluster, keys, bytes);
+    await cluster.master.stop();
+    const inside = readdirSync(dir).filter((name) => /^([0-9a-f]{2}|mkv)$/.test(name));
+    for (const name of inside) rmSync(join(dir, name), { recursive: true });
+    await cluster.startMaster();
+    const adopt = { flags: oneDisk, words: [address], master: cluster.master.url };
+    expect(await runJob(cluster, "adopt", adopt)).toMatchObject({ exitCode: 0 });
+    await until(() => filesOn(dir).length > 1, { what: "filling has begun" });
+    expect(filesOn(dir).length).toBeLessThan(keys.length);
+    await cluster.master.kill();
+    await cluster.startMaster();
+    const values = keys.map((key) => md5Hex(valueOf(key, bytes))).sort();
+    const isFilled = () =>
+      Bun.deepEquals(
+        filesOn(dir)
+          .map(({ md5 }) => md5)
+          .sort(),
+        values,
+      );
+    await until(isFilled, { what: "it is filled", deadlineMs: 30_000 });
+    const said = `heal: ${address} is filled: `;
+    await until(() => cluster.master.output.includes(said), { what: "it says so", deadlineMs: 20_000 });
+    await cluster.master.stop();
+    expect((await namesRemembered(cluster.db)).filter((name) => /^(heal|refill|walk) /.test(name))).toEqual([]);
+  },
+);
