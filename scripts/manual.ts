@@ -76,22 +76,30 @@ function roff(text: string): string {
     .replace(/^(?=[.'])/, "\\&");
 }
 
+/** What a shell can complete after a flag. */
+function takes({ is }: Flag): "nothing" | "file" | "folder" | "words" | "text" {
+  if (is.word === undefined) return "nothing";
+  if (/\bFILE\b/.test(is.word)) return "file";
+  if (/\bPATH\b/.test(is.word)) return "folder";
+  return /^[a-z0-9]+(\|[a-z0-9]+)+$/.test(is.word) ? "words" : "text";
+}
+
+const choicesOf = ({ is }: Flag) => is.word!.replaceAll("|", " ");
+
 function bash(): string {
   const ofCommand = names.map((name) => `    ${name}) flags="${words(flagsOf(name).map(([flag]) => `-${flag}`))}" ;;`);
-  const kinds = (word: RegExp) => allFlags.filter(([, { is }]) => word.test(is.word ?? "")).map(([name]) => `-${name}`);
-  const choices = allFlags.filter(([, { is }]) => is.word?.includes("|"));
-  const valued = allFlags
-    .filter(([, { is }]) => is.word && !/^(FILE|PATH)$|\|/.test(is.word))
-    .map(([name]) => `-${name}`);
+  const reply = (from: string) => `mapfile -t COMPREPLY < <(compgen ${from} -- "$cur")`;
+  const after = (flag: Flag) =>
+    ({ file: reply("-f"), folder: reply("-d"), words: reply(`-W "${choicesOf(flag)}"`), text: ":" })[
+      takes(flag) as "text"
+    ];
+  const valued = allFlags.filter(([, flag]) => takes(flag) !== "nothing");
   return `# Completion of mkv for bash.
 _mkv() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} word command='' flags='' IFS=$' \\t\\n'
   COMPREPLY=()
   case $prev in
-    ${kinds(/^FILE$/).join("|")}) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    ${kinds(/^PATH$/).join("|")}) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-${choices.map(([name, { is }]) => `    -${name}) mapfile -t COMPREPLY < <(compgen -W "${is.word!.replaceAll("|", " ")}" -- "$cur"); return ;;`).join("\n")}
-    ${valued.join("|")}) return ;;
+${valued.map(([name, flag]) => `    -${name}) ${after(flag)}; return ;;`).join("\n")}
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in ${names.join("|")}) command=$word; break ;; esac
@@ -101,11 +109,11 @@ ${ofCommand.join("\n")}
     *) flags="${words(allFlags.map(([name]) => `-${name}`))}" ;;
   esac
   if [[ $cur == -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$flags -help" -- "$cur")
+    ${reply(`-W "\$flags -help"`)}
   elif [[ $command == volume ]]; then
-    mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+    ${reply("-d")}
   elif [[ -z $command ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "${words([...names, ...others])}" -- "$cur")
+    ${reply(`-W "${words([...names, ...others])}"`)}
   fi
 }
 complete -o filenames -F _mkv mkv
@@ -114,20 +122,18 @@ complete -o filenames -F _mkv mkv
 
 function zsh(): string {
   const quote = (text: string) => text.replaceAll("'", "'\\''");
-  const spec = ([name, { is, help }]: [string, Flag]) => {
-    const text = quote(help.replaceAll(/[[\]:\\]/g, "\\$&"));
-    const action =
-      is.word === undefined ? "" : `:${is.word.replaceAll("|", " or ").toLowerCase()}:${actionOf(is.word)}`;
-    return `'-${name}[${text}]${action}'`;
+  const spec = ([name, flag]: [string, Flag]) => {
+    const text = quote(flag.help.replaceAll(/[[\]:\\]/g, "\\$&"));
+    const action = {
+      nothing: "",
+      file: "_files",
+      folder: "_files -/",
+      words: `(${takes(flag) === "words" ? choicesOf(flag) : ""})`,
+      text: " ",
+    };
+    const word = flag.is.word?.replaceAll("|", " or ").toLowerCase();
+    return `'-${name}[${text}]${word === undefined ? "" : `:${word.replaceAll(":", "\\:")}:${action[takes(flag)]}`}'`;
   };
-  const actionOf = (word: string) =>
-    word === "FILE"
-      ? "_files"
-      : word === "PATH"
-        ? "_files -/"
-        : word.includes("|")
-          ? `(${word.replaceAll("|", " ")})`
-          : " ";
   const specs = (command: CommandName) => flagsOf(command).map((flag) => `      ${spec(flag)} \\`);
   const ofCommand = names.map((name) =>
     [
@@ -164,13 +170,18 @@ _mkv "$@"
 
 function fish(): string {
   const quote = (text: string) => `'${text.replaceAll("'", "\\'")}'`;
-  const ofFlag = ([name, { is, help, by }]: [string, Flag]) => {
+  const ofFlag = ([name, flag]: [string, Flag]) => {
     const when = quote(
-      `not __fish_seen_subcommand_from ${words([...names, ...others])}; or __fish_seen_subcommand_from ${words(by)}`,
+      `not __fish_seen_subcommand_from ${words([...names, ...others])}; or __fish_seen_subcommand_from ${words(flag.by)}`,
     );
-    const takes = is.word === undefined ? "" : /^(FILE|PATH)$/.test(is.word) ? " -r -F" : " -x";
-    const choices = is.word?.includes("|") ? ` -a ${quote(is.word.replaceAll("|", " "))}` : "";
-    return `complete -c mkv -n ${when} -o ${name}${takes}${choices} -d ${quote(help)}`;
+    const value = {
+      nothing: "",
+      file: " -r -F",
+      folder: " -r -F",
+      words: ` -x -a ${quote(flag.is.word ? choicesOf(flag) : "")}`,
+      text: " -x",
+    };
+    return `complete -c mkv -n ${when} -o ${name}${value[takes(flag)]} -d ${quote(flag.help)}`;
   };
   const ofCommand = ([name, summary]: readonly [string, string]) =>
     `complete -c mkv -n 'not __fish_seen_subcommand_from ${words([...names, ...others])}' -a ${name} -d ${quote(summary)}`;
