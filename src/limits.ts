@@ -19,7 +19,7 @@ export const limits = {
 
   /** An answer of a volume is proof for so long that it is there (health) and that it holds a file (GET). */
   freshMs: 1000,
-  /** How often the health of the volumes is looked after in the background. */
+  /** How often the health of the volumes is looked after. */
   probeMs: 500,
   /** A volume that fell silent is not written to for so long after it answers again. */
   settleMs: 2000,
@@ -198,30 +198,32 @@ export const limits = {
   headBytes: 64 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */
   volumeRequests: 16_384,
-  /** Folders that all threads of a rebuild list at once, on all volumes; keys that a rebalance moves at once. */
+  /** Folders that all threads of a rebuild list at once; keys that a rebalance moves at once, and with a rate through a master. */
   foldersAtOnce: 32,
   movesAtOnce: 16,
+  pacedMovesAtOnce: 4,
   /** Records that one write of a job puts, or that it asks a master for at once. */
   batchRecords: 1000,
-  /** A request that finds its key busy tries once more after so long. */
+  /** A request that finds its key busy tries once more after so long, a job after longer pauses, up to so long. */
   busyPauseMs: 100,
-  /** Longest pause of a job before it tries a key again that is being written. */
   busyMs: 1000,
-  /** Longest wait of a job for a master to move one key, whose value may be large. */
+  /** Longest wait for a master to move one key, whose value may be large, and to say how it is. */
   jobRequestMs: 3_600_000,
+  statusMs: 10_000,
   /** Backups that a thread sends at once; their longest line, and what they may remember beside the keys. */
   exportsAtOnce: 2,
   backupLineBytes: 1024 * 1024,
   rememberedInBackup: 100_000,
-  /** Longest wait for a master to say how it is. */
-  statusMs: 10_000,
-  /** Keys that a job tries again at its end. */
+  /** Keys that a job tries again at its end; with more than so many, where the job is is not written down. */
   triedAgain: 100_000,
-  /** Longest list of keys that a job asks a master for. */
-  keyListBytes: 8 * 1024 * 1024,
-  /** Keys that are remembered as to be brought home; more wait for a rebalance. */
+  triedAgainRemembered: 1000,
+  /** How often a job writes down where it is, to go on from there, and says so, where it is not on a terminal. */
+  cursorMs: 2000,
+  progressMs: 5000,
+  /** Longest body of a request of a job: a list of keys, or what is remembered of it. */
+  jobBodyBytes: 8 * 1024 * 1024,
+  /** Keys that are remembered as to be brought home, more wait for a rebalance; that a thread has told of, and for how long. */
   hints: 1_000_000,
-  /** Keys that a thread remembers to have told of, as lacking a copy, and for how long. */
   told: 10_000,
   toldMs: 60_000,
   /** Keys that are healed at once, and that are looked at a second, at most. */

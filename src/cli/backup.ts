@@ -4,11 +4,13 @@ import { MkvError, reasonOf } from "../errors";
 import { exportTo } from "../jobs/export";
 import { importFrom } from "../jobs/import";
 import { masterBackup } from "../jobs/master";
+import { type BackupCounts, noCounts } from "../ledger/backup";
 import { say } from "../log";
 import { backup } from "../store/backup";
 import { type Config, dbOf } from "./config";
 import { draftLedger, openLedger } from "./ledgers";
 import { withProgress } from "./progress";
+import { reported } from "./report";
 
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {
@@ -27,10 +29,15 @@ export async function runExport(config: Config): Promise<void> {
 
 /** Makes a ledger of the backup on standard input. Throws MkvError failed if it is not whole, or there is a ledger. */
 export async function runImport(config: Config): Promise<void> {
+  const counts = noCounts();
+  await reported("import", { config, counts }, () => importAll(config, counts));
+}
+
+async function importAll(config: Config, counts: BackupCounts): Promise<void> {
   const db = dbOf(config);
   if (process.stdin.isTTY)
     throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
-  const { counts, lack } = await withProgress("import", (progress) =>
+  const { lack, ...found } = await withProgress("import", (progress) =>
     importFrom({
       chunks: Bun.stdin.stream(),
       isLatest: config.latest,
@@ -38,6 +45,7 @@ export async function runImport(config: Config): Promise<void> {
       progress,
     }),
   );
+  Object.assign(counts, found.counts);
   const { keys, unlinked, damaged, owing } = counts;
   if (lack) {
     say(

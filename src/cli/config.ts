@@ -52,7 +52,7 @@ export function flagsGiven(
 
 /** The variable that stands for a flag. */
 export function variableOf(name: string): string {
-  return `MKV_${name.toUpperCase()}`;
+  return `MKV_${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
 /**

@@ -35,6 +35,7 @@ const opens = [...all, "export", "import"] as const;
 const asks = ["rebalance", "verify", "adopt", "export"] as const;
 const serves = ["server"] as const;
 const verifies = ["verify"] as const;
+const remembered = ["rebalance", "verify"] as const;
 
 /** Half the cores: the kernel, LevelDB and collectors of garbage take as much again of what a thread does. */
 const threadsThatPay = Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), 8);
@@ -101,8 +102,14 @@ export const groups = {
   },
   Job: {
     md5: { is: toggle, default: "false", by: verifies, help: "read all copies and compare their MD5" },
-    rate: { is: count({ from: 0, to: 1_000_000, word: "MB/S" }), default: "0", by: verifies,
-      help: "read at most so much; 0 is no limit" },
+    rate: { is: count({ from: 0, to: 1_000_000, word: "MB/S" }), default: "0", by: remembered,
+      help: "verify reads, and rebalance copies, at most so much; 0 is no limit" },
+    "dry-run": { is: toggle, default: "false", by: remembered,
+      help: "change nothing, and say what -repair or a rebalance would do" },
+    "from-start": { is: toggle, default: "false", by: remembered,
+      help: "begin anew, not where the last one was killed" },
+    json: { is: toggle, default: "false", by: ["rebuild", "rebalance", "verify", "import"],
+      help: "say at the end in a line of JSON how it went" },
     repair: { is: toggle, default: "false", by: verifies, help: "heal what can be healed from a good copy" },
     orphans: { is: toggle, default: "false", by: verifies,
       help: "remove files that have been in no record for an hour" },

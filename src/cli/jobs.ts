@@ -2,18 +2,19 @@
 // line.
 import { counted } from "../counted";
 import { MkvError } from "../errors";
-import { hashFolders } from "../jobs/folders";
+import { type Task } from "../jobs/cursor";
+import { noFindings, problems } from "../jobs/findings";
 import { masterTarget } from "../jobs/master";
-import { type JobProgress } from "../jobs/pool";
+import { type JobProgress, type Step } from "../jobs/pool";
 import { rebalance } from "../jobs/rebalance";
 import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
 import { type JobTarget, ownTarget } from "../jobs/target";
-import { problems, verify } from "../jobs/verify";
+import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
 import { openLevelIndex } from "../ledger/level/leveldb";
 import { type LevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { limits } from "../limits";
-import { maintain } from "../store/maintain";
+import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
@@ -21,6 +22,7 @@ import { type Config, dbOf } from "./config";
 import { accessVolumes, openStore } from "./open";
 import { watchPlaces } from "./places";
 import { withProgress } from "./progress";
+import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
 
 /**
@@ -29,6 +31,11 @@ import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
  * @param options.entry URL of the program, which worker threads run too
  */
 export async function runRebuild(config: Config, { entry }: { entry: string }): Promise<void> {
+  const counts = { keys: 0, files: 0, rejected: 0 };
+  await reported("rebuild", { config, counts }, () => rebuildAll(config, { entry, counts }));
+}
+
+async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
   const db = dbOf(config);
   await using rebuild = await rebuildLevel(db);
   const { folder, next, old, suspect } = rebuild;
@@ -36,7 +43,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
   const renamed = await renamedSince(volumes, rebuild);
   const owed = rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
   if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
-  const counts = await withProgress("rebuild", async (progress) => {
+  await withProgress("rebuild", async (progress) => {
     const progressOf = sharesOf(progress, config.threads);
     const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
       const part = { owed, suspect, share: { number, of: config.threads } };
@@ -44,13 +51,13 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
       if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
       const task: RebuildTask = { ...part, name: "rebuild", config, folder, old: old && db };
       const onSaid = (said: unknown) => {
-        if (typeof said === "number") shown.at(said, hashFolders);
-        else shown.note(String(said));
+        if (typeof said === "string") shown.note(said);
+        else shown.at(said as Step);
       };
       return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
     });
     if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
-    return sumOf(shares);
+    for (const share of shares) add(counts, share);
   });
   await rebuild.swap();
   const { keys, files, rejected } = counts;
@@ -77,27 +84,21 @@ export async function rebuildTask(task: RebuildTask, { stop, say }: ThreadContex
 
 /** The progress of each thread, which together is that of the rebuild. */
 function sharesOf(progress: JobProgress, threads: number): (number: number) => JobProgress {
-  const done = Array.from({ length: threads }, () => 0);
+  const steps = Array.from({ length: threads }, (): Step => ({ what: "file", done: 0, share: 0 }));
   return (number) => ({
-    at(folders, total) {
-      done[number] = folders;
-      progress.at(
-        done.reduce((sum, one) => sum + one),
-        total,
-      );
+    at(step) {
+      steps[number] = step;
+      const done = steps.reduce((sum, one) => sum + one.done, 0);
+      progress.at({ what: "file", done, share: steps.reduce((sum, one) => sum + (one.share ?? 0), 0) });
     },
     note: (line) => progress.note(line),
   });
 }
 
-function sumOf(shares: readonly RebuildCounts[]): RebuildCounts {
-  const all = { keys: 0, files: 0, rejected: 0 };
-  for (const { keys, files, rejected } of shares) {
-    all.keys += keys;
-    all.files += files;
-    all.rejected += rejected;
-  }
-  return all;
+function add(counts: RebuildCounts, { keys, files, rejected }: RebuildCounts): void {
+  counts.keys += keys;
+  counts.files += files;
+  counts.rejected += rejected;
 }
 
 /**
@@ -117,43 +118,55 @@ async function renamedSince(volumes: Volumes, { memory }: LevelRebuild): Promise
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
 export async function runRebalance(config: Config): Promise<void> {
-  await using opened = await openTarget(config, "rebalance");
-  const { keys, moved, failed, leftBehind } = await withProgress("rebalance", (progress) =>
-    rebalance(opened.target, progress),
-  );
-  console.log(
-    `rebalanced ${counted(keys, "key")}: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`,
-  );
-  if (leftBehind > 0)
-    console.log(
-      `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
-    );
-  if (failed > 0)
-    throw new MkvError(
-      "failed",
-      `${counted(failed, "key")} could not be rebalanced: mend what is named above, then run it again`,
-    );
+  const counts = { keys: 0, moved: 0, failed: 0, leftBehind: 0, bytes: 0 };
+  await reported("rebalance", { config, counts }, async () => {
+    await using opened = await openTarget(config, "rebalance");
+    const task = taskOf(config, { job: "rebalance", flags: [] });
+    await withProgress("rebalance", (progress) => rebalance({ target: opened.target, task, progress, counts }));
+    const { keys, moved, failed, leftBehind, bytes } = counts;
+    const what = `${counted(keys, "key")}: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`;
+    if (task.dryRun) console.log(`a rebalance would move ${counted(moved, "key")}, and copy ${counted(bytes, "byte")}`);
+    console.log(task.dryRun ? `looked at ${what.replace("moved", "to move")}` : `rebalanced ${what}`);
+    if (leftBehind > 0)
+      console.log(
+        `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
+      );
+    if (failed === 0) return;
+    const advice = "mend what is named above, then run it again";
+    throw new MkvError("failed", `${counted(failed, "key")} could not be rebalanced: ${advice}`);
+  });
 }
 
 /** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
 export async function runVerify(config: Config): Promise<void> {
-  await using opened = await openTarget(config, "verify");
+  const counts = noFindings();
   const { topology, md5, rate, repair, orphans: removeOrphans } = config;
-  const { target, volumes } = opened;
   const depth = md5 ? "md5" : "length";
-  const pace = paceOf(rate * 1e6);
-  const counts = await withProgress("verify", (progress) =>
-    verify({ target, topology, volumes, depth, pace, repair, removeOrphans, progress }),
-  );
-  const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
-  const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
-  const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
-  console.log(`verified ${looked}: ${kinds}; ${counts.repaired} repaired`);
-  if (wrong > counts.repaired) {
-    const advice = repair ? "mend what is named above, then run it again" : "see -repair and -orphans";
-    const left = wrong - counts.repaired;
+  const flags = [depth, repair ? "repair" : "", removeOrphans ? "orphans" : ""];
+  const task = taskOf(config, { job: "verify", flags });
+  await reported("verify", { config, counts }, async () => {
+    await using opened = await openTarget(config, "verify");
+    const job = { ...opened, topology, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
+    await withProgress("verify", (progress) => verify({ ...job, progress }));
+    const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
+    if (task.dryRun && (repair || removeOrphans)) {
+      const would = `would repair ${counts.repaired} of ${counted(wrong, "problem")}`;
+      console.log(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);
+    }
+    const repaired = task.dryRun ? 0 : counts.repaired;
+    const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
+    const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
+    console.log(`verified ${looked}: ${kinds}; ${repaired} repaired`);
+    if (wrong === repaired) return;
+    const advice = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
+    const left = wrong - repaired;
     throw new MkvError("failed", `${counted(left, "problem")} ${left === 1 ? "is" : "are"} left: ${advice}`);
-  }
+  });
+}
+
+/** What a job is to do, as far as it is remembered for the next one. */
+function taskOf(config: Config, { job, flags }: Pick<Task, "job" | "flags">): Task {
+  return { job, flags, topology: config.topology, fromStart: config["from-start"], dryRun: config["dry-run"] };
 }
 
 /** Takes disks, or volumes with all their disks, for what they are now. Throws MkvError if one does not answer. */
@@ -170,16 +183,18 @@ async function openTarget(
   config: Config,
   purpose: "rebalance" | "verify",
 ): Promise<{ target: JobTarget; volumes: Volumes } & AsyncDisposable> {
-  const { source, userpass } = config;
+  const { source, userpass: credentials, "dry-run": dryRun } = config;
+  const bytesPerSecond = config.rate * 1e6;
   if (source.kind === "master") {
     const volumes = accessVolumes(config);
-    return { target: masterTarget(source.url, userpass), volumes, async [Symbol.asyncDispose]() {} };
+    const target = masterTarget(source.url, { credentials, bytesPerSecond });
+    return { target, volumes, async [Symbol.asyncDispose]() {} };
   }
-  const opened = await openStore(config, { purpose });
+  const opened = await openStore(config, { purpose: dryRun ? "verify" : purpose }); // Which changes no shape.
   const { store, watch } = opened;
-  const care = maintain(store, watch);
+  const care = dryRun ? keepWatch(watch) : maintain(store, watch);
   return {
-    target: ownTarget(store),
+    target: ownTarget(store, { bytesPerSecond }),
     volumes: store.volumes,
     async [Symbol.asyncDispose]() {
       await care[Symbol.asyncDispose]();

@@ -1,6 +1,9 @@
-// Owns how far a job has got: a bar on a terminal, plain lines elsewhere.
-import { Presets, SingleBar } from "cli-progress";
-import { type JobProgress } from "../jobs/pool";
+// Owns how far a job has got: a bar on a terminal, plain lines elsewhere. What is not known is not shown: how much there is,
+// how long it takes.
+import { Format, type Options, Presets, SingleBar } from "cli-progress";
+import { counted } from "../counted";
+import { type JobProgress, type Step } from "../jobs/pool";
+import { limits } from "../limits";
 import { say } from "../log";
 
 /** The progress of a job, until it is disposed of. */
@@ -13,34 +16,63 @@ export async function withProgress<T>(what: string, work: (progress: Progress) =
 }
 
 function bar(what: string): Progress {
-  const options = {
-    format: `${what} {bar} {percentage}% | {value} of {total} | {eta_formatted} left`,
-    hideCursor: true,
+  const textOf = describe();
+  const format = (options: Options, { progress }: { progress: number }, { text }: { text?: string }) => {
+    const drawn = `${Format.BarFormat(progress, options)} ${Math.floor(progress * 100)}% | `;
+    return `${what} ${progress > 0 ? drawn : ""}${text ?? "begins"}`;
   };
-  const shown = new SingleBar({ ...options, stream: process.stderr, forceRedraw: true }, Presets.shades_classic);
+  const options = { format, hideCursor: true, stream: process.stderr, forceRedraw: true };
+  const shown = new SingleBar(options, Presets.shades_classic);
   shown.start(1, 0);
   return {
-    at(done, total) {
-      shown.setTotal(total);
-      shown.update(done);
-    },
-    note(line) {
-      process.stderr.write(`\r\x1b[K${line}\n`);
-    },
+    at: (step) => shown.update(Math.min(shareOf(step) ?? 0, 1), { text: textOf(step) }),
+    note: (line) => void process.stderr.write(`\r\x1b[K${line}\n`),
     [Symbol.dispose]: () => shown.stop(),
   };
 }
 
 function lines(what: string): Progress {
-  const everyMs = 5000;
+  const textOf = describe();
   let lastMs = performance.now();
   return {
-    at(done, total) {
-      if (performance.now() - lastMs < everyMs) return;
+    at(step) {
+      const text = textOf(step);
+      if (performance.now() - lastMs < limits.progressMs) return;
       lastMs = performance.now();
-      say(`${what}: ${done} of ${total}`);
+      say(`${what}: ${text}`);
     },
     note: say,
     [Symbol.dispose]() {},
   };
+}
+
+/** Puts steps in words: `16 of 40 keys, 8 a second, 3 s left`. */
+function describe(): (step: Step) => string {
+  let first: { step: Step; atMs: number } | undefined;
+  let lastMs = performance.now();
+  return (step) => {
+    if (first?.step.what !== step.what) first = { step: { ...step, done: step.done - 1 }, atMs: lastMs };
+    lastMs = performance.now();
+    const seconds = (lastMs - first.atMs) / 1000;
+    const { what, done, of } = step;
+    const words = [of !== undefined && done <= of ? `${done} of ${counted(of, what)}` : counted(done, what)];
+    if (seconds < 1) return words.join();
+    const perSecond = (done - first.step.done) / seconds;
+    words.push(perSecond < 10 ? `${perSecond.toFixed(1)} a second` : `${Math.round(perSecond)} a second`);
+    const [from, share] = [shareOf(first.step), shareOf(step)];
+    if (from !== undefined && share !== undefined && share > from && share <= 1)
+      words.push(`${durationOf((seconds * (1 - share)) / (share - from))} left`);
+    return words.join(", ");
+  };
+}
+
+/** Which part of the whole is done, where that is known. */
+function shareOf({ done, of, share }: Step): number | undefined {
+  return share ?? (of === undefined || of === 0 || done > of ? undefined : done / of);
+}
+
+function durationOf(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -79,6 +79,11 @@ export function readShown(shown: Uint8Array): Buffer {
   return bytes.subarray(0, length);
 }
 
+/** The key that a text shows. */
+export function keyOf(shown: string): Key {
+  return readShown(Buffer.from(shown)) as Uint8Array as Key;
+}
+
 const percent = 0x25;
 /** What Bun makes of any byte that is not UTF-8 and was not escaped: keys would fall together. */
 const replacement = "%EF%BF%BD";

@@ -22,6 +22,16 @@ export function isUnlinked(text: string): boolean {
   return text.startsWith("DELETED");
 }
 
+/** The record that a text is; undefined for what is no record. */
+export function readRecord(text: string): ValueRecord | undefined {
+  try {
+    return decodeRecord(text);
+  } catch (error) {
+    if (error instanceof MkvError) return undefined;
+    throw error;
+  }
+}
+
 /** `encodeRecord` undone; throws MkvError failed for what is no record. */
 export function decodeRecord(text: string): ValueRecord {
   const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,\s]+(?:,[^,\s]+)*)?$/.exec(text);

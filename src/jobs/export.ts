@@ -21,7 +21,7 @@ export async function exportTo(
   let keys = 0;
   for await (const part of readBackup(written(pieces, write))) {
     if (part.kind === "header") header = part.header;
-    else if (part.kind === "keys") progress.at((keys += part.keys.length), keys);
+    else if (part.kind === "keys") progress.at({ what: "key", done: (keys += part.keys.length) });
     else if (part.kind === "end") return { header: header!, counts: part.counts };
   }
   throw new MkvError("failed", "the backup has no end");

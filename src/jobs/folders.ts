@@ -21,15 +21,24 @@ export type Share = { readonly number: number; readonly of: number };
 /** How many folders `/HH/hh/` there can be. */
 export const hashFolders = 65_536;
 
-/** The folders of all values, or of a share, in order. Throws MkvError volume-failed if a volume cannot be listed. */
+/** Which of those folders it is, in their order, from 0. */
+export function folderNumber(path: string): number {
+  return Number.parseInt(path.replaceAll("/", ""), 16);
+}
+
+/**
+ * The folders of all values, or of a share, or those after one, in order. Throws MkvError volume-failed if a volume cannot be
+ * listed.
+ */
 export async function* folders(
   all: Volumes,
   topology: Topology,
-  { number, of }: Share = { number: 0, of: 1 },
+  { share: { number, of } = { number: 0, of: 1 }, after = "" }: { share?: Share; after?: string | undefined } = {},
 ): AsyncGenerator<Folder> {
   const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(all, volume)))).flat();
   for await (const upper of foldersBelow(all, { path: "/", volumes: roots })) {
-    if (Number.parseInt(upper.path.slice(1), 16) % of === number) yield* foldersBelow(all, upper);
+    if (folderNumber(upper.path) % of !== number || upper.path < after.slice(0, upper.path.length)) continue;
+    for await (const folder of foldersBelow(all, upper)) if (folder.path > after) yield folder;
   }
 }
 

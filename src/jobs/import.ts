@@ -2,7 +2,7 @@
 // to be whole.
 import { MkvError } from "../errors";
 import { type BackupCounts, type BackupHeader } from "../ledger/backup";
-import { type Draft, type Lack } from "../ledger/ledger";
+import { type Draft, type Known, type Lack } from "../ledger/ledger";
 import { readBackup } from "../ledger/read-backup";
 import { limits } from "../limits";
 import { type JobProgress } from "./pool";
@@ -45,8 +45,8 @@ export async function importFrom({ chunks, isLatest, begin, progress }: Import):
       memory.set(part.name, part.value);
     } else if (part.kind === "keys") {
       const { draft, lack } = begun!;
-      await draft.putAll(lack ? part.keys.map((known) => ({ ...known, owed: [] })) : part.keys);
-      progress.at((keys += part.keys.length), keys);
+      await draft.putAll(lack ? part.keys.map(settled) : part.keys);
+      progress.at({ what: "key", done: (keys += part.keys.length) });
     } else {
       const { header, lack, draft } = begun!;
       await draft.finish(memory);
@@ -54,6 +54,11 @@ export async function importFrom({ chunks, isLatest, begin, progress }: Import):
     }
   }
   throw new MkvError("failed", "the backup has no end");
+}
+
+/** A key of which no work is under way. */
+function settled({ key, record, attributes }: Known): Known {
+  return { key, record, owed: [], ...(attributes && { attributes }) };
 }
 
 /** What a ledger out of this backup may lack. */

@@ -14,6 +14,11 @@ export class Later<T> {
     return passing.has(code) && this.add(item);
   }
 
+  /** Everything that was taken. */
+  get all(): readonly T[] {
+    return this.#items;
+  }
+
   /** Takes this if there is room. */
   add(item: T): boolean {
     if (this.#items.length >= limits.triedAgain) return false;

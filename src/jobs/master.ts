@@ -9,10 +9,22 @@ import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed } from "../store/heal";
 import { type OrphanSeen } from "../store/orphan";
-import { type JobTarget } from "./target";
+import { type JobMemory } from "../store/job-memory";
+import { paceOf } from "../store/pace";
+import { Turns } from "../turns";
+import { type JobTarget, keyAfter } from "./target";
 
-/** The master at this URL as the target. What it refuses is thrown with its reason, as MkvError. */
-export function masterTarget(url: string, credentials: string | undefined): JobTarget {
+/**
+ * The master at this URL as the target. What it refuses is thrown with its reason, as MkvError.
+ * @param options.bytesPerSecond how fast keys may be moved; 0 is no limit. Fewer move at once then, each by its share of it.
+ */
+export function masterTarget(
+  url: string,
+  { credentials, bytesPerSecond }: { credentials: string | undefined; bytesPerSecond: number },
+): JobTarget {
+  const pace = paceOf(bytesPerSecond);
+  const turns = new Turns(bytesPerSecond > 0 ? limits.pacedMovesAtOnce : limits.movesAtOnce);
+  const rate = bytesPerSecond > 0 ? `&rate=${Math.ceil(bytesPerSecond / limits.pacedMovesAtOnce)}` : "";
   const ask = (method: string, target: string, body?: string) =>
     request(url.replace(/\/$/, "") + target, { method, credentials, body });
 
@@ -24,7 +36,7 @@ export function masterTarget(url: string, credentials: string | undefined): JobT
   }
 
   async function page(start: Uint8Array): Promise<Page> {
-    const from = encodePercent(start as Key).replaceAll("+", "%2B");
+    const from = encodePercent(Buffer.from(showKey(start)) as Uint8Array as Key).replaceAll("+", "%2B");
     const response = await ask("GET", `/?records&start=${from}&limit=${limits.batchRecords}`);
     const { next, keys } = (await whole(response)) as Shown;
     return {
@@ -34,8 +46,8 @@ export function masterTarget(url: string, credentials: string | undefined): JobT
   }
 
   return {
-    async *scan() {
-      for (let from: Uint8Array | undefined = new Uint8Array(); from;) {
+    async *scan(after) {
+      for (let from: Uint8Array | undefined = after ? keyAfter(after) : new Uint8Array(); from;) {
         const { next, entries } = await page(from);
         yield entries;
         from = next === "" ? undefined : readShown(Buffer.from(next));
@@ -45,23 +57,38 @@ export function masterTarget(url: string, credentials: string | undefined): JobT
       const response = await ask("POST", "/?records", JSON.stringify(keys.map(showKey)));
       return ((await whole(response)) as (string | null)[]).map((record) => record ?? undefined);
     },
-    async move(key, depth) {
-      const response = await ask("POST", `${nameOf(key)}?rebalance${depth === "md5" ? "&md5" : ""}`);
-      const { headers } = response;
-      return { changed: headers.get("key-moved") === "true", leftBehind: Number(headers.get("key-left-behind")) };
+    async move(key, how) {
+      using _turn = await turns.enter();
+      const { headers } = await ask("POST", `${nameOf(key)}?rebalance${rate}${wordsOf(how)}`);
+      const bytes = Number(headers.get("key-bytes"));
+      if (!how.dryRun) await pace(bytes); // Many small ones, each of which the master has moved at once.
+      const leftBehind = Number(headers.get("key-left-behind"));
+      return { changed: headers.get("key-moved") === "true", leftBehind, bytes };
     },
-    async heal(key, { depth, repair, forget }) {
-      const how = `${depth === "md5" ? "&md5" : ""}${repair ? "&repair" : ""}${forget ? "&forget" : ""}`;
-      return (await whole(await ask("POST", `${nameOf(key)}?examine${how}`))) as Healed;
+    async heal(key, { depth, ...how }) {
+      const words = wordsOf({ md5: depth === "md5", ...how });
+      const response = await ask("POST", `${nameOf(key)}?examine${words}`);
+      return { ...((await whole(response)) as Healed), bytes: Number(response.headers.get("key-bytes")) };
     },
     async adopt(name) {
       await ask("POST", `/?adopt=${encodeURIComponent(name)}`);
     },
-    async orphan(key, { volume, repair, remove }) {
-      const how = `${repair ? "&repair" : ""}${remove ? "&remove" : ""}`;
-      return (await whole(await ask("POST", `${nameOf(key)}?orphan=${volume}${how}`))) as OrphanSeen;
+    async orphan(key, { volume, ...how }) {
+      return (await whole(await ask("POST", `${nameOf(key)}?orphan=${volume}${wordsOf(how)}`))) as OrphanSeen;
+    },
+    async recall(job) {
+      return ((await whole(await ask("GET", `/?job=${job}`))) as JobMemory | null) ?? undefined;
+    },
+    async remember(job, memory) {
+      await ask("POST", `/?job=${job}`, JSON.stringify(memory));
     },
   };
+}
+
+/** What is asked for, as parameters. */
+function wordsOf(how: Readonly<Record<string, boolean>>): string {
+  const asked = Object.keys(how).filter((name) => how[name]);
+  return asked.map((name) => (name === "dryRun" ? "&dry-run" : `&${name}`)).join("");
 }
 
 /** The JSON of an answer. */

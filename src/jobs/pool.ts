@@ -1,7 +1,20 @@
 // Owns work over more items than fit in memory: a bounded number in flight, the first failure ends it all.
 
-/** What a job tells of how far it is. The total may become known later, or change; a note is a line that must be seen. */
-export type JobProgress = { at(done: number, total: number): void; note(line: string): void };
+/** What a job tells of how far it is; a note is a line that must be seen. */
+export type JobProgress = { at(step: Step): void; note(line: string): void };
+
+/** How far a job is. */
+export type Step = {
+  readonly what: "key" | "file";
+  readonly done: number;
+  /** How many there are, about, where that is known. */
+  readonly of?: number | undefined;
+  /** Which part of the whole that is, 0 to 1, where it is known otherwise. */
+  readonly share?: number | undefined;
+};
+
+/** What is done once in a while when all work that has begun has ended, for which it was waited so long. */
+export type Pause<T> = { readonly isDue: () => boolean; readonly rest: (last: T, waitedMs: number) => Promise<void> };
 
 /** The items of all pages. */
 export async function* each<T>(pages: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
@@ -10,12 +23,14 @@ export async function* each<T>(pages: AsyncIterable<readonly T[]>): AsyncGenerat
 
 /**
  * Runs `work` for every item, at most `atOnce` at a time; items are asked for as there is room.
+ * @param pause is made when it is due, with the last item that was done
  * @throws whatever `items` or `work` throws first, after the work that had begun has ended
  */
 export async function forEach<T>(
   items: AsyncIterable<T>,
   atOnce: number,
   work: (item: T) => Promise<void>,
+  pause?: Pause<T>,
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
@@ -25,7 +40,11 @@ export async function forEach<T>(
       .finally(() => running.delete(task));
     running.add(task);
     if (running.size >= atOnce) await Promise.race(running);
+    const isDue = pause?.isDue() === true;
+    const dueMs = performance.now();
+    if (isDue) await Promise.all(running);
     if (failures.length > 0) break;
+    if (isDue) await pause.rest(item, performance.now() - dueMs);
   }
   await Promise.all(running);
   if (failures.length > 0) throw failures[0];

@@ -12,7 +12,8 @@ import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { union } from "../store/volume-lists";
 import { type Volumes } from "../volumes/volumes";
-import { type Copy, type FoundFile, type Share, files, folders, hashFolders, readable, withEarlier } from "./folders";
+import { type Copy, type FoundFile, type Share } from "./folders";
+import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "./folders";
 import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
@@ -63,10 +64,9 @@ export type Gathering = {
 export async function gather(job: Gathering): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
   const batch: KeyRecord[] = [];
-  let done = 0;
   const atOnce = Math.ceil(limits.foldersAtOnce / job.share.of);
   const { topology } = job.volumes;
-  await forEach(until(job.stop, folders(job.volumes, topology, job.share)), atOnce, async (folder) => {
+  await forEach(until(job.stop, folders(job.volumes, topology, job)), atOnce, async (folder) => {
     for await (const page of files(job.volumes, folder)) {
       for (const listed of page) {
         const file = await withEarlier(job.volumes, folder, listed);
@@ -75,7 +75,8 @@ export async function gather(job: Gathering): Promise<RebuildCounts> {
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
     }
-    job.progress.at(++done, hashFolders);
+    const share = (folderNumber(folder.path) + 1) / hashFolders / job.share.of;
+    job.progress.at({ what: "file", done: counts.files, share });
   });
   await job.next.putAll(batch);
   return counts;

@@ -1,47 +1,56 @@
 // Owns what a job may ask of whoever keeps the ledger: this process itself, or a master that runs (`master.ts`).
 import { type Key } from "../format/key";
 import { type RawEntry } from "../ledger/ledger";
-import { type Depth } from "../store/copies";
-import { type Healed, healKey } from "../store/heal";
+import { type Healed, type Healing, healKey } from "../store/heal";
+import { type JobMemory, type RememberedJob, jobName } from "../store/job-memory";
 import { moveKey } from "../store/move";
-import { type OrphanSeen, lookAtOrphan } from "../store/orphan";
+import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
+import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
 import { type Store, recordText } from "../store/store";
 
 /** Whoever keeps the ledger. What changes a key is done under its claim; all but `scan` and `getAll` throw MkvError busy. */
 export type JobTarget = {
-  /** All keys with their records, in order. */
-  scan(): AsyncIterable<readonly RawEntry[]>;
+  /** All keys with their records, in order, or those after this one. */
+  scan(after?: Key): AsyncIterable<readonly RawEntry[]>;
   /** The records of these keys, at most `limits.batchRecords`, as they are written down; undefined where there is none. */
   getAll(keys: readonly Key[]): Promise<readonly (string | undefined)[]>;
   /** Brings a key to its volumes, a good copy on each. Throws MkvError absent, and what stands in the way. */
-  move(key: Key, depth: Depth): Promise<{ changed: boolean; leftBehind: number }>;
+  move(key: Key, how: { dryRun: boolean }): Promise<{ changed: boolean; leftBehind: number; bytes: number }>;
   /** Looks at a key, repairs what is wrong, and forgets it if it is unlinked and lost, if asked to. */
-  heal(key: Key, how: { depth: Depth; repair: boolean; forget: boolean }): Promise<Healed>;
+  heal(key: Key, how: Required<Pick<Healing, "depth" | "repair" | "forget" | "dryRun">>): Promise<Healed>;
   /** Looks at a file that the record of its key does not name. */
-  orphan(key: Key, how: { volume: string; repair: boolean; remove: boolean }): Promise<OrphanSeen>;
+  orphan(key: Key, how: Required<OrphanLook>): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */
   adopt(name: string): Promise<void>;
+  /** What is remembered of a job. */
+  recall(job: RememberedJob): Promise<JobMemory | undefined>;
+  remember(job: RememberedJob, memory: JobMemory): Promise<void>;
 };
 
-/** This process as the target. */
-export function ownTarget(store: Store): JobTarget {
+/**
+ * This process as the target.
+ * @param options.bytesPerSecond how fast keys may be moved; 0 is no limit
+ */
+export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: number }): JobTarget {
+  const pace = paceOf(bytesPerSecond);
+  const { memory } = store.ledger;
   return {
-    scan: () => store.ledger.scan({}),
+    scan: (after) => store.ledger.scan({ start: after && keyAfter(after) }),
     getAll: (keys) => Promise.all(keys.map((key) => recordText(store, key))),
-    async move(key, depth) {
-      const { changed, leftBehind } = await moveKey(store, key, depth);
-      return { changed, leftBehind: leftBehind.length };
+    async move(key, { dryRun }) {
+      const { leftBehind, ...moved } = await moveKey(store, key, { depth: "length", dryRun, pace });
+      return { ...moved, leftBehind: leftBehind.length };
     },
     heal: (key, how) => healKey(store, key, how),
     orphan: (key, how) => lookAtOrphan(store, key, how),
     adopt: (name) => adoptPlace(store, name),
+    recall: async (job) => (await memory.get(jobName(job))) as JobMemory | undefined,
+    remember: (job, remembered) => memory.put(jobName(job), remembered),
   };
 }
 
-/** How many keys there are, for whoever shows how far a job is. */
-export async function countKeys(target: JobTarget): Promise<number> {
-  let count = 0;
-  for await (const page of target.scan()) count += page.length;
-  return count;
+/** The least key after this one. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  return Buffer.concat([key, new Uint8Array(1)]);
 }

@@ -3,17 +3,17 @@
 //   header  := {"mkv": "backup", "version": 1, "time": ISO 8601, "topology": {"volumes", "replicas", "subvolumes"} | null,
 //               "consistent": boolean, "behind": boolean}
 //   memory  := {"remembered": name, "value": anything}
-//   key     := {"key": text, "state": "live" | "unlinked", "md5"?: hex, "volumes": [name, ...], "owed"?: owed}
-//            | {"key": text, "damaged": text, "owed"?: owed}     a record that cannot be read, as it is
-//            | {"key": text, "owed": owed}                       no record
+//   key     := {"key": text, record?, "attributes"?: {name: text}, "forward"?: forward, "owed"?: owed}
+//   record  := "state": "live" | "unlinked", "md5"?: hex, "volumes": [name, ...]
+//            | "damaged": text                                   a record that cannot be read, as it is
+//   forward := {record, "bytes", "date", "attributes"}           the value is being replaced by this one
 //   owed    := {"in-flight" | "left-over" | "stray" | "staged": [volume, ...], ...}
 //   trailer := {"end": "backup", "keys", "live", "unlinked", "damaged", "owing", "sha256": of all bytes before this line}
 // A key is written as in lists (`showKey`): it may be any bytes. Keys come in the order of their bytes. `consistent`: the
 // records are of one moment. `behind`: the ledger was known to lack something already.
 import { showKey } from "../format/key";
 import { type Topology } from "../format/placement";
-import { decodeRecord } from "../format/record";
-import { MkvError } from "../errors";
+import { readRecord } from "../format/record";
 import { type Known, type Ledger, entriesOf } from "./ledger";
 
 /** What a backup says of itself in its first line. */
@@ -77,8 +77,13 @@ export async function* backupOf(
   yield Buffer.from(line({ end: backupMark, ...counts, sha256: sum.digest("hex") }));
 }
 
-function lineOf({ key, record, owed }: Known, counts: BackupCounts): string {
-  const shown = { key: showKey(key), ...(record !== undefined && recordFields(record, counts)) };
+function lineOf({ key, record, owed, attributes, forward }: Known, counts: BackupCounts): string {
+  const shown = {
+    key: showKey(key),
+    ...(record !== undefined && recordFields(record, counts)),
+    ...(attributes && { attributes }),
+    ...(forward && { forward: { ...forward, record: undefined, ...forward.record } }),
+  };
   if (owed.length === 0) return line(shown);
   counts.owing++;
   const debts: Record<string, string[]> = {};
@@ -88,15 +93,9 @@ function lineOf({ key, record, owed }: Known, counts: BackupCounts): string {
 
 function recordFields(text: string, counts: BackupCounts): object {
   counts.keys++;
-  try {
-    const { state, md5, volumes } = decodeRecord(text);
-    counts[state]++;
-    return { state, ...(md5 !== undefined && { md5 }), volumes };
-  } catch (error) {
-    if (!(error instanceof MkvError)) throw error;
-    counts.damaged++;
-    return { damaged: text };
-  }
+  const record = readRecord(text);
+  counts[record?.state ?? "damaged"]++;
+  return record ?? { damaged: text };
 }
 
 function line(fields: object): string {

@@ -3,8 +3,8 @@
 // 1. Attributes are those of the value of this MD5: of a record with another one, or none, they say nothing.
 // 2. A forward is the commit of a replacement (`store/replace.ts`): it holds until it is gone from here.
 import { MkvError } from "../errors";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
-import { type Attributes, type Entry, type Forward, type KnownValue } from "./ledger";
+import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../format/record";
+import { type Attributes, type Forward, type KnownValue } from "./ledger";
 
 /** What lies beside a record. */
 export type Facts = {
@@ -33,7 +33,7 @@ export function readFacts(text: string | undefined): Facts {
 }
 
 /** What is to lie beside the record of this entry; undefined for nothing. */
-export function writeFacts(before: Facts, { record, attributes, forward }: Entry): string | undefined {
+export function writeFacts(before: Facts, { record, attributes, forward }: KnownValue): string | undefined {
   const kept = attributes === undefined ? keptOf(before, record) : attributesOf(attributes, record);
   const moving = forward && { ...forward, record: encodeRecord(forward.record) };
   if (!kept && !moving) return undefined;
@@ -44,6 +44,12 @@ export function writeFacts(before: Facts, { record, attributes, forward }: Entry
 export function knownOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
   const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
   return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
+}
+
+/** The same of a record as it is written down, for a backup: one that is damaged has no attributes. */
+export function besideOf(record: string | undefined, facts: string | undefined): Omit<KnownValue, "record"> {
+  const { record: _, ...beside } = knownOf(record === undefined ? undefined : readRecord(record), readFacts(facts));
+  return beside;
 }
 
 /** Over an unlinked value the record has no MD5 for a while, and gets it back if the write fails. */

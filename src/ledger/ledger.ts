@@ -62,8 +62,8 @@ export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
 /** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
 export type RawEntry = readonly [key: Key, record: string];
 
-/** All that is known of a key, as it is written down: what a backup is made of. */
-export type Known = {
+/** All that is known of a key, with its record as it is written down: what a backup is made of. */
+export type Known = Omit<KnownValue, "record"> & {
   readonly key: Key;
   readonly record: string | undefined;
   readonly owed: readonly Pick<Debt, "volume" | "kind">[];

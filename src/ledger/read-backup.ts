@@ -2,10 +2,10 @@
 // counts only when the trailer has come, and agrees.
 import { MkvError } from "../errors";
 import { type Key, readShown } from "../format/key";
-import { encodeRecord, decodeRecord } from "../format/record";
+import { type ValueRecord, encodeRecord, readRecord } from "../format/record";
 import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, noCounts } from "./backup";
-import { type Known } from "./ledger";
+import { type Attributes, type Forward, type Known } from "./ledger";
 
 /** A part of a backup: the header comes first, then what is remembered, then the keys. */
 export type BackupPart =
@@ -62,11 +62,10 @@ class Reader {
       throw new MkvError("failed", `the backup is cut off after line ${this.#number}: take one that is whole`);
   }
 
-  #parse(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  #parse(bytes: Uint8Array): Fields {
     try {
       const fields: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-      if (typeof fields === "object" && fields !== null && !Array.isArray(fields))
-        return fields as Record<string, unknown>;
+      if (isFields(fields)) return fields;
     } catch {
       // What is no JSON is no line of a backup.
     }
@@ -74,7 +73,7 @@ class Reader {
     throw this.#wrong("is no JSON object: the backup was cut off, or changed");
   }
 
-  #header(fields: Readonly<Record<string, unknown>>): BackupHeader {
+  #header(fields: Fields): BackupHeader {
     const { mkv, version, time, topology, consistent, behind } = fields;
     if (mkv !== backupMark) throw noBackup();
     if (version !== backupVersion)
@@ -94,13 +93,13 @@ class Reader {
     };
   }
 
-  #memory({ remembered, value, ...others }: Readonly<Record<string, unknown>>): BackupPart {
+  #memory({ remembered, value, ...others }: Fields): BackupPart {
     if (typeof remembered !== "string" || value === undefined) throw this.#wrong("remembers nothing");
     this.#requireNone(others);
     return { kind: "memory", name: remembered, value };
   }
 
-  #known({ key: shown, owed, ...fields }: Readonly<Record<string, unknown>>): Known {
+  #known({ key: shown, owed, attributes, forward, ...fields }: Fields): Known {
     if (typeof shown !== "string") throw this.#wrong("has no key");
     const key = readShown(Buffer.from(shown)) as Uint8Array as Key;
     if (key.length > limits.keyBytes) throw this.#wrong(`has a key of ${key.length} bytes`);
@@ -108,12 +107,17 @@ class Reader {
     this.#last = key;
     const record = this.#record(fields);
     const debts = this.#owed(owed);
-    if (record === undefined && debts.length === 0) throw this.#wrong("says nothing of its key");
+    const beside = {
+      ...(attributes !== undefined && { attributes: this.#attributes(attributes) }),
+      ...(forward !== undefined && { forward: this.#forward(forward) }),
+    };
+    if (record === undefined && debts.length === 0 && forward === undefined)
+      throw this.#wrong("says nothing of its key");
     if (debts.length > 0) this.#counts.owing++;
-    return { key, record, owed: debts };
+    return { key, record, owed: debts, ...beside };
   }
 
-  #record({ state, md5, volumes, damaged, ...others }: Readonly<Record<string, unknown>>): string | undefined {
+  #record({ state, md5, volumes, damaged, ...others }: Fields): string | undefined {
     this.#requireNone(others);
     if (state === undefined && damaged === undefined) return undefined;
     this.#counts.keys++;
@@ -121,17 +125,37 @@ class Reader {
       this.#counts.damaged++;
       return damaged;
     }
+    const record = this.#value({ state, md5, volumes });
+    this.#counts[record.state]++;
+    return encodeRecord(record);
+  }
+
+  #value({ state, md5, volumes }: Fields): ValueRecord {
     const isWhole = (state === "live" || state === "unlinked") && Array.isArray(volumes);
     if (!isWhole || (md5 !== undefined && typeof md5 !== "string")) throw this.#wrong("has no record that is one");
-    this.#counts[state]++;
-    const text = encodeRecord({ state, md5, volumes });
-    if (!isRecord(text, { state, md5, volumes })) throw this.#wrong("has no record that is one");
-    return text;
+    const read = readRecord(encodeRecord({ state, md5, volumes }));
+    if (read?.state !== state || read.md5 !== md5 || read.volumes.length !== volumes.length)
+      throw this.#wrong("has no record that is one");
+    return read;
+  }
+
+  #attributes(attributes: unknown): Attributes {
+    if (isFields(attributes) && Object.values(attributes).every((text) => typeof text === "string"))
+      return attributes as Attributes;
+    throw this.#wrong("has no attributes that are some");
+  }
+
+  #forward(forward: unknown): Forward {
+    if (!isFields(forward)) throw this.#wrong("is being replaced by nothing");
+    const { bytes, date, attributes, state, md5, volumes, ...others } = forward;
+    this.#requireNone(others);
+    if (typeof bytes !== "number" || typeof date !== "string") throw this.#wrong("is being replaced by nothing");
+    return { record: this.#value({ state, md5, volumes }), bytes, date, attributes: this.#attributes(attributes) };
   }
 
   #owed(owed: unknown): Known["owed"] {
     if (owed === undefined) return [];
-    if (typeof owed !== "object" || owed === null) throw this.#wrong("owes what cannot be read");
+    if (!isFields(owed)) throw this.#wrong("owes what cannot be read");
     return Object.entries(owed).flatMap(([kind, volumes]) => {
       const isKnown = kind === "in-flight" || kind === "left-over" || kind === "stray" || kind === "staged";
       if (!isKnown || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
@@ -140,7 +164,7 @@ class Reader {
     });
   }
 
-  #end(fields: Readonly<Record<string, unknown>>): BackupPart {
+  #end(fields: Fields): BackupPart {
     this.#state = "end";
     const differs = counted.find((name) => fields[name] !== this.#counts[name]);
     if (differs) throw this.#wrong(`says ${fields[differs]} ${differs}, and ${this.#counts[differs]} came`);
@@ -159,17 +183,10 @@ class Reader {
   }
 }
 
-/** Whether this text is the record that was meant, and nothing else. */
-function isRecord(
-  text: string,
-  meant: { state: string; md5: string | undefined; volumes: readonly unknown[] },
-): boolean {
-  try {
-    const { state, md5, volumes } = decodeRecord(text);
-    return state === meant.state && md5 === meant.md5 && volumes.length === meant.volumes.length;
-  } catch {
-    return false;
-  }
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function noBackup(): MkvError {

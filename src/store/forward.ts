@@ -44,6 +44,20 @@ export async function claimSettled(
   }
 }
 
+/** Claims a key to look at it: a replacement that is under way is left as it is. Throws as `Ledger.claim`; busy for one. */
+export function claimUnchanged(
+  store: Store,
+  key: Key,
+  begin: (before: Entry) => Entry,
+  options?: ClaimOptions,
+): Promise<Claim> {
+  const resting = (before: Entry) => {
+    if (before.forward) throw new MkvError("busy", "the value is being replaced: try again");
+    return begin(before);
+  };
+  return store.ledger.claim(key, resting, options);
+}
+
 class Unfinished extends Error {}
 
 /** The failure of what has to wait for a replacement. */

@@ -5,7 +5,7 @@ import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
-import { claimSettled } from "./forward";
+import { claimSettled, claimUnchanged } from "./forward";
 import { type Bringing, bringHome } from "./move";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
@@ -22,12 +22,16 @@ export type Healed = {
   readonly isRepaired: boolean;
   /** Why the repair failed. */
   readonly failure?: string;
+  /** Bytes of the copies that the repair made. */
+  readonly bytes?: number;
 };
 
 /** How a key is looked at and repaired. */
 export type Healing = {
   readonly depth: Depth;
   readonly repair?: boolean;
+  /** Whether it is only found out what a repair would do. */
+  readonly dryRun?: boolean;
   /** Whether an unlinked key without any copy is forgotten. */
   readonly forget?: boolean;
   /** How a key with this record is brought home, if not as `depth` says and to where it belongs. */
@@ -43,9 +47,10 @@ export type Healing = {
 export async function healKey(
   store: Store,
   key: Key,
-  { depth, repair = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
+  { depth, repair = false, dryRun = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
 ): Promise<Healed> {
-  await using claim = await claimSettled(store, key, (before) => before, { sends: repair ? "streams" : "short" });
+  const claimed = dryRun ? claimUnchanged : claimSettled;
+  await using claim = await claimed(store, key, (before) => before, { sends: repair && !dryRun ? "streams" : "short" });
   const { record, owed } = claim.entry;
   if (!record) {
     await onWhole?.();
@@ -58,9 +63,9 @@ export async function healKey(
   if (findings.length === 0 || isUnfinished) await onWhole?.();
   if (findings.length === 0 || !(isUnfinished ? forget : repair)) return { findings, isRepaired: false };
   try {
-    if (isUnfinished) await claim.end({ record: undefined, owed });
-    else await bringHome(store, claim, seen, { ...how, targets });
-    return { findings, isRepaired: true };
+    const { bytes } = isUnfinished ? { bytes: 0 } : await bringHome(store, claim, seen, { ...how, dryRun, targets });
+    if (isUnfinished && !dryRun) await claim.end({ record: undefined, owed });
+    return { findings, isRepaired: true, bytes };
   } catch (error) {
     if (!(error instanceof MkvError) || error.code === "busy") throw error;
     return { findings, isRepaired: false, failure: error.message };

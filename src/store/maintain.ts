@@ -7,6 +7,12 @@ import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./care";
 import { type Store } from "./store";
 
+/** Looks after the volumes until it is disposed of, and changes nothing. */
+export function keepWatch(watch: () => Promise<void>): AsyncDisposable {
+  const stop = new AbortController();
+  return ending(stop, [again(stop.signal, limits.meetMs, watch)]);
+}
+
 /**
  * Pays debts until it is disposed of.
  * @param watch looks after the volumes: one thread does so for all
@@ -22,6 +28,10 @@ export function maintain(store: Store, watch?: () => Promise<void>): AsyncDispos
     }),
     ...(watch ? [again(stop.signal, limits.meetMs, watch)] : []),
   ];
+  return ending(stop, running);
+}
+
+function ending(stop: AbortController, running: readonly Promise<void>[]): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();

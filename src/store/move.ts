@@ -19,23 +19,29 @@ import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
-import { claimSettled } from "./forward";
+import { claimSettled, claimUnchanged } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
 
-/** What a move did. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
-export type Moved = { readonly changed: boolean; readonly leftBehind: readonly string[] };
+/** What a move did, or would do. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
+export type Moved = {
+  readonly changed: boolean;
+  readonly leftBehind: readonly string[];
+  /** Bytes of the copies that were made. */
+  readonly bytes: number;
+};
 
 /**
  * Brings a key to the volumes where it belongs, with a good copy on each; state and hash stay.
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
-export async function moveKey(store: Store, key: Key, depth: Depth = "length"): Promise<Moved> {
-  await using claim = await claimSettled(store, key, (before) => before, { sends: "streams" });
+export async function moveKey(store: Store, key: Key, how: Bringing = { depth: "length" }): Promise<Moved> {
+  const claimed = how.dryRun ? claimUnchanged : claimSettled;
+  await using claim = await claimed(store, key, (before) => before, { sends: how.dryRun ? "short" : "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
-  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, { depth }), { depth });
+  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, how), how);
 }
 
 /** How a key is brought home. */
@@ -44,8 +50,10 @@ export type Bringing = {
   readonly depth: Depth;
   /** Where the copies are to be, in order; where the key belongs, unless something else is said. */
   readonly targets?: readonly string[] | undefined;
-  /** How fast a copy may be read. */
+  /** How fast copies may be made. */
   readonly pace?: Pace | undefined;
+  /** Whether it is only found out what would be done. */
+  readonly dryRun?: boolean | undefined;
 };
 
 /** The move of a claimed key with a record, whose copies have just been looked at. Throws as `moveKey`. */
@@ -53,21 +61,22 @@ export async function bringHome(
   ofAll: Store,
   claim: Claim,
   seen: Inspected,
-  { depth, pace, targets = place(claim.key, ofAll.topology) }: Bringing,
+  { depth, pace, dryRun = false, targets = place(claim.key, ofAll.topology) }: Bringing,
 ): Promise<Moved> {
   const store = { ...ofAll, volumes: ofAll.volumes.within(claim) };
   const record = claim.entry.record!;
   await requireReady(store, claim, targets);
   const good = volumesIn(seen, "good");
-  if (good.length === 0) return await withoutGood(store, claim, { seen, depth });
+  if (good.length === 0) return await withoutGood(store, claim, { seen, depth, dryRun });
   requireSeen(store, record, seen);
   const lacking = without(targets, good);
   const isRight = seen.md5 === undefined || record.md5 === undefined || seen.md5 === record.md5;
-  if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets))
-    return { changed: false, leftBehind: [] };
+  if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets)) return unchanged;
 
   const strays = without(record.volumes, targets);
   await store.places.requireDistinct(strays, targets);
+  const bytes = lacking.length * seen.bytes;
+  if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
   const isSynced = (await Promise.all(targets.map((volume) => store.volumes.hasSync(volume).catch(() => false)))).every(
     Boolean,
   );
@@ -84,8 +93,10 @@ export async function bringHome(
     throw error;
   }
   await commit(store, claim, { targets, strays, isSynced, md5: isRight ? record.md5 : seen.md5 });
-  return { changed: true, leftBehind: await leftBehind(store, strays) };
+  return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }
+
+const unchanged: Moved = { changed: false, leftBehind: [], bytes: 0 };
 
 async function commit(
   store: Store,
@@ -137,8 +148,9 @@ function requireSeen({ topology }: Store, record: ValueRecord, seen: Inspected):
 async function fill(
   { volumes }: Store,
   key: Key,
-  { targets, seen, ...how }: { targets: readonly string[]; seen: Inspected; sync: boolean; pace: Pace | undefined },
+  how: { targets: readonly string[]; seen: Inspected; sync: boolean; pace: Pace | undefined },
 ): Promise<void> {
+  const { targets, seen, sync, pace } = how;
   const { md5, bytes, copies } = seen;
   const expected = md5 === undefined ? { bytes } : { md5 };
   const good = volumesIn(seen, "good");
@@ -152,8 +164,9 @@ async function fill(
   )) {
     const isLike = (target: string) => printOf(target) === printOf(from);
     const to = targets.filter((target) => target !== from && (!isLike(target) || damaged.includes(target)));
+    const paceOfAll = pace && ((ofOne: number) => pace(ofOne * Math.max(to.length, 1)));
     try {
-      return await copy(volumes, pathOf(key), { from, to, expected, ...how });
+      return await copy(volumes, pathOf(key), { from, to, expected, sync, pace: paceOfAll });
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       if (error.code === "corrupt" || error.code === "absent") damaged.push(from);
@@ -171,7 +184,7 @@ async function syncAll({ volumes }: Store, key: Key, there: readonly string[]): 
 async function withoutGood(
   { volumes }: Store,
   claim: Claim,
-  { seen, depth }: { seen: Inspected; depth: Depth },
+  { seen, depth, dryRun }: { seen: Inspected; depth: Depth; dryRun: boolean },
 ): Promise<Moved> {
   const record = claim.entry.record!;
   const where = record.volumes.join(", ");
@@ -179,13 +192,14 @@ async function withoutGood(
   if (unknown) throw new MkvError("unavailable", `no good copy can be reached: ${unknown.print}`);
   const differing = volumesIn(seen, "differs");
   if (differing.length === 0) {
-    if (record.state === "unlinked") return { changed: false, leftBehind: [] }; // A leftover: nothing to move.
+    if (record.state === "unlinked") return unchanged; // A leftover: nothing to move.
     throw new MkvError("gone", `no copy is left on ${where}`);
   }
   if (record.md5 === undefined)
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
+  if (dryRun) throw new MkvError("corrupt", `no good copy is left; the damaged ones on ${where} would be set aside`);
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;
   for (const volume of differing) {

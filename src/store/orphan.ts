@@ -16,7 +16,7 @@ import { type Inspected, inspectCopies, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { cleanUp } from "./care";
 import { owe } from "./debts";
-import { claimSettled } from "./forward";
+import { claimSettled, claimUnchanged } from "./forward";
 import { bringHome } from "./move";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
@@ -30,19 +30,29 @@ export type OrphanSeen = {
   readonly why?: string;
 };
 
+/** How a file is looked at. */
+export type OrphanLook = {
+  readonly volume: string;
+  /** Whether a copy that the record lacks is recorded, and brought to where it belongs. */
+  readonly repair?: boolean;
+  /** Whether an orphan is removed. */
+  readonly remove?: boolean;
+  /** Whether it is only found out what would be done: what is told is `recorded` or `removed` all the same. */
+  readonly dryRun?: boolean;
+};
+
 /**
  * Looks at a file of this key on a volume, while nobody changes the key.
- * @param options.repair whether a copy that the record lacks is recorded, and brought to where it belongs
- * @param options.remove whether an orphan is removed
  * @throws MkvError bad-request (no volume of the store), busy, unavailable (a volume does not answer)
  */
 export async function lookAtOrphan(
   store: Store,
   key: Key,
-  { volume, repair = false, remove = false }: { volume: string; repair?: boolean; remove?: boolean },
+  { volume, repair = false, remove = false, dryRun = false }: OrphanLook,
 ): Promise<OrphanSeen> {
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  await using claim = await claimSettled(store, key, (before) => before, { sends: "streams" });
+  const claimed = dryRun ? claimUnchanged : claimSettled;
+  await using claim = await claimed(store, key, (before) => before, { sends: dryRun ? "short" : "streams" });
   const { record } = claim.entry;
   const debts = await store.ledger.owedBy(key);
   const isOwed = debts.some((debt) => debt.volume === volume && debt.kind !== "staged");
@@ -55,15 +65,16 @@ export async function lookAtOrphan(
         return { state: "kept", why: "differs from the value, whose own copies are not all whole" };
       }
       if (!repair) return { state: "copy" };
-      await nameInRecord(store, claim, volume);
+      if (!dryRun) await nameInRecord(store, claim, volume);
       return { state: "recorded" };
     }
   } else if (store.ledger.isBehind) {
     return { state: "kept", why: "may be the only copy: the index is older than the volumes, run rebuild" };
   }
-  const ageMs = await ageOf(store.ledger.memory, volume + pathOf(key), file);
+  const ageMs = await ageOf(store.ledger.memory, volume + pathOf(key), { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };
+  if (dryRun) return { state: "removed" };
   const owed = owe(claim.entry.owed, [volume], { kind: record ? "stray" : "left-over" });
   await claim.put({ record, owed });
   const why = (await cleanUp(store, claim)).get(volume);
@@ -96,10 +107,15 @@ async function nameInRecord(store: Store, claim: Claim, volume: string): Promise
  * For how long a file has been known as an orphan, in milliseconds; from now on, if it was not, or another one lay there.
  * Counted anew at each boot.
  */
-async function ageOf(memory: Memory, file: string, { bytes, modified }: FileInfo): Promise<number> {
+async function ageOf(
+  memory: Memory,
+  file: string,
+  { bytes, modified, remember }: FileInfo & { remember: boolean },
+): Promise<number> {
   const boot = bootId();
   const seen = (await memory.get(nameOf(file))) as OrphanMemory | undefined;
   if (seen?.boot === boot && seen.bytes === bytes && seen.modified === modified) return sinceBootMs() - seen.atMs;
+  if (!remember) return 0;
   const count = await countOf(memory);
   if (!seen && count >= limits.orphans) return 0; // No room: it stays young.
   if (!seen) await memory.put(countName, { boot, count: count + 1 });

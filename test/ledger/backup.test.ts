@@ -24,6 +24,25 @@ const known: readonly Known[] = [...oddKeys, Buffer.from([0x2f, 0xf4, 0x8f, 0xbf
   .sort(Buffer.compare)
   .map((key, i) => ({ key, record: records[i % 5], owed: records[i % 5] === undefined || i % 3 === 0 ? debts : [] }));
 
+/** A key with what S3 keeps of it, and one that is being replaced. */
+const attributed: readonly Known[] = [
+  {
+    key: Buffer.from("/~~a") as Uint8Array as Key,
+    record: `HASH${md5}a:1/sv00`,
+    owed: [],
+    attributes: { type: "text/plain" },
+  },
+  {
+    key: Buffer.from("/~~b") as Uint8Array as Key,
+    record: `HASH${md5}b:1/sv01`,
+    owed: [{ volume: "a:1/sv02", kind: "staged" }],
+    forward: {
+      record: { state: "live", md5: md5.replaceAll("0", "f"), volumes: ["a:1/sv02"] },
+      ...{ bytes: 5, date: "Thu, 26 Nov 2026 10:00:00 GMT", attributes: {} },
+    },
+  },
+];
+
 const ids = [["id a:1", "one"] as const, ["id b:1", null] as const];
 
 /** A ledger as a backup sees it. */
@@ -50,13 +69,14 @@ async function read(text: Uint8Array, pieceBytes = text.length): Promise<BackupP
 }
 
 test("every key, record and debt comes back as it was, however the text is cut into pieces", async () => {
-  const text = await textOf(known);
+  const all = [...known, ...attributed].sort((a, b) => Buffer.compare(a.key, b.key));
+  const text = await textOf(all);
   for (const pieceBytes of [1, 7, 100, text.length]) {
     const parts = await read(text, pieceBytes);
-    expect(parts.flatMap((part) => (part.kind === "keys" ? part.keys : []))).toEqual([...known]);
+    expect(parts.flatMap((part) => (part.kind === "keys" ? part.keys : []))).toEqual(all);
     expect(parts.flatMap((part) => (part.kind === "memory" ? [[part.name, part.value]] : []))).toEqual(ids as never);
     expect(parts[0]).toMatchObject({ kind: "header", header: { topology, isConsistent: true, isBehind: false } });
-    expect(parts.at(-1)).toMatchObject({ kind: "end", counts: { keys: known.filter(({ record }) => record).length } });
+    expect(parts.at(-1)).toMatchObject({ kind: "end", counts: { keys: all.filter(({ record }) => record).length } });
   }
 });
 
@@ -96,8 +116,14 @@ const lack: Lack = { why: "was imported", fromMs: Date.now(), laterMs: undefined
 const opening = { sync: false, graceMs: 0, onMissing: async () => ({ isSure: true }) };
 
 /** All that is known of a key as text, whatever the order of its debts. */
-function shown({ key, record, owed }: Known): string {
-  return [Buffer.from(key).toString("hex"), record, ...owed.map(({ volume, kind }) => volume + kind).sort()].join(" ");
+function shown({ key, record, owed, attributes, forward }: Known): string {
+  const beside = JSON.stringify([attributes, forward]);
+  return [
+    Buffer.from(key).toString("hex"),
+    record,
+    beside,
+    ...owed.map(({ volume, kind }) => volume + kind).sort(),
+  ].join(" ");
 }
 
 /** What a ledger knows that was made of these keys. */
@@ -109,7 +135,8 @@ async function drafted(path: string, keys: readonly Known[], options: { lack: La
 
 test("a ledger made of the latest backup owes what was owed; of an older one it is behind, and owes nothing", async () => {
   await using folder = temporaryFolder();
-  const whole = known.filter(({ record }) => record !== "no record\u0000");
+  const all = [...known, ...attributed].sort((a, b) => Buffer.compare(a.key, b.key));
+  const whole = all.filter(({ record }) => record !== "no record\u0000");
   for (const [name, options] of [
     ["latest", { lack: undefined }],
     ["older", { lack }],

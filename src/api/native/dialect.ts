@@ -10,7 +10,7 @@ import { chunksOf } from "../body";
 import { type About, tallied } from "../access";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
-import { answerJob, isJob } from "./jobs";
+import { answerJob, answerJobQuestion, isJob } from "./jobs";
 import { type Lists, answerList } from "./list";
 import { type Operation } from "../requests";
 import { empty, failed } from "../respond";
@@ -107,6 +107,7 @@ function methodsOf(operation: string): string | undefined {
   if (operation === "list" || operation === "unlinked") return "GET, HEAD";
   if (operation === "records") return "GET, HEAD, POST";
   if (operation === "export" || operation === "topology") return "GET";
+  if (operation === "job") return "GET, POST";
   if (operation === "replace") return "PUT";
   return isJob(operation) ? "POST" : undefined;
 }
@@ -127,7 +128,7 @@ function operate(native: Native, asked: Asked & { key: Key; query: string }): Re
   if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
     return answerList({ store, lists }, key, { kind: name, parameters, signal, isHead: method === "HEAD", cut });
   }
-  if (method === "GET" && name === "topology") return Response.json(store.topology);
+  if (method === "GET" && (name === "topology" || name === "job")) return answerJobQuestion(store, operation!);
   if (method === "GET" && name === "export") return lists.exports.answer(store, cut);
   if (method === "PUT" && name === "replace" && parameters.length === 0) return receive(native, key, asked, "anything");
   if (method === "POST" && allow?.endsWith("POST"))

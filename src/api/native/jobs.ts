@@ -1,16 +1,22 @@
 // Owns what a job asks of a running master (`jobs/master.ts` asks it): one key at a time, under its claim.
-//   POST /key?rebalance[&md5]              204, Key-Moved, Key-Left-Behind
-//   POST /key?examine[&md5][&repair][&forget] 200 {"findings": [{"problem", "line"}], "isRepaired", "failure"?}
+//   POST /key?rebalance[&md5][&rate=BYTES] 204, Key-Moved, Key-Left-Behind, Key-Bytes
+//   POST /key?examine[&md5][&repair][&forget] 200 {"findings": [{"problem", "line"}], "isRepaired", "failure"?}, Key-Bytes
 //   POST /key?orphan=VOLUME[&repair][&remove]   200 {"state", "why"?}
+//   ... each of them with &dry-run: the same answer, and nothing is changed
 //   POST /?adopt=NAME                      204
 //   POST /?records, [shown key, ...]       200 [record | null, ...]
+//   GET /?job=NAME                         200 what is remembered of this job (`store/job-memory.ts`) | null
+//   POST /?job=NAME, the same              204
+//   GET /?topology                         200 {"volumes", "replicas", "subvolumes"}
 import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
 import { type Key, readShown } from "../../format/key";
 import { limits } from "../../limits";
 import { healKey } from "../../store/heal";
+import { type RememberedJob, isRememberedJob, jobName } from "../../store/job-memory";
 import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
+import { type Pace, paceOf } from "../../store/pace";
 import { adoptPlace } from "../../store/places";
 import { type Store, recordText } from "../../store/store";
 import { announcedBytes } from "../framing";
@@ -19,7 +25,7 @@ import { type Parameter } from "../url";
 
 /** Whether a POST with this operation is for `answerJob`, and nothing else is. */
 export function isJob(operation: string): boolean {
-  return ["rebalance", "examine", "orphan", "adopt"].includes(operation);
+  return ["rebalance", "examine", "orphan", "adopt", "job"].includes(operation);
 }
 
 /** Answers a POST. Throws MkvError forbidden for what is no operation, and what the operation throws. */
@@ -30,14 +36,19 @@ export async function answerJob(
 ): Promise<Response> {
   const has = (name: string) => parameters.some((parameter) => parameter.name === name);
   const depth = has("md5") ? "md5" : "length";
+  const dryRun = has("dry-run");
   switch (operation.name) {
     case "rebalance":
-      return await moveKey(store, key, depth).then(moved, asBadRequest);
-    case "examine":
-      return Response.json(await healKey(store, key, { depth, repair: has("repair"), forget: has("forget") }));
+      return await moveKey(store, key, { depth, dryRun, pace: paceIn(parameters) }).then(moved, asBadRequest);
+    case "examine": {
+      const how = { depth, dryRun, repair: has("repair"), forget: has("forget") } as const;
+      const { bytes = 0, ...healed } = await healKey(store, key, how);
+      return Response.json(healed, { headers: { "key-bytes": String(bytes) } });
+    }
     case "orphan": {
       const volume = Buffer.from(operation.value).toString();
-      return Response.json(await lookAtOrphan(store, key, { volume, repair: has("repair"), remove: has("remove") }));
+      const how = { volume, repair: has("repair"), remove: has("remove"), dryRun };
+      return Response.json(await lookAtOrphan(store, key, how));
     }
     case "adopt":
       await adoptPlace(store, Buffer.from(operation.value).toString());
@@ -46,13 +57,42 @@ export async function answerJob(
       const keys = (await readKeys(request)).map((shown) => readShown(Buffer.from(shown)) as Uint8Array as Key);
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
+    case "job": {
+      const told = await readJson(request, "a JSON object");
+      if (typeof told !== "object" || told === null || Array.isArray(told))
+        throw new MkvError("bad-request", "the body is a JSON object");
+      await store.ledger.memory.put(jobName(jobIn(operation)), told);
+      return empty(204);
+    }
     default:
       throw new MkvError("forbidden", `there is no operation "${operation.name}" for POST`);
   }
 }
 
-function moved({ changed, leftBehind }: Moved): Response {
-  return empty(204, { "key-moved": String(changed), "key-left-behind": String(leftBehind.length) });
+/** Answers a GET of what jobs must know. Throws MkvError bad-request. */
+export async function answerJobQuestion(store: Store, operation: Parameter): Promise<Response> {
+  if (operation.name === "topology") return Response.json(store.topology);
+  return Response.json((await store.ledger.memory.get(jobName(jobIn(operation)))) ?? null);
+}
+
+function jobIn({ value }: Parameter): RememberedJob {
+  const name = Buffer.from(value).toString();
+  if (isRememberedJob(name)) return name;
+  throw new MkvError("bad-request", `there is no job "${name}" that is remembered`);
+}
+
+function moved({ changed, leftBehind, bytes }: Moved): Response {
+  const counts = { "key-left-behind": String(leftBehind.length), "key-bytes": String(bytes) };
+  return empty(204, { "key-moved": String(changed), ...counts });
+}
+
+/** How fast copies may be made, in bytes a second, if that was asked for. Throws MkvError bad-request. */
+function paceIn(parameters: readonly Parameter[]): Pace | undefined {
+  const rate = parameters.find(({ name }) => name === "rate");
+  if (!rate) return undefined;
+  const text = Buffer.from(rate.value).toString();
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new MkvError("bad-request", "rate is a whole number of bytes a second");
+  return paceOf(Number(text));
 }
 
 function asBadRequest(error: unknown): never {
@@ -62,14 +102,19 @@ function asBadRequest(error: unknown): never {
 
 /** The keys in the body of a request. Throws MkvError bad-request, too-many, client-slow. */
 async function readKeys(request: Request): Promise<string[]> {
-  const bytes = announcedBytes(request);
-  if (bytes === undefined || !(bytes <= limits.keyListBytes))
-    throw new MkvError("too-many", `at most ${limits.keyListBytes} bytes of keys`);
-  const slow = () => new MkvError("client-slow", "the client sends its keys too slowly");
-  const keys: unknown = await withDeadline(limits.listingMs, request.json(), slow).catch((error) => {
-    throw error instanceof MkvError ? error : new MkvError("bad-request", "the body is a JSON array of keys");
-  });
+  const keys = await readJson(request, "a JSON array of keys");
   if (Array.isArray(keys) && keys.length <= limits.batchRecords && keys.every((key) => typeof key === "string"))
     return keys;
   throw new MkvError("bad-request", `the body is a JSON array of at most ${limits.batchRecords} keys`);
+}
+
+/** The body of a request. Throws MkvError bad-request, too-many, client-slow. */
+async function readJson(request: Request, what: string): Promise<unknown> {
+  const bytes = announcedBytes(request);
+  if (bytes === undefined || !(bytes <= limits.jobBodyBytes))
+    throw new MkvError("too-many", `at most ${limits.jobBodyBytes} bytes, with their length`);
+  const slow = () => new MkvError("client-slow", "the client sends its body too slowly");
+  return await withDeadline(limits.listingMs, request.json(), slow).catch((error) => {
+    throw error instanceof MkvError ? error : new MkvError("bad-request", `the body is ${what}`);
+  });
 }

@@ -1,16 +1,19 @@
 // Owns the making of an index out of a backup, where there is none or an empty one.
 // 1. The lock beside the index is held from before anything is looked at until the end.
-// 2. All is written beside, as PATH.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves nothing
+// 2. All is written beside, as PATH.rebuild, .NAME.facts.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves nothing
 //    that anybody reads; `swap.ts` puts the index in place.
 // 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
+import { readRecord } from "../../format/record";
 import { type Draft, type Known, type Lack } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf, textOf } from "./journal";
-import { openLevelIndex } from "./leveldb";
+import { writeFacts } from "../facts";
+import { factsOf, openFacts, requireWholeFacts } from "./facts";
+import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { readJournals } from "./read-journals";
 import { rememberNew } from "./remembered";
 import { mendSwap, rebuildOf, swapIndex } from "./swap";
@@ -27,7 +30,10 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   await requireEmpty(path, lack);
   const folder = rebuildOf(path);
   for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
+  const factsFolder = `${factsOf(path)}.rebuild`;
+  rmSync(factsFolder, { recursive: true, force: true });
   const next = undo.use(await openLevelIndex(folder, { make: true }));
+  const facts = undo.use(await openLevelIndex(factsFolder, { make: true }));
   const journal = undo.use(draftJournal(journalFor(path)));
   const opened = undo.move();
   let isFinished = false;
@@ -35,12 +41,16 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
     async putAll(keys) {
       const recorded = keys.filter(({ record }) => record !== undefined);
       await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
+      await Promise.all(keys.map((known) => putFacts(facts, known)));
       for (const known of keys) if (known.owed.length > 0) journal.owe(known);
     },
     async finish(entries) {
       await next[Symbol.asyncDispose]();
       // What is remembered here already is of a later time than a backup.
       for (const [name, value] of entries) if (memory.get(name) === undefined) await memory.put(name, value);
+      await addFacts(path, facts);
+      await facts[Symbol.asyncDispose]();
+      rmSync(factsFolder, { recursive: true });
       await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
       journal.finish();
       swapIndex(folder, path);
@@ -49,9 +59,25 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
     async [Symbol.asyncDispose]() {
       if (isFinished) return await memory[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
+      for (const made of [folder, factsFolder]) rmSync(made, { recursive: true, force: true });
     },
   };
+}
+
+async function putFacts(facts: LevelIndex, { key, record, attributes, forward }: Known): Promise<void> {
+  const known = { record: record === undefined ? undefined : readRecord(record), attributes, forward };
+  const text = writeFacts({}, known);
+  if (text !== undefined) await facts.put(key, text);
+}
+
+/** What lies beside the records already, of the index that was lost, is of a later time than a backup. */
+async function addFacts(path: string, facts: LevelIndex): Promise<void> {
+  requireWholeFacts(path);
+  await using there = await openFacts(path, { sync: false });
+  for await (const page of facts.scan({})) {
+    const missing = page.filter(([key]) => there.getText(key) === undefined);
+    await Promise.all(missing.map(([key, text]) => there.put(key, text)));
+  }
 }
 
 function doubtOf({ why, fromMs, laterMs }: Lack) {

@@ -83,7 +83,7 @@ export class LevelLedger implements Ledger {
   }
 
   picture(): Picture {
-    return pictureOf(this.#parts.path, this.#parts.index);
+    return pictureOf(this.#parts);
   }
 
   async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {

@@ -2,8 +2,8 @@
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { knownOf, readFacts } from "../facts";
-import { type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
+import { besideOf, knownOf, readFacts } from "../facts";
+import { type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
 import { getSeconds, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
 import { bytesArray, debtsIn } from "./row";
@@ -95,16 +95,16 @@ export async function* knownKeys(database: Database): AsyncGenerator<readonly Kn
   for (;;) {
     const rows = await database.run(knownPage, [after, limits.scanKeys]);
     if (rows.length === 0) return;
-    yield rows.map(([key, record, owed]) => {
-      const debts: readonly Debt[] = debtsIn(owed, 0);
-      const kinds = debts.map(({ volume, kind }) => ({ volume, kind }));
-      return { key: key as Key, record: (record as string | null) ?? undefined, owed: kinds };
+    yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
+      const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
+      const text = record ?? undefined;
+      return { key, record: text, owed: debts, ...besideOf(text, facts ?? undefined) };
     });
     after = rows.at(-1)![0] as Uint8Array;
   }
 }
 
-const knownPage = `select key, record, owed from ${keysTable}
+const knownPage = `select key, record, facts, owed from ${keysTable}
   where key > $1 and (record is not null or owed is not null) order by key limit $2::int`;
 
 function nameOf(key: Uint8Array): string {

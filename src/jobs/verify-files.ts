@@ -1,0 +1,103 @@
+// Owns the comparison of every file on the volumes with the records: what none of them names is looked at again by the target,
+// with the key claimed.
+import { MkvError } from "../errors";
+import { type Key } from "../format/key";
+import { keyAt } from "../format/path";
+import { decodeRecord } from "../format/record";
+import { limits } from "../limits";
+import { retryBusy } from "../store/retry-busy";
+import { damagedRecord } from "../store/store";
+import { type Volumes } from "../volumes/volumes";
+import { type Verify } from "./findings";
+import { type Copy, type Folder, type FoundFile } from "./folders";
+import { files, folderNumber, folders, hashFolders, readable } from "./folders";
+import { type Pause, forEach } from "./pool";
+
+/** Compares all files with the records, those in folders after this one. Returns whether all could be. */
+export async function verifyAllFiles(job: Verify, after: string | undefined, pause: Pause<Folder>): Promise<boolean> {
+  const { counts, progress } = job;
+  try {
+    const isSwept = job.repair && !job.task.dryRun;
+    const sweep = isSwept ? (empty: Folder) => removeEmpty(job.volumes, empty) : undefined;
+    const work = async (folder: Folder) => {
+      for await (const page of files(job.volumes, folder, sweep)) await verifyFiles(job, page);
+      const share = (folderNumber(folder.path) + 1) / hashFolders;
+      progress.at({ what: "file", done: counts.files, share });
+    };
+    await forEach(folders(job.volumes, job.topology, { after }), limits.foldersAtOnce, work, pause);
+    return true;
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    counts.unknown++;
+    progress.note(`the files were not all compared: ${error.message}`);
+    return false;
+  }
+}
+
+async function verifyFiles(job: Verify, page: readonly FoundFile[]): Promise<void> {
+  for (let at = 0; at < page.length; at += limits.batchRecords) {
+    const found = page.slice(at, at + limits.batchRecords).map((file) => ({ ...file, key: keyAt(file.path) }));
+    const records = await job.target.getAll(found.flatMap(({ key }) => key ?? []));
+    let next = 0;
+    for (const { key, path, copies } of found) {
+      job.counts.files += copies.length;
+      const record = key && records[next++];
+      if (record === damagedRecord) continue; // It was named; its files are nobody's orphans.
+      const named = record === undefined ? [] : decodeRecord(record).volumes;
+      for (const { volume } of copies) {
+        if (!named.includes(volume)) await verifyOrphan(job, { key, path, volume });
+      }
+    }
+  }
+}
+
+const orphanLines = {
+  young: "is in no record yet",
+  orphan: "is in no record",
+  removed: "is in no record: removed",
+  copy: "is a copy that its record should name",
+  recorded: "is a copy that its record lacked: it names it now",
+  kept: "",
+} as const;
+
+const dryOrphanLines = {
+  ...orphanLines,
+  removed: "is in no record: it would be removed",
+  recorded: "is a copy that its record lacks: it would name it",
+} as const;
+
+async function verifyOrphan(
+  job: Verify,
+  { key, path, volume }: { key: Key | undefined; path: string; volume: Copy["volume"] },
+): Promise<void> {
+  const where = `${volume}${readable(path)}`;
+  const { counts } = job;
+  try {
+    if (!key) {
+      counts.orphans++;
+      return job.progress.note(`${where}: is not where its name belongs`);
+    }
+    const { dryRun } = job.task;
+    const how = { volume, repair: job.repair, remove: job.removeOrphans, dryRun };
+    const { state, why } = await retryBusy(() => job.target.orphan(key, how), limits.busyMs);
+    if (state === "accounted") return;
+    counts.orphans++;
+    if (state === "recorded" || state === "removed") counts.repaired++;
+    job.progress.note(`${where}: ${(dryRun ? dryOrphanLines : orphanLines)[state]}${why ?? ""}`);
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+    counts.unknown++;
+    job.progress.note(`${where}: could not be looked at: ${error.message}`);
+  }
+}
+
+/** Has a folder removed from the volumes on which it is empty, as far as `mkv volume` runs there: nginx removes none. */
+async function removeEmpty(all: Volumes, { path, volumes }: Folder): Promise<void> {
+  for (const volume of volumes) {
+    try {
+      if (await all.hasSync(volume)) await all.sync(volume, path.slice(0, -1), { expected: "gone" });
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error; // It stays until the next time: nothing depends on it.
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// Owns what is remembered of jobs beside the ledger: where one goes on that was killed, and what the last whole one found.
+//   "job " name -> JobMemory               in the ledger's memory
+
+/** The jobs that are remembered. */
+export const rememberedJobs = ["rebalance", "verify"] as const;
+export type RememberedJob = (typeof rememberedJobs)[number];
+
+/** What is remembered of a job. Times are of the wall, in milliseconds. */
+export type JobMemory = {
+  /** The one that has begun and not ended. */
+  readonly begun?: Begun | undefined;
+  /** The last one that ended. */
+  readonly ended?: Ended | undefined;
+};
+
+/** A job on its way: everything up to where it is has been done, and nothing behind that. */
+export type Begun = {
+  /** What it is asked to do, and on which volumes, as text. */
+  readonly task: string;
+  readonly sinceMs: number;
+  /** When this was written down. */
+  readonly atMs: number;
+  /** What it goes over: all keys, then all files, by their folders. */
+  readonly over: "keys" | "files";
+  /** The key, as in lists, or the folder that was the last; undefined at the beginning. */
+  readonly after: string | undefined;
+  readonly counts: Readonly<Record<string, number>>;
+  /** Keys that it tries again at its end, and whatever else the job must know. */
+  readonly rest: unknown;
+};
+
+/** A job that went over everything. */
+export type Ended = {
+  readonly atMs: number;
+  readonly seconds: number;
+  readonly counts: Readonly<Record<string, number>>;
+};
+
+/** Under which name a job is remembered. */
+export function jobName(job: RememberedJob): string {
+  return `job ${job}`;
+}
+
+/** Whether this is the name of a job that is remembered. */
+export function isRememberedJob(name: string): name is RememberedJob {
+  return rememberedJobs.some((job) => job === name);
+}

@@ -1,0 +1,88 @@
+// What a job would do can be asked first, what it does can be slowed down, and programs can read how it ended.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { type Cluster, startCluster } from "../support/cluster";
+import { withoutGrace } from "../support/grace";
+import { pathOf } from "../support/placement";
+import { valueOf } from "../support/values";
+import { damage, fileOf } from "./damage";
+import { type Command, indexOf, runJob, shelf } from "./job";
+import { homeOf } from "../support/copies";
+import { countsOf } from "./verified";
+
+setDefaultTimeout(60_000);
+withoutGrace();
+const BYTES = 50_000;
+const keys = Array.from({ length: 40 }, (_, i) => `/key-${i}`);
+let cluster: Cluster;
+let before: unknown;
+
+const state = async () => [shelf(cluster), await indexOf(cluster.db)];
+
+beforeAll(async () => {
+  cluster = await startCluster({ volumes: 4 });
+  await cluster.startMaster([], cluster.addresses.slice(0, 3));
+  for (const key of keys) await cluster.store(key, valueOf(key, BYTES));
+  expect((await cluster.ask("UNLINK", "/key-7")).status).toBe(204);
+  await cluster.master.stop();
+  before = await state();
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+/** A job that changes nothing, on the index and through a master, and how it ended. */
+async function dry(command: Command, flags: string[]) {
+  const own = await runJob(cluster, command, { flags: ["-dry-run", "-json", ...flags] });
+  expect(await state()).toEqual(before as never);
+  const { url } = await cluster.startMaster();
+  const through = await runJob(cluster, command, { master: url, flags: ["-dry-run", "-json", ...flags] });
+  await cluster.master.stop();
+  expect(await state()).toEqual(before as never);
+  const [said, saidThrough] = [own, through].map(({ last }) => JSON.parse(last));
+  expect({ ...said, seconds: 0 }).toEqual({ ...saidThrough, seconds: 0 });
+  return { ...own, said };
+}
+
+test("-dry-run of a rebalance says what would move, and changes no file and no record", async () => {
+  const { said, stdout, exitCode } = await dry("rebalance", []);
+  expect([exitCode, said]).toMatchObject([0, { job: "rebalance", exit: 0, dryRun: true, keys: 40, failed: 0 }]);
+  expect(said.moved).toBeGreaterThan(10);
+  expect(said.bytes).toBeGreaterThanOrEqual((said.moved / 2) * BYTES);
+  expect(stdout).toContain(`would move ${said.moved} keys, and copy ${said.bytes} bytes`);
+});
+
+test("-rate holds for a rebalance, on the index and through a master; what it moves is what a dry run said", async () => {
+  const { said } = await dry("rebalance", []);
+  const startMs = performance.now();
+  const { last, exitCode } = await runJob(cluster, "rebalance", { flags: ["-json", "-rate", "1"] });
+  expect([exitCode, JSON.parse(last)]).toMatchObject([0, { moved: said.moved, bytes: said.bytes }]);
+  expect(performance.now() - startMs).toBeGreaterThan(said.bytes / 1000 - 1500); // A second's worth goes at once.
+  before = await state();
+});
+
+test("-dry-run of verify -repair says what would be healed, and changes no file and no record", async () => {
+  damage(fileOf(cluster, "/key-1", homeOf(cluster, "/key-1")[0]!), "missing");
+  damage(fileOf(cluster, "/key-2", homeOf(cluster, "/key-2")[1]!), "shortened");
+  for (const { file } of cluster.filesOf(pathOf("/key-7"))) rmSync(file);
+  before = await state();
+  const { said, stdout, exitCode } = await dry("verify", ["-repair"]);
+  expect([exitCode, said]).toMatchObject([
+    1,
+    { exit: 1, missing: 1, damaged: 1, unfinished: 1, repaired: 3, bytes: 2 * BYTES, error: expect.any(String) },
+  ]);
+  expect(stdout).toMatch(/^-repair would repair 3 of 3 problems, and copy 100000 bytes\nverified .*; 0 repaired\n\{/);
+  const healed = await runJob(cluster, "verify", { flags: ["-repair"] });
+  expect([healed.exitCode, countsOf(healed.last).repaired]).toEqual([0, 3]);
+});
+
+test("-json: also where a job fails, the last line says how far it came and why", async () => {
+  for (const command of ["rebuild", "rebalance", "verify"] as const) {
+    const { stdout, exitCode } = await runJob(cluster, command, { flags: ["-json"] });
+    const { job, exit, seconds, error } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+    expect([job, exit, seconds > 0, error, exitCode]).toEqual([command, 0, true, undefined, 0]);
+  }
+  const { last, exitCode } = await runJob(cluster, "verify", { db: `${cluster.db}-none`, flags: ["-json"] });
+  expect([exitCode, JSON.parse(last)]).toMatchObject([
+    1,
+    { job: "verify", exit: 1, keys: 0, error: expect.stringContaining("run rebuild") },
+  ]);
+});
