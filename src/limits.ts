@@ -176,10 +176,10 @@ export const limits = {
   /** A connection to a volume on which nothing was said for so long is not relied on; it has so long to answer then. */
   quietMs: 100,
   renewMs: 1000,
-  /** The address of a server is looked up so often; where that takes long, only after so many times as long. */
+  /** Addresses of servers are looked up so often, after a long lookup not for so many times as long; Bun keeps them so long. */
   addressMs: 500,
+  longLookupMs: 1000,
   lookupPause: 10,
-  /** Bun connects to what a name stood for so long ago, at most. */
   namesKeptMs: 31_000,
   /** The system asks after such a connection so often. */
   keepAliveMs: 15_000,
