@@ -44,7 +44,8 @@ function mayImport(from: string, to: string): boolean {
   const [upper, lower] = [roomOf(from), roomOf(to)];
   const [own, other] = [chamberOf(from), chamberOf(to)];
   if (upper !== lower) return floorOf(lower) > floorOf(upper) && (other === undefined || upper === FITTER);
-  return upper !== "leaf" && (own === undefined || other === undefined || own === other);
+  const isWithin = own === undefined || other === undefined || `${other}/`.startsWith(`${own}/`);
+  return upper !== "leaf" && isWithin;
 }
 
 /** Imports between files of src/, as pairs of files. */

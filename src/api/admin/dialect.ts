@@ -6,6 +6,7 @@ import { failed } from "../respond";
 import { splitUrl } from "../url";
 import { expose, expositionType } from "./exposition";
 import { connectionMetrics, processMetrics, volumeMetrics } from "./look";
+import { answerPage } from "./page";
 import { Readiness } from "./readiness";
 import { type Status, type StatusSources, statusOf } from "./status";
 
@@ -23,7 +24,7 @@ export class Admin {
       if (request.method !== "GET" && request.method !== "HEAD")
         throw new MkvError("method", "the admin port only answers GET", { allow: "GET, HEAD" });
       const answer = this.#answers.get(splitUrl(request.url).path);
-      if (!answer) throw new MkvError("absent", `there is /, ${[...this.#answers.keys()].slice(1).join(", ")}`);
+      if (!answer) throw new MkvError("absent", `there is ${[...this.#answers.keys()].join(", ")}`);
       const response = await answer();
       response.headers.set("cache-control", "no-store");
       return response;
@@ -33,6 +34,7 @@ export class Admin {
   }
 
   readonly #answers = new Map<string, () => Response | Promise<Response>>([
+    ["/", answerPage],
     ["/healthz", () => text(200, "the process answers")],
     ["/readyz", () => this.#ready()],
     [

@@ -22,6 +22,8 @@ export type Sample = {
   /** Null where no volume says. */
   readonly freeBytes: number | null;
   readonly owed: number;
+  /** Processors that the master kept busy, on average. */
+  readonly cpu: number;
   readonly toHeal: number;
 };
 
@@ -78,6 +80,7 @@ function sampleOf(
     writeSlow: quantileOf(0.99, bounds, writes),
     freeBytes: free.length === 0 ? null : free.reduce((sum, bytes) => sum + bytes, 0),
     owed: totalOf(now, "mkv_keys_owed"),
+    cpu: rate("process_cpu_seconds_total"),
     toHeal: totalOf(now, "mkv_keys_to_heal"),
   };
 }

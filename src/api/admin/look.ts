@@ -76,18 +76,23 @@ export function connectionMetrics(connections: number | undefined, most: number)
   ];
 }
 
+/** What all threads of the process have had of the processors. */
+export function cpuSeconds(): Measured {
+  const { user, system } = process.cpuUsage();
+  return measured("counter", ["process_cpu_seconds_total", "CPU time of all threads."], [[(user + system) / 1e6]]);
+}
+
 /** The process itself, and which mkv it is. */
 export function processMetrics(version: string): Measured[] {
-  const { user, system } = process.cpuUsage();
-  const rows: [type: "gauge" | "counter", name: string, help: string, number: number][] = [
-    ["counter", "process_cpu_seconds_total", "CPU time of all threads.", (user + system) / 1e6],
-    ["gauge", "process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()],
-    ["gauge", "process_open_fds", "Open files, connections among them.", openFiles()],
-    ["gauge", "process_max_fds", "Files that may be open.", mostOpenFiles],
-    ["gauge", "process_start_time_seconds", "When the process began, since the epoch.", startedSeconds],
+  const rows: [name: string, help: string, number: number][] = [
+    ["process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()],
+    ["process_open_fds", "Open files, connections among them.", openFiles()],
+    ["process_max_fds", "Files that may be open.", mostOpenFiles],
+    ["process_start_time_seconds", "When the process began, since the epoch.", startedSeconds],
   ];
   return [
+    cpuSeconds(),
     measured("gauge", ["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
-    ...rows.map(([type, name, help, number]) => measured(type, [name, help], [[number]])),
+    ...rows.map(([name, help, number]) => measured("gauge", [name, help], [[number]])),
   ];
 }

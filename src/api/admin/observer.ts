@@ -9,6 +9,7 @@ import { Disks } from "../../volumes/disks";
 import { type VolumeReport, reportOf } from "../../volumes/report";
 import { History, type Sample } from "./history";
 import { JobWatch, type RunningJob } from "./job-watch";
+import { cpuSeconds } from "./look";
 import { StateLog } from "./state-log";
 
 /** What is looked at, and was seen last. */
@@ -75,6 +76,6 @@ export class Observer {
   #sample(metrics: readonly Measured[], reports: readonly VolumeReport[]): void {
     if (nowMs() - this.#sampledMs < limits.sampleMs - limits.watchMs) return;
     this.#sampledMs = nowMs();
-    this.#history.add(metrics, reports);
+    this.#history.add([...metrics, cpuSeconds()], reports);
   }
 }

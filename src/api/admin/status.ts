@@ -42,6 +42,8 @@ export function statusOf(
     toHeal: totalOf(metrics, "mkv_keys_to_heal"),
     healed: totalOf(metrics, "mkv_healed_total"),
     healFailures: totalOf(metrics, "mkv_heal_failures_total"),
+    /** Seconds since the epoch; 0 is never. */
+    scrubbedAt: totalOf(metrics, "mkv_scrubbed_timestamp_seconds"),
     scrubFindings: byLabel(metrics, "mkv_scrub_findings_total"),
     claimsOpen: totalOf(metrics, "mkv_claims_open"),
     listsOpen: totalOf(metrics, "mkv_lists_open"),

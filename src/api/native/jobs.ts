@@ -12,6 +12,7 @@ import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
 import { type Key, readShown } from "../../format/key";
 import { limits } from "../../limits";
+import { counters } from "../../metrics";
 import { healKey } from "../../store/heal";
 import { type RememberedJob, isRememberedJob, jobName } from "../../store/job-memory";
 import { type Moved, moveKey } from "../../store/move";
@@ -22,6 +23,9 @@ import { type Store, recordText } from "../../store/store";
 import { announcedBytes } from "../framing";
 import { empty } from "../respond";
 import { type Parameter } from "../url";
+
+const asked = counters("mkv_job_keys_total", "Keys that a job has asked this master about.", ["job"]);
+const [rebalanced, verified] = [asked.of("rebalance"), asked.of("verify")];
 
 /** Whether a POST with this operation is for `answerJob`, and nothing else is. */
 export function isJob(operation: string): boolean {
@@ -39,13 +43,16 @@ export async function answerJob(
   const dryRun = has("dry-run");
   switch (operation.name) {
     case "rebalance":
+      rebalanced.add();
       return await moveKey(store, key, { depth, dryRun, pace: paceIn(parameters) }).then(moved, asBadRequest);
     case "examine": {
+      verified.add();
       const how = { depth, dryRun, repair: has("repair"), forget: has("forget") } as const;
       const { bytes = 0, ...healed } = await healKey(store, key, how);
       return Response.json(healed, { headers: { "key-bytes": String(bytes) } });
     }
     case "orphan": {
+      verified.add();
       const volume = Buffer.from(operation.value).toString();
       const how = { volume, repair: has("repair"), remove: has("remove"), dryRun };
       return Response.json(await lookAtOrphan(store, key, how));
@@ -55,6 +62,7 @@ export async function answerJob(
       return empty(204);
     case "records": {
       const keys = (await readKeys(request)).map((shown) => readShown(Buffer.from(shown)) as Uint8Array as Key);
+      verified.add(keys.length);
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
     case "job": {

@@ -1,0 +1,48 @@
+// A job that works through a master is told of when it begins, and when nothing more has come of it for a while.
+import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
+import { JobWatch } from "../../../src/api/admin/job-watch";
+import { type Measured } from "../../../src/metrics";
+import { textOf } from "../../support/events";
+
+const said: string[] = [];
+let nowMs = 0;
+let mocks: { mockRestore(): void }[] = [];
+beforeEach(() => {
+  said.length = 0;
+  nowMs = 1000;
+  const write = (line: string) => said.push(textOf(String(line).trimEnd())) > 0;
+  mocks = [
+    spyOn(performance, "now").mockImplementation(() => nowMs),
+    spyOn(process.stderr, "write").mockImplementation(write as never),
+  ];
+});
+afterEach(() => mocks.forEach((mock) => mock.mockRestore()));
+
+/** What the counter says after so many keys. */
+function counted(keys: number): Measured[] {
+  const metric = { name: "mkv_job_keys_total", help: "", type: "counter", labels: ["job"], bounds: [] } as const;
+  return [{ ...metric, series: [{ values: ["rebalance"], numbers: [keys] }] }];
+}
+
+test("a job begins with its first key, goes on through pauses, and has ended after thirty seconds without one", () => {
+  const watch = new JobWatch();
+  const look = (seconds: number, keys: number) => {
+    nowMs = seconds * 1000;
+    watch.look(counted(keys));
+  };
+  look(2, 0);
+  expect([watch.running, said]).toEqual([[], []]);
+  look(7, 100);
+  look(12, 200);
+  expect(watch.running).toEqual([{ name: "rebalance", keys: 200, keysPerSecond: 20 }]);
+  look(40, 200);
+  look(41, 201);
+  look(70, 201);
+  expect(watch.running).toEqual([{ name: "rebalance", keys: 201, keysPerSecond: 0 }]);
+  look(72, 201);
+  expect(watch.running).toEqual([]);
+  expect(said).toEqual([
+    "rebalance through this master has begun",
+    "rebalance through this master has ended: it asked about 201 keys",
+  ]);
+});
