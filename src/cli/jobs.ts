@@ -158,7 +158,8 @@ export async function runVerify(config: Config): Promise<void> {
     const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
     console.log(`verified ${looked}: ${kinds}; ${repaired} repaired`);
     if (wrong === repaired) return;
-    const advice = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
+    const mending = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
+    const advice = counts.unknown > 0 ? `bring up what does not answer; ${mending}` : mending;
     const left = wrong - repaired;
     throw new MkvError("failed", `${counted(left, "problem")} ${left === 1 ? "is" : "are"} left: ${advice}`);
   });
