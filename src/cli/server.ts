@@ -18,6 +18,7 @@ import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
 import { log, warn } from "../log";
 import { startHealing } from "../store/healing";
+import { tellOfVerify } from "../store/last-verify";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
 import { noService } from "../volumes/sync";
@@ -47,6 +48,7 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
   await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
+  using _verified = tellOfVerify(store.ledger.memory);
   const observer = new Observer(store, { port: service.port, isAsked: adminport !== 0 });
   using _admin = adminport === 0 ? undefined : startAdmin(config, { store, observer });
   log(`listening on ${whatIsServed(config, service.port)}`);

@@ -1,7 +1,10 @@
 // What a store counts can be read by Prometheus, is right over all threads, and is told at once whatever is slow.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { fallen, sampleOf, sumOf } from "../support/exposition";
 import { request } from "../support/http";
+import { runMkv } from "../support/master";
+import { pathOf } from "../support/placement";
 import { until } from "../support/until";
 import { type Operated, startOperated } from "./operated";
 
@@ -97,6 +100,17 @@ test("while a volume is frozen everything is answered at once, and says so; noth
   await put;
   await until(async () => (await store.ask("/readyz")).status === 200, { what: "it is ready again" });
   expect((await store.status()).problems).toEqual([]);
+});
+
+test("what the last verify has found is told by kind, and how long ago that was", async () => {
+  const { cluster } = store;
+  await cluster.store("/lacking");
+  rmSync(cluster.filesOf(pathOf("/lacking"))[0]!.file);
+  expect((await runMkv(["-master", cluster.master.url, "verify"])).exitCode).toBe(1);
+  const found = async (kind: string) => sumOf(await store.metrics(), "mkv_verify_findings", `kind="${kind}"`);
+  await until(async () => (await found("missing")) === 1, { what: "what was found is told" });
+  expect(await found("orphans")).toBe(0);
+  expect(sampleOf(await store.metrics(), "mkv_verify_age_seconds")).toBeLessThan(30);
 });
 
 test("neither port answers what is asked at the other, and the admin port changes nothing", async () => {
