@@ -1,5 +1,6 @@
 // Owns the running of export and import from the command line: whose ledger it is, standard output and input, what is said
 // at the end.
+import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { exportTo } from "../jobs/export";
 import { importFrom } from "../jobs/import";
@@ -22,7 +23,9 @@ export async function runExport(config: Config): Promise<void> {
   });
   const { keys, unlinked, damaged, owing } = counts;
   const kinds = `${unlinked} unlinked, ${damaged} damaged, ${owing} with unfinished work`;
-  say(`exported ${keys} keys: ${kinds}; ${header.isConsistent ? "all as of one moment" : "not all as of one moment"}`);
+  say(
+    `exported ${counted(keys, "key")}: ${kinds}; ${header.isConsistent ? "all as of one moment" : "not all as of one moment"}`,
+  );
   if (header.isBehind)
     say("mkv: the index may lack what was acknowledged, and so may this backup: run rebuild, then export again");
 }
@@ -54,7 +57,7 @@ async function importAll(config: Config, counts: BackupCounts): Promise<void> {
     );
   }
   const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
-  console.log(`imported ${keys} keys into ${db}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`);
+  console.log(`imported ${counted(keys, "key")} into ${db}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`);
 }
 
 async function toStdout(piece: Uint8Array): Promise<void> {

@@ -11,22 +11,22 @@ const unbroken = "\u00a0"; // Where no line is broken.
 export function helpOf(command?: CommandName): string {
   if (command === undefined) {
     const summaries = Object.entries(commands).map(([name, { summary }]) => [name, summary] as const);
-    const intro = ["Usage: mkv [FLAGS] COMMAND", "", section("Commands", summaries)];
-    return [title("a distributed store for blobs: a master, and volumes, which are nginx"), ...intro]
-      .concat(["  mkv help COMMAND shows what a command uses, mkv version the version.", ""])
-      .concat([
-        `Flags. Each can come from the environment as well: ${variableOf("port")} is -port.`,
-        flagsOf(() => true),
-      ])
-      .join("\n");
+    return [
+      title("a distributed store for blobs: a master, and volumes, which are nginx"),
+      "Usage: mkv [FLAGS] COMMAND\n",
+      section("Commands", summaries),
+      "  mkv help COMMAND shows what a command uses, mkv version the version.\n",
+      `Flags. Each can come from the environment as well: ${variableOf("port")} is -port.`,
+      flagsOf(() => true),
+    ].join("\n");
   }
   const { summary, words } = commands[command];
   if (command === "volume") {
-    const variables = Object.entries(volumeVariables);
-    return [title(summary), `Usage: [PORT=3001] mkv volume ${words}`, "", section("Environment", variables)].join("\n");
+    const variables = section("Environment", Object.entries(volumeVariables));
+    return [title(summary), `Usage: [PORT=3001] mkv volume ${words}\n`, variables].join("\n");
   }
   const usage = ["Usage: mkv [FLAGS]", command, words].filter((word) => word !== "").join(" ");
-  return [title(summary), usage, flagsOf((flag) => flag.by.includes(command))].join("\n");
+  return [title(summary), usage, flagsOf(({ by }) => by.includes(command))].join("\n");
 }
 
 function title(text: string): string {
@@ -36,12 +36,8 @@ function title(text: string): string {
 function flagsOf(isShown: (flag: Flag) => boolean): string {
   const sections = Object.entries(groups).map(([heading, all]) => {
     const rows = Object.entries<Flag>(all).filter(([, flag]) => isShown(flag));
-    return rows.length === 0
-      ? ""
-      : `\n${section(
-          heading,
-          rows.map(([name, flag]) => rowOf(name, flag)),
-        )}`;
+    const shown = rows.map(([name, flag]) => rowOf(name, flag));
+    return shown.length === 0 ? "" : `\n${section(heading, shown)}`;
   });
   return sections.filter((text) => text !== "").join("\n");
 }

@@ -1,4 +1,5 @@
 // Owns what a master knows of jobs that work through it: each asks for key after key, until it has ended.
+import { counted } from "../../counted";
 import { nowMs } from "../../clock";
 import { limits } from "../../limits";
 import { log } from "../../log";
@@ -36,7 +37,7 @@ export class JobWatch {
         Object.assign(job, { total, atMs: now });
         if (now - job.grewMs < limits.jobQuietMs) continue;
         this.#running.delete(name);
-        log(`${name} through this master has ended: it asked about ${total - job.before} keys`);
+        log(`${name} through this master has ended: it asked about ${counted(total - job.before, "key")}`);
       } else if (total > before) {
         this.#running.set(name, { before, total, grewMs: now, atMs: now, rate: 0 });
         log(`${name} through this master has begun`);

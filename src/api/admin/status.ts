@@ -1,4 +1,5 @@
 // Owns the status of a store as JSON: for programs, for `mkv status`, and for the page.
+import { counted } from "../../counted";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
@@ -96,9 +97,9 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
   if (whyNotReady !== undefined) problems.push(whyNotReady);
   if (store.ledger.isBehind) problems.push("the index may lack what was acknowledged last: run rebuild");
   const toHeal = totalOf(metrics, "mkv_keys_to_heal");
-  if (toHeal > 0) problems.push(`${toHeal} keys are not on all of their volumes`);
+  if (toHeal > 0) problems.push(`${counted(toHeal, "key")} not on all volumes`);
   const owed = totalOf(metrics, "mkv_keys_owed");
-  if (owed >= limits.debts / 2) problems.push(`${owed} keys have left something on volumes that are away`);
+  if (owed >= limits.debts / 2) problems.push(`${counted(owed, "key")} with files left on volumes that are away`);
   if (connections !== undefined && connections >= mostConnections)
     problems.push(`${connections} connections are too many: raise the number of open files (LimitNOFILE)`);
   return problems;

@@ -5,6 +5,7 @@
 // 2. A claim whose time is over is anybody's. What it owed is in the row.
 // 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
 //    touches nothing, and lets the claim run out.
+import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
@@ -80,7 +81,7 @@ export class Claims implements AsyncDisposable {
 
   /** Renews all claims, in one statement. */
   async #renew(): Promise<void> {
-    if (this.#takenOver > 0) log(`took over ${this.#takenOver} claims that their owner had not renewed`);
+    if (this.#takenOver > 0) log(`took over ${counted(this.#takenOver, "claim")} that their owner had not renewed`);
     this.#takenOver = 0;
     const claims = [...this.#open];
     if (claims.length === 0) return;
