@@ -243,7 +243,7 @@ export const limits = {
   /** A thread that is late by so much serves clients first: work in the background makes so many pauses of so long. */
   loadedMs: 50,
   loadedPauseMs: 200,
-  loadedPauses: 10,
+  loadedPauses: 3,
   /** Orphans that are remembered, and for how long a file must have been one before it is removed. */
   orphans: 100_000,
   orphanMs: 3_600_000,

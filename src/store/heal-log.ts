@@ -2,7 +2,7 @@
 import { nowMs } from "../clock";
 import { counted } from "../counted";
 import { limits } from "../limits";
-import { log } from "../log";
+import { log, warn } from "../log";
 
 /** What was healed since it was said last, and what is left after the round that goes on. */
 export class HealLog {
@@ -11,6 +11,7 @@ export class HealLog {
   #failure = "";
   readonly #waiting = new Map<string, number>();
   #said = "";
+  #saidLeft = 0;
   #saidMs = Number.NEGATIVE_INFINITY;
 
   healed(): void {
@@ -34,12 +35,14 @@ export class HealLog {
     if (this.#failed > 0) reasons.push(`${this.#failed} failed, such as ${this.#failure}`);
     const state = `${wait} ${this.#failure}`;
     const isNews = this.#healed > 0 || (left > 0 && state !== this.#said);
-    const isTime = left === 0 || nowMs() > this.#saidMs + limits.careLogMs;
+    const isTime = (left === 0 && this.#saidLeft > 0) || nowMs() > this.#saidMs + limits.careLogMs;
     if (isNews && isTime) {
       const text = reasons.length > 0 ? `: ${reasons.slice(0, 3).join("; ")}` : "";
-      log(`heal: ${counted(this.#healed, "key")} healed, ${left} left${text}`);
+      const say = this.#failed > 0 ? warn : log;
+      say(`heal: ${counted(this.#healed, "key")} healed, ${left} left${text}`);
       this.#healed = 0;
       this.#said = state;
+      this.#saidLeft = left;
       this.#saidMs = nowMs();
     }
     if (left === 0) this.#said = "";

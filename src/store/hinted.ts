@@ -27,7 +27,6 @@ export async function healHinted(care: Care): Promise<Round> {
   let [left, busy, lookedMs] = [0, 0, 0];
   let page = await store.hints.page(undefined);
   for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1)!.key)) {
-    await whileLoaded(stop);
     const startMs = nowMs();
     const reasons = await Promise.all(page.map((hinted) => whyNot(care, hinted)));
     lookedMs += nowMs() - startMs;
@@ -49,7 +48,8 @@ async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string |
     const plan = record && planOf(store, hinted, record);
     return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
   } catch (error) {
-    return reasonOf(error);
+    if (!(error instanceof MkvError) || error.code !== "failed") throw error;
+    return "a rebuild, since their records are damaged";
   }
 }
 
@@ -92,12 +92,15 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
   try {
     using _turn = await care.turns.enter();
     await care.keys(1);
+    await whileLoaded(care.stop);
     const { isRepaired, failure } = await healKey(store, key, healing);
     if (failure !== undefined) throw new MkvError("failed", failure);
     if (!isRepaired) return outcome;
+    // The hint goes when the key has been seen whole.
+    const { findings } = isFinal ? await healKey(store, key, { ...healing, repair: false }) : { findings: [] };
+    if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);
     healed.add();
     log.healed();
-    await healKey(store, key, { ...healing, repair: false }); // The hint goes when the key has been seen whole.
   } catch (error) {
     if (care.stop.aborted || (error instanceof MkvError && error.code === "busy")) return "busy";
     failures.add();

@@ -25,6 +25,7 @@ export async function mend(
   if (typeof record === "string") return { findings: [{ problem: "damaged", line: record }], isMended: false };
   const look = { depth, pace: reading, targets: record.volumes };
   const suspected = await findProblems(store, key, record, look);
+  if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
   if (!suspected.some(isMendable)) return { findings: suspected, isMended: false };
   try {
     using _turn = await care.turns.enter();
@@ -41,7 +42,7 @@ export async function mend(
     return { findings, isMended: isRepaired };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    if (care.stop.aborted) return { findings: [], isMended: false }; // It is looked at again.
+    if (care.stop.aborted) return { findings: [], isMended: false };
     if (error.code !== "busy") {
       failures.add();
       care.log.failed(`${JSON.stringify(showKey(key))}: ${error.message}`);

@@ -107,7 +107,10 @@ class Walking {
       for (let at = 0; at < concerned.length; at += limits.healsAtOnce) {
         const some = concerned.slice(at, at + limits.healsAtOnce);
         if (!(await this.#waits(some.length))) return await this.#leave();
-        await Promise.all(some.map((entry) => this.#walk.look(entry)));
+        const looks = Promise.all(some.map((entry) => this.#walk.look(entry)));
+        await looks.catch((error) => {
+          if (!this.#stop.aborted) throw error;
+        });
         if (this.#stop.aborted) return await this.#leave(); // What was looked at may have been cut short.
         this.#passes(some.at(-1)![0], some.length);
       }

@@ -6,6 +6,7 @@ import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copi
 import { follow } from "../support/http";
 import { filesAt } from "../support/files";
 import { pathOf } from "../support/placement";
+import { startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { areHome, cameHome, keysOfFirst, storeAll } from "./home";
@@ -35,7 +36,7 @@ test.concurrent(
     const bytes = 500_000;
     await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "1", "-grace", "0"] });
     await cluster.volumes[0]!.kill();
-    const keys = keysOfFirst(cluster, 8);
+    const keys = keysOfFirst(cluster, 12);
     await storeAll(cluster, keys, bytes);
     await cluster.volumes[0]!.restart();
     const backMs = performance.now();
@@ -121,3 +122,16 @@ test.concurrent(
     expect(copies()).toEqual(before);
   },
 );
+
+test.concurrent("what one master was to bring home, another one on the same store does when that is gone", async () => {
+  await using server = await startPostgres();
+  await using cluster = await startCluster({ db: server.url, volumes: 4, flags: healing });
+  await using other = await cluster.anotherMaster();
+  await cluster.volumes[0]!.kill();
+  const keys = keysOfFirst(cluster, 4);
+  await storeAll(cluster, keys);
+  await cluster.master.kill();
+  await cluster.volumes[0]!.restart();
+  await cameHome(cluster, keys);
+  await until(() => /heal: .* 0 left/.test(other.output), { what: `it says so: ${other.output}` });
+});

@@ -63,7 +63,7 @@ test.concurrent("a scrub goes on where it was when the master is started again",
   await storeAll(cluster, keys);
   const [first, last] = [keys[0]!, keys.at(-1)!].map((key) => filesAt(cluster.volumes[0]!.dir, pathOf(key))[0]!.file);
   rmSync(first!);
-  await until(() => areHome(cluster, keys), { what: "the first is looked at" });
+  await cameHome(cluster, keys);
   await cluster.startMaster();
   rmSync(first!);
   rmSync(last!);
