@@ -23,6 +23,11 @@ export class Names {
     writeFileSync(this.#file, `127.0.0.1 localhost\n${address} ${name}\n`); // In place: the mount is of this very file.
   }
 
+  /** From now on the name is not known here. */
+  forget(): void {
+    writeFileSync(this.#file, "127.0.0.1 localhost\n");
+  }
+
   /** The command, run where the names are these. */
   command(words: string[]): string[] {
     return ["unshare", "-m", "bash", "-c", mounted, this.#file, ...words];

@@ -54,7 +54,10 @@ type Waiting = {
   readonly reject: (error: unknown) => void;
 };
 
-/** A connection, opened at once; `forget` is called when it is of no more use. */
+/** What a connection tells whoever keeps it: the address that it reached, and that it is of no more use. */
+export type Keeper = { reached(address: string): void; forget(): void };
+
+/** A connection, opened at once. */
 export class Connection {
   readonly waiting: Waiting[] = [];
   answers = 0;
@@ -78,7 +81,7 @@ export class Connection {
   constructor(
     readonly server: string,
     { hostname, port }: { hostname: string; port: number },
-    readonly forget: () => void,
+    readonly keeper: Keeper,
   ) {
     const socket = {
       data: (_: unknown, bytes: Buffer) => this.#read(bytes),
@@ -89,6 +92,7 @@ export class Connection {
     Bun.connect({ hostname, port, socket }).then(
       (opened) => {
         this.#socket = opened;
+        this.keeper.reached(opened.remoteAddress);
         opened.setKeepAlive(true, limits.keepAliveMs);
         if (this.#isClosed) opened.end();
         else this.#flush();
@@ -141,7 +145,7 @@ export class Connection {
 
   /** Takes no further requests, and ends when those that wait on it are answered; questions may be asked again at once. */
   retire(): void {
-    this.forget();
+    this.keeper.forget();
     this.#isRetired = true;
     if (!this.#body && this.waiting.every(({ method }) => method === "HEAD")) this.giveUp();
   }
@@ -181,7 +185,7 @@ export class Connection {
     this.#isClosed = true;
     clearTimeout(this.#watch);
     this.#watchedMs = Number.POSITIVE_INFINITY;
-    this.forget();
+    this.keeper.forget();
     if (reason.isGivenUp) this.#socket?.terminate();
     else this.#socket?.end();
     for (const { reject } of this.waiting.splice(0)) reject(reason);

@@ -39,7 +39,7 @@ export class Pools {
     const server = serverOf(volume);
     const request = { method, target: belowServer(volume) + path, headers, body };
     const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
-    const connection = connectionOf(pool, this.#addresses.hostFor(pool.name));
+    const connection = this.#connectionOf(pool, this.#addresses.hostFor(pool.name));
     const wasUsed = connection.answers > 0;
     const untilMs = performance.now() + timeoutMs;
     const forgotten = () => new LostConnection(undefined, true);
@@ -53,7 +53,7 @@ export class Pools {
       if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
     }
     try {
-      const fresh = open(pool, this.#addresses.hostFor(pool.name)); // A second old one may be dead as well.
+      const fresh = this.#open(pool, this.#addresses.hostFor(pool.name)); // A second old one may be dead as well.
       return await fresh.send(request, untilMs - performance.now(), onTimeout);
     } catch (error) {
       throw causeOf(error);
@@ -72,6 +72,33 @@ export class Pools {
     let pool = this.#pools.get(name);
     if (!pool) this.#pools.set(name, (pool = { server, ...partsOf(server), kind, all: [], filling: undefined }));
     return pool;
+  }
+
+  #connectionOf(pool: Pool, hostname: string): Connection {
+    const { kind, all, filling } = pool;
+    if (kind !== "alone" && filling?.takesMore) return filling;
+    const isFull = kind === "question" && all.length >= limits.connectionsForQuestions;
+    pool.filling =
+      all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : this.#open(pool, hostname));
+    return pool.filling;
+  }
+
+  #open(pool: Pool, hostname: string): Connection {
+    const opened = new Connection(
+      pool.server,
+      { hostname, port: pool.port },
+      {
+        reached: (address) => this.#addresses.reached(pool.name, address),
+        forget: () => {
+          if (opened.answers === 0) this.#addresses.missed(pool.name);
+          const at = pool.all.indexOf(opened);
+          if (at >= 0) pool.all.splice(at, 1);
+          if (pool.filling === opened) pool.filling = undefined;
+        },
+      },
+    );
+    pool.all.push(opened);
+    return opened;
   }
 
   #leave(name: string): void {
@@ -97,26 +124,8 @@ type Pool = {
   filling: Connection | undefined;
 };
 
-function connectionOf(pool: Pool, hostname: string): Connection {
-  const { kind, all, filling } = pool;
-  if (kind !== "alone" && filling?.takesMore) return filling;
-  const isFull = kind === "question" && all.length >= limits.connectionsForQuestions;
-  pool.filling = all.find((connection) => connection.isIdle) ?? (isFull ? leastBusy(all) : open(pool, hostname));
-  return pool.filling;
-}
-
 function leastBusy(all: readonly Connection[]): Connection {
   return all.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
-}
-
-function open(pool: Pool, hostname: string): Connection {
-  const opened = new Connection(pool.server, { hostname, port: pool.port }, () => {
-    const at = pool.all.indexOf(opened);
-    if (at >= 0) pool.all.splice(at, 1);
-    if (pool.filling === opened) pool.filling = undefined;
-  });
-  pool.all.push(opened);
-  return opened;
 }
 
 /** Whether this asks for the listing of a folder `/HH/hh/`: those below, where some names go on, are asked for alone. */
