@@ -6,6 +6,7 @@ import { operated } from "../admin/operated";
 import { startMkvVolume } from "../durability/mkv-volume";
 import { Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
+import { runMkv } from "../support/master";
 import { freePort } from "../support/ports";
 import { until } from "../support/until";
 import { CHECKOUT } from "../support/volume";
@@ -34,9 +35,13 @@ test("every metric that an alert or a chart asks for is one that a master tells"
   await cluster.startMaster();
   await cluster.store("/asked");
   const store = operated(cluster, port);
+  expect((await runMkv(["-master", cluster.master.url, "verify"])).exitCode).toBe(0); // Of which there are metrics, too.
   let text = "";
-  const isComplete = async () => /^mkv_disk_free_bytes\{/m.test((text = (await store.ask("/metrics")).text));
-  await until(isComplete, { what: "the disks are known", deadlineMs: 20_000 });
+  const isComplete = async () => {
+    text = (await store.ask("/metrics")).text;
+    return /^mkv_disk_free_bytes\{/m.test(text) && /^mkv_verify_age_seconds /m.test(text);
+  };
+  await until(isComplete, { what: "disks and verify are known", deadlineMs: 20_000 });
   const told = new Map([...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => [name!, type!]));
   const asked = expressions.flatMap((expression) => expression.match(/\b(mkv|process)_\w+/g) ?? []);
   const unknown = asked.filter((name) => !told.has(name) && told.get(name.replace(/_bucket$/, "")) !== "histogram");
