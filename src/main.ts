@@ -25,15 +25,14 @@ async function main(): Promise<void> {
     const line = readCommandLine(argv);
     const isServer = line.wants === "run" && line.command === "server";
     if (isServer && process.env[requestsVariable] === undefined) restartWithRoom();
-    const stop = new AbortController();
+    const [stop, reload] = [new AbortController(), new EventTarget()];
     const isService = isServer || line.command === "volume"; // Jobs may be killed at any moment.
     const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
     for (const signal of signals) {
-      if (signal === "SIGHUP" && isServer)
-        process.on(signal, () => {}); // There is nothing to read anew.
+      if (signal === "SIGHUP" && isServer) process.on(signal, () => reload.dispatchEvent(new Event("reload")));
       else process.on(signal, () => stop.abort());
     }
-    process.exit(await run(line, { environment: process.env, stop: stop.signal, entry: import.meta.url }));
+    process.exit(await run(line, { environment: process.env, stop: stop.signal, reload, entry: import.meta.url }));
   } catch (error) {
     sayFailure(error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`);
     process.exit(error instanceof MkvError && error.code === "usage" ? 2 : 1);

@@ -19,7 +19,7 @@ export function aboutNothing(): About {
 
 /** Logs a request with its answer. */
 export function logRequest(
-  request: Request,
+  request: Pick<Request, "method" | "url">,
   { about, client, response, ms }: { about: About; client: string; response: Response; ms: number },
 ): void {
   const { path, query } = splitUrl(request.url);

@@ -5,7 +5,7 @@ import { MkvError } from "../errors";
  * The length that is announced; undefined for a chunked body, or none. Bun joins equal fields: "5, 5" is 5.
  * @throws MkvError bad-request if it is no number, or several
  */
-export function announcedBytes({ headers }: Request): number | undefined {
+export function announcedBytes({ headers }: Pick<Request, "headers">): number | undefined {
   const text = headers.get("content-length");
   if (text === null) return undefined;
   const [first, ...others] = text.split(",").map((part) => part.trim());

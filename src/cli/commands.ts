@@ -20,6 +20,8 @@ export type ProcessContext = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  /** Has a `reload` when files of settings are to be read anew. */
+  readonly reload: EventTarget;
   /** URL of the program, for its worker threads. */
   readonly entry: string;
 };

@@ -73,6 +73,10 @@ export function readConfig(given: Given, options: { volumes: "needed" | "optiona
         "add volumes or lower -replicas",
     );
   }
+  if (settings.s3port !== 0 && settings.s3keys === undefined)
+    throw wrong("-s3port needs -s3keys: a file with lines ACCESSKEY:SECRET, which only its owner may read");
+  if (settings.s3port === 0 && settings.s3keys !== undefined) throw wrong("-s3keys is of no use without -s3port");
+  if (settings.s3port !== 0 && !settings.md5sum) throw wrong("-s3port needs MD5s: leave out -md5sum=false");
   const minreplicas = settings.minreplicas ?? replicas;
   if (minreplicas > replicas)
     throw wrong(`${named("minreplicas")} is a whole number from 1 to ${replicas}, not "${minreplicas}"`);

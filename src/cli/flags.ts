@@ -65,6 +65,9 @@ export const groups = {
     adminport: { is: count({ from: 0, to: 65_535 }), default: "0", by: serves,
       help: "port of metrics, health, status and a page for people; 0 for none" },
     log: { is: oneOf(["plain", "json"]), default: "plain", by: serves, help: "how events are logged, on stderr" },
+    s3port: { is: count({ from: 0, to: 65_535 }), default: "0", by: serves,
+      help: "port that speaks S3, for those whom -s3keys names; 0 for none" },
+    s3keys: { is: file, by: serves, help: "who may use the S3 port: lines ACCESSKEY:SECRET; read again on SIGHUP" },
     v: { is: toggle, default: "false", by: serves, help: "log every request" },
   },
   Running: {

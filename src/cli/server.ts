@@ -7,13 +7,15 @@ import pkg from "../../package.json";
 import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
+import { Keys } from "../api/s3/keys";
+import { serveS3 } from "../api/s3/serve";
 import { Admin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";
 import { serveAdmin } from "../api/admin/serve";
 import { requireFreePort } from "../api/listening";
 import { type Service, serve } from "../api/serve";
 import { counted } from "../counted";
-import { MkvError } from "../errors";
+import { MkvError, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
 import { log, warn } from "../log";
@@ -21,32 +23,44 @@ import { startHealing } from "../store/healing";
 import { tellOfVerify } from "../store/last-verify";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
+import { sweepUploads } from "../store/uploads";
 import { noService } from "../volumes/sync";
 import { warmUp } from "../volumes/upload-stream";
 import { type Config } from "./config";
+import { readS3Keys } from "./s3-keys";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
 import { type ThreadContext, inThread } from "./threads";
+
+/** What a master may use of its process. */
+type ServerContext = { readonly stop: AbortSignal; readonly reload?: EventTarget; readonly entry: string };
 
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
  * @param options.entry URL of the program, which worker threads run too
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
-export async function runServer(config: Config, { stop, entry }: { stop: AbortSignal; entry: string }): Promise<void> {
-  const { bind, port, adminport } = config;
+export async function runServer(
+  config: Config,
+  { stop, reload = new EventTarget(), entry }: ServerContext,
+): Promise<void> {
+  const { bind, port, adminport, s3port } = config;
   if (port !== 0) requireFreePort({ port, bind });
   if (adminport !== 0) requireFreePort({ port: adminport, bind }, "-adminport");
+  if (s3port !== 0) requireFreePort({ port: s3port, bind }, "-s3port");
+  const keys = config.s3keys === undefined ? undefined : renewedKeys(config.s3keys, reload);
   await warmUp();
   await using opened = await openStore(config, { purpose: "server" });
   const { store } = opened;
   if (config.sync) await requireSync(store);
   const service = startService(config, store);
+  const s3 = keys && (await startS3(config, { store, keys }));
   const drain = new AbortController();
   const workers = startWorkers({ ...config, port: service.port }, { opened, entry, stop: drain.signal });
   const died = Promise.race(workers.map(({ ended }) => ended)); // None ends before it is asked to.
   died.catch(opened.abandon);
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
+  await using _sweeping = keys && sweepUploads(store);
   await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
   using _verified = tellOfVerify(store.ledger.memory);
   const observer = new Observer(store, { port: service.port, isAsked: adminport !== 0 });
@@ -57,7 +71,7 @@ export async function runServer(config: Config, { stop, entry }: { stop: AbortSi
   if (!stop.aborted) await Promise.race([once(stop, "abort"), died]);
   log("stopping: running requests end first");
   drain.abort();
-  await Promise.all([service.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
+  await Promise.all([service.drain(), s3?.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
 }
 
 function startAdmin({ adminport, bind, threads }: Config, parts: { store: Store; observer: Observer }): Disposable {
@@ -65,12 +79,35 @@ function startAdmin({ adminport, bind, threads }: Config, parts: { store: Store;
   return serveAdmin(admin, { port: adminport, bind });
 }
 
-function whatIsServed({ topology, threads, adminport, bind }: Config, port: number): string {
+/** The S3 port, of this thread alone. */
+function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {
+  const { s3port: port, bind, v: verbose, clienttimeout: clienttimeoutMs, topology } = config;
+  const admission = new Admission({ replicas: topology.replicas, threads: 1 });
+  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, admission });
+}
+
+/** The keys of the S3 port, which are read anew whenever that is asked for. Throws MkvError failed. */
+function renewedKeys(file: string, reload: EventTarget): Keys {
+  const keys = new Keys(readS3Keys(file));
+  reload.addEventListener("reload", () => {
+    try {
+      const secrets = readS3Keys(file);
+      keys.replace(secrets);
+      log(`${file} was read anew: ${counted(secrets.size, "access key")}`);
+    } catch (error) {
+      warn(`${reasonOf(error)}; the access keys of before go on to hold`);
+    }
+  });
+  return keys;
+}
+
+function whatIsServed({ topology, threads, adminport, s3port, bind }: Config, port: number): string {
   const { volumes, replicas } = topology;
   const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(threads, "thread")];
   return [
     bind === undefined ? `port ${port}` : `port ${port} of ${bind}`,
     ...cluster,
+    ...(s3port === 0 ? [] : [`S3 port ${s3port}`]),
     ...(adminport === 0 ? [] : [`admin port ${adminport}`]),
   ].join(", ");
 }

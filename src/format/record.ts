@@ -12,6 +12,14 @@ export type ValueRecord = {
   readonly volumes: readonly string[];
 };
 
+/** The MD5 of an empty value: only where a record has it, an empty file is whole. */
+const md5OfNothing = "d41d8cd98f00b204e9800998ecf8427e";
+
+/** The fewest bytes that a whole file of a value with this MD5 has. */
+export function leastBytesOf(md5: string | undefined): 0 | 1 {
+  return md5 === md5OfNothing ? 0 : 1;
+}
+
 /** The record as the bytes (ASCII) that the index holds. */
 export function encodeRecord({ state, md5, volumes }: ValueRecord): string {
   return `${state === "unlinked" ? "DELETED" : ""}${md5 === undefined ? "" : `HASH${md5}`}${volumes.join(",")}`;

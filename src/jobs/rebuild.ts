@@ -5,7 +5,7 @@ import { MkvError } from "../errors";
 import { type Key, showKey } from "../format/key";
 import { keyAt, pathOf } from "../format/path";
 import { place } from "../format/placement";
-import { type ValueRecord, decodeRecord } from "../format/record";
+import { type ValueRecord, decodeRecord, leastBytesOf } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -101,7 +101,11 @@ function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Found 
     job.progress.note(`${copy.volume}${readable(file.path)}: ${why}, not indexed`);
   };
   const whole = file.copies.filter((copy) => {
-    const why = !key ? "not where its name belongs" : copy.bytes === 0 ? "empty" : undefined;
+    const why = !key
+      ? "not where its name belongs"
+      : copy.bytes === 0 && leastBytesOf(oldRecord(job, key)?.md5) > 0
+        ? "empty"
+        : undefined;
     const isRubbish = owed?.rubbish.includes(copy.volume) ? "left by an unfinished write" : undefined;
     if (why ?? isRubbish) reject(copy, (why ?? isRubbish)!);
     return (why ?? isRubbish) === undefined;

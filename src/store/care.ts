@@ -12,7 +12,7 @@ import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { type ValueRecord } from "../format/record";
+import { type ValueRecord, leastBytesOf } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -155,7 +155,9 @@ async function isWhole(volumes: Volumes, key: Key, record: ValueRecord): Promise
   if (!record.volumes.every((volume) => volumes.isUp(volume))) return false;
   const path = pathOf(key);
   const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
-  return seen.every((file) => file !== undefined && file.bytes > 0 && file.bytes === seen[0]!.bytes);
+  return seen.every(
+    (file) => file !== undefined && file.bytes >= leastBytesOf(record.md5) && file.bytes === seen[0]!.bytes,
+  );
 }
 
 /**

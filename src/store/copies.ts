@@ -6,7 +6,7 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { type ValueRecord } from "../format/record";
+import { type ValueRecord, leastBytesOf } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { md5Of } from "./copy";
 import { type Pace } from "./pace";
@@ -47,15 +47,16 @@ export async function inspectCopies(
 ): Promise<Inspected> {
   const path = pathOf(key);
   const seen = await Promise.all(record.volumes.map((volume) => look(volumes, volume, path, { depth, pace })));
-  const prints = seen.filter(({ bytes }) => bytes > 0).map(({ print }) => print);
+  const least = leastBytesOf(record.md5);
+  const prints = seen.filter(({ bytes, state }) => !state && bytes >= least).map(({ print }) => print);
   if (depth === "length" && record.md5 !== undefined && new Set(prints).size > 1) {
     return await inspectCopies(volumes, key, record, { depth: "md5", pace });
   }
   const right = rightOf(prints, depth, record.md5);
   const copies = seen.map(({ volume, bytes, print, state }): CopySeen => {
-    return { volume, print, state: state ?? (bytes === 0 ? "empty" : print === right ? "good" : "differs") };
+    return { volume, print, state: state ?? (bytes < least ? "empty" : print === right ? "good" : "differs") };
   });
-  const bytes = seen.find(({ bytes, print }) => bytes > 0 && print === right)?.bytes ?? 0;
+  const bytes = seen.find(({ bytes, print }) => bytes >= least && print === right)?.bytes ?? 0;
   return { depth, copies, bytes, md5: depth === "md5" ? right : record.md5 };
 }
 
@@ -75,7 +76,7 @@ async function look(
   try {
     const file = await volumes.head(volume, path);
     if (!file) return { volume, bytes: 0, print: "", state: "missing" };
-    const isRead = depth === "md5" && file.bytes > 0;
+    const isRead = depth === "md5";
     return { volume, bytes: file.bytes, print: isRead ? await md5Of(volumes, volume, path, pace) : String(file.bytes) };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;

@@ -1,5 +1,6 @@
 // Owns the reading of a value from one of its volumes: to copy it to others, or to know what it is.
 import { MkvError } from "../errors";
+import { leastBytesOf } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Pace, paced } from "./pace";
 import { replicate } from "./replicate";
@@ -32,7 +33,8 @@ export async function copy(
     atLeast: to.length,
     md5: expected.md5 !== undefined,
     approve(body) {
-      const isWrongLength = body.bytes === 0 || (expected.bytes !== undefined && body.bytes !== expected.bytes);
+      const isWrongLength =
+        body.bytes < leastBytesOf(expected.md5) || (expected.bytes !== undefined && body.bytes !== expected.bytes);
       if (isWrongLength || body.md5 !== expected.md5) throw new MkvError("corrupt", `the copy on ${from} is damaged`);
     },
   });

@@ -8,6 +8,7 @@ import { bootId, sinceBootMs } from "../boot";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
+import { leastBytesOf } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { type Claim, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -89,8 +90,8 @@ async function isCopy(
   { key, entry }: Claim,
   { volume, bytes, seen }: { volume: string; bytes: number; seen: Inspected },
 ): Promise<boolean> {
-  if (bytes === 0) return false;
   const { md5 } = entry.record!;
+  if (bytes < leastBytesOf(md5)) return false;
   if (md5 !== undefined) return (await md5Of(volumes, volume, pathOf(key))) === md5;
   return seen.bytes === 0 ? volumesIn(seen, "unknown").length === 0 : bytes === seen.bytes;
 }

@@ -9,7 +9,7 @@ import { type Key } from "../format/key";
 import { keysAbove, pathOf } from "../format/path";
 import { rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type Claim, type Entry } from "../ledger/ledger";
+import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
 import { cleanUp } from "./care";
@@ -23,15 +23,17 @@ import { union, without } from "./volume-lists";
 /**
  * Stores a value on its replicas and makes it live.
  * @param options.over what the value may take the place of: nothing that is live, or anything
- * @throws MkvError forbidden (exists), busy, conflict (with the file of another key), empty, bad-request (wrong
- * MD5), unavailable (too few volumes), unsupported (a volume cannot replace), client-gone, client-slow, failed (the index); nothing is stored then
+ * @param options.permit is shown what there is, while nobody changes it, and throws if that is not to be changed
+ * @throws MkvError forbidden (exists), busy, conflict (with the file of another key), empty, bad-request (wrong MD5),
+ * unavailable (too few volumes), unsupported (a volume cannot replace), client-gone, client-slow, failed (the index);
+ * nothing is stored then
  */
 export async function put(
   store: Store,
   key: Key,
   value: Incoming,
-  { over = "nothing" }: { over?: "nothing" | "anything" } = {},
-): Promise<void> {
+  { over = "nothing", permit }: { over?: "nothing" | "anything"; permit?: (before: Entry) => void } = {},
+): Promise<Transferred> {
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;
   const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
@@ -41,16 +43,18 @@ export async function put(
   const isOver = () => before.record?.state === "live";
   const begin = (entry: Entry) => {
     before = entry;
+    permit?.(entry);
     if (isOver() && over === "nothing")
       throw new MkvError("forbidden", "the key exists, and values never change: DELETE it first");
-    if (value.bytes === 0) throw new MkvError("empty", "a value has at least one byte");
+    if (isOver() && store.protect) throw new MkvError("forbidden", "protected: UNLINK the key before it is replaced");
+    if (value.bytes === 0 && !value.mayBeEmpty) throw new MkvError("empty", "a value has at least one byte");
     return isOver() ? staging(entry, likely) : inFlight(entry, likely);
   };
   const sends = value.bytes !== undefined && value.bytes <= limits.shortBytes ? "short" : "streams";
   await using claim = await claimSettled(store, key, begin, { expect: "nothing", sends });
   const held = { ...store, volumes: volumes.within(claim) };
   const work = isOver() ? new Replacement(held, claim, { ranked, before }) : new Write(held, claim, { ranked, before });
-  await work.run(value, likely);
+  return await work.run(value, likely);
 }
 
 /**
@@ -91,19 +95,22 @@ class Write {
     this.#before = before;
   }
 
-  async run(value: Incoming, likely: readonly string[]): Promise<void> {
+  async run(value: Incoming, likely: readonly string[]): Promise<Transferred> {
     const { store, claim } = this;
+    let stored: Transferred;
     try {
-      await this.#commit(await this.#transfer.run(value, likely));
+      stored = await this.#transfer.run(value, likely);
+      await this.#commit(stored, value.attributes?.());
     } catch (error) {
       await this.#rollBack();
       throw error;
     }
     if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+    return stored;
   }
 
   /** Whatever else the key has goes then: copies that failed, and those of an unlinked value. */
-  async #commit({ volumes, md5 }: Transferred): Promise<void> {
+  async #commit({ volumes, md5 }: Transferred, attributes: Attributes = {}): Promise<void> {
     const { claim, store } = this;
     const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
     const others = claim.entry.owed.filter(({ volume, kind }) => kind === "staged" || !volumes.includes(volume));
@@ -111,8 +118,8 @@ class Write {
     const strays = rest.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the value before.
     const old = without(union(this.#before.record?.volumes ?? [], strays), volumes);
     const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
-    if (owed.length === 0) await claim.end({ record, owed, attributes: {} });
-    else await claim.put({ record, owed, attributes: {} });
+    if (owed.length === 0) await claim.end({ record, owed, attributes });
+    else await claim.put({ record, owed, attributes });
   }
 
   /** Undoes what has been done: record and debts as they were, no file of this write on any volume that can be reached. */

@@ -7,7 +7,7 @@
 // 4. Each volume moves its file to its place: see `forward.ts`.
 // 5. The record; the copies of the old value elsewhere are owed, and removed.
 import { MkvError } from "../errors";
-import { type Claim, type Entry } from "../ledger/ledger";
+import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
@@ -36,10 +36,12 @@ export class Replacement {
   }
 
   /** Throws MkvError as `put` does; unavailable, too, if it was committed, and goes on later. */
-  async run(value: Incoming, likely: readonly string[]): Promise<void> {
+  async run(value: Incoming, likely: readonly string[]): Promise<Transferred> {
     const { store, claim } = this;
+    let stored: Transferred;
     try {
-      await this.#commit(await this.#transfer.run(value, likely));
+      stored = await this.#transfer.run(value, likely);
+      await this.#commit(stored, value.attributes?.());
     } catch (error) {
       const { record, owed } = claim.entry;
       if (!claim.entry.forward) await claim.put({ record, owed: landed(store, owed, this.#transfer.written()) });
@@ -49,15 +51,16 @@ export class Replacement {
     const late = await moveStaged(store, claim);
     if (late.size > 0) throw notYet(late);
     if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+    return stored;
   }
 
-  async #commit({ volumes, bytes, md5, date }: Transferred): Promise<void> {
+  async #commit({ volumes, bytes, md5, date }: Transferred, attributes: Attributes = {}): Promise<void> {
     const { store, claim } = this;
     const { record, owed } = claim.entry;
     requireMove(store, volumes, [true]); // All of them have been asked by now.
     const forward = {
       record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
-      ...{ bytes, date, attributes: {} },
+      ...{ bytes, date, attributes },
     };
     await claim.put({ record, owed: landed(store, owed, this.#transfer.written()), forward }, { sync: true });
   }

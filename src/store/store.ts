@@ -3,7 +3,7 @@ import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { earlierPathOf, pathOf } from "../format/path";
 import { type Topology, place, sameVolumes } from "../format/placement";
-import { type ValueRecord, encodeRecord } from "../format/record";
+import { type ValueRecord, encodeRecord, leastBytesOf } from "../format/record";
 import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
@@ -64,7 +64,8 @@ function locateRecord(
   const earlier = earlierPathOf(path);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
   const volume = oneOf(record.volumes, store.volumes);
-  const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path);
+  const least = leastBytesOf(record.md5);
+  const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path, least);
   const location = { volume, path, record, balanced };
   if (said === true) return location;
   const found = findHolder(store, key, location, said);
@@ -117,7 +118,7 @@ async function findHolder(
   if (first === "yes") return location;
   const { path, record } = location;
   const answers = record.volumes.map(async (volume) => {
-    if (await store.volumes.holds(volume, path)) return volume;
+    if (await store.volumes.holds(volume, path, leastBytesOf(record.md5))) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
   });
   try {
@@ -166,7 +167,7 @@ function oneOf(candidates: readonly string[], volumes: Volumes): string {
 }
 
 /** The first key after all that begin with this prefix; undefined if there is none. */
-function endOf(prefix: Uint8Array): Uint8Array | undefined {
+export function endOf(prefix: Uint8Array): Uint8Array | undefined {
   const end = Uint8Array.from(prefix);
   for (let last = end.length - 1; last >= 0; last--) {
     if (end[last] === 0xff) continue;

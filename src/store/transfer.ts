@@ -3,7 +3,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { sameVolumes } from "../format/placement";
-import { type Claim, type Entry } from "../ledger/ledger";
+import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { type Upload } from "../volumes/upload";
 import { copy } from "./copy";
 import { writtenUnder } from "./hints";
@@ -19,6 +19,10 @@ export type Incoming = {
   readonly bytes: number | undefined;
   /** The MD5 that it must have, lower-case hex, where that is announced. */
   readonly md5: string | undefined;
+  /** Whether it may be empty; the record must have an MD5 then. */
+  readonly mayBeEmpty?: true;
+  /** What is kept of it beside its record, when all of it has come. */
+  readonly attributes?: () => Attributes;
   /** Aborted if the request turns out to be none after its body has ended; undefined where that cannot be. */
   readonly withdrawn?: AbortSignal | undefined;
 };
@@ -174,7 +178,7 @@ export class Transfer {
 }
 
 function check(value: Incoming, { bytes, md5 }: { bytes: number; md5: string | undefined }): void {
-  if (bytes === 0) throw new MkvError("empty", "a value has at least one byte");
+  if (bytes === 0 && !value.mayBeEmpty) throw new MkvError("empty", "a value has at least one byte");
   if (value.bytes !== undefined && bytes !== value.bytes) {
     throw new MkvError("client-gone", `the client sent ${bytes} of ${value.bytes} bytes`);
   }

@@ -92,14 +92,18 @@ export class Client {
     return asked.count(request.volume, request.method, pools.exchange(request, options));
   }
 
-  /** Asks for something that changes nothing. Throws MkvError volume-failed or timeout if there is no answer. */
+  /**
+   * Asks for something that changes nothing; `more` are header lines.
+   * @throws MkvError volume-failed or timeout if there is no answer
+   */
   async ask(
     volume: string,
     path: string,
     method: "HEAD" | "GET" | "POST",
     timeoutMs = this.settings.voltimeoutMs,
+    more = "",
   ): Promise<Answer> {
-    const signed = this.authorization + this.signer.lines(serverOf(volume), method, belowServer(volume) + path);
+    const signed = more + this.authorization + this.signer.lines(serverOf(volume), method, belowServer(volume) + path);
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     const onTimeout = () => this.lateBy(volume, timeoutMs);
     try {

@@ -24,7 +24,7 @@ const fileBytes = 37;
 export async function askId(client: Client, name: string): Promise<SeenId> {
   let text = "";
   try {
-    const { bytes, chunks } = await openAny(client, name, path, client.settings.voltimeoutMs);
+    const { bytes, chunks } = await openAny(client, name, path, { firstByteMs: client.settings.voltimeoutMs });
     if (bytes !== undefined && bytes > fileBytes) text = "too long";
     for await (const chunk of chunks) {
       text += Buffer.from(chunk).toString("latin1");

@@ -18,7 +18,7 @@ export type Listed = { readonly name: string; readonly type: string; readonly si
  * @throws MkvError volume-failed if the volume cannot be asked or answers anything but a whole listing
  */
 export async function* list(client: Client, volume: string, folder: string): AsyncGenerator<readonly Listed[]> {
-  const { chunks } = await openAny(client, volume, encode(folder), limits.listingMs);
+  const { chunks } = await openAny(client, volume, encode(folder), { firstByteMs: limits.listingMs });
   const reader = new Reader(`${volume}${folder}`);
   for await (const { buffer, byteOffset, byteLength } of chunks) {
     const entries = reader.take(Buffer.from(buffer, byteOffset, byteLength).toString("latin1"));

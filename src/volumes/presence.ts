@@ -11,23 +11,27 @@ export class Presence {
   #old = new Map<string, true | Promise<boolean>>();
   #turnedMs = 0;
 
-  /** Whether the volume says so: at once if it has done so just now. An empty file is as none: values are never empty. */
-  ask(client: Client, volume: string, path: string): true | Promise<boolean> {
+  /** Whether the volume says so: at once if it has done so just now. A shorter file is as none. */
+  ask(client: Client, volume: string, path: string, leastBytes: number): true | Promise<boolean> {
     this.#turn();
     const file = volume + path;
     const known = this.#young.get(file) ?? this.#old.get(file);
     if (known) return known;
-    const answer = this.#ask(client, volume, path, file);
+    const answer = this.#ask(client, { volume, path, leastBytes }, file);
     this.#young.set(file, answer);
     return answer;
   }
 
   /** Throws MkvError where it cannot tell. */
-  async #ask(client: Client, volume: string, path: string, file: string): Promise<boolean> {
+  async #ask(
+    client: Client,
+    { volume, path, leastBytes }: { volume: string; path: string; leastBytes: number },
+    file: string,
+  ): Promise<boolean> {
     let isThere = false;
     try {
       const found = await headFile(client, volume, path);
-      isThere = found !== undefined && found.bytes > 0;
+      isThere = found !== undefined && found.bytes >= leastBytes;
       return isThere;
     } finally {
       if (!isThere || this.#young.size > limits.presences) this.#forget(file);

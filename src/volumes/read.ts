@@ -9,7 +9,10 @@ import { type Answer, fieldOf } from "./http/connection";
 /** What a volume says of a file. `modified` is an HTTP date. */
 export type FileInfo = { readonly bytes: number; readonly modified: string };
 
-/** A file that is open for reading, chunk by chunk. */
+/** Which bytes of a file: from this one on, and so many. */
+export type ByteRange = { readonly from: number; readonly bytes: number };
+
+/** A file that is open for reading, chunk by chunk; `bytes` are those of the whole file. */
 export type OpenFile = {
   readonly bytes: number | undefined;
   readonly modified: string;
@@ -34,28 +37,41 @@ export async function headFile(client: Client, volume: string, path: string): Pr
 }
 
 /**
- * Opens a value for reading, wherever it lies.
- * @param firstByteMs longest wait for the answer to begin
+/**
+ * Opens a value, or a part of it, for reading, wherever it lies.
+ * @param how.firstByteMs longest wait for the answer to begin
  * @throws MkvError absent, volume-failed, timeout; `chunks` throws them as well, also if the body ends early
  */
-export async function openValue(client: Client, volume: string, path: string, firstByteMs: number): Promise<OpenFile> {
+export async function openValue(client: Client, volume: string, path: string, how: Opening): Promise<OpenFile> {
   refuseForeign(client.health, volume);
   try {
-    return await openAny(client, volume, path, firstByteMs);
+    return await openAny(client, volume, path, how);
   } catch (error) {
     const earlier = earlierPathOf(path);
     if (earlier === undefined || !(error instanceof MkvError) || error.code !== "absent") throw error;
-    return await openAny(client, volume, earlier, firstByteMs);
+    return await openAny(client, volume, earlier, how);
   }
 }
 
+type Opening = { readonly firstByteMs: number; readonly range?: ByteRange | undefined };
+
 /** The same on a disk that may not be the one it was, for what is no value. */
-export async function openAny(client: Client, volume: string, path: string, firstByteMs: number): Promise<OpenFile> {
-  const answer = await client.ask(volume, path, "GET", firstByteMs);
-  const { status, bytes, modified, body } = answer;
+export async function openAny(
+  client: Client,
+  volume: string,
+  path: string,
+  { firstByteMs, range }: Opening,
+): Promise<OpenFile> {
+  const lines = range && `Range: bytes=${range.from}-${range.from + range.bytes - 1}\r\n`;
+  const answer = await client.ask(volume, path, "GET", firstByteMs, lines);
+  const { status, modified, body } = answer;
   if (status === 404 || isFolder(answer, path)) throw new MkvError("absent", `${volume}${path} is not there`);
-  if (!body) throw unexpected(volume, status);
-  return { bytes, modified, chunks: read(client, volume, body) };
+  if (!body || status !== (range ? 206 : 200)) {
+    body?.close();
+    throw unexpected(volume, status);
+  }
+  const total = range ? Number(/\/(\d+)$/.exec(fieldOf(answer, "content-range") ?? "")?.[1]) : answer.bytes;
+  return { bytes: total, modified, chunks: read(client, volume, body) };
 }
 
 /** Whether this is nginx's answer for a folder: that its path ends in "/". */

@@ -14,7 +14,7 @@ import { askId } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
-import { type FileInfo, type OpenFile, headValue, openValue } from "./read";
+import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
 import { hasService } from "./sync";
 import { Upload } from "./upload";
 
@@ -139,14 +139,14 @@ export class Volumes {
     return headValue(this.client, volume, path);
   }
 
-  /** Opens a file for reading. Throws MkvError absent, volume-failed, timeout, unavailable; so does what reads its chunks. */
-  open(volume: string, path: string): Promise<OpenFile> {
-    return openValue(this.client, volume, path, this.settings.stalltimeoutMs);
+  /** Opens a value, or a part of it, for reading. Throws MkvError absent, volume-failed, timeout, unavailable; so do its chunks. */
+  open(volume: string, path: string, range?: ByteRange): Promise<OpenFile> {
+    return openValue(this.client, volume, path, { firstByteMs: this.settings.stalltimeoutMs, range });
   }
 
-  /** Whether the volume has the file of this very path, and it is not empty: at once if it has just said so. Throws as `head`. */
-  holds(volume: string, path: string): true | Promise<boolean> {
-    return this.#behind.presence.ask(this.client, volume, path);
+  /** Whether the volume has the file of this very path, of so many bytes: at once if it has just said so. Throws as `head`. */
+  holds(volume: string, path: string, leastBytes: 0 | 1 = 1): true | Promise<boolean> {
+    return this.#behind.presence.ask(this.client, volume, path, leastBytes);
   }
 
   /** Begins a PUT of a value whose length may be known; `sync` as in the settings if nothing else is said. */

@@ -6,6 +6,7 @@ import { retryBusy } from "../../store/retry-busy";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type Location, type Store, locate, unlink } from "../../store/store";
+import { isReserved } from "../../store/uploads";
 import { chunksOf } from "../body";
 import { type About, tallied } from "../access";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
@@ -63,6 +64,8 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
+  if (isReserved(key) && (query === "" || query === "replace"))
+    throw new MkvError("forbidden", "keys that begin like this are for uploads in parts, by S3");
   if (query !== "") return whenFree(() => operate(native, { ...asked, key, query }));
   switch (method) {
     case "GET":

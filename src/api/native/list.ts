@@ -4,6 +4,7 @@ import { MkvError } from "../../errors";
 import { type Key, readShown, showKey } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { limits } from "../../limits";
+import { isReserved } from "../../store/uploads";
 import { type Store, list } from "../../store/store";
 import { Turns } from "../../turns";
 import { ofLength, withBody } from "../requests";
@@ -85,7 +86,7 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
     share.grow(text.bytes - heldBytes);
     heldBytes = text.bytes;
     for (const [key, record] of page) {
-      if (kind !== "records" && isUnlinked(record) !== (kind === "unlinked")) continue;
+      if (kind !== "records" && (isUnlinked(record) !== (kind === "unlinked") || isReserved(key))) continue;
       if (count === mostKeys || text.bytes > limits.listTextBytes) {
         if (limit === undefined) throw tooMany();
         next = showKey(key);

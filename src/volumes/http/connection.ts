@@ -239,7 +239,7 @@ export class Connection {
     const isChunked = /\r\ntransfer-encoding: *chunked/i.test(head);
     const bytesOfBody = length === undefined ? undefined : Number(length);
     const hasBody = waiting.method !== "HEAD" && status !== 204;
-    const isRead = waiting.method === "GET" && status === 200;
+    const isRead = waiting.method === "GET" && (status === 200 || status === 206);
     this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
     if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
     this.waiting.shift();

@@ -1,0 +1,102 @@
+// Owns what S3 keeps of an object beside its bytes, as attributes of the value: the headers that it was put with, and what
+// is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
+import { type Attributes } from "../../ledger/ledger";
+import { type SeenValue, type Value } from "../../store/read";
+import { type Algorithm, algorithmOf, headerOf } from "./checksums";
+import { S3Error } from "./errors";
+import { type S3Request, objectOf } from "./request";
+
+/** Names of attributes that are no headers: the entity tag of an object in parts, and the upload that it came by. */
+export const tagName = "etag";
+export const uploadName = "upload";
+
+const kept = [
+  "content-type",
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "expires",
+];
+const metaPrefix = "x-amz-meta-";
+const metaBytes = 2048;
+
+/** What the headers of a put say that is to be kept. Throws S3Error MetadataTooLarge. */
+export function attributesIn({ request, header }: S3Request): Attributes {
+  const found: Record<string, string> = { "content-type": header("content-type") ?? "binary/octet-stream" };
+  for (const name of kept.slice(1)) {
+    const value = name === "content-encoding" ? withoutFraming(header(name)) : header(name);
+    if (value !== undefined && value !== "") found[name] = value;
+  }
+  let bytes = 0;
+  for (const [name, value] of request.headers) {
+    if (!name.startsWith(metaPrefix)) continue;
+    found[name] = value;
+    bytes += name.length - metaPrefix.length + value.length;
+  }
+  if (bytes > metaBytes)
+    throw new S3Error("MetadataTooLarge", `names and values of x-amz-meta-* have at most ${metaBytes} bytes`);
+  return found;
+}
+
+/** The framing of the body is no encoding of the object. */
+function withoutFraming(encoding: string | undefined): string | undefined {
+  return encoding
+    ?.split(",")
+    .map((part) => part.trim())
+    .filter((part) => part.toLowerCase() !== "aws-chunked" && part !== "")
+    .join(",");
+}
+
+/** The same with a sum of the bytes. */
+export function withSum(attributes: Attributes, sum: { algorithm: Algorithm; value: string } | undefined): Attributes {
+  return sum ? { ...attributes, [headerOf(sum.algorithm)]: sum.value } : attributes;
+}
+
+/** The attributes of a copy: what was of the upload of the parts is not of it. */
+export function attributesOfCopy({ attributes = {} }: Value, type: string): Attributes {
+  const { [tagName]: _tag, [uploadName]: _upload, ...rest } = attributes;
+  const isComposite = ([name, value]: [string, string]) => algorithmOf(name) !== undefined && value.includes("-");
+  return { "content-type": type, ...Object.fromEntries(Object.entries(rest).filter((entry) => !isComposite(entry))) };
+}
+
+/** The entity tag, without quotes: the MD5, but of an object in parts. */
+export function etagOf({ record, attributes }: Value): string {
+  return attributes?.[tagName] ?? record.md5 ?? "00000000000000000000000000000000-1";
+}
+
+/** The type of an object; of a native value, by its name. */
+export function typeOf({ attributes }: Value, name: string): string {
+  return attributes ? (attributes["content-type"] ?? "binary/octet-stream") : Bun.file(name).type;
+}
+
+/** What the answer to GET and HEAD says of the whole object. */
+export function headersOf(asked: S3Request, value: SeenValue): Record<string, string> {
+  const headers: Record<string, string> = {
+    "content-type": typeOf(value, objectOf(asked.key!, asked.bucket)),
+    etag: `"${etagOf(value)}"`,
+    "last-modified": value.modified,
+    "accept-ranges": "bytes",
+  };
+  for (const [name, text] of Object.entries(value.attributes ?? {}))
+    if (kept.includes(name) || name.startsWith(metaPrefix)) headers[name] = text;
+  return headers;
+}
+
+/** The sum of the whole object, as headers. */
+export function sumHeaders({ attributes = {} }: Value): Record<string, string> {
+  const sums = Object.entries(attributes).filter(([name]) => algorithmOf(name) !== undefined);
+  const type = ([, value]: [string, string]) => ({
+    "x-amz-checksum-type": value.includes("-") ? "COMPOSITE" : "FULL_OBJECT",
+  });
+  return sums[0] ? { ...Object.fromEntries(sums), ...type(sums[0]) } : {};
+}
+
+/** The headers that a signed GET wants instead, by `response-*` in its query. */
+export function overrides({ parameters }: S3Request): Record<string, string> {
+  const found = parameters.flatMap(([parameter, value]): [string, string][] => {
+    const name = parameter.startsWith("response-") ? parameter.slice("response-".length) : "";
+    return kept.includes(name) ? [[name, Buffer.from(value).toString("latin1")]] : [];
+  });
+  return Object.fromEntries(found);
+}

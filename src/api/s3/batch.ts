@@ -1,0 +1,51 @@
+// Owns POST ?delete: up to a thousand objects at once, each with an answer of its own.
+import { parseKey } from "../../format/key";
+import { s3Limits } from "../../s3-limits";
+import { type Store } from "../../store/store";
+import { requireBucket } from "./buckets";
+import { S3Error, s3ErrorOf } from "./errors";
+import { removeLive } from "./objects";
+import { type Payload } from "./payload";
+import { type Element, documentIn, readXml, textOf } from "./read-xml";
+import { type S3Request, prefixOf } from "./request";
+import { nest, node, xmlAnswer } from "./xml";
+
+const atOnce = 32;
+
+/** Answers it. Throws S3Error MalformedXML, InvalidRequest. */
+export async function deleteObjects(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+  const root = readXml(await documentIn(payload.chunks), "Delete");
+  if (payload.md5 === undefined && !payload.sum())
+    throw new S3Error("InvalidRequest", "Missing required header: Content-MD5");
+  await requireBucket(store, asked.bucket);
+  const objects = root.children.filter(({ name }) => name === "Object");
+  if (objects.length === 0 || objects.length > s3Limits.pageKeys)
+    throw new S3Error("MalformedXML", `a Delete names 1 to ${s3Limits.pageKeys} objects`);
+  const isQuiet = textOf(root, "Quiet")?.trim() === "true";
+  const nodes: string[] = [];
+  for (let at = 0; at < objects.length; at += atOnce)
+    nodes.push(
+      ...(await Promise.all(objects.slice(at, at + atOnce).map((object) => remove(store, asked, { object, isQuiet })))),
+    );
+  return xmlAnswer("DeleteResult", nodes.join(""));
+}
+
+async function remove(
+  store: Store,
+  { bucket }: S3Request,
+  { object, isQuiet }: { object: Element; isQuiet: boolean },
+): Promise<string> {
+  const [name, version] = [textOf(object, "Key") ?? "", textOf(object, "VersionId")];
+  const about = node("Key", name) + node("VersionId", version);
+  try {
+    if (name === "") throw new S3Error("MalformedXML", "an Object has a Key");
+    if (version !== undefined && version !== "" && version !== "null")
+      throw new S3Error("NoSuchVersion", "objects have one version here: null");
+    const path = [...prefixOf(bucket, name)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+    await removeLive(store, parseKey(path));
+    return isQuiet ? "" : nest("Deleted", about);
+  } catch (error) {
+    const { s3, message } = s3ErrorOf(error);
+    return nest("Error", about, node("Code", s3), node("Message", message));
+  }
+}

@@ -1,0 +1,96 @@
+// Owns buckets: what is remembered of them, and the questions about one. A bucket is the first segment of a key. It exists if
+// it was made, or if a live key begins with it.
+import { isUnlinked } from "../../format/record";
+import { entriesOf } from "../../ledger/ledger";
+import { s3Limits } from "../../s3-limits";
+import { type Store, endOf } from "../../store/store";
+import { isReserved } from "../../store/uploads";
+import { S3Error } from "./errors";
+import { type Incoming, prefixOf } from "./request";
+import { nest, node, xmlAnswer } from "./xml";
+
+const memoryPrefix = "bucket ";
+
+type Bucket = { readonly createdMs: number };
+
+/** Throws S3Error NoSuchBucket. */
+export async function requireBucket(store: Store, bucket: string): Promise<void> {
+  if (await existsBucket(store, bucket)) return;
+  throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { fields: { BucketName: bucket } });
+}
+
+/** Answers PUT of a bucket. */
+export async function createBucket(store: Store, bucket: string, { headers }: Incoming): Promise<Response> {
+  const isName =
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$/.test(bucket) && !bucket.includes("..");
+  if (!isName) throw new S3Error("InvalidBucketName", "a bucket has 3 to 63 of a-z 0-9 . -, and is no address");
+  if (headers.get("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true")
+    throw new S3Error("NotImplemented", "object lock is not supported");
+  const acl = headers.get("x-amz-acl");
+  if (acl !== null && acl !== "private") throw new S3Error("NotImplemented", "access control lists are not supported");
+  if (await remembered(store, bucket))
+    throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { fields: { BucketName: bucket } });
+  await store.ledger.memory.put(memoryPrefix + bucket, { createdMs: Date.now() } satisfies Bucket);
+  return new Response(null, { status: 200, headers: { location: `/${bucket}` } });
+}
+
+/** Answers DELETE of a bucket. */
+export async function deleteBucket(store: Store, bucket: string): Promise<Response> {
+  await requireBucket(store, bucket);
+  if (await hasObjects(store, bucket))
+    throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", {
+      fields: { BucketName: bucket },
+    });
+  await store.ledger.memory.delete(memoryPrefix + bucket);
+  return new Response(null, { status: 204 });
+}
+
+/** Answers GET of all buckets. */
+export async function listBuckets(store: Store): Promise<Response> {
+  const buckets = new Map<string, number>();
+  for await (const [name, value] of entriesOf(store.ledger.memory, memoryPrefix))
+    buckets.set(name.slice(memoryPrefix.length), (value as Bucket).createdMs);
+  for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
+  const shown = [...buckets].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const nodes = shown.map(([name, createdMs]) =>
+    nest("Bucket", node("Name", name), node("CreationDate", new Date(createdMs).toISOString())),
+  );
+  return xmlAnswer("ListAllMyBucketsResult", nest("Owner", ownerNodes) + nest("Buckets", ...nodes));
+}
+
+/** Who owns everything. */
+export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
+
+async function existsBucket(store: Store, bucket: string): Promise<boolean> {
+  return (await remembered(store, bucket)) || (await hasObjects(store, bucket));
+}
+
+async function remembered({ ledger }: Store, bucket: string): Promise<boolean> {
+  return (await ledger.memory.get(memoryPrefix + bucket)) !== undefined;
+}
+
+async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {
+  const start = prefixOf(bucket);
+  for await (const page of ledger.scan({ start, end: endOf(start) }, { atOnce: 1 }))
+    if (page.some(([, record]) => !isUnlinked(record))) return true;
+  return false;
+}
+
+/** The first segments of live keys, each by one seek; keys without a second segment are passed over, but not for ever. */
+async function* namedByKeys({ ledger }: Store): AsyncGenerator<string> {
+  let start: Uint8Array | undefined = Buffer.from("/");
+  for (let steps = 0; start && steps < s3Limits.bucketSteps; steps++) {
+    let next: Uint8Array | undefined;
+    for await (const page of ledger.scan({ start }, { atOnce: 1 })) {
+      const found = page.find(([key, record]) => !isUnlinked(record) && !isReserved(key));
+      steps += page.length - 1;
+      next = Buffer.concat([page.at(-1)![0], Buffer.alloc(1)]);
+      if (!found) continue;
+      const slash = found[0].indexOf(0x2f, 1);
+      next = slash > 1 ? endOf(found[0].subarray(0, slash + 1)) : Buffer.concat([found[0], Buffer.alloc(1)]);
+      if (slash > 1) yield Buffer.from(found[0].subarray(1, slash)).toString("utf8");
+      break;
+    }
+    start = next;
+  }
+}

@@ -1,0 +1,65 @@
+// Owns the sums that clients announce of a body, beside its MD5: x-amz-checksum-*, in a header or after the body.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+import { crc32 } from "node:zlib";
+import { createCRC32, createCRC64 } from "hash-wasm";
+import { S3Error } from "./errors";
+
+const bytesOf = { crc32: 4, crc32c: 4, crc64nvme: 8, sha1: 20, sha256: 32 } as const;
+
+/** What a sum is made by, as the header's name ends. */
+export type Algorithm = keyof typeof bytesOf;
+
+/** A sum in the making. */
+export type Checksum = { update(chunk: Uint8Array): void; digest(): Uint8Array };
+
+const prefix = "x-amz-checksum-";
+
+/** The header of a sum. */
+export function headerOf(algorithm: Algorithm): string {
+  return prefix + algorithm;
+}
+
+/** The algorithm that a header is of; undefined if it is of none. */
+export function algorithmOf(header: string): Algorithm | undefined {
+  const name = header.toLowerCase();
+  const algorithm = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+  return Object.hasOwn(bytesOf, algorithm) ? (algorithm as Algorithm) : undefined;
+}
+
+/** What the headers announce: with the sum, or that it comes after the body. Throws S3Error InvalidRequest. */
+export function announcedSum(headers: Headers): { algorithm: Algorithm; sum: string | undefined } | undefined {
+  const trailer = headers.get("x-amz-trailer");
+  const found = [...headers].flatMap(([name, sum]) => {
+    const algorithm = algorithmOf(name);
+    return algorithm ? [{ algorithm, sum }] : [];
+  });
+  const late = trailer === null ? undefined : algorithmOf(trailer.trim());
+  if (found.length + (late ? 1 : 0) > 1)
+    throw new S3Error("InvalidRequest", "one checksum of a body is expected, not several");
+  if (late) return { algorithm: late, sum: undefined };
+  if (found[0]) requireSum(found[0].algorithm, found[0].sum);
+  return found[0];
+}
+
+/** Throws S3Error InvalidRequest for what is no sum of this kind. */
+export function requireSum(algorithm: Algorithm, sum: string): void {
+  const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(sum);
+  if (isBase64 && Buffer.from(sum, "base64").length === bytesOf[algorithm]) return;
+  throw new S3Error("InvalidRequest", `Value for ${headerOf(algorithm)} header is invalid.`);
+}
+
+/** Begins a sum. */
+export async function newChecksum(algorithm: Algorithm): Promise<Checksum> {
+  if (algorithm === "sha1" || algorithm === "sha256") {
+    const hasher = new Bun.CryptoHasher(algorithm);
+    return { update: (chunk) => void hasher.update(chunk), digest: () => hasher.digest() };
+  }
+  if (algorithm === "crc32") {
+    let sum = 0;
+    const bytes = () => Buffer.from(sum.toString(16).padStart(8, "0"), "hex");
+    return { update: (chunk) => void (sum = crc32(chunk, sum)), digest: bytes };
+  }
+  const hasher = await (algorithm === "crc32c" ? createCRC32(0x82f63b78) : createCRC64("9a6c9329ac4bc9b5"));
+  hasher.init();
+  return { update: (chunk) => void hasher.update(chunk), digest: () => hasher.digest("binary") };
+}

@@ -1,0 +1,148 @@
+// Owns the framing that AWS has of its own, within a body: chunks, each with a signature or none, and fields after the last.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and sigv4-streaming-trailers.html
+//   body  := chunk* last        chunk := hex (";chunk-signature=" sum)? CRLF bytes CRLF
+//   last  := "0" (";chunk-signature=" sum)? CRLF (CRLF | field* CRLF)     fields only where they were announced
+//   field := name ":" value CRLF
+// A signature covers the one before and its chunk. The bytes are handed on as they come: what is wrong with them is thrown
+// before the end, and nothing counts before that.
+import { S3Error } from "./errors";
+import { hmac } from "./keys";
+import { type Seed, isEqual } from "./signature";
+
+/** What stands after the last chunk, by names in lower case. */
+export type Trailers = Map<string, string>;
+
+/** How a body is framed. */
+export type Framing = {
+  /** What its signatures begin from; undefined if it has none. */
+  readonly seed: Seed | undefined;
+  readonly hasTrailers: boolean;
+};
+
+/** The framing that a payload of this name has; undefined for none. Throws S3Error NotImplemented. */
+export function framingOf(payload: string, seed: Seed): Framing | undefined {
+  switch (payload) {
+    case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
+      return { seed, hasTrailers: false };
+    case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER":
+      return { seed, hasTrailers: true };
+    case "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+      return { seed: undefined, hasTrailers: true };
+    default:
+      if (payload.startsWith("STREAMING-")) throw new S3Error("NotImplemented", `${payload} is not supported`);
+      return undefined;
+  }
+}
+
+/** The bytes within the framing; `trailers` is filled at the end. Throws S3Error IncompleteBody, SignatureDoesNotMatch. */
+export async function* unframed(
+  body: AsyncIterable<Uint8Array>,
+  { seed, hasTrailers }: Framing,
+  trailers: Trailers,
+): AsyncGenerator<Uint8Array> {
+  const reader = new Reader(body);
+  const chain = seed && new Chain(seed);
+  for (;;) {
+    const [, size, signature] =
+      /^([0-9a-f]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?$/i.exec(await reader.line()) ?? [];
+    if (size === undefined || (chain && signature === undefined)) throw broken("a chunk does not begin as one");
+    const bytes = Number.parseInt(size, 16);
+    const hasher = chain && new Bun.CryptoHasher("sha256");
+    for await (const piece of reader.take(bytes)) {
+      hasher?.update(piece);
+      yield piece;
+    }
+    if (hasher) chain!.require("AWS4-HMAC-SHA256-PAYLOAD", [hashOfNothing, hasher.digest("hex")], signature!);
+    if (bytes === 0) break;
+    if ((await reader.line()) !== "") throw broken("a chunk does not end where it says");
+  }
+  let signed = "";
+  for (let line = await reader.line(); line !== ""; line = await reader.line()) {
+    const [, name, value] = /^([A-Za-z0-9-]+):(.*)$/.exec(line) ?? [];
+    if (name === undefined || !hasTrailers || trailers.size > 10)
+      throw broken("what follows the last chunk is not expected");
+    if (name === "x-amz-trailer-signature" && chain) {
+      const hashed = new Bun.CryptoHasher("sha256").update(signed).digest("hex");
+      chain.require("AWS4-HMAC-SHA256-TRAILER", [hashed], value!.trim());
+      signed = "";
+    } else {
+      trailers.set(name.toLowerCase(), value!.trim());
+      signed += `${name.toLowerCase()}:${value!.trim()}\n`;
+    }
+  }
+  if (chain && signed !== "") throw new S3Error("SignatureDoesNotMatch", "what follows the body is not signed");
+  await reader.requireEnd();
+}
+
+const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
+
+/** The signatures of chunks, each of which covers the one before. */
+class Chain {
+  readonly #seed: Seed;
+  #last: string;
+
+  constructor(seed: Seed) {
+    this.#seed = seed;
+    this.#last = seed.signature;
+  }
+
+  require(kind: string, hashes: readonly string[], signature: string): void {
+    const { key, date, scope } = this.#seed;
+    const text = [kind, date, scope, this.#last, ...hashes].join("\n");
+    this.#last = Buffer.from(hmac(key, text)).toString("hex");
+    if (!isEqual(signature.toLowerCase(), this.#last))
+      throw new S3Error("SignatureDoesNotMatch", "the signature of a chunk does not fit");
+  }
+}
+
+const longestLine = 4096;
+
+/** Bytes as they come, taken by lines and by numbers. */
+class Reader {
+  readonly #body: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array();
+
+  constructor(body: AsyncIterable<Uint8Array>) {
+    this.#body = body[Symbol.asyncIterator]();
+  }
+
+  async line(): Promise<string> {
+    let line = "";
+    for (;;) {
+      const end = this.#rest.indexOf(0x0a);
+      line += Buffer.from(this.#rest.subarray(0, end < 0 ? undefined : end + 1)).toString("latin1");
+      this.#rest = end < 0 ? new Uint8Array() : this.#rest.subarray(end + 1);
+      if (line.length > longestLine) throw broken("a line of it is too long");
+      if (end >= 0) return line.replace(/\r?\n$/, "");
+      if (!(await this.#more())) throw broken("it ends too soon");
+    }
+  }
+
+  async *take(bytes: number): AsyncGenerator<Uint8Array> {
+    for (let left = bytes; left > 0;) {
+      if (this.#rest.length === 0 && !(await this.#more())) throw broken("it ends too soon");
+      const piece = this.#rest.subarray(0, left);
+      this.#rest = this.#rest.subarray(piece.length);
+      left -= piece.length;
+      yield piece;
+    }
+  }
+
+  async requireEnd(): Promise<void> {
+    if (this.#rest.length > 0 || (await this.#more())) throw broken("something follows its end");
+  }
+
+  async #more(): Promise<boolean> {
+    for (;;) {
+      const { done, value } = await this.#body.next();
+      if (done) return false;
+      if (value.length === 0) continue;
+      this.#rest = value;
+      return true;
+    }
+  }
+}
+
+function broken(what: string): S3Error {
+  return new S3Error("IncompleteBody", `the body is not framed as its x-amz-content-sha256 says: ${what}`);
+}

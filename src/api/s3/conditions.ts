@@ -1,0 +1,70 @@
+// Owns conditions: whether what is there is what the client expects (RFC 9110, section 13), and which bytes it wants.
+import { type KnownValue } from "../../ledger/ledger";
+import { type SeenValue } from "../../store/read";
+import { type ByteRange } from "../../volumes/read";
+import { etagOf } from "./attributes";
+import { S3Error } from "./errors";
+import { type S3Request, isTag, namesTag } from "./request";
+
+type Header = (name: string) => string | undefined;
+
+/** Whether a read has nothing new for the client: 304. Throws S3Error PreconditionFailed. */
+export function isUnchanged(header: Header, value: SeenValue): boolean {
+  const etag = etagOf(value);
+  const [match, noneMatch] = [header("if-match"), header("if-none-match")];
+  const isAfter = (date: string | undefined) => Date.parse(value.modified) > Date.parse(date ?? ""); // A bad date says nothing.
+  const isChanged = match === undefined ? isAfter(header("if-unmodified-since")) : !namesTag(match, etag);
+  if (isChanged) throw failedCondition(match === undefined ? "If-Unmodified-Since" : "If-Match");
+  if (noneMatch !== undefined) return namesTag(noneMatch, etag);
+  return Date.parse(value.modified) <= Date.parse(header("if-modified-since") ?? "");
+}
+
+/** Throws S3Error PreconditionFailed if the source of a copy is not what is expected. */
+export function requireSource({ header }: S3Request, value: SeenValue): void {
+  const names = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
+  const ofSource = (name: string) => (names.includes(name) ? header(`x-amz-copy-source-${name}`) : undefined);
+  if (isUnchanged(ofSource, value)) throw failedCondition("x-amz-copy-source-if-*");
+}
+
+/**
+ * What a write demands of what is there while nobody changes it; undefined for nothing.
+ * @throws S3Error NotImplemented for a condition that is none of a write
+ */
+export function permitOf({ header }: S3Request): ((before: KnownValue) => void) | undefined {
+  const [match, noneMatch] = [header("if-match"), header("if-none-match")];
+  if (noneMatch !== undefined && noneMatch.trim() !== "*")
+    throw new S3Error("NotImplemented", "of a write, If-None-Match is * or nothing");
+  if (match === undefined && noneMatch === undefined) return undefined;
+  return ({ record, attributes }) => {
+    const isThere = record?.state === "live";
+    if (noneMatch !== undefined && isThere) throw failedCondition("If-None-Match");
+    if (match === undefined) return;
+    if (!isThere) throw new S3Error("NoSuchKey", "there is no such object, which If-Match asks for");
+    if (!namesTag(match, etagOf({ record, attributes }))) throw failedCondition("If-Match");
+  };
+}
+
+function failedCondition(name: string): S3Error {
+  return new S3Error("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", {
+    fields: { Condition: name },
+  });
+}
+
+/** The bytes that a Range header wants; all of them without one, with several ranges, or where If-Range does not hold. */
+export function rangeOf({ header }: S3Request, value: SeenValue): { range: ByteRange; isPart: boolean } {
+  const { bytes, modified } = value;
+  const all = { range: { from: 0, bytes }, isPart: false };
+  const [text, condition] = [header("range"), header("if-range")];
+  const isOff = condition !== undefined && condition !== modified && !isTag(condition, etagOf(value));
+  const match = isOff ? null : /^bytes=(\d*)-(\d*)$/.exec((text ?? "").replaceAll(" ", ""));
+  if (!match || (match[1] === "" && match[2] === "")) return all;
+  const [first, last] = [match[1], match[2]].map((digits) => (digits === "" ? undefined : Number(digits)));
+  const from = first ?? Math.max(0, bytes - last!);
+  const to = first === undefined ? bytes - 1 : Math.min(last ?? bytes - 1, bytes - 1);
+  if (first !== undefined && last !== undefined && last < first) return all;
+  if (from >= bytes || (first === undefined && last === 0)) {
+    const headers = { "content-range": `bytes */${bytes}` };
+    throw new S3Error("InvalidRange", "The requested range is not satisfiable", { headers });
+  }
+  return { range: { from, bytes: to - from + 1 }, isPart: true };
+}

@@ -1,0 +1,171 @@
+// Owns the lists of the objects of a bucket, page by page: version 1, version 2, and that of versions, of which each object
+// has one. A page costs what is on it: what has a common prefix is passed over by a seek.
+import { type Key } from "../../format/key";
+import { isUnlinked } from "../../format/record";
+import { MkvError } from "../../errors";
+import { s3Limits } from "../../s3-limits";
+import { type SeenValue, statValue } from "../../store/read";
+import { type Store, endOf } from "../../store/store";
+import { etagOf } from "./attributes";
+import { ownerNodes, requireBucket } from "./buckets";
+import { S3Error } from "./errors";
+import { type S3Request, objectOf, prefixOf } from "./request";
+import { nest, node, xmlAnswer } from "./xml";
+
+/** What is on a page: a key, or a prefix, as bytes of the whole native key, that stands for many. */
+type Entry = { readonly kind: "key" | "prefix"; readonly key: Key };
+
+/** `after`: what the page begins after, a key or a common prefix with all that it stands for. */
+type Question = { bucket: string; prefix: string; delimiter: string; after: Uint8Array; maxKeys: number };
+
+/** `next`: what the next page begins after, if there is one. */
+type Page = { readonly entries: readonly Entry[]; readonly next: Key | undefined };
+
+/** Answers GET of a bucket. */
+export async function listObjects(store: Store, asked: S3Request): Promise<Response> {
+  await requireBucket(store, asked.bucket);
+  const version = asked.query("versions") !== undefined ? "versions" : asked.query("list-type") === "2" ? 2 : 1;
+  const encode = encoderOf(asked);
+  const [prefix, delimiter, maxKeys] = [
+    asked.query("prefix") ?? "",
+    asked.query("delimiter") ?? "",
+    maxOf(asked, "max-keys"),
+  ];
+  const token = asked.query("continuation-token");
+  const starts = { 2: "start-after", 1: "marker", versions: "key-marker" } as const;
+  const start = asked.query(starts[version]) ?? "";
+  const { bucket } = asked;
+  const after = version === 2 && token !== undefined ? readToken(token, bucket) : prefixOf(bucket, start);
+  const { entries, next } = await pageOf(store, { bucket, prefix, delimiter, after, maxKeys });
+  const withOwner = version !== 2 || asked.query("fetch-owner") === "true";
+  const contents = await contentsOf(store, asked, { entries, encode, withOwner, version });
+  const prefixes = entries.flatMap((entry) =>
+    entry.kind === "prefix" ? [nest("CommonPrefixes", node("Prefix", encode(objectOf(entry.key, bucket))))] : [],
+  );
+  const head = [
+    node("Name", asked.bucket),
+    node("Prefix", encode(prefix)),
+    delimiter === "" ? "" : node("Delimiter", encode(delimiter)),
+    node("MaxKeys", maxKeys),
+    node("EncodingType", asked.query("encoding-type")),
+    node("IsTruncated", String(next !== undefined)),
+  ];
+  const last = next && encode(objectOf(next, bucket));
+  if (version === 2) {
+    head.push(node("KeyCount", contents.length + prefixes.length), node("ContinuationToken", token));
+    head.push(node("NextContinuationToken", next && Buffer.from(next).toString("base64url")));
+    if (start !== "") head.push(node("StartAfter", encode(start)));
+  } else if (version === 1) head.push(node("Marker", encode(start)), delimiter === "" ? "" : node("NextMarker", last));
+  else head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", ""), node("NextKeyMarker", last));
+  const root = version === "versions" ? "ListVersionsResult" : "ListBucketResult";
+  return xmlAnswer(root, [...head, ...contents, ...prefixes].join(""));
+}
+
+/** The names of a page, in the order of their bytes. */
+async function pageOf(store: Store, { bucket, prefix, delimiter, after, maxKeys }: Question): Promise<Page> {
+  const entries: Entry[] = [];
+  const first = prefixOf(bucket, prefix);
+  const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
+  const isPrefix =
+    delimiter !== "" && after.length > first.length && Buffer.from(after).subarray(-cutter.length).equals(cutter);
+  let start: Uint8Array | undefined = isPrefix ? endOf(after) : Buffer.concat([after, Buffer.alloc(1)]);
+  if (start && Buffer.compare(start, first) < 0) start = first;
+  let last: Key | undefined;
+  while (maxKeys > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
+    let seek: Uint8Array | undefined;
+    let skipped = 0;
+    scan: for await (const page of store.ledger.scan({ start, end }, { atOnce: maxKeys - entries.length + 1 })) {
+      for (const [key, record] of page) {
+        if (isUnlinked(record)) continue;
+        const cut =
+          delimiter === "" ? -1 : Buffer.from(key.buffer, key.byteOffset, key.length).indexOf(cutter, first.length);
+        const entry: Entry =
+          cut < 0
+            ? { kind: "key", key }
+            : { kind: "prefix", key: key.subarray(0, cut + cutter.length) as Uint8Array as Key };
+        if (cut >= 0 && last && Buffer.compare(last, entry.key) === 0) {
+          if (++skipped < s3Limits.skipKeys) continue;
+          seek = endOf(entry.key);
+          break scan;
+        }
+        if (entries.length === maxKeys) return { entries, next: last };
+        skipped = 0;
+        last = entry.key;
+        entries.push(entry);
+      }
+    }
+    start = seek;
+  }
+  return { entries, next: undefined };
+}
+
+type Shown = {
+  entries: readonly Entry[];
+  encode: (text: string) => string;
+  withOwner: boolean;
+  version: 1 | 2 | "versions";
+};
+
+/** The keys of a page, with what their volumes say of them. A value that no volume has any more is left out. */
+async function contentsOf(
+  store: Store,
+  asked: S3Request,
+  { entries, encode, withOwner, version }: Shown,
+): Promise<string[]> {
+  const keys = entries.flatMap((entry) => (entry.kind === "key" ? [entry.key] : []));
+  const nodes: string[] = [];
+  for (let at = 0; at < keys.length; at += s3Limits.statsAtOnce) {
+    const some = keys.slice(at, at + s3Limits.statsAtOnce);
+    const found = await Promise.all(some.map((key) => statIfThere(store, key)));
+    found.forEach((value, i) => {
+      if (!value) return;
+      const parts = [
+        node("Key", encode(objectOf(some[i]!, asked.bucket))),
+        ...(version === "versions" ? [node("VersionId", "null"), node("IsLatest", "true")] : []),
+        node("LastModified", new Date(value.modified).toISOString()),
+        node("ETag", `"${etagOf(value)}"`),
+        node("Size", value.bytes),
+        withOwner ? nest("Owner", ownerNodes) : "",
+        node("StorageClass", "STANDARD"),
+      ];
+      nodes.push(nest(version === "versions" ? "Version" : "Contents", ...parts));
+    });
+  }
+  return nodes;
+}
+
+async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefined> {
+  try {
+    return await statValue(store, key);
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "gone") return undefined;
+    throw error;
+  }
+}
+
+/** How names are written: as they are, or percent-encoded. Throws S3Error InvalidArgument. */
+export function encoderOf(asked: S3Request): (text: string) => string {
+  const type = asked.query("encoding-type");
+  if (type === undefined || type === "") return (text) => text;
+  if (type.toLowerCase() !== "url") throw new S3Error("InvalidArgument", "encoding-type is url or nothing");
+  return (text) =>
+    Buffer.from(text)
+      .toString("latin1")
+      .replace(/[^A-Za-z0-9._~/-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+}
+
+/** Most entries of a page. Throws S3Error InvalidArgument. */
+export function maxOf(asked: S3Request, name: string): number {
+  const text = asked.query(name);
+  if (text === undefined || text === "") return s3Limits.pageKeys;
+  if (!/^\d{1,10}$/.test(text)) throw new S3Error("InvalidArgument", `${name} is a whole number from 0`);
+  return Math.min(Number(text), s3Limits.pageKeys);
+}
+
+/** A token is the whole native key, as bytes. */
+function readToken(token: string, bucket: string): Uint8Array {
+  const key = Buffer.from(token, "base64url");
+  const begin = prefixOf(bucket);
+  if (key.subarray(0, begin.length).equals(begin) && key.toString("base64url") === token) return key;
+  throw new S3Error("InvalidArgument", "The continuation token provided is incorrect");
+}

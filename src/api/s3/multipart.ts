@@ -1,0 +1,212 @@
+// Owns uploads in parts: their beginning, their parts, their end.
+import { type Key } from "../../format/key";
+import { s3Limits } from "../../s3-limits";
+import { lookAt, openValue } from "../../store/read";
+import { type Store } from "../../store/store";
+import {
+  type Part,
+  type Upload,
+  beginUpload,
+  endUpload,
+  partKey,
+  partsOf,
+  removePart,
+  uploadOf,
+} from "../../store/uploads";
+import { type ByteRange } from "../../volumes/read";
+import { attributesIn, tagName, uploadName } from "./attributes";
+import { requireBucket } from "./buckets";
+import { type Algorithm, algorithmOf, headerOf, newChecksum } from "./checksums";
+import { permitOf } from "./conditions";
+import { openSource, result, sourceOf } from "./copy";
+import { S3Error } from "./errors";
+import { type Document } from "./keep-alive";
+import { requirePlainPut, storeBody } from "./objects";
+import { type Payload } from "./payload";
+import { documentIn, readXml, textOf } from "./read-xml";
+import { type S3Request, isTag, objectOf } from "./request";
+import { node, xmlAnswer } from "./xml";
+
+/** Answers POST ?uploads. */
+export async function createUpload(store: Store, asked: S3Request): Promise<Response> {
+  requirePlainPut(asked);
+  await requireBucket(store, asked.bucket);
+  const name = asked.header("x-amz-checksum-algorithm")?.toLowerCase();
+  const sums = name === undefined ? undefined : algorithmOf(`x-amz-checksum-${name}`);
+  if (name !== undefined && !sums) throw new S3Error("InvalidRequest", "there is no such x-amz-checksum-algorithm");
+  const isWhole = asked.header("x-amz-checksum-type")?.toUpperCase() === "FULL_OBJECT" || sums === "crc64nvme";
+  const id = await beginUpload(store, asked.key!, {
+    attributes: attributesIn(asked),
+    sums: isWhole ? undefined : sums,
+  });
+  const nodes = [node("Bucket", asked.bucket), node("Key", objectOf(asked.key!, asked.bucket)), node("UploadId", id)];
+  const headers: Record<string, string> = sums && !isWhole ? { "x-amz-checksum-algorithm": sums.toUpperCase() } : {};
+  return xmlAnswer("InitiateMultipartUploadResult", nodes.join(""), { headers });
+}
+
+/** Answers PUT of a part. */
+export async function uploadPart(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+  if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a part needs a Content-Length");
+  if (payload.bytes > s3Limits.putBytes) throw new S3Error("EntityTooLarge", "a part has at most 5 GiB");
+  const { md5 } = await storePart(store, asked, payload);
+  const sum = payload.sum();
+  return new Response(null, { headers: { etag: `"${md5}"`, ...(sum && { [headerOf(sum.algorithm)]: sum.value }) } });
+}
+
+/** Copies a part of an object into an upload. */
+export async function copyPart(store: Store, asked: S3Request): Promise<Document> {
+  const { payload } = await openSource(store, asked, sourceOf(asked), ({ bytes }) => sourceRange(asked, bytes));
+  const { md5, date } = await storePart(store, asked, payload);
+  return result("CopyPartResult", md5!, date);
+}
+
+async function storePart(store: Store, asked: S3Request, payload: Payload) {
+  const number = numberOf(asked);
+  const [key, id] = [asked.key!, asked.query("uploadId")!];
+  await requireUpload(store, asked);
+  const place = partKey(id, number);
+  const stored = await storeBody(store, place, payload, { attributes: { bytes: String(payload.bytes) } });
+  if (await uploadOf(store, key, id)) return stored;
+  await removePart(store, place);
+  throw noSuchUpload();
+}
+
+/** Answers DELETE of an upload. */
+export async function abortUpload(store: Store, asked: S3Request): Promise<Response> {
+  await requireUpload(store, asked);
+  await endUpload(store, asked.key!, asked.query("uploadId")!);
+  return new Response(null, { status: 204 });
+}
+
+/** Makes the object of its parts. A refusal leaves the upload as it was; a repeated request is answered as the first. */
+export async function completeUpload(store: Store, asked: S3Request, payload: Payload): Promise<Document> {
+  const [key, id] = [asked.key!, asked.query("uploadId")!];
+  const named = partsIn(await documentIn(payload.chunks));
+  const before = await etagBy(store, key, id);
+  const upload = await uploadOf(store, key, id);
+  if (before === undefined) {
+    if (!upload) throw noSuchUpload();
+    await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
+  }
+  if (upload) await endUpload(store, key, id);
+  const etag = (await etagBy(store, key, id)) ?? before;
+  const place = [node("Location", `http://${asked.header("host")}${asked.path}`), node("Bucket", asked.bucket)];
+  const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${etag}"`)];
+  return { root: "CompleteMultipartUploadResult", inner: nodes.join("") };
+}
+
+async function join(
+  store: Store,
+  asked: S3Request,
+  { upload, parts }: { upload: Upload; parts: readonly Part[] },
+): Promise<void> {
+  const permit = permitOf(asked);
+  const sums = Buffer.concat(parts.map(({ md5 }) => Buffer.from(md5, "hex")));
+  const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
+  const composite = await compositeOf(upload.sums as Algorithm | undefined, parts);
+  const attributes = { ...upload.attributes, ...composite, [tagName]: etag, [uploadName]: asked.query("uploadId")! };
+  const bytes = parts.reduce((sum, part) => sum + Number(part.attributes["bytes"]), 0);
+  const payload = { chunks: joined(store, parts), bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
+  try {
+    await storeBody(store, asked.key!, payload, { attributes, permit });
+  } catch (error) {
+    if ((await etagBy(store, asked.key!, asked.query("uploadId")!)) === undefined) throw error; // Else another one was faster.
+  }
+}
+
+async function* joined(store: Store, parts: readonly Part[]): AsyncGenerator<Uint8Array> {
+  for (const { key, md5 } of parts) {
+    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }));
+    if (opened?.record.md5 !== md5)
+      throw new S3Error("InvalidPart", "a part was replaced while the upload was completed");
+    if (opened.chunks) yield* opened.chunks;
+  }
+}
+
+/** The sum of the sums of the parts, as S3 has it. */
+async function compositeOf(algorithm: Algorithm | undefined, parts: readonly Part[]): Promise<Record<string, string>> {
+  if (!algorithm) return {};
+  const checksum = await newChecksum(algorithm);
+  for (const { attributes } of parts) checksum.update(Buffer.from(attributes[headerOf(algorithm)] ?? "", "base64"));
+  return { [headerOf(algorithm)]: `${Buffer.from(checksum.digest()).toString("base64")}-${parts.length}` };
+}
+
+type NamedPart = { readonly number: number; readonly etag: string; readonly sums: ReadonlyMap<Algorithm, string> };
+
+function partsIn(bytes: Uint8Array): NamedPart[] {
+  const { children } = readXml(bytes, "CompleteMultipartUpload");
+  const named = children.map((part): NamedPart => {
+    const [number, etag] = [Number(textOf(part, "PartNumber")), textOf(part, "ETag")];
+    if (part.name !== "Part" || !Number.isInteger(number) || etag === undefined)
+      throw new S3Error("MalformedXML", "a Part has a PartNumber and an ETag");
+    const sums = part.children.flatMap(({ name, text }): [Algorithm, string][] => {
+      const algorithm = algorithmOf(`x-amz-checksum-${name.replace(/^Checksum/, "")}`);
+      return algorithm ? [[algorithm, text.trim()]] : [];
+    });
+    return { number, etag, sums: new Map(sums) };
+  });
+  if (named.length === 0 || named.length > s3Limits.parts)
+    throw new S3Error("MalformedXML", "no parts are named, or too many");
+  if (named.some(({ number }, i) => i > 0 && number <= named[i - 1]!.number))
+    throw new S3Error("InvalidPartOrder", "The list of parts was not in ascending order");
+  return named;
+}
+
+/** The parts that are named, as they were stored. Throws S3Error InvalidPart, EntityTooSmall. */
+async function partsToJoin(
+  store: Store,
+  id: string,
+  { named, upload }: { named: readonly NamedPart[]; upload: Upload },
+): Promise<Part[]> {
+  const stored = new Map<number, Part>();
+  for await (const part of partsOf(store, id)) stored.set(part.number, part);
+  const algorithm = upload.sums as Algorithm | undefined;
+  return named.map(({ number, etag, sums }, i) => {
+    const part = stored.get(number);
+    const isSame = part && isTag(etag, part.md5) && [...sums].every(([name, sum]) => isSum(part, name, sum));
+    if (!isSame) throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`);
+    if (algorithm && (!sums.has(algorithm) || part.attributes[headerOf(algorithm)] === undefined))
+      throw new S3Error(
+        "InvalidRequest",
+        `The upload was created using a ${algorithm} checksum, which part ${number} lacks`,
+      );
+    if (i < named.length - 1 && Number(part.attributes["bytes"]) < s3Limits.leastPartBytes)
+      throw new S3Error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
+    return part;
+  });
+}
+
+/** A sum that the part was not put with says nothing. */
+function isSum({ attributes }: Part, algorithm: Algorithm, sum: string): boolean {
+  return (attributes[headerOf(algorithm)] ?? sum) === sum;
+}
+
+/** The entity tag of the object, if it came by this upload. */
+async function etagBy(store: Store, key: Key, id: string): Promise<string | undefined> {
+  const value = await lookAt(store, key);
+  return value?.attributes?.[uploadName] === id ? value.attributes[tagName] : undefined;
+}
+
+async function requireUpload(store: Store, asked: S3Request): Promise<void> {
+  if (!(await uploadOf(store, asked.key!, asked.query("uploadId") ?? ""))) throw noSuchUpload();
+}
+
+function noSuchUpload(): S3Error {
+  return new S3Error("NoSuchUpload", "The specified upload does not exist. It may have been aborted or completed.");
+}
+
+function numberOf(asked: S3Request): number {
+  const text = asked.query("partNumber") ?? "";
+  if (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= s3Limits.parts) return Number(text);
+  throw new S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive");
+}
+
+function sourceRange(asked: S3Request, bytes: number): ByteRange {
+  const text = asked.header("x-amz-copy-source-range");
+  if (text === undefined) return { from: 0, bytes };
+  const match = /^bytes=(\d+)-(\d+)$/.exec(text);
+  const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
+  if (from > to) throw new S3Error("InvalidArgument", "x-amz-copy-source-range is bytes=FIRST-LAST");
+  if (to >= bytes) throw new S3Error("InvalidRange", "the range is not within the source");
+  return { from, bytes: to - from + 1 };
+}

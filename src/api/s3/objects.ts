@@ -1,0 +1,132 @@
+// Owns objects: putting, reading and deleting one.
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { type Attributes, type KnownValue } from "../../ledger/ledger";
+import { s3Limits } from "../../s3-limits";
+import { deleteKey } from "../../store/delete";
+import { put } from "../../store/put";
+import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
+import { retryBusy } from "../../store/retry-busy";
+import { type Store } from "../../store/store";
+import { type Transferred } from "../../store/transfer";
+import { attributesIn, headersOf, overrides, sumHeaders, withSum } from "./attributes";
+import { requireBucket } from "./buckets";
+import { headerOf } from "./checksums";
+import { isUnchanged, permitOf, rangeOf } from "./conditions";
+import { S3Error } from "./errors";
+import { type Payload, asDigest } from "./payload";
+import { type S3Request, objectOf } from "./request";
+import { streamed } from "./stream";
+
+/** Answers GET and HEAD of an object. */
+export async function readObject(store: Store, asked: S3Request): Promise<Response> {
+  const key = asked.key!;
+  requireOwnVersion(asked);
+  const isHead = asked.request.method === "HEAD";
+  let unchanged = false;
+  let part = { range: { from: 0, bytes: 0 }, isPart: false };
+  const choose = (seen: SeenValue) => {
+    unchanged = isUnchanged(asked.header, seen);
+    if (!unchanged) part = rangeOf(asked, seen);
+    return unchanged ? undefined : part.range;
+  };
+  const found = isHead ? await statValue(store, key) : await openValue(store, key, choose);
+  if (!found) throw await noSuchKey(store, asked);
+  if (isHead) choose(found);
+  const headers = { ...headersOf(asked, found), ...overrides(asked) };
+  if (unchanged) return new Response(null, { status: 304, headers });
+  const { range, isPart } = part;
+  if (isPart) headers["content-range"] = `bytes ${range.from}-${range.from + range.bytes - 1}/${found.bytes}`;
+  else if (asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED") Object.assign(headers, sumHeaders(found));
+  headers["content-length"] = String(range.bytes);
+  const chunks = "chunks" in found ? (found.chunks as AsyncIterable<Uint8Array> | undefined) : undefined;
+  return new Response(chunks ? streamed(chunks) : null, { status: isPart ? 206 : 200, headers });
+}
+
+/** Answers PUT of an object. */
+export async function putObject(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+  requirePlainPut(asked);
+  if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a PUT needs a Content-Length");
+  if (payload.bytes > s3Limits.putBytes)
+    throw new S3Error("EntityTooLarge", "an object that is put at once has at most 5 GiB");
+  const permit = permitOf(asked);
+  const attributes = attributesIn(asked);
+  await requireBucket(store, asked.bucket);
+  const { md5 } = await storeBody(store, asked.key!, payload, { attributes, permit });
+  const sum = payload.sum();
+  const headers: Record<string, string> = { etag: `"${md5}"` };
+  if (sum) Object.assign(headers, { [headerOf(sum.algorithm)]: sum.value, "x-amz-checksum-type": "FULL_OBJECT" });
+  return new Response(null, { status: 200, headers });
+}
+
+/** What goes with a body; `permit` is as that of `put`. */
+type Storing = { readonly attributes: Attributes; readonly permit?: ((before: KnownValue) => void) | undefined };
+
+/** Stores a body in the place of what is there. Throws what is wrong with it, and what `put` throws. */
+export async function storeBody(
+  store: Store,
+  key: Key,
+  payload: Payload,
+  { attributes, permit }: Storing,
+): Promise<Transferred> {
+  const { chunks, bytes, md5, withdrawn } = payload;
+  const value = { chunks, bytes, md5, withdrawn, mayBeEmpty: true as const };
+  const late = { ...value, attributes: () => withSum(attributes, payload.sum()) };
+  try {
+    // Of several at once each waits for the one before: the last one wins.
+    return await retryBusy(
+      () => put(store, key, late, { over: "anything", ...(permit && { permit }) }),
+      s3Limits.busyMs,
+    );
+  } catch (error) {
+    throw asDigest(error, payload);
+  }
+}
+
+/** Answers DELETE of an object: that there is none is as good. */
+export async function deleteObject(store: Store, asked: S3Request): Promise<Response> {
+  requireOwnVersion(asked);
+  for (const name of ["if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"])
+    if (asked.header(name) !== undefined) throw new S3Error("NotImplemented", "a DELETE takes no conditions");
+  await requireBucket(store, asked.bucket);
+  await removeLive(store, asked.key!);
+  return new Response(null, { status: 204 });
+}
+
+/** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` throws. */
+export async function removeLive(store: Store, key: Key): Promise<void> {
+  if (!(await lookAt(store, key))) return;
+  try {
+    await retryBusy(() => deleteKey(store, key), s3Limits.busyMs);
+  } catch (error) {
+    if (!(error instanceof MkvError && error.code === "absent")) throw error;
+  }
+}
+
+/** Throws S3Error NoSuchVersion: every object has one version, which is called null. */
+export function requireOwnVersion(asked: S3Request): void {
+  const version = asked.query("versionId");
+  if (version !== undefined && version !== "null" && version !== "")
+    throw new S3Error("NoSuchVersion", "objects have one version here: null");
+  if (asked.query("partNumber") !== undefined)
+    throw new S3Error("NotImplemented", "parts of an object cannot be read by number");
+}
+
+async function noSuchKey(store: Store, asked: S3Request): Promise<S3Error> {
+  await requireBucket(store, asked.bucket);
+  const name = objectOf(asked.key!, asked.bucket);
+  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: name } });
+}
+
+const plain: Readonly<Record<string, string>> = { "x-amz-acl": "private", "x-amz-storage-class": "STANDARD" };
+const refused =
+  /^x-amz-(acl|storage-class|tagging|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
+
+/** Throws S3Error for what is asked of a new object that would not be done. */
+export function requirePlainPut({ request }: S3Request): void {
+  for (const [name, value] of request.headers) {
+    if (!refused.test(name) || plain[name] === value) continue;
+    if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
+    throw new S3Error("NotImplemented", `${name} is not supported`);
+  }
+}

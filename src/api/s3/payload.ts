@@ -1,0 +1,105 @@
+// Owns the body of a request: what it says of itself, its bytes, and the proof that they are those that were meant.
+import { MkvError } from "../../errors";
+import { type About, tallied } from "../access";
+import { chunksOf } from "../body";
+import { announcedBytes } from "../framing";
+import { type Algorithm, announcedSum, headerOf, newChecksum, requireSum } from "./checksums";
+import { type Trailers, framingOf, unframed } from "./chunked";
+import { S3Error } from "./errors";
+import { type S3Request } from "./request";
+import { type Signed } from "./signature";
+
+/** A body on its way in. `chunks` throw what is wrong with it, before their end. */
+export type Payload = {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly bytes: number | undefined;
+  /** In hex, where it is announced. */
+  readonly md5: string | undefined;
+  readonly withdrawn: AbortSignal | undefined;
+  /** Once all has come: the sum that was asked for, in Base64. */
+  sum(): { readonly algorithm: Algorithm; readonly value: string } | undefined;
+};
+
+/** How a body is taken: how long its client may be silent, and what the log is to be told. */
+type Receiving = { readonly clienttimeoutMs: number; readonly told: About | undefined };
+
+/** Throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented. */
+export function payloadOf(
+  { request, header }: S3Request,
+  signed: Signed,
+  { clienttimeoutMs, told }: Receiving,
+): Payload {
+  const framing = framingOf(signed.payload, signed.seed);
+  const wire = announcedBytes(request);
+  const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;
+  const hash = hashOf(signed.payload, framing !== undefined);
+  const announced = announcedSum(request.headers);
+  const withdrawn = wire === undefined ? request.signal : undefined;
+  const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
+  const trailers: Trailers = new Map();
+  const sent = chunksOf(body, clienttimeoutMs, withdrawn);
+  const raw = told ? tallied(sent, told) : sent;
+  const plain = framing ? unframed(raw, framing, trailers) : raw;
+  let sum: { algorithm: Algorithm; value: string } | undefined;
+  async function* checked(): AsyncGenerator<Uint8Array> {
+    const hasher = hash === undefined ? undefined : new Bun.CryptoHasher("sha256");
+    const checksum = announced && (await newChecksum(announced.algorithm));
+    let count = 0;
+    for await (const chunk of plain) {
+      hasher?.update(chunk);
+      checksum?.update(chunk);
+      count += chunk.length;
+      yield chunk;
+    }
+    if (bytes !== undefined && count !== bytes)
+      throw new S3Error("IncompleteBody", `the body has ${count} bytes, not the announced ${bytes}`);
+    if (hasher && hasher.digest("hex") !== hash)
+      throw new S3Error("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the SHA256 of the body");
+    if (!checksum) return;
+    const value = Buffer.from(checksum.digest()).toString("base64");
+    requireSame(announced, value, trailers);
+    sum = { algorithm: announced.algorithm, value };
+  }
+  return { chunks: checked(), bytes, md5: md5In(header("content-md5")), withdrawn, sum: () => sum };
+}
+
+function requireSame(
+  { algorithm, sum }: { algorithm: Algorithm; sum: string | undefined },
+  value: string,
+  trailers: Trailers,
+) {
+  const meant = sum ?? trailers.get(headerOf(algorithm));
+  if (meant === undefined)
+    throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
+  requireSum(algorithm, meant);
+  if (meant !== value)
+    throw new S3Error("BadDigest", `the ${headerOf(algorithm)} of the body is ${value}, not ${meant}`);
+}
+
+function decodedBytes(text: string | undefined): number {
+  if (text !== undefined && /^\d{1,15}$/.test(text)) return Number(text);
+  throw new S3Error("MissingContentLength", "a body in chunks needs x-amz-decoded-content-length");
+}
+
+/** The SHA256 that a body must have; undefined if nothing is said. */
+function hashOf(payload: string, isFramed: boolean): string | undefined {
+  if (isFramed || payload === "UNSIGNED-PAYLOAD") return undefined;
+  if (/^[0-9a-f]{64}$/.test(payload)) return payload;
+  throw new S3Error(
+    "InvalidArgument",
+    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a SHA256, or the name of a framing",
+  );
+}
+
+function md5In(base64: string | undefined): string | undefined {
+  if (base64 === undefined) return undefined;
+  if (/^[A-Za-z0-9+/]{22}==$/.test(base64)) return Buffer.from(base64, "base64").toString("hex");
+  throw new S3Error("InvalidDigest", "Content-MD5 is not the Base64 of 16 bytes");
+}
+
+/** The failure of a PUT, where a Content-MD5 was announced that the body does not have. */
+export function asDigest(error: unknown, { md5 }: Payload): unknown {
+  const isMd5 =
+    md5 !== undefined && error instanceof MkvError && !(error instanceof S3Error) && error.code === "bad-request";
+  return isMd5 ? new S3Error("BadDigest", error.message) : error;
+}

@@ -1,0 +1,88 @@
+// Owns what a request of S3 is about, before anybody is asked who sent it: bucket, key, parameters.
+// A path is BUCKET/KEY, percent-encoded: the object is the native key of that path, as bytes, "." and ".." included.
+import { type Key, decodePercent, parseKey } from "../../format/key";
+import { limits } from "../../limits";
+import { MkvError } from "../../errors";
+import { splitUrl } from "../url";
+import { S3Error } from "./errors";
+
+/** What the dialect reads of a request; its `url` is the target as it was sent. */
+export type Incoming = Pick<Request, "method" | "url" | "headers" | "body" | "signal">;
+
+/** A request, taken apart. */
+export type S3Request = {
+  readonly request: Incoming;
+  /** As it was sent. */
+  readonly path: string;
+  /** Empty for none. */
+  readonly bucket: string;
+  /** The native key of the object; undefined where the request is about the bucket, or all of them. */
+  readonly key: Key | undefined;
+  /** In the order in which they were sent. */
+  readonly parameters: readonly (readonly [name: string, value: string])[];
+  /** The first parameter of this name. */
+  query(name: string): string | undefined;
+  /** A header, with its bytes as Latin-1; undefined for none. */
+  header(name: string): string | undefined;
+};
+
+/** Throws S3Error InvalidArgument, KeyTooLongError. */
+export function readRequest(request: Incoming): S3Request {
+  const { path, query } = splitUrl(request.url);
+  const parameters =
+    query === ""
+      ? []
+      : query
+          .split("&")
+          .filter((part) => part !== "")
+          .map(readPair);
+  const slash = path.indexOf("/", 1);
+  const bucket = decoded(slash < 0 ? path.slice(1) : path.slice(1, slash));
+  const isObject = slash >= 0 && slash < path.length - 1;
+  return {
+    ...{ request, path, bucket, parameters },
+    key: isObject ? keyOf(path) : undefined,
+    query: (name) => parameters.find(([other]) => other === name)?.[1],
+    header: (name) => request.headers.get(name) ?? undefined,
+  };
+}
+
+function keyOf(path: string): Key {
+  try {
+    return parseKey(path);
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "key-too-long")
+      throw new S3Error("KeyTooLongError", `bucket and key have at most ${limits.keyBytes - 2} bytes together`);
+    throw error;
+  }
+}
+
+function readPair(text: string): readonly [name: string, value: string] {
+  const equals = text.indexOf("=");
+  const [name, value] = equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+  return [decoded(name.replaceAll("+", " ")), decoded(value.replaceAll("+", " "))];
+}
+
+function decoded(text: string): string {
+  return decodePercent(text).toString("utf8");
+}
+
+/** The first key of an object in a bucket, and what all its keys begin with. */
+export function prefixOf(bucket: string, prefix = ""): Key {
+  return Buffer.from(`/${bucket}/${prefix}`) as Uint8Array as Key;
+}
+
+/** The name of an object in its bucket. */
+export function objectOf(key: Uint8Array, bucket: string): string {
+  return Buffer.from(key).toString("utf8", Buffer.byteLength(bucket) + 2);
+}
+
+/** Whether this names an entity tag: as it is, or in quotes. */
+export function isTag(text: string, etag: string): boolean {
+  return text.trim().replace(/^W\//, "").replace(/^"|"$/g, "") === etag;
+}
+
+/** Whether a list of entity tags names this one, or any. */
+export function namesTag(list: string, etag: string): boolean {
+  return list.trim() === "*" || list.split(",").some((text) => isTag(text, etag));
+}

@@ -1,0 +1,137 @@
+// Owns the socket of the S3 port. It is node:http's: Bun.serve tells no length of what is streamed, which clients rely on, and
+// resolves the "." and ".." of a path. Only the first thread of a process has one: node:http does not share a port.
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import { once } from "node:events";
+import { withDeadline } from "../../deadline";
+import { MkvError } from "../../errors";
+import { limits } from "../../limits";
+import { logBug } from "../../log";
+import { aboutNothing, logRequest } from "../access";
+import { type Admission } from "../admission";
+import { discard } from "../body";
+import { type Listening, portError } from "../listening";
+import { countRequest } from "../requests";
+import { type S3, aboutOf, answer, operationOf } from "./dialect";
+import { failed } from "./errors";
+import { type Incoming } from "./request";
+
+/** How it is served. */
+export type ServingS3 = Listening & { readonly verbose: boolean; readonly admission: Admission };
+
+/** Serves S3. `drain` takes no new requests and waits for those that run. Throws MkvError failed if the port is not to be had. */
+export async function serveS3(
+  s3: S3,
+  { port, bind, verbose, admission }: ServingS3,
+): Promise<{ readonly drain: () => Promise<void> }> {
+  const server = createServer((incoming, outgoing) => {
+    void handle(s3, { incoming, outgoing, verbose, admission }).catch((error: unknown) => {
+      if (!outgoing.destroyed) logBug(error);
+      outgoing.destroy();
+    });
+  });
+  server.keepAliveTimeout = limits.idleSeconds * 1000;
+  server.requestTimeout = 0; // Each wait has its own deadline.
+  server.listen({ port, ...(bind !== undefined && { host: bind }) });
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw portError({ port, bind }, error, "-s3port");
+  }
+  return { drain: () => drain(server) };
+}
+
+async function drain(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  await closed;
+  clearTimeout(timer);
+}
+
+type Exchange = {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  readonly verbose: boolean;
+  readonly admission: Admission;
+};
+
+async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchange): Promise<void> {
+  const startMs = performance.now();
+  const told = verbose ? aboutNothing() : undefined;
+  const client = incoming.socket.remoteAddress ?? "";
+  const request = requestOf(incoming, outgoing);
+  const response = await admitted(s3, admission, { request, told });
+  const ms = performance.now() - startMs;
+  countRequest(request.method, { operation: operationOf(request), status: response.status, ms });
+  if (told) logRequest(request, { about: told, client, response, ms });
+  const isRefused = response.status >= 400 && request.body !== null && !incoming.complete;
+  if (isRefused) response.headers.set("connection", "close");
+  await send(response, outgoing);
+  if (isRefused && !request.body!.locked) await discard(request.body!.getReader());
+}
+
+async function admitted(
+  s3: S3,
+  admission: Admission,
+  asked: { request: Incoming; told: ReturnType<typeof aboutNothing> | undefined },
+): Promise<Response> {
+  try {
+    using _place = admission.enter(asked.request.method);
+    return await answer(s3, asked);
+  } catch (error) {
+    return failed(error, aboutOf(asked.request));
+  }
+}
+
+/** A request of node:http, as the dialect reads it. */
+function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): Incoming {
+  const headers = new Headers();
+  for (let i = 0; i < incoming.rawHeaders.length; i += 2)
+    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  const method = incoming.method ?? "GET";
+  const withdrawn = new AbortController();
+  outgoing.once("close", () => outgoing.writableFinished || withdrawn.abort());
+  const body = method === "GET" || method === "HEAD" ? null : bodyOf(incoming);
+  return { method, url: incoming.url ?? "/", headers, body, signal: withdrawn.signal };
+}
+
+/** The body of a request, of which no more is read than is asked for. */
+function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  let chunks: AsyncIterator<Uint8Array> | undefined;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        chunks ??= incoming[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: () => void incoming.destroy(),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off. */
+async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  const reader = response.body?.getReader();
+  const slow = () => new MkvError("client-slow", "the client takes nothing of the answer");
+  try {
+    while (reader && !outgoing.destroyed) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (outgoing.write(value)) continue;
+      const { promise: taken, resolve } = Promise.withResolvers<void>();
+      outgoing.once("drain", resolve).once("close", resolve);
+      await withDeadline(limits.idleSeconds * 1000, taken, slow);
+      outgoing.off("drain", resolve).off("close", resolve);
+    }
+    if (outgoing.destroyed) await reader?.cancel();
+    else outgoing.end();
+  } catch {
+    await reader?.cancel().catch(() => {}); // The value broke off, or the client is too slow: it sees a broken connection.
+    outgoing.destroy();
+  }
+}

@@ -1,0 +1,167 @@
+// Owns who sent a request: AWS Signature Version 4, in the headers or in the query (a presigned link).
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and sigv4-query-string-auth.html
+// 1. The path is encoded anew, once, and never normalized. Any region will do.
+// 2. Every x-amz-* header must be signed. Sums are compared in constant time.
+import { timingSafeEqual } from "node:crypto";
+import { s3Limits } from "../../s3-limits";
+import { decodePercent } from "../../format/key";
+import { S3Error } from "./errors";
+import { type Keys, hmac } from "./keys";
+import { type S3Request } from "./request";
+
+/** A request whose signature fits. */
+export type Signed = {
+  readonly accessKey: string;
+  /** What is said of the body: the hex of its SHA256, or one of the names that AWS has for others. */
+  readonly payload: string;
+  /** What the signatures of chunks begin from. */
+  readonly seed: Seed;
+};
+
+/** `scope` is `DAY/REGION/s3/aws4_request`, `date` as in X-Amz-Date. */
+export type Seed = {
+  readonly key: Uint8Array;
+  readonly date: string;
+  readonly scope: string;
+  readonly signature: string;
+};
+
+type Claimed = {
+  readonly accessKey: string;
+  readonly scope: string;
+  readonly date: string;
+  readonly names: readonly string[];
+  readonly signature: string;
+  readonly payload: string;
+};
+
+const algorithm = "AWS4-HMAC-SHA256";
+const dayMs = 86_400_000;
+
+/** Throws S3Error AccessDenied, InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch, or that it is malformed. */
+export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now()): Signed {
+  const claimed = claimedBy(asked, nowMs);
+  const { accessKey, scope, date, names, signature, payload } = claimed;
+  const key = keys.signingKey(accessKey, scope);
+  if (asked.query("X-Amz-Signature") === undefined && Math.abs(msOf(date)! - nowMs) > s3Limits.skewMs)
+    throw new S3Error(
+      "RequestTimeTooSkewed",
+      "the time of the request and of this server differ by more than 15 minutes",
+    );
+  requireSignedHeaders(asked, names);
+  const canonical = canonicalRequest(asked, { names, payload });
+  const hashed = new Bun.CryptoHasher("sha256").update(Buffer.from(canonical, "latin1")).digest("hex");
+  const text = `${algorithm}\n${date}\n${scope}\n${hashed}`;
+  if (!isEqual(signature, Buffer.from(hmac(key, text)).toString("hex"))) {
+    const fields = { AWSAccessKeyId: accessKey, StringToSign: text, CanonicalRequest: canonical };
+    throw new S3Error("SignatureDoesNotMatch", "the signature does not fit the request: check the secret key", {
+      fields,
+    });
+  }
+  return { accessKey, payload, seed: { key, date, scope, signature } };
+}
+
+/** Whether two signatures are the same, in constant time. */
+export function isEqual(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function claimedBy(asked: S3Request, nowMs: number): Claimed {
+  const authorization = asked.header("authorization");
+  const isPresigned = asked.query("X-Amz-Algorithm") !== undefined || asked.query("X-Amz-Signature") !== undefined;
+  if (isPresigned) return claimedByQuery(asked, nowMs);
+  if (authorization?.startsWith("AWS ") || asked.query("AWSAccessKeyId") !== undefined)
+    throw new S3Error("InvalidRequest", `Signature Version 2 is not supported: use ${algorithm}`);
+  if (authorization === undefined) throw new S3Error("AccessDenied", "the request is not signed");
+  const field = (name: string) => new RegExp(`[ ,]${name}=([^, ]+)`).exec(authorization)?.[1] ?? "";
+  const [accessKey, scope] = credentialOf(field("Credential"), "AuthorizationHeaderMalformed");
+  const signature = field("Signature");
+  if (!authorization.startsWith(`${algorithm} `) || signature === "" || field("SignedHeaders") === "")
+    throw new S3Error(
+      "AuthorizationHeaderMalformed",
+      `Authorization is ${algorithm} Credential=, SignedHeaders=, Signature=`,
+    );
+  const date = asked.header("x-amz-date") ?? dateOf(Date.parse(asked.header("date") ?? ""));
+  if (date === undefined || msOf(date) === undefined || !scope.startsWith(`${date.slice(0, 8)}/`))
+    throw new S3Error("AccessDenied", "a signed request has an X-Amz-Date, of the day of its credential");
+  const payload = asked.header("x-amz-content-sha256");
+  if (payload === undefined) throw new S3Error("InvalidRequest", "the header x-amz-content-sha256 is missing");
+  return { accessKey, scope, date, names: field("SignedHeaders").split(";"), signature, payload };
+}
+
+function claimedByQuery(asked: S3Request, nowMs: number): Claimed {
+  const malformed = (text: string) => new S3Error("AuthorizationQueryParametersError", text);
+  const get = (name: string) => {
+    const value = asked.query(`X-Amz-${name}`);
+    if (value === undefined || value === "") throw malformed(`X-Amz-${name} is missing`);
+    return value;
+  };
+  if (get("Algorithm") !== algorithm) throw malformed(`X-Amz-Algorithm is ${algorithm}`);
+  const [accessKey, scope] = credentialOf(get("Credential"), "AuthorizationQueryParametersError");
+  const [date, expires] = [get("Date"), get("Expires")];
+  const ms = msOf(date);
+  if (ms === undefined || !scope.startsWith(`${date.slice(0, 8)}/`)) throw malformed("X-Amz-Date is 20130524T000000Z");
+  const seconds = /^\d{1,6}$/.test(expires) ? Number(expires) : 0;
+  if (seconds < 1 || seconds * 1000 > 7 * dayMs)
+    throw malformed("X-Amz-Expires is a number of seconds, at most 604800");
+  if (ms > nowMs + s3Limits.skewMs) throw new S3Error("AccessDenied", "Request is not valid yet");
+  if (ms + seconds * 1000 < nowMs) throw new S3Error("AccessDenied", "Request has expired");
+  const payload = asked.query("X-Amz-Content-Sha256") ?? asked.header("x-amz-content-sha256") ?? "UNSIGNED-PAYLOAD";
+  const names = get("SignedHeaders").split(";");
+  return { accessKey, scope, date, names, signature: get("Signature"), payload };
+}
+
+/** The access key, which may have slashes, and the scope. */
+function credentialOf(
+  text: string,
+  code: "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError",
+): [accessKey: string, scope: string] {
+  const match = /^(.+)\/(\d{8}\/[^/]+\/s3\/aws4_request)$/.exec(text);
+  if (!match) throw new S3Error(code, "a credential is ACCESSKEY/DAY/REGION/s3/aws4_request");
+  return [match[1]!, match[2]!];
+}
+
+function requireSignedHeaders({ request, query }: S3Request, names: readonly string[]): void {
+  if (!names.includes("host")) throw new S3Error("AccessDenied", "the header host must be signed");
+  const isPresigned = query("X-Amz-Signature") !== undefined;
+  for (const name of request.headers.keys()) {
+    if (!name.startsWith("x-amz-") || names.includes(name)) continue;
+    if (isPresigned && name === "x-amz-content-sha256") continue;
+    throw new S3Error("AccessDenied", `There were headers present in the request which were not signed: ${name}`);
+  }
+}
+
+function canonicalRequest(
+  { request, path, parameters, header }: S3Request,
+  { names, payload }: { names: readonly string[]; payload: string },
+): string {
+  const pairs = parameters
+    .filter(([name]) => name !== "X-Amz-Signature")
+    .map(([name, value]) => `${encoded(Buffer.from(name))}=${encoded(Buffer.from(value))}`)
+    .sort((a, b) => (a.replace("=", "\0") < b.replace("=", "\0") ? -1 : 1));
+  const lines = names.map((name) => `${name}:${(header(name) ?? "").trim().replace(/ +/g, " ")}\n`);
+  const target = path
+    .split("/")
+    .map((part) => encoded(decodePercent(part)))
+    .join("/");
+  return [request.method, target, pairs.join("&"), lines.join(""), names.join(";"), payload].join("\n");
+}
+
+/** Bytes as AWS percent-encodes them. */
+function encoded(bytes: Uint8Array): string {
+  return Buffer.from(bytes)
+    .toString("latin1")
+    .replace(/[^A-Za-z0-9._~-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+}
+
+/** The time of an X-Amz-Date, as `20130524T000000Z`. */
+function msOf(date: string): number | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(date);
+  const ms = match ? Date.UTC(+match[1]!, +match[2]! - 1, +match[3]!, +match[4]!, +match[5]!, +match[6]!) : Number.NaN;
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+function dateOf(ms: number): string | undefined {
+  return Number.isNaN(ms) ? undefined : `${new Date(ms).toISOString().slice(0, 19).replace(/[-:]/g, "")}Z`;
+}

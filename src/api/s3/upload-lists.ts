@@ -1,0 +1,101 @@
+// Owns the lists of uploads in parts, and of the parts of one.
+import { type Store } from "../../store/store";
+import { type Part, partsOf, uploadOf, uploadsPage } from "../../store/uploads";
+import { statValue } from "../../store/read";
+import { ownerNodes, requireBucket } from "./buckets";
+import { S3Error } from "./errors";
+import { encoderOf, maxOf } from "./list";
+import { type S3Request, objectOf, prefixOf } from "./request";
+import { nest, node, xmlAnswer } from "./xml";
+
+const owners = nest("Initiator", ownerNodes) + nest("Owner", ownerNodes) + node("StorageClass", "STANDARD");
+
+/** Answers GET ?uploads. */
+export async function listUploads(store: Store, asked: S3Request): Promise<Response> {
+  const { bucket } = asked;
+  await requireBucket(store, bucket);
+  const encode = encoderOf(asked);
+  const [prefix, delimiter, most] = [
+    asked.query("prefix") ?? "",
+    asked.query("delimiter") ?? "",
+    maxOf(asked, "max-uploads"),
+  ];
+  const [keyMarker, idMarker] = [asked.query("key-marker") ?? "", asked.query("upload-id-marker") ?? ""];
+  const nodes: string[] = [];
+  let last: { key: Uint8Array; id: string } | undefined =
+    keyMarker === "" ? undefined : { key: prefixOf(bucket, keyMarker), id: idMarker };
+  let common = "";
+  let isTruncated = false;
+  while (most > 0) {
+    const page = await uploadsPage(store, prefixOf(bucket, prefix), { after: last, atMost: most - nodes.length + 1 });
+    const [found] = page;
+    if (!found) break;
+    if (nodes.length === most) {
+      isTruncated = true;
+      break;
+    }
+    const name = objectOf(found.key, bucket);
+    const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
+    if (cut >= 0) {
+      common = name.slice(0, cut + delimiter.length);
+      nodes.push(nest("CommonPrefixes", node("Prefix", encode(common))));
+      last = { key: Buffer.concat([prefixOf(bucket, common), Buffer.alloc(1, 0xff)]), id: "" };
+      continue;
+    }
+    const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
+    nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time));
+    last = found;
+  }
+  const next =
+    isTruncated && last
+      ? [node("NextKeyMarker", encode(objectOf(last.key, bucket))), node("NextUploadIdMarker", last.id)]
+      : [];
+  const head = [
+    node("Bucket", bucket),
+    node("KeyMarker", encode(keyMarker)),
+    node("UploadIdMarker", idMarker),
+    ...next,
+    node("Prefix", encode(prefix)),
+    delimiter === "" ? "" : node("Delimiter", encode(delimiter)),
+    node("MaxUploads", most),
+    node("EncodingType", asked.query("encoding-type")),
+    node("IsTruncated", String(isTruncated)),
+  ];
+  return xmlAnswer("ListMultipartUploadsResult", [...head, ...nodes].join(""));
+}
+
+/** Answers GET ?uploadId. */
+export async function listParts(store: Store, asked: S3Request): Promise<Response> {
+  const [id, most] = [asked.query("uploadId")!, maxOf(asked, "max-parts")];
+  const marker = Number(asked.query("part-number-marker") ?? "0") || 0;
+  if (!(await uploadOf(store, asked.key!, id)))
+    throw new S3Error("NoSuchUpload", "The specified upload does not exist.");
+  const parts: Part[] = [];
+  let isTruncated = false;
+  for await (const part of partsOf(store, id, marker)) {
+    isTruncated = parts.length === most;
+    if (isTruncated) break;
+    parts.push(part);
+  }
+  const times = await Promise.all(parts.map(({ key }) => statValue(store, key)));
+  const nodes = parts.map(({ number, md5, attributes }, i) =>
+    nest(
+      "Part",
+      node("PartNumber", number),
+      node("LastModified", new Date(times[i]?.modified ?? 0).toISOString()),
+      node("ETag", `"${md5}"`),
+      node("Size", attributes["bytes"]),
+    ),
+  );
+  const head = [
+    node("Bucket", asked.bucket),
+    node("Key", encoderOf(asked)(objectOf(asked.key!, asked.bucket))),
+    node("UploadId", id),
+    owners,
+    node("PartNumberMarker", marker),
+    node("NextPartNumberMarker", isTruncated ? parts.at(-1)?.number : undefined),
+    node("MaxParts", most),
+    node("IsTruncated", String(isTruncated)),
+  ];
+  return xmlAnswer("ListPartsResult", [...head, ...nodes].join(""));
+}

@@ -1,0 +1,42 @@
+// Owns the writing of answers in XML, which are small.
+
+const namespaceOfS3 = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/** An element with a text in it; nothing for undefined. */
+export function node(name: string, value: string | number | undefined): string {
+  return value === undefined ? "" : `<${name}>${escapeXml(String(value))}</${name}>`;
+}
+
+/** An element with elements in it. */
+export function nest(name: string, ...inner: readonly string[]): string {
+  return `<${name}>${inner.join("")}</${name}>`;
+}
+
+/** An answer whose body is a document. */
+export function xmlAnswer(
+  root: string,
+  inner: string,
+  options: { status?: number; headers?: Record<string, string>; namespace?: "S3" | "none" } = {},
+): Response {
+  const { status = 200, headers = {} } = options;
+  const body = Buffer.from(xmlDocument(root, inner, options));
+  const length = String(body.length);
+  const fields = { ...headers, "content-type": "application/xml", "content-length": length };
+  return new Response(body, { status, headers: fields });
+}
+
+/** The text of a document. */
+export function xmlDocument(root: string, inner: string, { namespace = "S3" }: { namespace?: "S3" | "none" } = {}) {
+  const declared = namespace === "S3" ? ` xmlns="${namespaceOfS3}"` : "";
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root}${declared}>${inner}</${root}>`;
+}
+
+const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+/** Control characters become references, as S3 writes them, though XML 1.0 has no place for them. */
+function escapeXml(text: string): string {
+  return text.replace(
+    /[&<>"'\u0000-\u001f\u007f\ufffe\uffff]/g,
+    (c) => entities[c] ?? `&#x${c.charCodeAt(0).toString(16)};`,
+  );
+}

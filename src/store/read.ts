@@ -1,0 +1,183 @@
+// Owns the reading of values for those who cannot follow a redirect: what a key is now, and its bytes, through the master.
+// 1. What is said of a value and its bytes are of one write: a file is opened between two looks that agree. Whoever meets a
+//    key that is being replaced waits for the end of that.
+// 2. A volume that fails in the middle is followed by another one, from the next byte on, if its file is of the same write.
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { type ValueRecord, leastBytesOf } from "../format/record";
+import { type Attributes, type KnownValue } from "../ledger/ledger";
+import { limits } from "../limits";
+import { s3Limits } from "../s3-limits";
+import { type ByteRange, type FileInfo, type OpenFile } from "../volumes/read";
+import { claimSettled } from "./forward";
+import { retryBusy } from "./retry-busy";
+import { type Store } from "./store";
+import { without } from "./volume-lists";
+
+/** A live value; nothing is kept beside the record of one that came without attributes. */
+export type Value = { readonly record: ValueRecord; readonly attributes: Attributes | undefined };
+
+/** A live value, and what its volumes say of its file. */
+export type SeenValue = Value & FileInfo;
+
+/** What a key is now; undefined if it is not live. Throws MkvError busy, unavailable while it is being replaced. */
+export async function lookAt(store: Store, key: Key): Promise<Value | undefined> {
+  let known = await store.ledger.look(key);
+  if (known.forward) known = await retryBusy(() => settled(store, key), limits.patienceMs);
+  return known.record?.state === "live" ? { record: known.record, attributes: known.attributes } : undefined;
+}
+
+/** Whoever replaces the value has the key until it is done. */
+async function settled(store: Store, key: Key): Promise<KnownValue> {
+  await using claim = await claimSettled(store, key, (before) => before);
+  return claim.entry;
+}
+
+/** The same with length and time. Throws MkvError gone if no volume has it, unavailable if none of those can be asked. */
+export async function statValue(store: Store, key: Key): Promise<SeenValue | undefined> {
+  return await consistently(store, key, (value) =>
+    fromAny(store, value.record, (volume) => headOn(store, key, { value, volume })),
+  );
+}
+
+/**
+ * Reads a live value.
+ * @param choose is shown what it is, and says which bytes of it are wanted; undefined for none. What it throws is thrown
+ * @returns undefined if there is no such key
+ */
+export async function openValue(
+  store: Store,
+  key: Key,
+  choose: (seen: SeenValue) => ByteRange | undefined,
+): Promise<(SeenValue & { readonly chunks: AsyncIterable<Uint8Array> | undefined }) | undefined> {
+  for (let tries = 1; ; tries++) {
+    const seen = await statValue(store, key);
+    if (!seen) return undefined;
+    const range = choose(seen);
+    if (!range || range.bytes === 0) return { ...seen, chunks: undefined };
+    const reading = new Reading(store, key, { seen, range });
+    try {
+      await reading.open();
+      return { ...seen, chunks: reading.chunks() };
+    } catch (error) {
+      const isOther = (await lookAt(store, key))?.record.md5 !== seen.record.md5;
+      if (!isOther || tries === s3Limits.readTries) throw error;
+    }
+  }
+}
+
+/** What `ask` finds of a value that did not change meanwhile. */
+async function consistently(
+  store: Store,
+  key: Key,
+  ask: (value: Value) => Promise<FileInfo>,
+): Promise<SeenValue | undefined> {
+  for (let isLast = false; ; isLast = true) {
+    const value = await lookAt(store, key);
+    if (!value) return undefined;
+    const found = await ask(value).catch((error: unknown) => error);
+    const after = await lookAt(store, key);
+    const isSame = after?.record.md5 === value.record.md5;
+    if (isSame && !(found instanceof Error)) return { ...value, ...(found as FileInfo) };
+    if (isSame || isLast) throw found instanceof Error ? found : new MkvError("busy", "the value changes: try again");
+  }
+}
+
+async function headOn(
+  { volumes }: Store,
+  key: Key,
+  { value, volume }: { value: Value; volume: string },
+): Promise<FileInfo> {
+  const found = await volumes.head(volume, pathOf(key));
+  if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
+  throw new MkvError("absent", `${volume} has no copy`);
+}
+
+/** The answer of one volume of a record, those that are up first. Throws MkvError gone, unavailable. */
+async function fromAny<T>(
+  { volumes, ledger }: Pick<Store, "volumes" | "ledger">,
+  record: ValueRecord,
+  ask: (volume: string) => Promise<T>,
+): Promise<T> {
+  const reasons: string[] = [];
+  let isSilent = false;
+  for (const volume of shuffled(record.volumes, (name) => volumes.isUp(name))) {
+    try {
+      return await ask(volume);
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      reasons.push(reasonOf(error));
+      if (error.code !== "absent") isSilent = true;
+    }
+  }
+  const text = `no volume has this value, or can be reached: ${reasons.join("; ")}`;
+  throw new MkvError(isSilent || ledger.isBehind ? "unavailable" : "gone", text);
+}
+
+/** The bytes of a range, from one volume after the other if they fail. */
+class Reading {
+  readonly #store: Store;
+  readonly #path: string;
+  readonly #seen: SeenValue;
+  /** What is still to come. */
+  #range: ByteRange;
+  #left: readonly string[];
+  #opened: OpenFile | undefined;
+
+  constructor(store: Store, key: Key, { seen, range }: { seen: SeenValue; range: ByteRange }) {
+    this.#store = store;
+    this.#path = pathOf(key);
+    this.#seen = seen;
+    this.#range = range;
+    this.#left = seen.record.volumes;
+  }
+
+  /** Opens the file on another volume. Throws MkvError gone, unavailable. */
+  async open(): Promise<void> {
+    this.#opened = await fromAny(this.#store, { ...this.#seen.record, volumes: this.#left }, async (volume) => {
+      this.#left = without(this.#left, [volume]);
+      const file = await this.#store.volumes.open(volume, this.#path, this.#range);
+      if (file.bytes === this.#seen.bytes && file.modified === this.#seen.modified) return file;
+      const chunks = file.chunks[Symbol.asyncIterator]();
+      await chunks.next().catch(() => {}); // One that has not begun would not let go of its connection.
+      await chunks.return?.();
+      throw new MkvError("corrupt", `${volume} has a copy of another write`);
+    });
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    while (this.#range.bytes > 0) {
+      if (!this.#opened) await this.open();
+      try {
+        for await (const chunk of this.#opened!.chunks) {
+          this.#range = { from: this.#range.from + chunk.length, bytes: this.#range.bytes - chunk.length };
+          yield chunk;
+        }
+      } catch (error) {
+        if (!(error instanceof MkvError) || this.#left.length === 0) throw error;
+      }
+      this.#opened = undefined;
+    }
+  }
+}
+
+/** In an order by chance, those first of which this holds. */
+function shuffled(names: readonly string[], isBetter: (name: string) => boolean): string[] {
+  const start = Math.floor(Math.random() * names.length);
+  const turned = [...names.slice(start), ...names.slice(0, start)];
+  return turned.sort((a, b) => Number(isBetter(b)) - Number(isBetter(a)));
+}
+
+/** Puts other attributes beside a live value. Throws MkvError absent, busy; what `permit` throws. */
+export async function setAttributes(
+  store: Store,
+  key: Key,
+  { attributes, permit }: { attributes: Attributes; permit: (before: KnownValue) => void },
+): Promise<void> {
+  await using _claim = await claimSettled(store, key, (before) => {
+    if (before.record?.state !== "live") throw new MkvError("absent", "there is no such key");
+    permit(before);
+    return { record: before.record, owed: before.owed, attributes };
+  });
+}

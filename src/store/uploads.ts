@@ -1,0 +1,147 @@
+// Owns uploads in parts: what is remembered of one, and its parts, which are values under keys that no list shows.
+//   "upload " key in hex " " ID -> Upload          in the ledger's memory
+//   part := "/mkv:uploads/" ID "/" NNNNN           ID begins with the time of its start
+// 1. A part counts if its upload is remembered before and after it is written. So none is left of an upload that is over:
+//    whoever ends one removes its parts, then forgets it, then looks for parts once more.
+// 2. What a crash has left of an upload is swept when uploads of its age are.
+import { setTimeout } from "node:timers/promises";
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { isUnlinked } from "../format/record";
+import { type Attributes, type MemoryPage, entriesOf } from "../ledger/ledger";
+import { s3Limits } from "../s3-limits";
+import { log } from "../log";
+import { deleteKey } from "./delete";
+import { lookAt } from "./read";
+import { retryBusy } from "./retry-busy";
+import { type Store, endOf } from "./store";
+
+/** What is remembered of an upload. */
+export type Upload = {
+  readonly startedMs: number;
+  /** Those of the object that is to be. */
+  readonly attributes: Attributes;
+  /** The sums that its parts are to have; undefined for none. */
+  readonly sums?: string | undefined;
+};
+
+/** A part that was stored. */
+export type Part = {
+  readonly number: number;
+  readonly key: Key;
+  readonly md5: string;
+  readonly attributes: Attributes;
+};
+
+const reserved = Buffer.from("/mkv:uploads/");
+const memoryPrefix = "upload ";
+
+/** Whether a key is that of a part: it is nobody's but the upload's. */
+export function isReserved(key: Uint8Array): boolean {
+  return key[4] === 0x3a && key.length >= reserved.length && reserved.equals(key.subarray(0, reserved.length));
+}
+
+/** Begins an upload, and returns its id. */
+export async function beginUpload({ ledger }: Store, key: Key, upload: Omit<Upload, "startedMs">): Promise<string> {
+  const startedMs = Date.now();
+  const id =
+    startedMs.toString(16).padStart(12, "0") + Buffer.from(crypto.getRandomValues(new Uint8Array(10))).toString("hex");
+  await ledger.memory.put(nameOf(key, id), { ...upload, startedMs } satisfies Upload);
+  return id;
+}
+
+/** What is remembered of an upload; undefined if it is over, or was never begun for this key. */
+export async function uploadOf({ ledger }: Store, key: Key, id: string): Promise<Upload | undefined> {
+  return (await ledger.memory.get(nameOf(key, id))) as Upload | undefined;
+}
+
+/** The key of a part. */
+export function partKey(id: string, number: number): Key {
+  return Buffer.from(`${reserved}${id}/${String(number).padStart(5, "0")}`) as Uint8Array as Key;
+}
+
+/** The parts of an upload, by their numbers, which begin after this one. */
+export async function* partsOf(store: Store, id: string, after = 0): AsyncGenerator<Part> {
+  const range = { start: partKey(id, after + 1), end: endOf(partKey(id, 0).subarray(0, -5)) };
+  for await (const page of store.ledger.scan(range)) {
+    for (const [key, record] of page) {
+      const part = isUnlinked(record) ? undefined : await lookAt(store, key);
+      if (!part) continue;
+      const number = Number(Buffer.from(key.subarray(-5)).toString());
+      yield { number, key, md5: part.record.md5 ?? "", attributes: part.attributes ?? {} };
+    }
+  }
+}
+
+/** Ends an upload: nothing is left of it. Throws MkvError if a part cannot be removed; it may be ended again then. */
+export async function endUpload(store: Store, key: Key, id: string): Promise<void> {
+  await removeParts(store, id);
+  await store.ledger.memory.delete(nameOf(key, id));
+  await removeParts(store, id);
+}
+
+/** Removes a part, if it is there. */
+export async function removePart(store: Store, key: Key): Promise<void> {
+  try {
+    await retryBusy(() => deleteKey({ ...store, protect: false }, key), s3Limits.busyMs);
+  } catch (error) {
+    if (!(error instanceof MkvError && error.code === "absent")) throw error;
+  }
+}
+
+/** A page of the uploads whose keys begin with this, in the order of keys and ids. */
+export async function uploadsPage(
+  { ledger }: Store,
+  prefix: Uint8Array,
+  { after, atMost }: { after: { key: Uint8Array; id: string } | undefined; atMost: number },
+): Promise<{ key: Key; id: string; upload: Upload }[]> {
+  const name = after && `${memoryPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
+  const page = await ledger.memory.page(memoryPrefix + Buffer.from(prefix).toString("hex"), { after: name, atMost });
+  return page.map(entryOf);
+}
+
+function entryOf([name, value]: MemoryPage[number]): { key: Key; id: string; upload: Upload } {
+  const [, hex, id] = name.split(" ");
+  return { key: Buffer.from(hex!, "hex") as Uint8Array as Key, id: id!, upload: value as Upload };
+}
+
+function nameOf(key: Key, id: string): string {
+  return `${memoryPrefix}${Buffer.from(key).toString("hex")} ${id}`;
+}
+
+async function removeParts(store: Store, id: string): Promise<void> {
+  for await (const { key } of partsOf(store, id)) await removePart(store, key);
+}
+
+/** Ends the uploads that are too old, and what crashes have left of others, again and again until it is disposed of. */
+export function sweepUploads(store: Store): AsyncDisposable {
+  const stop = new AbortController();
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      await sweep(store, stop.signal).catch((error) => log(`mkv: old uploads are not all removed: ${reasonOf(error)}`));
+      await setTimeout(s3Limits.sweepMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+async function sweep(store: Store, stop: AbortSignal): Promise<void> {
+  const beforeMs = Date.now() - s3Limits.uploadMs;
+  for await (const entry of entriesOf(store.ledger.memory, memoryPrefix)) {
+    const { key, id, upload } = entryOf(entry);
+    if (stop.aborted) return;
+    if (upload.startedMs < beforeMs) await endUpload(store, key, id);
+  }
+  const end = Buffer.concat([reserved, Buffer.from(beforeMs.toString(16).padStart(12, "0"))]);
+  for await (const page of store.ledger.scan({ start: reserved, end })) {
+    for (const [key] of page) {
+      if (stop.aborted) return;
+      await removePart(store, key);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// Lists: every key of a bucket once, in the order of their bytes, however they are asked for.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { type S3Cluster, startS3 } from "../support/s3";
+import { ask } from "../support/s3-sign";
+
+setDefaultTimeout(60_000);
+let s3: S3Cluster;
+const names: string[] = [];
+beforeAll(async () => {
+  s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/list" });
+  for (let i = 0; i < 40; i++) names.push(`many/${String(i).padStart(3, "0")}`);
+  for (const folder of ["a", "b", "c"]) for (let i = 0; i < 35; i++) names.push(`deep/${folder}/${i}/x`);
+  names.push("a&b<c>\"'", "empty/", "plus+and space", "top", "zü/1", "zü/2");
+  for (let at = 0; at < names.length; at += 20)
+    await Promise.all(names.slice(at, at + 20).map((name) => s3.cluster.store(`/list/${name}`)));
+  await s3.cluster.store("/list/hidden");
+  await s3.cluster.ask("UNLINK", "/list/hidden");
+  await s3.cluster.store("/listing/other");
+  names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+});
+afterAll(() => s3[Symbol.asyncDispose]());
+
+type Page = { keys: string[]; prefixes: string[]; next: string | undefined; text: string };
+
+const plain = (text: string) =>
+  text.replace(
+    /&(amp|lt|gt|quot|#39);/g,
+    (_, name: string) => ({ amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'" })[name]!,
+  );
+const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => plain(match[1]!));
+
+async function page(query: string): Promise<Page> {
+  const { status, text } = await ask(s3.port, { target: `/list?${query}` });
+  expect([query, status]).toEqual([query, 200]);
+  const next = /<Next(?:ContinuationToken|Marker|KeyMarker)>([^<]*)</.exec(text)?.[1];
+  return {
+    keys: all(text, /<Key>([^<]*)<\/Key>/g),
+    prefixes: all(text, /<CommonPrefixes><Prefix>([^<]*)</g),
+    next: next && plain(next),
+    text,
+  };
+}
+
+/** All entries, a page after the other. */
+async function walk(query: string, more: string): Promise<{ keys: string[]; prefixes: string[]; pages: number }> {
+  const found = { keys: [] as string[], prefixes: [] as string[], pages: 0 };
+  for (let next = ""; ;) {
+    const {
+      keys,
+      prefixes,
+      next: token,
+      text,
+    } = await page(`${query}${next && `&${more}=${encodeURIComponent(next)}`}`);
+    found.keys.push(...keys);
+    found.prefixes.push(...prefixes);
+    found.pages++;
+    if (!text.includes("<IsTruncated>true")) return found;
+    next = token ?? keys.at(-1)!;
+  }
+}
+
+test.each([
+  ["list-type=2&max-keys=20", "continuation-token"],
+  ["max-keys=20", "marker"],
+  ["versions&max-keys=20", "key-marker"],
+])("by %s each key is listed once, in order, and no other", async (query, more) => {
+  const { keys, pages } = await walk(query, more);
+  expect(keys).toEqual(names);
+  expect(pages).toBe(Math.ceil(names.length / 20));
+});
+
+test.each([
+  ["list-type=2", "continuation-token"],
+  ["list-type=1", "marker"],
+])("by %p a delimiter folds what has a common prefix, whatever the length of a page", async (version, more) => {
+  for (const most of [1, 3, 1000]) {
+    const { keys, prefixes } = await walk(`${version}&delimiter=%2F&max-keys=${most}`, more);
+    expect(keys).toEqual(["a&b<c>\"'", "plus+and space", "top"]);
+    expect(prefixes).toEqual(["deep/", "empty/", "many/", "zü/"]);
+  }
+  const below = await walk(`${version}&delimiter=%2F&prefix=deep%2F&max-keys=2`, more);
+  expect(below.prefixes).toEqual(["deep/a/", "deep/b/", "deep/c/"]);
+  expect((await walk(`${version}&delimiter=%2F&prefix=empty%2F`, more)).keys).toEqual(["empty/"]);
+  expect((await walk(`${version}&delimiter=p%2Fa&prefix=de`, more)).prefixes).toEqual(["deep/a"]);
+});
+
+test("a list begins where it is told, tells how much it has, and says of each object what it is", async () => {
+  const after = await page("list-type=2&start-after=many/037");
+  expect(after.keys.slice(0, 2)).toEqual(["many/038", "many/039"]);
+  expect(after.text).toContain(`<KeyCount>${after.keys.length}</KeyCount>`);
+  const one = await page("list-type=2&prefix=top&fetch-owner=true");
+  for (const part of ["<Size>18</Size>", "<StorageClass>STANDARD<", "<Owner>", "<ETag>&quot;", "<LastModified>20"])
+    expect(one.text).toContain(part);
+  const none = await page("list-type=2&max-keys=0");
+  expect([none.keys, none.text.includes("<IsTruncated>false")]).toEqual([[], true]);
+  expect((await page("list-type=2&prefix=nothing")).keys).toEqual([]);
+});
+
+test("names are percent-encoded when asked for", async () => {
+  const { text } = await page("list-type=2&encoding-type=url&prefix=p&delimiter=%2F");
+  expect(text).toContain("<EncodingType>url</EncodingType>");
+  expect(text).toContain("<Key>plus%2Band%20space</Key>");
+});
+
+test.each(["max-keys=x", "max-keys=-1", "list-type=2&continuation-token=nonsense", "encoding-type=gzip"])(
+  "%s is no list: 400",
+  async (query) => {
+    const { status, text } = await ask(s3.port, { target: `/list?${query}` });
+    expect([status, text]).toEqual([400, expect.stringContaining("InvalidArgument")]);
+  },
+);

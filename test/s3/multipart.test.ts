@@ -1,0 +1,180 @@
+// Uploads in parts: in any order, again, at once, across a restart; nothing is left of one that is over.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { type S3Cluster, startS3 } from "../support/s3";
+import { type Asked, ask } from "../support/s3-sign";
+import { until } from "../support/until";
+import { md5Hex, valueOf } from "../support/values";
+
+setDefaultTimeout(90_000);
+let s3: S3Cluster;
+beforeAll(async () => {
+  s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/parts" });
+});
+afterAll(() => s3[Symbol.asyncDispose]());
+
+const MIB = 1024 * 1024;
+const [first, second, last] = [valueOf("first", 5 * MIB), valueOf("second", 5 * MIB + 1), valueOf("last", 1_000)];
+const send = (asked: Asked) => ask(s3.port, asked);
+const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
+
+async function begin(key: string, headers: Record<string, string> = {}): Promise<string> {
+  const { text } = await send({ method: "POST", target: `/parts/${key}?uploads`, headers });
+  return /<UploadId>([^<]+)</.exec(text)![1]!;
+}
+
+const part = (key: string, id: string, number: number, body: Uint8Array, headers: Record<string, string> = {}) =>
+  send({ method: "PUT", target: `/parts/${key}?partNumber=${number}&uploadId=${id}`, body, headers });
+
+const complete = (
+  key: string,
+  id: string,
+  parts: [number: number, value: Uint8Array][],
+  headers: Record<string, string> = {},
+) => {
+  const named = parts.map(
+    ([number, value]) => `<Part><PartNumber>${number}</PartNumber><ETag>"${md5Hex(value)}"</ETag></Part>`,
+  );
+  const body = `<CompleteMultipartUpload>${named.join("")}</CompleteMultipartUpload>`;
+  return send({ method: "POST", target: `/parts/${key}?uploadId=${id}`, body, headers });
+};
+
+/** The ETag of an object of these parts. */
+function etagOf(...values: Uint8Array[]): string {
+  return `${md5Hex(Buffer.concat(values.map((value) => Buffer.from(md5Hex(value), "hex"))))}-${values.length}`;
+}
+
+/** Nothing of an upload is left on any volume, once all is settled. */
+async function expectNoParts(): Promise<void> {
+  const names = Buffer.from("/mkv:uploads/").toString("base64").slice(0, 16);
+  const clean = () => s3.cluster.remains().every((file) => !file.includes(names));
+  await until(clean, { what: "no part is left", deadlineMs: 20_000 });
+}
+
+test("parts in any order, one of them again, some at once, become the object; then nothing else is left", async () => {
+  const id = await begin("big", { "content-type": "text/x", "x-amz-meta-a": "1" });
+  expect((await part("big", id, 9, last)).status).toBe(200);
+  await Promise.all([part("big", id, 2, last), part("big", id, 5, second)]);
+  const again = await part("big", id, 2, first);
+  expect(again.headers.get("etag")).toBe(`"${md5Hex(first)}"`);
+  expect((await send({ target: "/parts/big" })).status).toBe(404);
+  const listed = await send({ target: `/parts/big?uploadId=${id}&max-parts=2` });
+  expect([...listed.text.matchAll(/<PartNumber>(\d+)</g)].map((match) => match[1])).toEqual(["2", "5"]);
+  expect(listed.text).toContain("<IsTruncated>true");
+  expect((await send({ target: "/parts?uploads" })).text).toContain(`<UploadId>${id}<`);
+  const done = await complete("big", id, [
+    [2, first],
+    [5, second],
+    [9, last],
+  ]);
+  expect([done.status, done.text]).toEqual([200, expect.stringContaining(etagOf(first, second, last))]);
+  const read = await send({ target: "/parts/big" });
+  expect(read.body.equals(Buffer.concat([first, second, last]))).toBe(true);
+  const told = ["etag", "content-type", "x-amz-meta-a"].map((name) => read.headers.get(name));
+  expect(told).toEqual([`"${etagOf(first, second, last)}"`, "text/x", "1"]);
+  const repeated = await complete("big", id, [
+    [2, first],
+    [5, second],
+    [9, last],
+  ]);
+  expect([repeated.status, repeated.text]).toEqual([200, expect.stringContaining(etagOf(first, second, last))]);
+  await expectNoParts();
+  expect(await s3.cluster.keys("list")).toEqual(["/parts/big"]);
+  expect((await send({ method: "DELETE", target: "/parts/big" })).status).toBe(204);
+});
+
+test("a refused end leaves the upload as it was", async () => {
+  const id = await begin("refused");
+  await part("refused", id, 1, last);
+  await part("refused", id, 2, first);
+  const ends: [parts: [number, Uint8Array][], code: string][] = [
+    [[], "MalformedXML"],
+    [[[1, first]], "InvalidPart"],
+    [[[3, first]], "InvalidPart"],
+    [
+      [
+        [2, first],
+        [1, last],
+      ],
+      "InvalidPartOrder",
+    ],
+    [
+      [
+        [1, last],
+        [2, first],
+      ],
+      "EntityTooSmall",
+    ],
+  ];
+  for (const [parts, code] of ends) expect(codeIn((await complete("refused", id, parts)).text)).toBe(code);
+  expect(codeIn((await part("refused", id, 10_001, last)).text)).toBe("InvalidArgument");
+  expect(codeIn((await part("another", id, 1, last)).text)).toBe("NoSuchUpload");
+  expect((await complete("refused", id, [[2, first]], { "if-match": "x" })).status).toBe(404);
+  expect((await complete("refused", id, [[2, first]])).status).toBe(200);
+  expect((await send({ target: "/parts/refused" })).headers.get("etag")).toBe(`"${etagOf(first)}"`);
+  await expectNoParts();
+});
+
+test("an upload that is aborted is over, and nothing of it is left; parts that come late are not kept", async () => {
+  const id = await begin("aborted");
+  await Promise.all([1, 2, 3].map((number) => part("aborted", id, number, last)));
+  const late = Promise.all([4, 5, 6].map((number) => part("aborted", id, number, first)));
+  const abort = () => send({ method: "DELETE", target: `/parts/aborted?uploadId=${id}` });
+  expect((await abort()).status).toBe(204);
+  for (const { status } of await late) expect(status).toBeOneOf([200, 404]);
+  expect((await abort()).status).toBe(404);
+  expect((await part("aborted", id, 7, last)).status).toBe(404);
+  await expectNoParts();
+});
+
+test("an upload goes on after a restart; a part may be a copy of a part of an object", async () => {
+  await send({ method: "PUT", target: "/parts/source", body: Buffer.concat([first, last]) });
+  const id = await begin("resumed");
+  const range = { "x-amz-copy-source": "parts/source", "x-amz-copy-source-range": `bytes=0-${5 * MIB - 1}` };
+  const target = `/parts/resumed?partNumber=1&uploadId=${id}`;
+  const copied = await send({ method: "PUT", target, headers: range });
+  expect([copied.status, copied.text]).toEqual([200, expect.stringContaining(md5Hex(first))]);
+  const beyond = { ...range, "x-amz-copy-source-range": `bytes=0-${6 * MIB}` };
+  expect((await send({ method: "PUT", target, headers: beyond })).status).toBe(416);
+  await s3.cluster.master.kill();
+  await s3.cluster.startMaster();
+  const added = async () => (await part("resumed", id, 2, last).catch(() => undefined))?.status === 200;
+  await until(added, { what: "the second part is taken", deadlineMs: 20_000 });
+  expect(
+    (
+      await complete("resumed", id, [
+        [1, first],
+        [2, last],
+      ])
+    ).status,
+  ).toBe(200);
+  expect(md5Hex((await send({ target: "/parts/resumed" })).body)).toBe(md5Hex(Buffer.concat([first, last])));
+  await expectNoParts();
+});
+
+test("sums of parts become the sum of the object, and are asked for", async () => {
+  const sum = (value: Uint8Array) => new Bun.CryptoHasher("sha256").update(value).digest("base64");
+  const id = await begin("summed", { "x-amz-checksum-algorithm": "SHA256" });
+  for (const [number, value] of [
+    [1, first],
+    [2, last],
+  ] as const)
+    expect((await part("summed", id, number, value, { "x-amz-checksum-sha256": sum(value) })).status).toBe(200);
+  expect(
+    (
+      await complete("summed", id, [
+        [1, first],
+        [2, last],
+      ])
+    ).status,
+  ).toBe(400);
+  const named = [first, last].map(
+    (value, i) =>
+      `<Part><PartNumber>${i + 1}</PartNumber><ETag>${md5Hex(value)}</ETag><ChecksumSHA256>${sum(value)}</ChecksumSHA256></Part>`,
+  );
+  const body = `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${named.join("")}</CompleteMultipartUpload>`;
+  expect((await send({ method: "POST", target: `/parts/summed?uploadId=${id}`, body })).status).toBe(200);
+  const joined = Buffer.concat([first, last].map((value) => Buffer.from(sum(value), "base64")));
+  const read = await send({ method: "HEAD", target: "/parts/summed", headers: { "x-amz-checksum-mode": "ENABLED" } });
+  expect(read.headers.get("x-amz-checksum-sha256")).toBe(`${sum(joined)}-2`);
+});
