@@ -1,6 +1,7 @@
 // What was written while a volume was away, or has lost a copy, comes home by itself, and nothing else is moved.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
+import { startOperated } from "../admin/operated";
 import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { follow } from "../support/http";
@@ -17,13 +18,18 @@ const healing = ["-heal", "20", "-grace", "0"];
 test.concurrent(
   "what was written while a volume was away comes home when it is back, and no copy is left elsewhere",
   async () => {
-    await using cluster = await startCluster({ volumes: 4, flags: healing });
+    await using store = await startOperated({ volumes: 4, flags: healing });
+    const { cluster } = store;
     await cluster.volumes[0]!.kill();
     const keys = keysOfFirst(cluster, 8);
     await storeAll(cluster, keys);
+    const left = async (count: number) =>
+      until(async () => (await store.status()).toHeal === count, { what: `${count} keys are to be healed` });
+    await left(keys.length);
     expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
     await cluster.volumes[0]!.restart();
     await cameHome(cluster, keys);
+    await left(0);
     const said = /heal: \d+ keys? healed, 0 left$/m;
     await until(() => said.test(cluster.master.output), { what: `it says so: ${cluster.master.output}` });
     expect(cluster.master.output.match(/heal: /g)!.length).toBeLessThan(keys.length);
@@ -135,3 +141,21 @@ test.concurrent("what one master was to bring home, another one on the same stor
   await cameHome(cluster, keys);
   await until(() => /heal: .* 0 left/.test(other.output), { what: `it says so: ${other.output}` });
 });
+
+test.concurrent(
+  "a master that is stopped while it heals a large value does not end it first, and the next one heals it",
+  async () => {
+    const bytes = 30_000_000;
+    await using cluster = await startCluster({ volumes: 4, flags: ["-heal", "1", "-grace", "0"] });
+    await cluster.volumes[0]!.kill();
+    const keys = keysOfFirst(cluster, 1);
+    await storeAll(cluster, keys, bytes);
+    await cluster.volumes[0]!.restart();
+    await until(() => cluster.remains().length === 4, { what: "healing has begun", deadlineMs: 20_000 });
+    const before = performance.now();
+    expect(await cluster.master.stop()).toBe(0);
+    expect(performance.now() - before).toBeLessThan(15_000);
+    await cluster.startMaster(["-heal", "100", "-grace", "0"]);
+    await cameHome(cluster, keys, bytes);
+  },
+);

@@ -2,9 +2,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startOperated } from "../admin/operated";
 import { runJob } from "../jobs/job";
 import { namesRemembered } from "../jobs/remembered";
 import { startCluster } from "../support/cluster";
+import { sampleOf } from "../support/exposition";
 import { filesAt, filesOn } from "../support/files";
 import { pathOf } from "../support/placement";
 import { until } from "../support/until";
@@ -21,22 +23,30 @@ function flip(file: string): void {
 }
 
 test.concurrent(
-  "a flipped bit and a lost file are found and mended within the time of -scrub, without a reader",
+  "a flipped bit and a lost file are found, counted and mended within the time of -scrub, without a reader",
   async () => {
-    await using cluster = await startCluster({ flags: ["-scrub", "3s", "-grace", "0"] });
+    await using store = await startOperated({ flags: ["-scrub", "3s", "-grace", "0"] });
+    const { cluster } = store;
     const keys = ["/a", "/b", "/c", "/d", "/e", "/f"];
     await storeAll(cluster, keys);
-    const said = (text: string) => until(() => cluster.master.output.includes(text), { what: text });
-    const damage = () => {
+    for (const times of [1, 2]) {
       flip(filesAt(cluster.volumes[0]!.dir, pathOf("/b"))[0]!.file);
       rmSync(filesAt(cluster.volumes[1]!.dir, pathOf("/e"))[0]!.file);
       expect(areHome(cluster, keys)).toBe(false);
-    };
-    damage();
-    await cameHome(cluster, keys);
-    await said("scrub: all copies of 6 keys were compared: 1 missing, 1 damaged, 0 unknown; 2 keys mended");
-    damage();
-    await cameHome(cluster, keys);
+      await cameHome(cluster, keys);
+      const isCounted = async () => {
+        const metrics = await store.metrics();
+        const found = (kind: string) => sampleOf(metrics, `mkv_scrub_findings_total{kind="${kind}"}`);
+        const counts = [found("missing"), found("damaged"), sampleOf(metrics, "mkv_healed_total")];
+        return Bun.deepEquals(counts, [times, times, 2 * times]);
+      };
+      await until(isCounted, { what: "all of it is counted" });
+    }
+    const scrubbed = async () => sampleOf(await store.metrics(), "mkv_scrubbed_timestamp_seconds") > 1.7e9;
+    await until(scrubbed, { what: "a scrub has come to its end" });
+    expect(cluster.master.output).toMatch(
+      /scrub: all copies of \d+ keys? were compared: \d missing, \d damaged, 0 unknown/,
+    );
   },
 );
 
