@@ -83,9 +83,16 @@ function requestOf(random: Random, token: string): Sent {
   const version = random.weighted({ "HTTP/1.1": 95, "HTTP/1.0": 2, "HTTP/2.0": 1, "http/1.1": 1, "": 1 });
   const host = random.weighted({ "Host: a": 95, "Host: a\r\nHost: b": 1, "Host: a b/c": 1, "Host:": 1, "": 2 });
   const head = [`${method} ${target}${version && ` ${version}`}`, host, ...extra.lines, ...body.headers];
-  const text = `${head.filter(Boolean).join(random.fraction() < 0.01 ? "\n" : "\r\n")}\r\n\r\n`;
+  const lineEnd = random.fraction() < 0.01 ? "\n" : "\r\n";
+  const text = `${head.filter(Boolean).join(lineEnd)}\r\n\r\n`;
   const isOdd =
-    isOddTarget || extra.isOdd || body.isOdd || version !== "HTTP/1.1" || host !== "Host: a" || !plain.includes(method);
+    lineEnd === "\n" ||
+    isOddTarget ||
+    extra.isOdd ||
+    body.isOdd ||
+    version !== "HTTP/1.1" ||
+    host !== "Host: a" ||
+    !plain.includes(method);
   return {
     key: `/${token}`,
     bytes: Buffer.concat([Buffer.from(text, "latin1"), body.bytes]),
