@@ -19,13 +19,13 @@ export class GatedCluster extends Cluster {
 }
 
 /** Three volumes with their gates and a master, unless the options say otherwise. */
-export async function startGatedCluster({ volumes = 3, flags = [] }: ClusterOptions = {}): Promise<GatedCluster> {
+export async function startGatedCluster({ volumes = 3, db, flags = [] }: ClusterOptions = {}): Promise<GatedCluster> {
   const held = new AsyncDisposableStack();
   try {
     const folder = held.use(temporaryFolder());
     const started: Volume[] = [];
     for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume()));
-    const cluster = new GatedCluster(started, join(folder.path, "index"), flags, undefined, held);
+    const cluster = new GatedCluster(started, db ?? join(folder.path, "index"), flags, undefined, held);
     for (const volume of started) cluster.gates.push(held.use(await Gate.start(() => volume.port)));
     await cluster.startMaster();
     return cluster;
