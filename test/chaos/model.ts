@@ -16,7 +16,7 @@ export type Change =
  */
 export type Outcome = "done" | "denied" | "busy" | "failed" | "cut off" | "given up" | "not sent";
 
-/** After so long the master has seen a request that its client has given up. */
+/** After so long a master has seen a request that its client has given up. */
 const UNDERWAY_MS = 2_000;
 
 export const isLive = (state: State) => state.startsWith("live");
@@ -71,7 +71,11 @@ export class KeyModel {
   /** The values of all writes, also of those that failed. */
   readonly values = new Set<string>();
 
-  constructor(readonly key: string) {}
+  /** @param underwayMs for how long a change may still be carried out that was given up */
+  constructor(
+    readonly key: string,
+    readonly underwayMs = UNDERWAY_MS,
+  ) {}
 
   /** Every state that the key may be in now. */
   possible(): Set<State> {
@@ -155,7 +159,7 @@ export class KeyModel {
 
   /** A change that had the key to itself comes after those that were given up long before it began. */
   #outlive(begun: Begun): void {
-    const over = [...begun.others].filter(({ givenUpMs = Infinity }) => givenUpMs < begun.sinceMs - UNDERWAY_MS);
+    const over = [...begun.others].filter(({ givenUpMs = Infinity }) => givenUpMs < begun.sinceMs - this.underwayMs);
     this.#settle(over);
     over.forEach((other) => begun.others.delete(other));
   }
