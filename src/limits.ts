@@ -126,6 +126,8 @@ export const limits = {
   /** A process that uses the database says so often that it is there, and is believed for so long. */
   presentMs: 5000,
   absentMs: 20_000,
+  /** Keys that owe something which a rebuild keeps in memory. */
+  owedInRebuild: 1_000_000,
   /** The keys that owe something are counted so often. */
   countMs: 5000,
   /** Keys that can be locked at once, in groups of so many. */

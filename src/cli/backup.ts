@@ -8,7 +8,7 @@ import { masterBackup } from "../jobs/master";
 import { type BackupCounts, noCounts } from "../ledger/backup";
 import { say } from "../log";
 import { backup } from "../store/backup";
-import { type Config, dbOf } from "./config";
+import { type Config, shownDb } from "./config";
 import { draftLedger, openLedger } from "./ledgers";
 import { withProgress } from "./progress";
 import { reported } from "./report";
@@ -37,7 +37,7 @@ export async function runImport(config: Config): Promise<void> {
 }
 
 async function importAll(config: Config, counts: BackupCounts): Promise<void> {
-  const db = dbOf(config);
+  const db = shownDb(config);
   if (process.stdin.isTTY)
     throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
   const { lack, ...found } = await withProgress("import", (progress) =>

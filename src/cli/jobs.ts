@@ -11,17 +11,16 @@ import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../job
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
-import { openLevelIndex } from "../ledger/level/leveldb";
-import { type LevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { limits } from "../limits";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
-import { type Config, dbOf } from "./config";
+import { type Config, shownDb } from "./config";
 import { accessVolumes, openStore } from "./open";
 import { watchPlaces } from "./places";
 import { withProgress } from "./progress";
+import { type Rebuild, beginRebuild, joinRebuild } from "./rebuilds";
 import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
 
@@ -36,12 +35,11 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 }
 
 async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
-  const db = dbOf(config);
-  await using rebuild = await rebuildLevel(db);
-  const { folder, next, old, suspect } = rebuild;
+  await using rebuild = await beginRebuild(config);
+  const { next, old, suspect } = rebuild;
   const volumes = accessVolumes(config);
   const renamed = await renamedSince(volumes, rebuild);
-  const owed = rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
+  const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
   if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
   await withProgress("rebuild", async (progress) => {
     const progressOf = sharesOf(progress, config.threads);
@@ -49,7 +47,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
       const part = { owed, suspect, share: { number, of: config.threads } };
       const shown = progressOf(number);
       if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
-      const task: RebuildTask = { ...part, name: "rebuild", config, folder, old: old && db };
+      const task: RebuildTask = { ...part, name: "rebuild", config, hasOld: old !== undefined };
       const onSaid = (said: unknown) => {
         if (typeof said === "string") shown.note(said);
         else shown.at(said as Step);
@@ -62,22 +60,21 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
   await rebuild.swap();
   const { keys, files, rejected } = counts;
   const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
-  console.log(`rebuilt ${db}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
+  console.log(`rebuilt ${shownDb(config)}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
 }
 
 /** What a worker thread gathers, and where to. */
 export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
   readonly name: "rebuild";
   readonly config: Config;
-  readonly folder: string;
-  /** Folder of the old index, if it can be read. */
-  readonly old: string | undefined;
+  /** Whether there is an old index that can be read. */
+  readonly hasOld: boolean;
 };
 
 /** A worker thread's part of `runRebuild`. It says how many folders are done, and lines that must be seen. */
 export async function rebuildTask(task: RebuildTask, { stop, say }: ThreadContext): Promise<RebuildCounts> {
-  await using next = await openLevelIndex(task.folder);
-  await using old = task.old === undefined ? undefined : await openLevelIndex(task.old);
+  await using tables = await joinRebuild(task.config, task);
+  const { next, old } = tables;
   const progress = { at: say, note: say };
   return await gather({ ...task, next, old, volumes: accessVolumes(task.config), progress, stop });
 }
@@ -105,7 +102,7 @@ function add(counts: RebuildCounts, { keys, files, rejected }: RebuildCounts): v
  * Places by the names that they had, if it is remembered who they were.
  * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost
  */
-async function renamedSince(volumes: Volumes, { memory }: LevelRebuild): Promise<ReadonlyMap<string, string>> {
+async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
   for await (const _known of entriesOf(memory, idPrefix)) {
     const { renamed, foreign } = await watchPlaces(volumes, memory);
     const [disk] = foreign();

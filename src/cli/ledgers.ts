@@ -12,6 +12,7 @@ import {
   joinLevelLedger,
   openLevelLedger,
 } from "../ledger/level/open";
+import { draftPostgres } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
 import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
@@ -41,7 +42,12 @@ export type OpenedLedger = AsyncDisposable & {
 export async function openSharedLedger(config: Config, onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger> {
   if (config.source.kind === "database") {
     const opened = await openPostgresLedger(config.source.address, { onMissing });
-    return { ...opened, distrust() {}, abandon() {} }; // A claim outlives its owner until nothing of it can come any more.
+    return {
+      ...opened,
+      distrust() {}, // A claim outlives its owner until nothing of it can come any more.
+      abandon() {},
+      [Symbol.asyncDispose]: () => opened.ledger[Symbol.asyncDispose](),
+    };
   }
   const { sync, grace: graceMs } = config;
   const opened = await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
@@ -60,10 +66,7 @@ export async function openLedger(config: Config): Promise<Ledger> {
   const onMissing = async () => {
     throw new MkvError("failed", `there is no index at ${shownDb(config)}: run rebuild first`);
   };
-  if (config.source.kind === "database") {
-    const opened = await openPostgresLedger(config.source.address, { onMissing });
-    return Object.assign(opened.ledger, { [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() });
-  }
+  if (config.source.kind === "database") return (await openPostgresLedger(config.source.address, { onMissing })).ledger;
   const { sync, grace: graceMs } = config;
   const { ledger, hasCrashed, abandon } = await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
   if (hasCrashed) abandon(); // A master that comes next is to know of it.
@@ -72,6 +75,7 @@ export async function openLedger(config: Config): Promise<Ledger> {
 
 /** Begins to make a ledger where these settings say. Throws MkvError failed if there is one. */
 export function draftLedger(config: Config, lack: Lack | undefined): Promise<Draft> {
+  if (config.source.kind === "database") return draftPostgres(config.source.address, { lack });
   return draftLevel(dbOf(config), { lack });
 }
 

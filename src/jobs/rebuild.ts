@@ -36,7 +36,7 @@ export type Suspect = { readonly fromMs: number; readonly toMs: number; readonly
 
 /** An index that is read. */
 export type ReadIndex = {
-  get(key: Key): ValueRecord | undefined;
+  get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
   scan(range: KeyRange): AsyncIterable<readonly RawEntry[]>;
 };
 
@@ -70,7 +70,7 @@ export async function gather(job: Gathering): Promise<RebuildCounts> {
     for await (const page of files(job.volumes, folder)) {
       for (const listed of page) {
         const file = await withEarlier(job.volumes, folder, listed);
-        const found = file && valueOf(job, counts, file);
+        const found = file && (await valueOf(job, counts, file));
         if (found) batch.push(job.suspect ? await withOldFacts(job, found) : found);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
@@ -93,7 +93,7 @@ async function* until<T>(stop: AbortSignal, items: AsyncIterable<T>): AsyncGener
 type Found = KeyRecord & { readonly modified: string };
 
 /** What lies at one path; nothing if no copy counts. */
-function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Found | undefined {
+async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Promise<Found | undefined> {
   const key = keyAt(file.path);
   const owed = key && job.owed.size > 0 ? job.owed.get(key.toHex()) : undefined;
   const reject = (copy: Copy, why: string) => {
@@ -113,8 +113,8 @@ function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Found 
   if (!key || whole.length === 0) return undefined;
   const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
   const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
-  const named = () => (job.suspect ? undefined : oldRecord(job, key)?.volumes) ?? [];
-  const copies = ofOneWrite(placed.length > 0 ? placed : whole, { named, isLater });
+  const named = async () => (job.suspect ? undefined : (await oldRecord(job, key))?.volumes) ?? [];
+  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, { named, isLater });
   for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
   const volumes = copies.map(({ volume }) => volume);
   counts.keys++;
@@ -129,10 +129,10 @@ function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Found 
  * whatever is older was deleted or unlinked before; else those that the old record names, if they are most; else the most,
  * the youngest, the longest.
  */
-function ofOneWrite(
+async function ofOneWrite(
   copies: readonly Copy[],
-  { named, isLater }: { named: () => readonly string[]; isLater: (copy: Copy) => boolean },
-): readonly Copy[] {
+  { named, isLater }: { named: () => Promise<readonly string[]>; isLater: (copy: Copy) => boolean },
+): Promise<readonly Copy[]> {
   const [first, ...others] = copies;
   if (others.every((copy) => isAlike(copy, first!))) return copies;
   const writes: Copy[][] = [];
@@ -141,7 +141,7 @@ function ofOneWrite(
     if (write) write.push(copy);
     else writes.push([copy]);
   }
-  const recorded = named();
+  const recorded = await named();
   const rank = (write: readonly Copy[]) => [
     isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
     write.filter(({ volume }) => recorded.includes(volume)).length,
@@ -203,7 +203,7 @@ function alongside(old: ReadIndex, onDamage: () => void): (key: Key) => Promise<
 type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
 
 async function withOldFacts(job: Facts, found: Found): Promise<KeyRecord> {
-  const record = oldRecord(job, found.key);
+  const record = await oldRecord(job, found.key);
   return record ? await withFacts(job, found, record) : found;
 }
 
@@ -229,9 +229,12 @@ function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */
-function oldRecord({ old, progress }: Pick<Facts, "old" | "progress">, key: Key): ValueRecord | undefined {
+async function oldRecord(
+  { old, progress }: Pick<Facts, "old" | "progress">,
+  key: Key,
+): Promise<ValueRecord | undefined> {
   try {
-    return old?.get(key);
+    return await old?.get(key);
   } catch (error) {
     return unreadable(progress, key, error);
   }

@@ -44,7 +44,7 @@ export async function openPostgres(server: Postgres): Promise<Opened> {
     other,
     async [Symbol.asyncDispose]() {
       await other[Symbol.asyncDispose]();
-      await opened[Symbol.asyncDispose]();
+      await opened.ledger[Symbol.asyncDispose]();
     },
   };
 }

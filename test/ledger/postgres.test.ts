@@ -46,7 +46,7 @@ async function twoMasters() {
     query: (text: string) => server.queryIn(name, text),
     async [Symbol.asyncDispose]() {
       await this.thread[Symbol.asyncDispose]();
-      await Promise.all([first, second].map((opened) => opened[Symbol.asyncDispose]()));
+      await Promise.all([first, second].map((opened) => opened.ledger[Symbol.asyncDispose]()));
     },
   };
 }
@@ -144,7 +144,7 @@ test.concurrent("a connection that the server ends is replaced, and no request n
 test.concurrent("masters that start at once make one store; tables of a later mkv are left alone", async () => {
   const url = await newUrl();
   const opened = await Promise.all(Array.from({ length: 5 }, () => open(url)));
-  await Promise.all(opened.map((one) => one[Symbol.asyncDispose]()));
+  await Promise.all(opened.map((one) => one.ledger[Symbol.asyncDispose]()));
   await server.queryIn(url.split("/").at(-1)!, "update mkv_schema set version = 99");
   const refusal = await open(url).catch(({ message }) => message);
   expect(refusal).toMatch(/has tables of version 99, this mkv knows 1: use the mkv that made them/);
@@ -153,7 +153,7 @@ test.concurrent("masters that start at once make one store; tables of a later mk
 test.concurrent("the host that takes writes is found among others; a standby is not asked", async () => {
   const url = await newUrl();
   const hosts = url.replace("@", "@127.0.0.1:1,");
-  await (await open(hosts))[Symbol.asyncDispose]();
+  await (await open(hosts)).ledger[Symbol.asyncDispose]();
   const name = url.split("/").at(-1)!;
   await server.query(`alter database ${name} set default_transaction_read_only = on`);
   const [refusal, ms] = await timed(() => open(hosts).catch(({ message }) => Promise.reject(new Error(message))));

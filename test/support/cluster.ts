@@ -56,8 +56,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** One more master over the same ledger, where that can be shared; the caller disposes of it. */
-  anotherMaster(flags: string[] = this.flags, volumes: string[] = this.addresses): Promise<Master> {
-    return startMaster({ db: this.db, volumes, flags, env: this.env });
+  anotherMaster(flags: string[] = this.flags, { db = this.db }: { db?: string } = {}): Promise<Master> {
+    return startMaster({ db, volumes: this.addresses, flags, env: this.env });
   }
 
   /** Another master over the same index and volumes, started when the one before has ended. */

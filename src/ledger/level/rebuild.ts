@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { warn } from "../../log";
+import { type Owed, accountedFor } from "../owed";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
@@ -11,15 +12,6 @@ import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
 import { type Suspect, bothSuspect, judgeIndex, rememberNew, remembered } from "./remembered";
 import { mendSwap, rebuildOf, swapIndex } from "./swap";
-
-/** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
-export type Owed = Map<string, OwedByKey>;
-type OwedByKey = {
-  readonly rubbish: readonly string[];
-  readonly strays: readonly string[];
-  /** The value was about to be replaced: of which write the files are, only their bytes tell. */
-  readonly isReplaced: boolean;
-};
 
 /** A new index in the making. Disposing of it before the swap leaves the old one as it was. */
 export type LevelRebuild = AsyncDisposable & {
@@ -92,17 +84,7 @@ function owedIn(
     const isAbsent = isMark || (old !== undefined && found === absent);
     const known = isAbsent ? undefined : (recordIn(found) ?? recordIn(record));
     if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
-    const volumes = known?.volumes.map(nameOf) ?? [];
-    const isReplaced = debts.some(({ kind }) => kind === "staged");
-    const placed = debts.filter(({ kind }) => kind !== "staged"); // No staged file lies where values do.
-    const outside = placed.map(({ volume, kind }) => ({ volume: nameOf(volume), kind }));
-    const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
-    // What a move was copying is the value of the live record.
-    const isRubbish = ({ kind }: (typeof unnamed)[number]) =>
-      !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
-    const rubbish = unnamed.filter(isRubbish).map(({ volume }) => volume);
-    const strays = unnamed.filter(({ kind }) => known && kind === "stray").map(({ volume }) => volume);
-    owed.set(hex, { rubbish, strays, isReplaced });
+    owed.set(hex, accountedFor(known, debts, nameOf));
   }
   return owed;
 }

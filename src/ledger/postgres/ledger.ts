@@ -15,6 +15,8 @@ export type PostgresParts = {
   readonly isBehind: boolean;
   /** Whether this thread looks for what is owed: one of a process does. */
   readonly looksForDebts: boolean;
+  /** Disposed of with the ledger, before its connections are closed. */
+  readonly presence?: AsyncDisposable;
 };
 
 /** The ledger that several masters share. */
@@ -26,8 +28,10 @@ export class PostgresLedger implements Ledger {
   readonly #reads: Reads;
   readonly #claims: Claims;
   readonly #debts: Debts | undefined;
+  readonly #presence: AsyncDisposable | undefined;
 
-  constructor({ database, isBehind, looksForDebts }: PostgresParts) {
+  constructor({ database, isBehind, looksForDebts, presence }: PostgresParts) {
+    this.#presence = presence;
     this.isBehind = isBehind;
     this.#database = database;
     this.memory = new SharedMemory(database);
@@ -67,6 +71,7 @@ export class PostgresLedger implements Ledger {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#claims[Symbol.asyncDispose]();
+    await this.#presence?.[Symbol.asyncDispose]();
     await this.#database[Symbol.asyncDispose]();
   }
 }

@@ -12,7 +12,7 @@ import { enter } from "./processes";
 import { hasSchema, makeSchema } from "./schema";
 
 /** What a process has opened. */
-export type OpenedPostgres = AsyncDisposable & {
+export type OpenedPostgres = {
   readonly ledger: PostgresLedger;
   /** What its other threads need to know. */
   readonly shared: PostgresShared;
@@ -41,16 +41,12 @@ export async function openPostgresLedger(
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
   const isBehind = (await new SharedMemory(database).get(behindName)) === true;
-  const ledger = new PostgresLedger({ database, isBehind, looksForDebts: true });
+  const ledger = new PostgresLedger({ database, isBehind, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
     shared: { address, isBehind },
     takeTurn: () => takeTurn(ledger),
-    async [Symbol.asyncDispose]() {
-      await presence[Symbol.asyncDispose]();
-      await ledger[Symbol.asyncDispose]();
-    },
   };
 }
 

@@ -89,11 +89,13 @@ export async function* scanTable(
   }
 }
 
-/** All that is known of all keys, page by page. */
-export async function* knownKeys(database: Database): AsyncGenerator<readonly Known[]> {
+/** All that is known of all keys, or of those that owe something, page by page. */
+export async function* knownKeys(database: Database, which: "all" | "owing" = "all"): AsyncGenerator<readonly Known[]> {
+  const text = `select key, record, owed from ${keysTable}
+    where key > $1 and (owed is not null${which === "all" ? " or record is not null" : ""}) order by key limit $2::int`;
   let after: Uint8Array = new Uint8Array();
   for (;;) {
-    const rows = await database.run(knownPage, [after, limits.scanKeys]);
+    const rows = await database.run(text, [after, limits.scanKeys]);
     if (rows.length === 0) return;
     yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
       const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
@@ -103,9 +105,6 @@ export async function* knownKeys(database: Database): AsyncGenerator<readonly Kn
     after = rows.at(-1)![0] as Uint8Array;
   }
 }
-
-const knownPage = `select key, record, facts, owed from ${keysTable}
-  where key > $1 and (record is not null or owed is not null) order by key limit $2::int`;
 
 function nameOf(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");

@@ -66,8 +66,9 @@ export function owedColumn(owed: readonly Debt[]): string | null {
 const longAgoMs = 365 * 24 * 3_600_000;
 
 /** A value for a parameter `$n::text[]`. */
-export function textArray(texts: readonly string[]): string {
-  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`;
+export function textArray(texts: readonly (string | null)[]): string {
+  const quoted = (text: string) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
+  return `{${texts.map((text) => (text === null ? "null" : quoted(text))).join(",")}}`;
 }
 
 /** A value for a parameter `$n::bytea[]`. */

@@ -50,12 +50,16 @@ export async function hasSchema(database: Database): Promise<boolean> {
   }
 }
 
-/** Makes the tables. Another master may do so at the same time. */
+/** Makes the tables of a new store. Another master may do so at the same time. */
 export async function makeSchema(database: Database): Promise<void> {
+  await makeTables(database);
+  await markMade(database);
+}
+
+/** The same for a store that does not count as made before `markMade`. */
+export async function makeTables(database: Database): Promise<void> {
   const key = await keyOrder(database);
-  const statements = [createKeys(keysTable, key), createDue(keysTable), ...createOthers];
-  statements.push(`insert into mkv_schema values (${version}) on conflict (version) do nothing`);
-  for (const statement of statements) {
+  for (const statement of [createKeys(keysTable, key), createDue(keysTable), ...createOthers]) {
     for (let tries = 1; ; tries++) {
       try {
         await database.run(statement);
@@ -66,6 +70,11 @@ export async function makeSchema(database: Database): Promise<void> {
       }
     }
   }
+}
+
+/** From now on the store is there. */
+export async function markMade(database: Database): Promise<void> {
+  await database.run(`insert into mkv_schema values (${version}) on conflict (version) do nothing`);
 }
 
 /** YugabyteDB scatters keys by their hash unless it is told that they have an order. */

@@ -1,0 +1,179 @@
+// Owns a new table of keys beside the old one, for a rebuild or an import, and the putting of it in its place.
+// 1. Nobody else is at work on the store from before anything is looked at until the end (`processes.ts`).
+// 2. The swap is one transaction. Whatever is killed before leaves the old table as it was; where there was none, the store
+//    does not count as made.
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
+import { limits } from "../../limits";
+import {
+  type Draft,
+  type Known,
+  type KeyRange,
+  type KeyRecord,
+  type Lack,
+  type Memory,
+  type RawEntry,
+} from "../ledger";
+import { type Owed, accountedFor } from "../owed";
+import { type DatabaseAddress } from "./address";
+import { Database } from "./connection";
+import { SharedMemory } from "./memory";
+import { behindName } from "./open";
+import { enter } from "./processes";
+import { knownKeys, scanTable } from "./reads";
+import { bytesArray, textArray } from "./row";
+import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, nextTable } from "./schema";
+
+const long = { forMs: limits.databaseLongMs, answerMs: limits.databaseLongMs };
+
+/** A table of keys, as a rebuild reads and fills it. */
+export class KeysTable {
+  readonly #database: Database;
+  readonly #table: string;
+
+  constructor(database: Database, table: string) {
+    this.#database = database;
+    this.#table = table;
+  }
+
+  async get(key: Key): Promise<ValueRecord | undefined> {
+    const text = `select record from ${this.#table} where key = $1 and record is not null`;
+    const [row] = await this.#database.run(text, [key], long);
+    return row && decodeRecord(row[0] as string);
+  }
+
+  scan(range: KeyRange): AsyncIterable<readonly RawEntry[]> {
+    return scanTable(this.#database, this.#table, range, long);
+  }
+
+  /** Puts records, over those that are there. */
+  async putAll(entries: readonly KeyRecord[]): Promise<void> {
+    await this.putKnown(entries.map(({ key, record }) => ({ key, record: encodeRecord(record), owed: [] })));
+  }
+
+  async putKnown(keys: readonly Known[]): Promise<void> {
+    if (keys.length === 0) return;
+    const owed = ({ owed }: Known) => owed.map(({ kind, volume }) => `${kind} 0 ${limits.fenceOverMs} ${volume}`);
+    const text = `insert into ${this.#table} (key, record, owed, version, due)
+      select k, r, string_to_array(o, e'\\n'), gen_random_uuid(), case when o is null then null else now() end
+      from unnest($1::bytea[], $2::text[], $3::text[]) as t (k, r, o)
+      on conflict (key) do update set record = excluded.record`;
+    const columns = [
+      bytesArray(keys.map(({ key }) => key)),
+      textArray(keys.map(({ record }) => record ?? null)),
+      textArray(keys.map((known) => (known.owed.length > 0 ? owed(known).join("\n") : null))),
+    ];
+    await this.#database.run(text, columns, long);
+  }
+}
+
+/** The old and the new table, for another thread of a rebuild. */
+export function joinTables(address: DatabaseAddress): { old: KeysTable; next: KeysTable } & AsyncDisposable {
+  const database = new Database(address);
+  return {
+    old: new KeysTable(database, keysTable),
+    next: new KeysTable(database, nextTable),
+    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+  };
+}
+
+/** A new table in the making. Disposing of it before the swap leaves the old one as it was. */
+export type Next = AsyncDisposable & {
+  readonly next: KeysTable;
+  readonly old: KeysTable;
+  readonly memory: Memory;
+  /** Whether the old one may lack what was acknowledged. */
+  readonly isBehind: boolean;
+  /** What unfinished work has left, by the names that volumes have today. */
+  owedBy(nameOf: (volume: string) => string): Promise<Owed>;
+  /**
+   * Puts the new one in the place of the old one.
+   * @param options.keepsRest whether what lies beside the old records, and what is owed, goes along
+   */
+  swap(options: { keepsRest: boolean }): Promise<void>;
+};
+
+/** Begins to make a new table. Throws MkvError failed if masters are at work on the store. */
+export async function makeNext(address: DatabaseAddress): Promise<Next> {
+  await using undo = new AsyncDisposableStack();
+  const database = undo.use(new Database(address));
+  if (!(await hasSchema(database))) await makeTables(database);
+  undo.use(await enter(database, "rebuild"));
+  const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
+  if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
+  await database.run(`drop table if exists ${nextTable}`); // Of a run that was cut short.
+  await database.run(createKeys(nextTable, await keyOrder(database)));
+  const memory = new SharedMemory(database);
+  const isBehind = (await memory.get(behindName)) === true;
+  const opened = undo.move();
+  return {
+    next: new KeysTable(database, nextTable),
+    old: new KeysTable(database, keysTable),
+    memory,
+    isBehind,
+    owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
+    async swap({ keepsRest }) {
+      if (keepsRest) await keepRest(database, { owed: !isBehind });
+      await database.run(createDue(nextTable), [], long);
+      await database.run(swapTables, [], long);
+      await markMade(database);
+      if (keepsRest) await memory.delete(behindName); // It knows all that the volumes have.
+    },
+    async [Symbol.asyncDispose]() {
+      await database.run(`drop table if exists ${nextTable}`).catch(() => {}); // The next run does.
+      await opened[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Sent as one text these are one transaction. Run late they change nothing: there is no next table then. */
+const swapTables = `drop table ${keysTable}; alter table ${nextTable} rename to ${keysTable};
+  alter index ${nextTable}_due rename to ${keysTable}_due`;
+
+/** What lies beside the records, and what is owed, goes along. */
+async function keepRest(database: Database, { owed }: { owed: boolean }): Promise<void> {
+  const facts = `update ${nextTable} as n set facts = o.facts from ${keysTable} as o
+    where n.key = o.key and o.facts is not null`;
+  await database.run(facts, [], long);
+  if (!owed) return;
+  const debts = `insert into ${nextTable} (key, facts, owed, version, due, written)
+    select key, facts, owed, gen_random_uuid(), now(), written from ${keysTable} where owed is not null
+    on conflict (key) do update set owed = excluded.owed, due = excluded.due, written = excluded.written`;
+  await database.run(debts, [], long);
+}
+
+async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {
+  const owed: Owed = new Map();
+  for await (const page of knownKeys(database, "owing")) {
+    for (const { key, record, owed: debts } of page)
+      owed.set(key.toHex(), accountedFor(record === undefined ? undefined : decodeRecord(record), debts, nameOf));
+    if (owed.size > limits.owedInRebuild)
+      throw new MkvError("failed", `more than ${limits.owedInRebuild} keys owe something: let masters pay that first`);
+  }
+  return owed;
+}
+
+/**
+ * Begins to make a ledger out of a backup.
+ * @param options.lack what it may lack; undefined if nothing was acknowledged that is not in it
+ * @throws MkvError failed if there is one that is not empty, or masters are at work on it
+ */
+export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: Lack | undefined }): Promise<Draft> {
+  await using undo = new AsyncDisposableStack();
+  const made = undo.use(await makeNext(address));
+  for await (const page of made.old.scan({}))
+    if (page.length > 0) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
+  const opened = undo.move();
+  return {
+    putAll: (keys) => made.next.putKnown(keys),
+    async finish(entries) {
+      // What is remembered here already is of a later time than a backup.
+      for (const [name, value] of entries)
+        if ((await made.memory.get(name)) === undefined) await made.memory.put(name, value);
+      if (lack) await made.memory.put(behindName, true);
+      await made.swap({ keepsRest: false });
+    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}
