@@ -150,15 +150,20 @@ function redirect(native: Native, key: Key, about: About | undefined): Response 
     return redirectTo(native, key, location);
   };
   const location = locate(native.store, key);
-  return location instanceof Promise ? location.then(answer) : answer(location);
+  if (location instanceof Promise) return location.then(answer);
+  if (!location && native.fallback === undefined && native.authorizer === undefined) return notThere;
+  return answer(location);
 }
 
-/** Without a body and headers, one Response serves any number of requests. */
+/**
+ * Without a body and headers, one Response serves any number of requests, if it is answered at once: one whose client goes
+ * away before it is answered takes the Response along.
+ */
 const notThere = empty(404);
 
 function redirectTo({ store, fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
   if (!location) {
-    if (fallback === undefined) return notThere;
+    if (fallback === undefined) return empty(404);
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
   }
   const { volume, path, record, balanced } = location;
