@@ -112,23 +112,20 @@ export const limits = {
   /** A connection that has not answered for so long counts as hung; a long statement, such as one of a rebuild, may take longer. */
   databaseAnswerMs: 2000,
   databaseLongMs: 120_000,
-  /** First pause before a statement is tried again. */
+  /** First pause before a statement is tried again; connections of a thread. */
   databasePauseMs: 20,
-  /** Connections of a thread. */
   databaseConnections: 4,
   /** A claim holds for so long after it was renewed last, and its key is somebody else's so long after that. */
   leaseMs: 10_000,
   leaseGraceMs: 2000,
-  /** A volume waits so long for the rest of a body (client_body_timeout): a key whose owner died in one waits as well. */
+  /** A volume waits so long for the rest of a body: a key whose owner died in one waits as well. Tries of a claim. */
   streamMs: 62_000,
-  /** A claim that meets others that change the same row tries so often. */
   claimTries: 10,
   /** A process that uses the database says so often that it is there, and is believed for so long. */
   presentMs: 5000,
   absentMs: 20_000,
-  /** Keys that owe something which a rebuild keeps in memory. */
+  /** Keys that owe something: a rebuild keeps so many in memory, and they are counted so often. */
   owedInRebuild: 1_000_000,
-  /** The keys that owe something are counted so often. */
   countMs: 5000,
   /** Keys that can be locked at once, in groups of so many. */
   lockGroups: 4096,
