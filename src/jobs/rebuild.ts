@@ -100,12 +100,10 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
     counts.rejected++;
     job.progress.note(`${copy.volume}${readable(file.path)}: ${why}, not indexed`);
   };
+  const hasEmpty = key && file.copies.some(({ bytes }) => bytes === 0);
+  const mayBeEmpty = hasEmpty && leastBytesOf((await oldRecord(job, key))?.md5) === 0;
   const whole = file.copies.filter((copy) => {
-    const why = !key
-      ? "not where its name belongs"
-      : copy.bytes === 0 && leastBytesOf(oldRecord(job, key)?.md5) > 0
-        ? "empty"
-        : undefined;
+    const why = !key ? "not where its name belongs" : copy.bytes === 0 && !mayBeEmpty ? "empty" : undefined;
     const isRubbish = owed?.rubbish.includes(copy.volume) ? "left by an unfinished write" : undefined;
     if (why ?? isRubbish) reject(copy, (why ?? isRubbish)!);
     return (why ?? isRubbish) === undefined;
