@@ -26,7 +26,7 @@ export class Exports {
           const { done, value } = first ?? (await pieces.next());
           first = undefined;
           if (done === true) return controller.close();
-          timer = setTimeout(cut, limits.slowReaderMs);
+          timer = setTimeout(cut, limits.slowReaderMs + (value.length / limits.slowReaderBytes) * 1000);
           sent.add(value.length);
           controller.enqueue(value);
         },
