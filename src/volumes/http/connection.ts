@@ -168,7 +168,7 @@ export class Connection {
     if (untilMs >= this.#watchedMs) return;
     clearTimeout(this.#watch);
     this.#watchedMs = untilMs;
-    this.#watch = setTimeout(() => this.#checkDeadlines(), Math.ceil(untilMs - performance.now()));
+    this.#watch = setTimeout(() => this.#checkDeadlines(), Math.max(Math.ceil(untilMs - performance.now()), 1));
   }
 
   #checkDeadlines(): void {
