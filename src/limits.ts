@@ -209,18 +209,18 @@ export const limits = {
   /** Longest wait for a master to move one key, whose value may be large, and to say how it is. */
   jobRequestMs: 3_600_000,
   statusMs: 10_000,
-  /** Backups that a thread sends at once; their longest line, and what they may remember beside the keys. */
+  /** Backups that a thread sends at once; their longest line, a job's longest body; what one may remember beside the keys. */
   exportsAtOnce: 2,
   backupLineBytes: 1024 * 1024,
+  jobBodyBytes: 8 * 1024 * 1024,
   rememberedInBackup: 100_000,
   /** Keys that a job tries again at its end; with more than so many, where the job is is not written down. */
   triedAgain: 100_000,
   triedAgainRemembered: 1000,
-  /** How often a job writes down where it is, to go on from there, and says so, where it is not on a terminal. */
+  /** How often a job writes down where it is, for how long it goes on from there, how often it says so but on a terminal. */
   cursorMs: 2000,
+  cursorKeptMs: 24 * 3_600_000,
   progressMs: 5000,
-  /** Longest body of a request of a job: a list of keys, or what is remembered of it. */
-  jobBodyBytes: 8 * 1024 * 1024,
   /** Keys that are remembered as to be brought home, more wait for a rebalance; that a thread has told of, and for how long. */
   hints: 1_000_000,
   told: 10_000,

@@ -12,6 +12,7 @@ import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
+import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
@@ -57,6 +58,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
     if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
     for (const share of shares) add(counts, share);
   });
+  await forgetBegun(rebuild.memory);
   await rebuild.swap();
   const { keys, files, rejected } = counts;
   const found = `${counted(keys, "key")} in ${counted(files, "file")}`;

@@ -47,9 +47,11 @@ export class Cursor {
     const when = new Date(begun.atMs).toISOString();
     if (cursor.from) {
       const where = `after ${JSON.stringify(begun.after)}, where one was cut short at ${when}`;
-      progress.note(`${task.job} goes on ${where}: what it counts is of both; -from-start begins anew`);
+      progress.note(`${task.job}: goes on ${where}: what it counts is of both; -from-start begins anew`);
     } else if (!task.fromStart)
-      progress.note(`${task.job} begins anew: the one that was cut short at ${when} had other flags or volumes`);
+      progress.note(
+        `${task.job}: begins anew, the one that was cut short at ${when} had another task, or another store`,
+      );
     return cursor;
   }
 
@@ -92,7 +94,7 @@ export class Cursor {
       () => "",
       (error: MkvError) => reasonOf(error),
     );
-    if (said !== "" && said !== this.#said) progress.note(`where ${task.job} is cannot be written down: ${said}`);
+    if (said !== "" && said !== this.#said) progress.note(`${task.job}: where it is cannot be written down: ${said}`);
     this.#said = said;
   }
 }

@@ -2,7 +2,7 @@
 import { type Key } from "../format/key";
 import { type RawEntry } from "../ledger/ledger";
 import { type Healed, type Healing, healKey } from "../store/heal";
-import { type JobMemory, type RememberedJob, jobName } from "../store/job-memory";
+import { type JobMemory, type RememberedJob, recallJob, rememberJob } from "../store/job-memory";
 import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
@@ -34,7 +34,6 @@ export type JobTarget = {
  */
 export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: number }): JobTarget {
   const pace = paceOf(bytesPerSecond);
-  const { memory } = store.ledger;
   return {
     scan: (after) => store.ledger.scan({ start: after && keyAfter(after) }),
     getAll: (keys) => Promise.all(keys.map((key) => recordText(store, key))),
@@ -45,8 +44,8 @@ export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: nu
     heal: (key, how) => healKey(store, key, how),
     orphan: (key, how) => lookAtOrphan(store, key, how),
     adopt: (name) => adoptPlace(store, name),
-    recall: async (job) => (await memory.get(jobName(job))) as JobMemory | undefined,
-    remember: (job, remembered) => memory.put(jobName(job), remembered),
+    recall: (job) => recallJob(store.ledger, job),
+    remember: (job, told) => rememberJob(store.ledger.memory, job, told),
   };
 }
 

@@ -1,5 +1,10 @@
 // Owns what is remembered of jobs beside the ledger: where one goes on that was killed, and what the last whole one found.
-//   "job " name -> JobMemory               in the ledger's memory
+//   "job " name -> JobMemory & {"boot"}    in the ledger's memory
+// Where a job was counts only for as long as what it did still holds: not after a power cut, which the ledger may have lost
+// something by and this memory not; not for a ledger that is behind, or made anew; not when a disk was replaced since.
+import { bootId } from "../boot";
+import { type Ledger, type Memory } from "../ledger/ledger";
+import { limits } from "../limits";
 
 /** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;
@@ -44,4 +49,26 @@ export function jobName(job: RememberedJob): string {
 /** Whether this is the name of a job that is remembered. */
 export function isRememberedJob(name: string): name is RememberedJob {
   return rememberedJobs.some((job) => job === name);
+}
+
+/** What is remembered of a job. If where it was counts no more, its task is empty. */
+export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob): Promise<JobMemory | undefined> {
+  const found = (await memory.get(jobName(job))) as (JobMemory & { boot: string }) | undefined;
+  if (!found?.begun) return found;
+  const { boot, begun, ended } = found;
+  const isStale = isBehind || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
+  return { ended, begun: isStale ? { ...begun, task: "" } : begun };
+}
+
+/** Remembers a job. */
+export async function rememberJob(memory: Memory, job: RememberedJob, told: JobMemory): Promise<void> {
+  await memory.put(jobName(job), { ...told, boot: bootId() });
+}
+
+/** Has every job begin anew: what those have done that were killed holds no more. */
+export async function forgetBegun(memory: Memory): Promise<void> {
+  for (const job of rememberedJobs) {
+    const found = (await memory.get(jobName(job))) as JobMemory | undefined;
+    if (found?.begun) await rememberJob(memory, job, { ...found, begun: { ...found.begun, task: "" } });
+  }
 }

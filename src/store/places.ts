@@ -5,6 +5,7 @@ import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
+import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
 import { wantRefill } from "./refill";
 
@@ -20,6 +21,7 @@ export async function adoptPlace(
   name: string,
 ): Promise<void> {
   await adopt(volumes, rememberIn(ledger.memory), name);
+  await forgetBegun(ledger.memory); // What a job has seen on the disk is not there any more.
 }
 
 /** Remembering that need not know what was remembered before. */

@@ -71,8 +71,8 @@ test.concurrent.each([
       expectNothingLost(cluster, stored);
     }
     const { exitCode, last, stderr } = await runJob(cluster, "rebalance", { volumes });
-    // It waits for what the killed ones had sent, and may say how far it is meanwhile.
-    expect([exitCode, stderr.replaceAll(/^rebalance: \d+ of \d+\n/gm, "")]).toEqual([0, ""]);
+    // It may say where it goes on, waits for what the killed ones had sent, and may say how far it is meanwhile.
+    expect([exitCode, stderr.replaceAll(/^rebalance: [^\n]*\n/gm, "")]).toEqual([0, ""]);
     expect(last).toMatch(new RegExp(`^rebalanced ${keys.length} keys: \\d+ moved, \\d+ in place, 0 failed$`));
     expect(shelf(cluster)).toEqual(shelfOf(stored, { volumes }));
     const records = [...stored].map(([key, { value }]) => {

@@ -57,9 +57,9 @@ test.concurrent(
     const isWritten = () => readdirSync(beside).some((name) => readFileSync(join(beside, name)).includes('"after"'));
     await killed(cluster, "verify", { db: copy, volumes, flags: ["-md5"] }, isWritten);
     const other = await runJob(cluster, "verify", { db: copyIndex(copy, "other"), volumes });
-    expect(other.stderr).toMatch(/^verify begins anew: [^\n]* had other flags or volumes\n/);
+    expect(other.stderr).toMatch(/^verify: begins anew, [^\n]* had another task, or another store\n/);
     const { stderr, last } = await runJob(cluster, "verify", { db: copy, volumes, flags: ["-md5"] });
-    expect(stderr).toMatch(/^verify goes on after "\/key-\d+", where one was cut short [^\n]*-from-start[^\n]*\n/);
+    expect(stderr).toMatch(/^verify: goes on after "\/key-\d+", where one was cut short [^\n]*-from-start[^\n]*\n/);
     expect(countsOf(last).keys).toBe(KEYS);
   },
 );
@@ -70,7 +70,7 @@ test.concurrent("a rebalance through a master goes on where one was killed; -fro
   rmSync(cluster.filesOf(pathOf(keys[0]!))[0]!.file); // Which one that goes on does not see.
   const went = await runJob(cluster, "rebalance", { master });
   expect(went.stderr).toMatch(
-    /^rebalance goes on after "\/key-\d+", where one was cut short [^\n]*-from-start[^\n]*\n$/,
+    /^rebalance: goes on after "\/key-\d+", where one was cut short [^\n]*-from-start[^\n]*\n$/,
   );
   const all = new RegExp(`^rebalanced ${KEYS} keys: \\d+ moved, \\d+ in place, 0 failed$`);
   expect([went.exitCode, went.last]).toEqual([0, expect.stringMatching(all)]);

@@ -14,7 +14,7 @@ import { type Key, readShown } from "../../format/key";
 import { limits } from "../../limits";
 import { counters } from "../../metrics";
 import { healKey } from "../../store/heal";
-import { type RememberedJob, isRememberedJob, jobName } from "../../store/job-memory";
+import { type RememberedJob, isRememberedJob, recallJob, rememberJob } from "../../store/job-memory";
 import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { type Pace, paceOf } from "../../store/pace";
@@ -69,7 +69,7 @@ export async function answerJob(
       const told = await readJson(request, "a JSON object");
       if (typeof told !== "object" || told === null || Array.isArray(told))
         throw new MkvError("bad-request", "the body is a JSON object");
-      await store.ledger.memory.put(jobName(jobIn(operation)), told);
+      await rememberJob(store.ledger.memory, jobIn(operation), told);
       return empty(204);
     }
     default:
@@ -80,7 +80,7 @@ export async function answerJob(
 /** Answers a GET of what jobs must know. Throws MkvError bad-request. */
 export async function answerJobQuestion(store: Store, operation: Parameter): Promise<Response> {
   if (operation.name === "topology") return Response.json(store.topology);
-  return Response.json((await store.ledger.memory.get(jobName(jobIn(operation)))) ?? null);
+  return Response.json((await recallJob(store.ledger, jobIn(operation))) ?? null);
 }
 
 function jobIn({ value }: Parameter): RememberedJob {

@@ -1,0 +1,46 @@
+// Where a job was that was killed counts only for as long as what it had done still holds.
+import { expect, test } from "bun:test";
+import { type Ledger, type Memory } from "../../src/ledger/ledger";
+import { type Begun, forgetBegun, recallJob, rememberJob } from "../../src/store/job-memory";
+
+const begun = (atMs: number): Begun => ({
+  ...{ task: "this", sinceMs: 0, atMs, over: "keys", after: "/key", counts: { keys: 5 }, rest: [] },
+});
+const ended = { atMs: 1, seconds: 2, counts: { keys: 7 } };
+
+function memoryOf(): Memory & { readonly values: Map<string, object> } {
+  const values = new Map<string, object>();
+  return {
+    values,
+    get: (name: string) => values.get(name),
+    put: async (name: string, value: object) => void values.set(name, value),
+  } as unknown as Memory & { values: Map<string, object> };
+}
+
+/** The task that is recalled, after this was done to what is remembered. */
+async function recalled(change: (memory: ReturnType<typeof memoryOf>) => unknown, isBehind = false, atMs = Date.now()) {
+  const memory = memoryOf();
+  await rememberJob(memory, "verify", { begun: begun(atMs), ended });
+  await change(memory);
+  const found = await recallJob({ memory, isBehind } as unknown as Ledger, "verify");
+  expect(found?.ended).toEqual(ended);
+  return found?.begun?.task;
+}
+
+test("a job that was killed a moment ago goes on", async () => {
+  expect(await recalled(() => {})).toBe("this");
+});
+
+const restarted = (memory: ReturnType<typeof memoryOf>) => {
+  const [[name, value]] = [...memory.values] as [[string, object]];
+  memory.values.set(name, { ...value, boot: "another" });
+};
+
+test.each([
+  ["after a restart of the machine, which may have lost what it did", restarted, false, 0],
+  ["over a ledger that is behind", () => {}, true, 0],
+  ["after a disk was replaced, or the index made anew", (memory: Memory) => forgetBegun(memory), false, 0],
+  ["two days later", () => {}, false, 48 * 3_600_000],
+])("%s it begins anew", async (_, change, isBehind, agoMs) => {
+  expect(await recalled(change, isBehind, Date.now() - agoMs)).toBe("");
+});
