@@ -99,7 +99,7 @@ test.skipIf(!isRoot).each(["rebuild", "rebalance", "verify"])(
 
 const unused: [command: string, flags: string[], named: string][] = [
   ["rebalance", ["-repair", "-rate", "5"], "-repair"],
-  ["rebalance", ["-rate", "5"], "-rate"],
+  ["adopt", ["-rate", "5"], "-rate"],
   ["rebalance", ["-md5"], "-md5"],
   ["rebuild", ["-orphans=false"], "-orphans"],
   ["rebuild", ["-master", "http://localhost:1"], "-master"],
