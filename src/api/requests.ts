@@ -10,8 +10,10 @@ const seconds = histograms(
 export const received = counter("mkv_received_bytes_total", "Bytes of the bodies of PUTs that came in.");
 export const sent = counter("mkv_sent_bytes_total", "Bytes of the bodies of answers that went out.");
 
+type Method = { readonly name: string; readonly statuses: Counter[] };
+const otherMethod: Method = { name: "other", statuses: [] };
 const methods = new Map(
-  ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST", "other"].map((method) => [method, [] as Counter[]]),
+  ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST"].map((name): [string, Method] => [name, { name, statuses: [] }]),
 );
 const operations = {
   get: seconds.of("get"),
@@ -52,8 +54,7 @@ export function countRequest(
   method: string,
   { operation, status, ms }: { operation: Operation; status: number; ms: number },
 ): void {
-  const name = methods.has(method) ? method : "other"; // Clients may make up any number of them.
-  const statuses = methods.get(name)!;
+  const { name, statuses } = methods.get(method) ?? otherMethod; // Clients may make up any number of them.
   (statuses[status] ??= answered.of(name, String(status))).add();
   operations[operation].observe(ms / 1000);
 }

@@ -1,4 +1,5 @@
 // Owns the answer to "can this store be written to now?": whether the ledger answers, and how many volumes take values.
+import { nowMs } from "../../clock";
 import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { parseKey } from "../../format/key";
@@ -8,25 +9,25 @@ import { type PlaceState, type VolumeReport } from "../../volumes/report";
 
 const anyKey = parseKey("/");
 
-/** Looks whether a store is ready. One question to the ledger at a time, however many ask. */
+/** Looks whether a store is ready. One question to the ledger at a time, however many ask, and none waits for it anew. */
 export class Readiness {
-  #asked: Promise<string | undefined> | undefined;
+  #asked: { readonly answer: Promise<string | undefined>; readonly untilMs: number } | undefined;
 
   constructor(readonly store: Store) {}
 
   /** A line that says why it is not ready; undefined if it is. */
   async whyNot(reports: readonly VolumeReport[]): Promise<string | undefined> {
-    const onTimeout = () => new MkvError("timeout", `it has not answered for ${limits.readyMs} ms`);
-    const ledger = await withDeadline(limits.readyMs, this.#askLedger(), onTimeout).catch(reasonOf);
+    const onTimeout = () => new MkvError("timeout", `it does not answer within ${limits.readyMs} ms`);
+    const { answer, untilMs } = (this.#asked ??= this.#askLedger());
+    const ledger = await withDeadline(Math.max(0, untilMs - nowMs()), answer, onTimeout).catch(reasonOf);
     return ledger === undefined ? whyNotWritable(this.store, reports) : `the ledger cannot be read: ${ledger}`;
   }
 
-  #askLedger(): Promise<string | undefined> {
+  #askLedger() {
     const ask = async () => void (await this.store.ledger.get(anyKey));
-    this.#asked ??= ask()
-      .then(() => undefined, reasonOf)
-      .finally(() => (this.#asked = undefined));
-    return this.#asked;
+    const answer = ask().then(() => undefined, reasonOf);
+    void answer.finally(() => (this.#asked = undefined));
+    return { answer, untilMs: nowMs() + limits.readyMs };
   }
 }
 
