@@ -10,7 +10,7 @@ import { type Key } from "../format/key";
 import { isUnlinked } from "../format/record";
 import { type Attributes, type MemoryPage, entriesOf } from "../ledger/ledger";
 import { s3Limits } from "../s3-limits";
-import { log } from "../log";
+import { warn } from "../log";
 import { deleteKey } from "./delete";
 import { lookAt } from "./read";
 import { retryBusy } from "./retry-busy";
@@ -118,7 +118,7 @@ export function sweepUploads(store: Store): AsyncDisposable {
   const stop = new AbortController();
   const running = (async () => {
     while (!stop.signal.aborted) {
-      await sweep(store, stop.signal).catch((error) => log(`mkv: old uploads are not all removed: ${reasonOf(error)}`));
+      await sweep(store, stop.signal).catch((error) => warn(`old uploads are not all removed: ${reasonOf(error)}`));
       await setTimeout(s3Limits.sweepMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
     }
   })();

@@ -15,12 +15,13 @@ beforeAll(async () => {
 });
 afterAll(() => store[Symbol.asyncDispose]());
 
-/** The names that others rely on; those of disks and of care are where there is something to say. */
+/** The names that others rely on; those of disks are where a volume tells of them. */
 const NAMES = [
   ...["mkv_requests_total", "mkv_request_seconds", "mkv_received_bytes_total", "mkv_sent_bytes_total"],
   ...["mkv_volume_up", "mkv_volume_settled", "mkv_volume_full", "mkv_volume_requests_total"],
   ...["mkv_volume_request_seconds", "mkv_claims_open", "mkv_keys_owed", "mkv_ledger_seconds", "mkv_connections"],
   ...["mkv_connections_limit", "mkv_lists_open", "mkv_build_info", "process_cpu_seconds_total"],
+  ...["mkv_keys_to_heal", "mkv_healed_total", "mkv_heal_failures_total", "mkv_scrub_findings_total"],
   ...["process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"],
 ];
 

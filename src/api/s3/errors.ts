@@ -2,7 +2,7 @@
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 import { MkvError, type ErrorCode, reasonOf } from "../../errors";
 import { limits } from "../../limits";
-import { log } from "../../log";
+import { logBug } from "../../log";
 import { node, xmlAnswer } from "./xml";
 
 const statusOf = {
@@ -102,7 +102,7 @@ const codeOf: Record<ErrorCode, S3Code> = {
 export function s3ErrorOf(error: unknown): S3Error {
   if (error instanceof S3Error) return error;
   if (error instanceof MkvError) return new S3Error(codeOf[error.code], reasonOf(error));
-  log(`mkv: a bug: ${error instanceof Error ? error.stack : String(error)}`);
+  logBug(error);
   return new S3Error("InternalError", "a bug: see the log of the master");
 }
 
