@@ -29,7 +29,7 @@ export function logRequest(
     method: request.method,
     path: query === "" ? path : `${path}?${query}`,
     status: response.status,
-    bytes: about.receivedBytes || lengthOf(response),
+    bytes: about.receivedBytes || (request.method === "HEAD" ? 0 : lengthOf(response)),
     seconds: ms / 1000,
     volume: about.volumes.join(","),
   });

@@ -44,9 +44,9 @@ export function ofLength(response: Response, bytes: number): Response {
   return response;
 }
 
-/** How long the body of an answer is, as far as `ofLength` was told. */
+/** How long the body of an answer is, as far as it says so or `ofLength` was told. */
 export function lengthOf(response: Response): number {
-  return lengths.get(response) ?? 0;
+  return lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);
 }
 
 /** Counts a request that was answered with this status after so long. */

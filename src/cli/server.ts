@@ -63,7 +63,7 @@ export async function runServer(
   await using _sweeping = keys && sweepUploads(store);
   await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
   using _verified = tellOfVerify(store.ledger.memory);
-  const observer = new Observer(store, { port: service.port, isAsked: adminport !== 0 });
+  const observer = new Observer(store, { ports: [service.port, s3port], isAsked: adminport !== 0 });
   using _admin = adminport === 0 ? undefined : startAdmin(config, { store, observer });
   log(`listening on ${whatIsServed(config, service.port)}`);
   using _observing = observer.start();

@@ -15,7 +15,7 @@ import { StateLog } from "./state-log";
 /** What is looked at, and was seen last. */
 export class Observer {
   readonly #store: Store;
-  readonly #port: number;
+  readonly #ports: readonly number[];
   readonly #disks: Disks | undefined;
   readonly #history = new History();
   readonly #jobs = new JobWatch();
@@ -25,12 +25,12 @@ export class Observer {
   #counted: { readonly untilMs: number; readonly connections: Promise<number | undefined> } | undefined;
 
   /**
-   * @param options.port of the master, whose connections are counted
+   * @param options.ports of the master, whose connections are counted
    * @param options.isAsked whether somebody may ask: if not, only what the log tells is looked at
    */
-  constructor(store: Store, { port, isAsked }: { port: number; isAsked: boolean }) {
+  constructor(store: Store, { ports, isAsked }: { ports: readonly number[]; isAsked: boolean }) {
     this.#store = store;
-    this.#port = port;
+    this.#ports = ports;
     this.#disks = isAsked ? new Disks(store.volumes) : undefined;
   }
 
@@ -49,7 +49,7 @@ export class Observer {
   /** Connections of clients as they were within the last second, where the system counts them. */
   connections(): Promise<number | undefined> {
     if (!this.#counted || this.#counted.untilMs < nowMs())
-      this.#counted = { untilMs: nowMs() + limits.freshMs, connections: countConnections(this.#port) };
+      this.#counted = { untilMs: nowMs() + limits.freshMs, connections: countConnections(this.#ports) };
     return this.#counted.connections;
   }
 

@@ -10,7 +10,7 @@ import { aboutNothing, logRequest } from "../access";
 import { type Admission } from "../admission";
 import { discard } from "../body";
 import { type Listening, portError } from "../listening";
-import { countRequest } from "../requests";
+import { countRequest, sent } from "../requests";
 import { type S3, aboutOf, answer, operationOf } from "./dialect";
 import { failed } from "./errors";
 import { type Incoming } from "./request";
@@ -122,6 +122,7 @@ async function send(response: Response, outgoing: ServerResponse): Promise<void>
     while (reader && !outgoing.destroyed) {
       const { done, value } = await reader.read();
       if (done) break;
+      sent.add(value.length);
       if (outgoing.write(value)) continue;
       const { promise: taken, resolve } = Promise.withResolvers<void>();
       outgoing.once("drain", resolve).once("close", resolve);
