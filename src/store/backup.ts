@@ -2,7 +2,9 @@
 import { type Topology } from "../format/placement";
 import { backupOf } from "../ledger/backup";
 import { type Ledger } from "../ledger/ledger";
+import { bucketPrefix } from "./buckets";
 import { idPrefix } from "./places";
+import { uploadPrefix } from "./uploads";
 
 /** Under which name it is remembered what the store looked like last. */
 export const shapeName = "shape";
@@ -13,5 +15,5 @@ export async function* backup(
   options: { topology?: Topology | undefined; onKeys?: (keys: number) => void } = {},
 ): AsyncGenerator<Uint8Array> {
   const topology = options.topology ?? ((await ledger.memory.get(shapeName)) as Topology | undefined);
-  yield* backupOf(ledger, { ...options, topology, names: [idPrefix, shapeName] });
+  yield* backupOf(ledger, { ...options, topology, names: [idPrefix, shapeName, bucketPrefix, uploadPrefix] });
 }

@@ -34,7 +34,8 @@ export type Part = {
 };
 
 const reserved = Buffer.from("/mkv:uploads/");
-const memoryPrefix = "upload ";
+/** Under which names uploads are remembered. */
+export const uploadPrefix = "upload ";
 
 /** Whether a key is that of a part: it is nobody's but the upload's. */
 export function isReserved(key: Uint8Array): boolean {
@@ -95,8 +96,8 @@ export async function uploadsPage(
   prefix: Uint8Array,
   { after, atMost }: { after: { key: Uint8Array; id: string } | undefined; atMost: number },
 ): Promise<{ key: Key; id: string; upload: Upload }[]> {
-  const name = after && `${memoryPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
-  const page = await ledger.memory.page(memoryPrefix + Buffer.from(prefix).toString("hex"), { after: name, atMost });
+  const name = after && `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
+  const page = await ledger.memory.page(uploadPrefix + Buffer.from(prefix).toString("hex"), { after: name, atMost });
   return page.map(entryOf);
 }
 
@@ -106,7 +107,7 @@ function entryOf([name, value]: MemoryPage[number]): { key: Key; id: string; upl
 }
 
 function nameOf(key: Key, id: string): string {
-  return `${memoryPrefix}${Buffer.from(key).toString("hex")} ${id}`;
+  return `${uploadPrefix}${Buffer.from(key).toString("hex")} ${id}`;
 }
 
 async function removeParts(store: Store, id: string): Promise<void> {
@@ -132,7 +133,7 @@ export function sweepUploads(store: Store): AsyncDisposable {
 
 async function sweep(store: Store, stop: AbortSignal): Promise<void> {
   const beforeMs = Date.now() - s3Limits.uploadMs;
-  for await (const entry of entriesOf(store.ledger.memory, memoryPrefix)) {
+  for await (const entry of entriesOf(store.ledger.memory, uploadPrefix)) {
     const { key, id, upload } = entryOf(entry);
     if (stop.aborted) return;
     if (upload.startedMs < beforeMs) await endUpload(store, key, id);

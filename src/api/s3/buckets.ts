@@ -1,17 +1,13 @@
 // Owns buckets: what is remembered of them, and the questions about one. A bucket is the first segment of a key. It exists if
 // it was made, or if a live key begins with it.
 import { isUnlinked } from "../../format/record";
-import { entriesOf } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
+import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from "../../store/buckets";
 import { type Store, endOf } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
 import { type Incoming, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
-
-const memoryPrefix = "bucket ";
-
-type Bucket = { readonly createdMs: number };
 
 /** Throws S3Error NoSuchBucket. */
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
@@ -28,9 +24,9 @@ export async function createBucket(store: Store, bucket: string, { headers }: In
     throw new S3Error("NotImplemented", "object lock is not supported");
   const acl = headers.get("x-amz-acl");
   if (acl !== null && acl !== "private") throw new S3Error("NotImplemented", "access control lists are not supported");
-  if (await remembered(store, bucket))
+  if (await isRemembered(store, bucket))
     throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { fields: { BucketName: bucket } });
-  await store.ledger.memory.put(memoryPrefix + bucket, { createdMs: Date.now() } satisfies Bucket);
+  await rememberBucket(store, bucket);
   return new Response(null, { status: 200, headers: { location: `/${bucket}` } });
 }
 
@@ -41,15 +37,14 @@ export async function deleteBucket(store: Store, bucket: string): Promise<Respon
     throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", {
       fields: { BucketName: bucket },
     });
-  await store.ledger.memory.delete(memoryPrefix + bucket);
+  await forgetBucket(store, bucket);
   return new Response(null, { status: 204 });
 }
 
 /** Answers GET of all buckets. */
 export async function listBuckets(store: Store): Promise<Response> {
   const buckets = new Map<string, number>();
-  for await (const [name, value] of entriesOf(store.ledger.memory, memoryPrefix))
-    buckets.set(name.slice(memoryPrefix.length), (value as Bucket).createdMs);
+  for await (const [name, createdMs] of rememberedBuckets(store)) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
   const shown = [...buckets].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const nodes = shown.map(([name, createdMs]) =>
@@ -62,11 +57,7 @@ export async function listBuckets(store: Store): Promise<Response> {
 export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
 
 async function existsBucket(store: Store, bucket: string): Promise<boolean> {
-  return (await remembered(store, bucket)) || (await hasObjects(store, bucket));
-}
-
-async function remembered({ ledger }: Store, bucket: string): Promise<boolean> {
-  return (await ledger.memory.get(memoryPrefix + bucket)) !== undefined;
+  return (await isRemembered(store, bucket)) || (await hasObjects(store, bucket));
 }
 
 async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {

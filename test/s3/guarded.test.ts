@@ -1,0 +1,45 @@
+// S3, and the replacing that it rests on, over volumes that ask who asks, and over those that sync.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { startMkvVolume } from "../durability/mkv-volume";
+import { follow, request } from "../support/http";
+import { temporaryFolder } from "../support/folder";
+import { keyFile, newKey } from "../support/link-key";
+import { startMaster } from "../support/master";
+import { type S3Cluster, startS3 } from "../support/s3";
+import { ask } from "../support/s3-sign";
+
+setDefaultTimeout(60_000);
+
+async function putTwice({ port, cluster }: S3Cluster): Promise<void> {
+  expect((await ask(port, { method: "PUT", target: "/guarded" })).status).toBe(200);
+  for (const body of ["first", "second, which is longer"]) {
+    expect((await ask(port, { method: "PUT", target: "/guarded/k", body })).status).toBe(200);
+    const read = await ask(port, { target: "/guarded/k", headers: { range: "bytes=1-3" } });
+    expect([read.status, read.text]).toEqual([206, body.slice(1, 4)]);
+  }
+  expect((await ask(port, { target: "/guarded" })).text).toContain("<Size>23</Size>");
+  expect(cluster.remains().filter((file) => file.includes("/staged/"))).toEqual([]);
+}
+
+test.concurrent("volumes with a link key, which serve and change what is signed alone", async () => {
+  await using folder = temporaryFolder();
+  const file = keyFile(folder.path, { keys: [newKey()] });
+  await using s3 = await startS3({ flags: ["-linkkey", file], volumeEnv: { LINK_KEY: file } });
+  await putTwice(s3);
+});
+
+test.concurrent("volumes with a password, which the master has", async () => {
+  const login = { user: "admin", password: "secret" };
+  await using s3 = await startS3({ login, flags: ["-open"], env: { MKV_USERPASS: "admin:secret" } });
+  await putTwice(s3);
+});
+
+test.concurrent("under -sync, over volumes that sync, a value is replaced, too", async () => {
+  await using volume = await startMkvVolume();
+  await using master = await startMaster({ volumes: [volume.address], flags: ["-sync", "-replicas", "1"] });
+  for (const body of ["first", "second"]) {
+    const put = await request(master.port, { method: "PUT", target: "/k?replace", body });
+    expect([put.status, put.text]).toEqual([201, ""]);
+    expect((await follow(await request(master.port, { target: "/k" }))).text).toBe(body);
+  }
+});
