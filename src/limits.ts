@@ -213,7 +213,7 @@ export const limits = {
   exportsAtOnce: 2,
   backupLineBytes: 1024 * 1024,
   jobBodyBytes: 8 * 1024 * 1024,
-  rememberedInBackup: 100_000,
+  rememberedInBackup: 1_000_000,
   /** Keys that a job tries again at its end; with more than so many, where the job is is not written down. */
   triedAgain: 100_000,
   triedAgainRemembered: 1000,

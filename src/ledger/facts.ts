@@ -4,7 +4,7 @@
 // 2. A forward is the commit of a replacement (`store/replace.ts`): it holds until it is gone from here.
 import { MkvError } from "../errors";
 import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../format/record";
-import { type Attributes, type Forward, type KnownValue } from "./ledger";
+import { type Attributes, type Forward, type Known, type KnownValue } from "./ledger";
 
 /** What lies beside a record. */
 export type Facts = {
@@ -50,6 +50,11 @@ export function knownOf(record: ValueRecord | undefined, { md5, attributes, forw
 export function besideOf(record: string | undefined, facts: string | undefined): Omit<KnownValue, "record"> {
   const { record: _, ...beside } = knownOf(record === undefined ? undefined : readRecord(record), readFacts(facts));
   return beside;
+}
+
+/** What is to lie beside the record of a key out of a backup; undefined for nothing. */
+export function factsOfKnown({ record, attributes, forward }: Known): string | undefined {
+  return writeFacts({}, { record: record === undefined ? undefined : readRecord(record), attributes, forward });
 }
 
 /** Over an unlinked value the record has no MD5 for a while, and gets it back if the write fails. */

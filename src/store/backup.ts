@@ -4,10 +4,17 @@ import { backupOf } from "../ledger/backup";
 import { type Ledger } from "../ledger/ledger";
 import { bucketPrefix } from "./buckets";
 import { idPrefix } from "./places";
+import { refillPrefix } from "./refill";
 import { uploadPrefix } from "./uploads";
 
 /** Under which name it is remembered what the store looked like last. */
 export const shapeName = "shape";
+
+/**
+ * What is remembered goes along if its name begins like this: who the volumes are and what the store looks like, buckets and
+ * uploads of S3, disks that are to be filled. What else lacks copies a verify finds.
+ */
+const remembered = [bucketPrefix, idPrefix, refillPrefix, shapeName, uploadPrefix];
 
 /** The text of a backup of this ledger, in pieces. Throws as `backupOf`. */
 export async function* backup(
@@ -15,5 +22,5 @@ export async function* backup(
   options: { topology?: Topology | undefined; onKeys?: (keys: number) => void } = {},
 ): AsyncGenerator<Uint8Array> {
   const topology = options.topology ?? ((await ledger.memory.get(shapeName)) as Topology | undefined);
-  yield* backupOf(ledger, { ...options, topology, names: [idPrefix, shapeName, bucketPrefix, uploadPrefix] });
+  yield* backupOf(ledger, { ...options, topology, names: remembered });
 }

@@ -8,19 +8,20 @@ import { type Care } from "./caring";
 import { mend } from "./mend";
 import { walkOn } from "./walk";
 
-const prefix = "refill ";
+/** Under which names it is remembered what is to be filled. */
+export const refillPrefix = "refill ";
 
 /** Has a disk filled that says so of itself from now on. */
 export async function wantRefill({ memory }: Pick<Ledger, "memory">, place: string, id: string): Promise<void> {
-  await memory.put(`${prefix}${place} ${id}`, true);
+  await memory.put(`${refillPrefix}${place} ${id}`, true);
 }
 
 /** Fills the disks that are there, one after another, as far as that is possible now. */
 export async function refill(care: Care): Promise<void> {
   const { store, stop } = care;
   const { ledger, volumes, topology } = store;
-  for await (const [name] of entriesOf(ledger.memory, prefix)) {
-    const [place] = name.slice(prefix.length).split(" ") as [string];
+  for await (const [name] of entriesOf(ledger.memory, refillPrefix)) {
+    const [place] = name.slice(refillPrefix.length).split(" ") as [string];
     const isThere = () => isConfigured(topology, place) && volumes.isWritable(place);
     if (!isThere()) continue;
     let [mended, left] = [0, 0];

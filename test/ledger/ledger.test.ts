@@ -1,10 +1,12 @@
 // What every ledger keeps to, whichever it is: LevelDB in a folder, or a database that several masters share.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { type Key } from "../../src/format/key";
 import { encodeRecord } from "../../src/format/record";
-import { type Entry, type Ledger } from "../../src/ledger/ledger";
+import { type Entry, type Known, type Ledger } from "../../src/ledger/ledger";
+import { temporaryFolder } from "../support/folder";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { debt, holding, keyOf, live, openLevel, openPostgres, same } from "./ledgers";
+import { debt, draftedLevel, draftedPostgres, holding, keyOf, live, openLevel, openPostgres, same } from "./ledgers";
 
 setDefaultTimeout(30_000);
 let server: Postgres;
@@ -15,6 +17,8 @@ async function store(ledger: Ledger, key: Key, entry: Entry, againMs = 0): Promi
   await using claim = await ledger.claim(key, same);
   await claim.end(entry, { againMs });
 }
+
+const plain = ({ key, ...known }: Known) => ({ ...known, key: Buffer.from(key).toString() });
 
 async function dueIn(ledger: Ledger): Promise<string[]> {
   const keys: string[] = [];
@@ -201,5 +205,30 @@ describe.each([
     expect([await at.other.memory.get("id b"), await at.other.memory.get("never")]).toEqual([undefined, undefined]);
     expect(await at.other.memory.page("id ", { atMost: 1 })).toEqual([["id a", [1, null]]]);
     expect(await at.other.memory.page("id ", { after: "id a", atMost: 9 })).toEqual([["id ü", { name: "id ü" }]]);
+  });
+
+  test("a picture of it holds all that is known; what is made of that knows it again", async () => {
+    const forward = { record: live("c:1"), bytes: 5, date: "Thu, 26 Nov 2026 10:00:00 GMT", attributes: { type: "b" } };
+    await using at = await open();
+    await store(at.one, keyOf("/a"), {
+      ...holding("a:1"),
+      owed: [debt("b:1", "left-over")],
+      attributes: { type: "a" },
+    });
+    await store(at.other, keyOf("/b"), { record: undefined, owed: [debt("c:1")] });
+    await store(at.one, keyOf("/c"), { ...holding("a:1"), owed: [debt("c:1", "staged")], forward });
+    await store(at.one, keyOf("/d"), holding("a:1"));
+    const seen = (await Array.fromAsync(at.one.picture().keys)).flat();
+    expect(seen.map(({ key, record, owed, ...beside }) => [String(Buffer.from(key)), record, owed, beside])).toEqual([
+      ["/a", encodeRecord(live("a:1")), [{ volume: "b:1", kind: "left-over" }], { attributes: { type: "a" } }],
+      ["/b", undefined, [{ volume: "c:1", kind: "in-flight" }], {}],
+      ["/c", encodeRecord(live("a:1")), [{ volume: "c:1", kind: "staged" }], { forward }],
+      ["/d", encodeRecord(live("a:1")), [], {}],
+    ]);
+    await using folder = temporaryFolder();
+    for (const made of [await draftedLevel(join(folder.path, "made"), seen), await draftedPostgres(server, seen)]) {
+      await using ledger = made;
+      expect((await Array.fromAsync(ledger.picture().keys)).flat().map(plain)).toEqual(seen.map(plain));
+    }
   });
 });

@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { nowMs } from "../../src/clock";
 import { type Key } from "../../src/format/key";
 import { type ValueRecord } from "../../src/format/record";
-import { type Debt, type Entry, type Ledger } from "../../src/ledger/ledger";
+import { type Debt, type Draft, type Entry, type Known, type Ledger } from "../../src/ledger/ledger";
+import { draftLevel } from "../../src/ledger/level/draft";
 import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { draftPostgres } from "../../src/ledger/postgres/next";
 import { joinPostgresLedger, openPostgresLedger } from "../../src/ledger/postgres/open";
 import { temporaryFolder } from "../support/folder";
 import { type Postgres } from "../support/postgres";
@@ -47,6 +49,26 @@ export async function openPostgres(server: Postgres): Promise<Opened> {
       await opened.ledger[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A ledger that was made of these keys, with nothing lacking. */
+export async function draftedLevel(path: string, keys: readonly Known[]): Promise<Ledger> {
+  await fill(await draftLevel(path, { lack: undefined }), keys);
+  return (await openLevelLedger(path, { sync: false, graceMs: 0, onMissing: isNew })).ledger;
+}
+
+export async function draftedPostgres(server: Postgres, keys: readonly Known[]): Promise<Ledger> {
+  const name = `drafted_${++databases}`;
+  await server.query(`create database ${name}`);
+  const address = parseDatabaseUrl(server.url.replace(/postgres$/, name));
+  await fill(await draftPostgres(address, { lack: undefined }), keys);
+  return (await openPostgresLedger(address, { onMissing: isNew })).ledger;
+}
+
+async function fill(draft: Draft, keys: readonly Known[]): Promise<void> {
+  await using filled = draft;
+  await filled.putAll(keys);
+  await filled.finish(new Map());
 }
 
 export const keyOf = (text: string | Uint8Array) => Buffer.from(text) as Uint8Array as Key;

@@ -6,12 +6,11 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { readRecord } from "../../format/record";
 import { type Draft, type Known, type Lack } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf, textOf } from "./journal";
-import { writeFacts } from "../facts";
+import { factsOfKnown } from "../facts";
 import { factsOf, openFacts, requireWholeFacts } from "./facts";
 import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { readJournals } from "./read-journals";
@@ -64,10 +63,9 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   };
 }
 
-async function putFacts(facts: LevelIndex, { key, record, attributes, forward }: Known): Promise<void> {
-  const known = { record: record === undefined ? undefined : readRecord(record), attributes, forward };
-  const text = writeFacts({}, known);
-  if (text !== undefined) await facts.put(key, text);
+async function putFacts(facts: LevelIndex, known: Known): Promise<void> {
+  const text = factsOfKnown(known);
+  if (text !== undefined) await facts.put(known.key, text);
 }
 
 /** What lies beside the records already, of the index that was lost, is of a later time than a backup. */

@@ -15,6 +15,7 @@ import {
   type Memory,
   type RawEntry,
 } from "../ledger";
+import { factsOfKnown } from "../facts";
 import { type Owed, accountedFor } from "../owed";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
@@ -55,13 +56,14 @@ export class KeysTable {
   async putKnown(keys: readonly Known[]): Promise<void> {
     if (keys.length === 0) return;
     const owed = ({ owed }: Known) => owed.map(({ kind, volume }) => `${kind} 0 ${limits.fenceOverMs} ${volume}`);
-    const text = `insert into ${this.#table} (key, record, owed, version, due)
-      select k, r, string_to_array(o, e'\\n'), gen_random_uuid(), case when o is null then null else now() end
-      from unnest($1::bytea[], $2::text[], $3::text[]) as t (k, r, o)
+    const text = `insert into ${this.#table} (key, record, facts, owed, version, due)
+      select k, r, f, string_to_array(o, e'\\n'), gen_random_uuid(), case when o is null then null else now() end
+      from unnest($1::bytea[], $2::text[], $3::text[], $4::text[]) as t (k, r, f, o)
       on conflict (key) do update set record = excluded.record`;
     const columns = [
       bytesArray(keys.map(({ key }) => key)),
       textArray(keys.map(({ record }) => record ?? null)),
+      textArray(keys.map((known) => factsOfKnown(known) ?? null)),
       textArray(keys.map((known) => (known.owed.length > 0 ? owed(known).join("\n") : null))),
     ];
     await this.#database.run(text, columns, long);

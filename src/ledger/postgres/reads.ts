@@ -91,7 +91,7 @@ export async function* scanTable(
 
 /** All that is known of all keys, or of those that owe something, page by page. */
 export async function* knownKeys(database: Database, which: "all" | "owing" = "all"): AsyncGenerator<readonly Known[]> {
-  const text = `select key, record, owed from ${keysTable}
+  const text = `select key, record, facts, owed from ${keysTable}
     where key > $1 and (owed is not null${which === "all" ? " or record is not null" : ""}) order by key limit $2::int`;
   let after: Uint8Array = new Uint8Array();
   for (;;) {

@@ -1,0 +1,30 @@
+// What of a store goes into a backup beside its keys.
+import { expect, test } from "bun:test";
+import { type Ledger } from "../../src/ledger/ledger";
+import { backup } from "../../src/store/backup";
+
+const shape = { volumes: ["a:1"], replicas: 1, subvolumes: 10 };
+const remembered = new Map<string, unknown>([
+  ["bucket photos", { createdMs: 1 }],
+  ["heal 2f61", { why: "missing" }],
+  ["id a:1", "one"],
+  ["index", { manifest: 5 }],
+  ["job verify", {}],
+  ["orphan a:1/sv00/x", {}],
+  ["refill a:1/sv00 one", true],
+  ["shape", shape],
+  ["upload 2f61 00", { startedMs: 1 }],
+]);
+
+test("ids, shape, buckets, uploads and disks to be filled go along; what only counts here and now does not", async () => {
+  const memory = {
+    get: (name: string) => remembered.get(name),
+    page: (prefix: string) => [...remembered].filter(([name]) => name.startsWith(prefix)),
+  };
+  const picture = () => ({ isConsistent: true, keys: (async function* () {})() });
+  const pieces = await Array.fromAsync(backup({ memory, isBehind: false, picture } as unknown as Ledger));
+  const [header, ...lines] = Buffer.concat(pieces).toString().trimEnd().split("\n");
+  expect(JSON.parse(header!).topology).toEqual(shape);
+  const names = lines.slice(0, -1).map((line) => JSON.parse(line).remembered);
+  expect(names).toEqual(["bucket photos", "id a:1", "refill a:1/sv00 one", "shape", "upload 2f61 00"]);
+});
