@@ -75,30 +75,26 @@ export function count({ from = 1, to, word = "N" }: { from?: number; to: number;
   });
 }
 
-const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const dayMs = 86_400_000;
+const unitMs = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: dayMs };
 
-function millisecondsOf(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
+/** Milliseconds of a duration as Go writes it, and with days where so many are allowed; 0 for "0". */
+function millisecondsOf(text: string, { mostDays = 1 } = {}): number | undefined {
+  if (text === "0") return 0;
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d))+$/.test(text) || (mostDays === 1 && text.includes("d"))) return undefined;
   let ms = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
-    ms += Number(amount) * unitMs[unit!]!;
-  return ms > 0 && ms <= 24 * unitMs["h"]! ? Math.max(ms, 1) : undefined;
-}
-
-function daysOf(text: string): number | undefined {
-  const days = /^(\d+)d$/.exec(text)?.[1];
-  if (days === undefined) return millisecondsOf(text);
-  return Number(days) > 0 && Number(days) <= 1000 ? Number(days) * 24 * unitMs["h"]! : undefined;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/g))
+    ms += Number(amount) * unitMs[unit as keyof typeof unitMs];
+  return ms > 0 && ms <= mostDays * dayMs ? Math.max(ms, 1) : undefined;
 }
 
 const aDuration = "a duration such as 1s, 500ms or 1m30s, at most 24h";
 
-/** Milliseconds of a duration as Go writes it. */
-export const duration = kind("DURATION", aDuration, millisecondsOf);
-export const durationOr0 = kind("DURATION", aDuration, (text) => (text === "0" ? 0 : millisecondsOf(text)));
-/** A longer one, in days, or none. */
+/** In milliseconds. */
+export const duration = kind("DURATION", aDuration, (text) => millisecondsOf(text) || undefined);
+export const durationOr0 = kind("DURATION", aDuration, (text) => millisecondsOf(text));
 export const daysOr0 = kind("DURATION", "a duration such as 30d, 12h or 1h30m, at most 1000d", (text) =>
-  text === "0" ? 0 : daysOf(text),
+  millisecondsOf(text, { mostDays: 1000 }),
 );
 
 export const volumes: Kind<readonly string[]> = {

@@ -84,7 +84,6 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
       return { depth: "length", targets: plan.targets, pace: care.bytes };
     },
     async onWhole() {
-      if (!isFinal) return;
       await store.hints.drop(key);
       outcome = "whole";
     },

@@ -49,12 +49,7 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   return begun ? await new Walking(ledger, walk, { name, note: begun, stop }).run() : "later";
 }
 
-/** Forgets how far a walk was. */
-export async function forgetWalk({ memory }: Ledger, name: string): Promise<void> {
-  await memory.delete(`walk ${name}`);
-}
-
-/** The note as it is from now on; undefined if another process walks. */
+/** The note as it is from now on; undefined if it was stopped, or another process walks. */
 async function begin(
   ledger: Ledger,
   { name, counts, stop }: { name: string; counts: boolean; stop: AbortSignal },
@@ -64,10 +59,11 @@ async function begin(
   if (found && found.by !== "" && found.by !== self) {
     await pause(limits.walkTurnMs, stop);
     const later = (await memory.get(name)) as Note | undefined;
-    if (stop.aborted || later?.by !== found.by || later.beat !== found.beat) return undefined;
+    if (later?.by !== found.by || later.beat !== found.beat) return undefined;
   }
   const fresh = { beat: 0, after: "", done: 0, spentMs: 0 };
   const note = found ?? { ...fresh, total: counts ? await countKeys(ledger, stop) : 0 };
+  if (stop.aborted) return undefined; // The count may not be all.
   const mine = { ...note, by: self, beat: note.beat + 1 };
   await memory.put(name, mine);
   return mine;
