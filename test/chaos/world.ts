@@ -100,7 +100,7 @@ export class World implements AsyncDisposable {
     cpSync(this.#copy, this.#folder, { recursive: true });
     const args = ["-db", this.cluster.db, "-volumes", this.cluster.addresses.join(","), "rebuild"];
     const rebuilt = async () => (await runMkv(args, { timeoutMs: 60_000 })).exitCode === 0;
-    await until(rebuilt, { what: "all volumes can be listed", deadlineMs: 60_000 });
+    await until(rebuilt, { what: "all volumes can be listed", deadlineMs: 240_000 }); // They are being struck as well.
     this.putBacks++;
     this.keys.forEach((key) => key.putBack());
   }
