@@ -85,10 +85,11 @@ export class Postgres implements AsyncDisposable {
     return (await this.query(text, [database])).map(({ pid }) => pid as number);
   }
 
-  /** Stops this process, or the server's first one, and what it does; it is not told. */
+  /** Stops this process, or the server's first one, if it is there; it is not told. */
   freeze(pid = this.process!.pid): Disposable {
-    process.kill(pid, "SIGSTOP");
-    return { [Symbol.dispose]: () => void (contents(`/proc/${pid}/stat`) && process.kill(pid, "SIGCONT")) };
+    const signal = (name: NodeJS.Signals) => void (contents(`/proc/${pid}/stat`) && process.kill(pid, name));
+    signal("SIGSTOP");
+    return { [Symbol.dispose]: () => signal("SIGCONT") };
   }
 
   /** The same for all of it. */
