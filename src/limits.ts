@@ -48,6 +48,8 @@ export const limits = {
   disksEveryMs: 5000,
   disksMs: 4000,
   disksBytes: 8 * 1024 * 1024,
+  /** A volume with more disks is shown as one. */
+  disksShown: 1024,
   /** A disk with less room is full. */
   noRoomBytes: 1024 * 1024,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */

@@ -62,9 +62,11 @@ export class Disks {
   }
 }
 
-/** The names of the disks of a volume: one without a name, if it has no folders for them. */
+/** The names of the disks of a volume: one without a name, if it has no folders for them, or too many. */
 export function diskNames({ subvolumes }: Topology): string[] {
-  return subvolumes === 1 ? [""] : Array.from({ length: subvolumes }, (_, i) => subvolume(i));
+  return subvolumes === 1 || subvolumes > limits.disksShown
+    ? [""]
+    : Array.from({ length: subvolumes }, (_, i) => subvolume(i));
 }
 
 /** What a server says of its disks; undefined if it does not. Throws MkvError if it does not answer, or something else. */
