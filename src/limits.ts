@@ -71,6 +71,8 @@ export const limits = {
   /** Records that one step of a scan reads, at most, and their bytes, about. */
   scanKeys: 2000,
   scanBytes: 256 * 1024,
+  /** One of so many reads of the index is timed: to look at the clock takes a quarter as long as the read. */
+  readsATimed: 16,
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
   indexBufferBytes: 8 * 1024 * 1024,

@@ -154,12 +154,13 @@ export class Histogram {
     readonly bounds: readonly number[],
   ) {}
 
-  observe(value: number): void {
+  /** @param times how many were of this size: one of so many was looked at */
+  observe(value: number, times = 1): void {
     const { at, bounds } = this;
     let bucket = 0;
     while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
-    numbers[at + bucket]! += 1;
-    numbers[at + bounds.length + 1]! += value;
+    numbers[at + bucket]! += times;
+    numbers[at + bounds.length + 1]! += value * times;
   }
 }
 

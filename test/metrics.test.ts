@@ -33,6 +33,12 @@ test("a value falls into the lowest bucket that it is not above, and into the su
   expect(numbers.slice(-2)).toEqual([1, 31.00021]);
 });
 
+test("a value that was looked at for many counts as many", () => {
+  const seconds = histograms("test_sampled_seconds", "Seconds.", []).of();
+  seconds.observe(0.002, 16);
+  expect(seriesOf("test_sampled_seconds")[""]!.filter((number) => number > 0)).toEqual([16, 0.032]);
+});
+
 test("what several threads count is added up, also what one has counted before it joined, and after it has ended", async () => {
   const all = counters("test_threads_total", "Counted in several threads.", ["who"]).of("all");
   const level = gauge("test_level", "Said by several threads.");

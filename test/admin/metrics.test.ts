@@ -56,7 +56,7 @@ test("every request of every thread is counted once, and nothing that counts eve
     expect([operation, grown("mkv_request_seconds_count", `operation="${operation}"`)]).toEqual([operation, count]);
   expect(grown("mkv_received_bytes_total")).toBe(200);
   expect(grown("mkv_sent_bytes_total")).toBeGreaterThan(20);
-  expect(grown("mkv_ledger_seconds_count", 'operation="get"')).toBeGreaterThanOrEqual(60);
+  expect(grown("mkv_ledger_seconds_count", 'operation="get"')).toBeGreaterThanOrEqual(60); // One of 16 stands for all.
   expect(grown("mkv_ledger_seconds_count", 'operation="put"')).toBeGreaterThanOrEqual(40);
   for (const volume of store.cluster.addresses) {
     const answered = [`volume="${volume}"`, 'outcome="ok"'];
