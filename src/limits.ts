@@ -44,13 +44,12 @@ export const limits = {
   syncKnownMs: 10_000,
   /** A disk that refused a write is left alone for so long. */
   fullMs: 30_000,
-  /** How often volumes are asked how full their disks are, and how long and at what length they may answer. */
+  /** How often volumes are asked about their disks; how long, and at what length, they may answer. */
   disksEveryMs: 5000,
   disksMs: 4000,
   disksBytes: 8 * 1024 * 1024,
-  /** A volume with more disks is shown as one. */
+  /** A volume with more disks is shown as one; a disk with less room is full. */
   disksShown: 1024,
-  /** A disk with less room is full. */
   noRoomBytes: 1024 * 1024,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
   confirmMs: 10_000,
@@ -71,8 +70,6 @@ export const limits = {
   /** Records that one step of a scan reads, at most, and their bytes, about. */
   scanKeys: 2000,
   scanBytes: 256 * 1024,
-  /** One of so many reads of the index is timed: to look at the clock takes a quarter as long as the read. */
-  readsATimed: 16,
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
   indexBufferBytes: 8 * 1024 * 1024,
@@ -163,9 +160,8 @@ export const limits = {
   /** Idle clients are closed when others have been refused for so long, until this share of the bound is left. */
   shedMs: 3000,
   relaxedShare: 0.9,
-  /** The ledger has so long to say that it is there. */
+  /** The ledger has so long to say that it is there; how often volumes and jobs are looked at; a job so quiet has ended. */
   readyMs: 1000,
-  /** What an operator sees is looked at so often; a job that asked for nothing in so long has ended. */
   watchMs: 500,
   jobQuietMs: 30_000,
   /** The last hour is kept as so many samples, one every so often. */
