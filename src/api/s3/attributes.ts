@@ -22,14 +22,14 @@ const metaPrefix = "x-amz-meta-";
 const metaBytes = 2048;
 
 /** What the headers of a put say that is to be kept. Throws S3Error MetadataTooLarge. */
-export function attributesIn({ request, header }: S3Request): Attributes {
+export function attributesIn({ fields, header }: S3Request): Attributes {
   const found: Record<string, string> = { "content-type": header("content-type") ?? "binary/octet-stream" };
   for (const name of kept.slice(1)) {
     const value = name === "content-encoding" ? withoutFraming(header(name)) : header(name);
     if (value !== undefined && value !== "") found[name] = value;
   }
   let bytes = 0;
-  for (const [name, value] of request.headers) {
+  for (const [name, value] of fields) {
     if (!name.startsWith(metaPrefix)) continue;
     found[name] = value;
     bytes += name.length - metaPrefix.length + value.length;

@@ -123,8 +123,8 @@ const refused =
   /^x-amz-(acl|storage-class|tagging|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
 
 /** Throws S3Error for what is asked of a new object that would not be done. */
-export function requirePlainPut({ request }: S3Request): void {
-  for (const [name, value] of request.headers) {
+export function requirePlainPut({ fields }: S3Request): void {
+  for (const [name, value] of fields) {
     if (!refused.test(name) || plain[name] === value) continue;
     if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
     throw new S3Error("NotImplemented", `${name} is not supported`);

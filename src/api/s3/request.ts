@@ -20,11 +20,20 @@ export type S3Request = {
   readonly key: Key | undefined;
   /** In the order in which they were sent. */
   readonly parameters: readonly (readonly [name: string, value: string])[];
+  /** The headers, and what a presigned link says in their place. */
+  readonly fields: Headers;
   /** The first parameter of this name. */
   query(name: string): string | undefined;
-  /** A header, with its bytes as Latin-1; undefined for none. */
+  /** One of the fields, with its bytes as Latin-1; undefined for none. */
   header(name: string): string | undefined;
 };
+
+/**
+ * Parameters that stand for headers: not those of the signature, and no sum, which was made before there was a body (AWS
+ * passes over those, too).
+ */
+const isLifted =
+  /^x-amz-(?!algorithm$|credential$|date$|expires$|signedheaders$|signature$|security-token$|content-sha256$|checksum-|sdk-)/i;
 
 /** Throws S3Error InvalidArgument, KeyTooLongError. */
 export function readRequest(request: Incoming): S3Request {
@@ -38,12 +47,20 @@ export function readRequest(request: Incoming): S3Request {
           .map(readPair);
   const slash = path.indexOf("/", 1);
   const bucket = decoded(slash < 0 ? path.slice(1) : path.slice(1, slash));
+  const fields = new Headers(request.headers);
+  for (const [name, value] of parameters) {
+    if (!isLifted.test(name)) continue;
+    const text = Buffer.from(value).toString("latin1");
+    if (!/^[a-z0-9-]+$/i.test(name) || /[\0-\x08\x0a-\x1f\x7f]/.test(text))
+      throw new S3Error("InvalidArgument", `the parameter ${name} could not be a header`);
+    if (!fields.has(name)) fields.set(name, text);
+  }
   const isObject = slash >= 0 && slash < path.length - 1;
   return {
-    ...{ request, path, bucket, parameters },
+    ...{ request, path, bucket, parameters, fields },
     key: isObject ? keyOf(path) : undefined,
     query: (name) => parameters.find(([other]) => other === name)?.[1],
-    header: (name) => request.headers.get(name) ?? undefined,
+    header: (name) => fields.get(name) ?? undefined,
   };
 }
 
