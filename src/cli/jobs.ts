@@ -123,9 +123,10 @@ export async function runRebalance(config: Config): Promise<void> {
     const task = taskOf(config, { job: "rebalance", flags: [] });
     await withProgress("rebalance", (progress) => rebalance({ target: opened.target, task, progress, counts }));
     const { keys, moved, failed, leftBehind, bytes } = counts;
-    const what = `${counted(keys, "key")}: ${moved} moved, ${keys - moved - failed} in place, ${failed} failed`;
-    if (task.dryRun) console.log(`a rebalance would move ${counted(moved, "key")}, and copy ${counted(bytes, "byte")}`);
-    console.log(task.dryRun ? `looked at ${what.replace("moved", "to move")}` : `rebalanced ${what}`);
+    const rest = `${keys - moved - failed} in place, ${failed} failed`;
+    if (task.dryRun)
+      console.log(`would move ${moved} of ${counted(keys, "key")}, and copy ${counted(bytes, "byte")}: ${rest}`);
+    else console.log(`rebalanced ${counted(keys, "key")}: ${moved} moved, ${rest}`);
     if (leftBehind > 0)
       console.log(
         `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,

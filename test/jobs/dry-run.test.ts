@@ -47,7 +47,9 @@ test("-dry-run of a rebalance says what would move, and changes no file and no r
   expect([exitCode, said]).toMatchObject([0, { job: "rebalance", exit: 0, dryRun: true, keys: 40, failed: 0 }]);
   expect(said.moved).toBeGreaterThan(10);
   expect(said.bytes).toBeGreaterThanOrEqual((said.moved / 2) * BYTES);
-  expect(stdout).toContain(`would move ${said.moved} keys, and copy ${said.bytes} bytes`);
+  expect(stdout).toContain(
+    `would move ${said.moved} of 40 keys, and copy ${said.bytes} bytes: ${40 - said.moved} in place, 0 failed`,
+  );
 });
 
 test("-rate holds for a rebalance; what it moves is what a dry run said", async () => {
