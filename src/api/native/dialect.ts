@@ -7,7 +7,7 @@ import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type Location, type Store, locate, unlink } from "../../store/store";
 import { isReserved } from "../../store/uploads";
-import { chunksOf } from "../body";
+import { chunksOf, shortBodyOf } from "../body";
 import { type About, tallied } from "../access";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
@@ -193,8 +193,10 @@ async function receive(
   const md5 = readMd5(request.headers.get("content-md5"));
   const bytes = announcedBytes(request);
   const withdrawn = bytes === undefined ? request.signal : undefined;
-  const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
-  const chunks = chunksOf(body, clienttimeoutMs, withdrawn);
+  const isShort = bytes !== undefined && bytes <= limits.tricklingBytes;
+  const chunks = isShort
+    ? shortBodyOf(request, clienttimeoutMs)
+    : chunksOf(request.body ?? new Blob().stream(), clienttimeoutMs, withdrawn);
   await put(store, key, { chunks: about ? tallied(chunks, about) : chunks, bytes, md5, withdrawn }, { over });
   if (about) about.volumes = (await store.ledger.get(key))?.volumes ?? [];
   return empty(201);
