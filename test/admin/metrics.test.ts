@@ -112,6 +112,8 @@ test("what the last verify has found is told by kind, and how long ago that was"
   await until(async () => (await found("missing")) === 1, { what: "what was found is told" });
   expect(await found("orphans")).toBe(0);
   expect(sampleOf(await store.metrics(), "mkv_verify_age_seconds")).toBeLessThan(30);
+  const { verifiedAt, verifyFindings } = await store.status();
+  expect([Math.abs(Date.now() / 1000 - verifiedAt) < 30, verifyFindings["missing"]]).toEqual([true, 1]);
 });
 
 test("neither port answers what is asked at the other, and the admin port changes nothing", async () => {

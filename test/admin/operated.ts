@@ -24,6 +24,8 @@ export type Status = {
     readonly disks: { readonly name: string; readonly state: string; readonly freeBytes?: number }[];
   }[];
   readonly jobs: { readonly name: string; readonly keys: number }[];
+  readonly verifiedAt: number;
+  readonly verifyFindings: Record<string, number>;
   readonly owed: number;
   readonly toHeal: number;
   readonly requests: Record<string, number>;

@@ -6,7 +6,7 @@ import { type Store } from "../../store/store";
 import { type DiskReport, type VolumeReport } from "../../volumes/report";
 import { mostConnections } from "../admission";
 import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
-import { quantileOf, totalOf } from "./numbers";
+import { numbersOf, quantileOf, totalOf } from "./numbers";
 import { type Observer } from "./observer";
 import { said } from "./readiness";
 
@@ -43,9 +43,11 @@ export function statusOf(
     toHeal: totalOf(metrics, "mkv_keys_to_heal"),
     healed: totalOf(metrics, "mkv_healed_total"),
     healFailures: totalOf(metrics, "mkv_heal_failures_total"),
-    /** Seconds since the epoch; 0 is never. */
+    /** When all copies had been read, in seconds since the epoch; 0 is never. */
     scrubbedAt: totalOf(metrics, "mkv_scrubbed_timestamp_seconds"),
     scrubFindings: byLabel(metrics, "mkv_scrub_findings_total"),
+    verifiedAt: verifiedAt(metrics),
+    verifyFindings: byLabel(metrics, "mkv_verify_findings"),
     claimsOpen: totalOf(metrics, "mkv_claims_open"),
     listsOpen: totalOf(metrics, "mkv_lists_open"),
     connections,
@@ -66,6 +68,12 @@ export function statusOf(
 }
 
 export type Status = ReturnType<typeof statusOf>;
+
+/** When the last whole verify had ended, in seconds since the epoch; 0 is never. */
+function verifiedAt(metrics: readonly Measured[]): number {
+  const [age] = numbersOf(metrics, "mkv_verify_age_seconds");
+  return age === undefined ? 0 : Math.round(Date.now() / 1000 - age);
+}
 
 function volumeOf(report: VolumeReport) {
   return {

@@ -32,6 +32,15 @@ function volumeRow({ name, state, settled, freeBytes, sizeBytes, disks }) {
   );
 }
 
+/** When all copies were looked at, and what was found. */
+function lookOf(at, findings) {
+  const found = Object.entries(findings).filter(([, number]) => number > 0);
+  return [
+    at > 0 ? `${ago(at * 1000)} ago` : "never",
+    ...found.map(([kind, number]) => `${count(number)} ${kind}`),
+  ].join(", ");
+}
+
 function showStatus(status) {
   const { version, startedAt, ready, problems, volumes, jobs, connections, connectionsLimit } = status;
   const isWell = problems.length === 0;
@@ -47,14 +56,13 @@ function showStatus(status) {
 
   const most = connectionsLimit === undefined ? "" : ` of ${count(connectionsLimit)}`;
   const ledger = status.ledgerSeconds;
-  const found = Object.entries(status.scrubFindings).filter(([, number]) => number > 0);
   const numbers = {
     "Takes values": ready ? "yes" : "no",
     "Keys to heal": count(status.toHeal),
     "Healed so far": count(status.healed),
     "Failed to heal": count(status.healFailures),
-    "Last whole scrub": status.scrubbedAt ? `${ago(status.scrubbedAt * 1000)} ago` : "never",
-    "Scrub found": found.map(([kind, number]) => `${count(number)} ${kind}`).join(", ") || "nothing",
+    "Last whole scrub": lookOf(status.scrubbedAt, status.scrubFindings),
+    "Last whole verify": lookOf(status.verifiedAt, status.verifyFindings),
     "Keys owed": count(status.owed),
     "Keys being changed": count(status.claimsOpen),
     "Lists being read": count(status.listsOpen),
