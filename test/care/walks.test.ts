@@ -13,7 +13,7 @@ import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 import { areHome, cameHome, storeAll } from "./home";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Flips a bit of a copy; its length and its time stay. */
 function flip(file: string): void {
