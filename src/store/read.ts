@@ -36,9 +36,17 @@ async function settled(store: Store, key: Key): Promise<KnownValue> {
 
 /** The same with length and time. Throws MkvError gone if no volume has it, unavailable if none of those can be asked. */
 export async function statValue(store: Store, key: Key): Promise<SeenValue | undefined> {
-  return await consistently(store, key, (value) =>
-    fromAny(store, value.record, (volume) => headOn(store, key, { value, volume })),
+  let isMissing = false;
+  const seen = await consistently(store, key, (value) =>
+    fromAny(store, value.record, async (volume) => {
+      const found = await store.volumes.head(volume, pathOf(key));
+      if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
+      isMissing = true;
+      throw new MkvError("absent", `${volume} has no copy`);
+    }),
   );
+  if (isMissing) store.hints.tell(key); // It is looked at under its claim: it may be moved just now.
+  return seen;
 }
 
 /**
@@ -82,16 +90,6 @@ async function consistently(
     if (isSame && !(found instanceof Error)) return { ...value, ...(found as FileInfo) };
     if (isSame || isLast) throw found instanceof Error ? found : new MkvError("busy", "the value changes: try again");
   }
-}
-
-async function headOn(
-  { volumes }: Store,
-  key: Key,
-  { value, volume }: { value: Value; volume: string },
-): Promise<FileInfo> {
-  const found = await volumes.head(volume, pathOf(key));
-  if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
-  throw new MkvError("absent", `${volume} has no copy`);
 }
 
 /** The answer of one volume of a record, those that are up first. Throws MkvError gone, unavailable. */

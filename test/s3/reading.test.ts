@@ -1,7 +1,9 @@
 // Reading through the master: it goes on from another copy when a volume breaks off, and costs next to no memory.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { bigValue } from "../support/big";
+import { pathOf } from "../support/placement";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { ask, sign } from "../support/s3-sign";
 import { until } from "../support/until";
@@ -37,21 +39,37 @@ function readFrom({ cluster }: S3Cluster): number[] {
   });
 }
 
-test("a volume that dies in the middle is followed by another: the client gets the object, whole", async () => {
-  await using s3 = await startS3();
-  await ask(s3.port, { method: "PUT", target: "/read" });
-  const value = bigValue("read", 30_000_000);
-  expect((await ask(s3.port, { method: "PUT", target: "/read/big", body: value })).status).toBe(200);
-  const body = await readSlowly(s3, "/read/big", async () => {
-    const [sending] = await until(() => (readFrom(s3).length > 0 ? readFrom(s3) : undefined), {
-      what: "a volume sends",
+test.concurrent(
+  "a volume that dies in the middle is followed by another: the client gets the object, whole",
+  async () => {
+    await using s3 = await startS3();
+    await ask(s3.port, { method: "PUT", target: "/read" });
+    const value = bigValue("read", 30_000_000);
+    expect((await ask(s3.port, { method: "PUT", target: "/read/big", body: value })).status).toBe(200);
+    const body = await readSlowly(s3, "/read/big", async () => {
+      const [sending] = await until(() => (readFrom(s3).length > 0 ? readFrom(s3) : undefined), {
+        what: "a volume sends",
+      });
+      await s3.cluster.volumes[sending!]!.kill();
     });
-    await s3.cluster.volumes[sending!]!.kill();
-  });
-  expect([body.length, md5Hex(body)]).toEqual([value.length, md5Hex(value)]);
+    expect([body.length, md5Hex(body)]).toEqual([value.length, md5Hex(value)]);
+  },
+);
+
+test.concurrent("a copy that a reader finds missing comes back by itself", async () => {
+  await using s3 = await startS3({ flags: ["-heal", "20"] });
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  await ask(s3.port, { method: "PUT", target: "/read/lost", body: "copied" });
+  const [lost] = s3.cluster.filesOf(pathOf("/read/lost"));
+  rmSync(lost!.file);
+  const isBack = async () => {
+    expect((await ask(s3.port, { target: "/read/lost" })).text).toBe("copied");
+    return existsSync(lost!.file);
+  };
+  await until(isBack, { what: "the copy is back", deadlineMs: 30_000 });
 });
 
-test("big objects pass in both directions without growing the master", async () => {
+test.concurrent("big objects pass in both directions without growing the master", async () => {
   await using s3 = await startS3({ flags: ["-threads", "1"] });
   await ask(s3.port, { method: "PUT", target: "/read" });
   const value = bigValue("big", 100_000_000);

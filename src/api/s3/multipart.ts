@@ -65,7 +65,8 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   await requireUpload(store, asked);
   const place = partKey(id, number);
-  const stored = await storeBody(store, place, payload, { attributes: { bytes: String(payload.bytes) } });
+  const parts = { ...store, protect: false }; // A part that is sent again takes the place of the first.
+  const stored = await storeBody(parts, place, payload, { attributes: { bytes: String(payload.bytes) } });
   if (await uploadOf(store, key, id)) return stored;
   await removePart(store, place);
   throw noSuchUpload();

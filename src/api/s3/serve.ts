@@ -37,7 +37,8 @@ export async function serveS3(
   } catch (error) {
     throw portError({ port, bind }, error, "-s3port");
   }
-  return { drain: () => drain(server) };
+  const watch = admission.watch(() => server.closeIdleConnections());
+  return { drain: () => drain(server).finally(() => watch[Symbol.dispose]()) };
 }
 
 async function drain(server: Server): Promise<void> {
