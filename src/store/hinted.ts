@@ -6,7 +6,7 @@
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { showKey } from "../format/key";
-import { rank, sameVolumes } from "../format/placement";
+import { place, rank, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Care, failures, healed } from "./caring";
 import { type Healing, healKey } from "./heal";
@@ -42,15 +42,21 @@ export async function healHinted(care: Care): Promise<Round> {
 
 /** What a key waits for; undefined if it can be looked at. */
 async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string | undefined> {
-  if (off !== undefined) return off;
+  if (store.ledger.isBehind) return off;
   try {
     const record = await store.ledger.get(hinted.key);
     const plan = record && planOf(store, hinted, record);
+    if (off !== undefined && plan) return mayBeWhole(store, hinted, record) ? undefined : off;
     return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
   } catch (error) {
     if (!(error instanceof MkvError) || error.code !== "failed") throw error;
     return "a rebuild, since their records are damaged";
   }
+}
+
+/** Whether a job may have healed the key, as far as a short look can tell. */
+function mayBeWhole({ topology }: Store, { key, hint }: HintedKey, { volumes }: ValueRecord): boolean {
+  return hint.why === "missing" || (hint.why === "written" && sameVolumes(volumes, place(key, topology)));
 }
 
 function planOf({ topology, volumes }: Store, { key, hint }: HintedKey, record: ValueRecord): Plan {
@@ -76,7 +82,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
   let outcome: "whole" | "left" = "left";
   const healing: Healing = {
     depth: hint.why === "damaged" ? "md5" : "length",
-    repair: true,
+    repair: care.off === undefined,
     bring(record) {
       const plan = planOf(store, hinted, record);
       if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
@@ -94,7 +100,10 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     await whileLoaded(care.stop);
     const { isRepaired, failure } = await healKey(store, key, healing);
     if (failure !== undefined) throw new MkvError("failed", failure);
-    if (!isRepaired) return outcome;
+    if (!isRepaired) {
+      if (outcome === "left" && care.off !== undefined) log.waits(care.off);
+      return outcome;
+    }
     // The hint goes when the key has been seen whole.
     const { findings } = isFinal ? await healKey(store, key, { ...healing, repair: false }) : { findings: [] };
     if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);

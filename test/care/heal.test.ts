@@ -93,6 +93,14 @@ test.concurrent("with -heal 0 nothing moves, and nothing is forgotten for that",
   const said = /heal: 0 keys healed, (\d+) left: \1 wait for -heal/;
   await until(() => said.test(cluster.master.output), { what: "it says what waits" });
   expect(keys.filter((key) => areHome(cluster, [key]))).toEqual([]);
+  const [first, ...others] = keys as [string];
+  const moves = async () => (await cluster.ask("POST", `${first}?rebalance`)).status === 204;
+  await until(moves, { what: "a job brings the first one home" });
+  await cluster.startMaster();
+  const two = `${others.length} left: ${others.length} wait for -heal`;
+  await until(() => cluster.master.output.includes(two), {
+    what: "what a job has brought home does not wait any more",
+  });
   await cluster.startMaster(healing);
   await cameHome(cluster, keys);
 });
