@@ -58,9 +58,10 @@ function locateRecord(
   store: Store,
   key: Key,
   record: ValueRecord | undefined,
-  path = pathOf(key),
+  at?: string,
 ): Location | undefined | Promise<Location | undefined> {
   if (record?.state !== "live") return undefined;
+  const path = at ?? pathOf(key);
   const earlier = earlierPathOf(path);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
   const volume = oneOf(record.volumes, store.volumes);
