@@ -19,11 +19,9 @@ export function place(key: Key, topology: Topology): string[] {
  * Source: format.md, "Volumes of a key" (minikeyvalue's key2volume).
  */
 export function rank(key: Key, { volumes, subvolumes }: Topology): string[] {
-  const scored = volumes.map((volume) => ({ volume, score: scoreOf(key, volume) }));
-  scored.sort((a, b) => b.score.compare(a.score));
-  return scored.map(({ volume, score }) => {
-    return subvolumes === 1 ? volume : `${volume}/${subvolume(score.readUInt32BE(12) % subvolumes)}`;
-  });
+  const scored = volumes.map((volume) => scoreOf(key, volume));
+  scored.sort((a, b) => b.first - a.first || b.second - a.second || b.last - a.last);
+  return scored.map(({ volume, last }) => (subvolumes === 1 ? volume : `${volume}/${subvolume(last % subvolumes)}`));
 }
 
 /** The folder of a disk, in hex: `sv00`, `sv0A`, `sv100`. */
@@ -31,18 +29,25 @@ export function subvolume(number: number): string {
   return (names[number] ??= `sv${number.toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
-function scoreOf(key: Key, volume: string): Buffer {
-  const score = Buffer.allocUnsafe(16);
+/** A volume with its MD5 as numbers: 6, 6 and 4 bytes of it. */
+function scoreOf(key: Key, volume: string) {
   const bytes = key.length + volume.length;
-  if (joined.length < bytes) joined = Buffer.allocUnsafe(bytes);
+  if (joined.length !== bytes) joined = new Uint8Array(bytes); // Most names of volumes are of one length.
   joined.set(key);
-  joined.write(volume, key.length, "latin1");
-  Bun.MD5.hash(joined.subarray(0, bytes), score);
-  return score;
+  for (let i = 0; i < volume.length; i++) joined[key.length + i] = volume.charCodeAt(i);
+  Bun.MD5.hash(joined, digest);
+  return {
+    volume,
+    first: words.getUint32(0) * 0x10000 + words.getUint16(4),
+    second: words.getUint16(6) * 0x100000000 + words.getUint32(8),
+    last: words.getUint32(12),
+  };
 }
 
 const names: string[] = [];
-let joined = Buffer.allocUnsafe(1024);
+const digest = new Uint8Array(16);
+const words = new DataView(digest.buffer);
+let joined = new Uint8Array();
 
 /** Whether two lists of volumes are the same, order included. */
 export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {
