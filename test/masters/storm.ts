@@ -141,7 +141,7 @@ async function restarted(cluster: Cluster, use: (master: Master) => Promise<void
     try {
       return await use(await cluster.anotherMaster());
     } catch (error) {
-      if (tries === 20 || !/cannot be asked/.test((error as Error).message)) throw error;
+      if (tries === 20 || !/cannot be asked|not within/.test((error as Error).message)) throw error;
     }
   }
 }
