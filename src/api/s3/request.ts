@@ -1,8 +1,7 @@
 // Owns what a request of S3 is about, before anybody is asked who sent it: bucket, key, parameters.
 // A path is BUCKET/KEY, percent-encoded: the object is the native key of that path, as bytes, "." and ".." included.
-import { type Key, decodePercent, parseKey } from "../../format/key";
+import { type Key, decodePercent } from "../../format/key";
 import { limits } from "../../limits";
-import { MkvError } from "../../errors";
 import { splitUrl } from "../url";
 import { S3Error } from "./errors";
 
@@ -65,13 +64,9 @@ export function readRequest(request: Incoming): S3Request {
 }
 
 function keyOf(path: string): Key {
-  try {
-    return parseKey(path);
-  } catch (error) {
-    if (error instanceof MkvError && error.code === "key-too-long")
-      throw new S3Error("KeyTooLongError", `bucket and key have at most ${limits.keyBytes - 2} bytes together`);
-    throw error;
-  }
+  const key = decodePercent(path);
+  if (key.length <= limits.keyBytes) return key as Uint8Array as Key;
+  throw new S3Error("KeyTooLongError", `bucket and key have at most ${limits.keyBytes - 2} bytes together`);
 }
 
 function readPair(text: string): readonly [name: string, value: string] {
