@@ -52,7 +52,7 @@ export const ledger: Kind<LedgerPlace> = {
   },
 };
 
-export const url = matching("URL", "a URL such as http://localhost:3000", /^https?:\/\/[^/?#@]+\/?$/);
+export const url = matching("URL", "a URL such as http://HOST:PORT", /^https?:\/\/[^/?#@]+\/?$/);
 export const server = kind("HOST:PORT", "host:port", (text) => (isServerName(text) ? text : undefined));
 
 /** What looks like an address of this machine; whether it is one, the system says. */

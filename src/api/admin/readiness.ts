@@ -20,7 +20,7 @@ export class Readiness {
     const onTimeout = () => new MkvError("timeout", `it does not answer within ${limits.readyMs} ms`);
     const { answer, untilMs } = (this.#asked ??= this.#askLedger());
     const ledger = await withDeadline(Math.max(0, untilMs - nowMs()), answer, onTimeout).catch(reasonOf);
-    return ledger === undefined ? whyNotWritable(this.store, reports) : `the ledger cannot be read: ${ledger}`;
+    return ledger === undefined ? whyNotWritable(this.store, reports) : `the index cannot be read: ${ledger}`;
   }
 
   #askLedger() {

@@ -13,7 +13,7 @@ test("a ledger that does not answer is waited for once, for a second, and asked 
     return promise;
   });
   const startMs = performance.now();
-  const silent = "the ledger cannot be read: it does not answer within 1000 ms";
+  const silent = "the index cannot be read: it does not answer within 1000 ms";
   expect(await Promise.all([readiness.whyNot([]), readiness.whyNot([])])).toEqual([silent, silent]);
   const firstMs = performance.now() - startMs;
   expect(await readiness.whyNot([])).toBe(silent);
@@ -29,5 +29,5 @@ test("a ledger that fails is no answer", async () => {
   const readiness = readinessOf(() => {
     throw new Error("the disk is gone");
   });
-  expect(await readiness.whyNot([])).toBe("the ledger cannot be read: the disk is gone");
+  expect(await readiness.whyNot([])).toBe("the index cannot be read: the disk is gone");
 });
