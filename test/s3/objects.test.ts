@@ -11,7 +11,7 @@ import { md5Hex, valueOf } from "../support/values";
 setDefaultTimeout(60_000);
 let s3: S3Cluster;
 beforeAll(async () => {
-  s3 = await startS3({ volumes: 4 });
+  s3 = await startS3({ volumes: 4, flags: ["-v"] });
   expect((await put("", "")).status).toBe(200);
 });
 afterAll(() => s3[Symbol.asyncDispose]());
@@ -233,6 +233,7 @@ test("a presigned link may carry metadata; sums in it are none of the body", asy
   const link = presign({ method: "PUT", target });
   expect((await request(s3.port, { method: "PUT", target: link, body: "x" })).status).toBe(200);
   expect((await get("linked")).headers.get("x-amz-meta-a")).toBe("1 2");
+  expect(s3.cluster.master.output).toMatch(/"PUT \/objects\/linked\S*X-Amz-Signature=\.\.\."/);
 });
 
 test("an object is there after a restart, with its attributes; a sum that it was put with is told when asked for", async () => {

@@ -71,10 +71,16 @@ export function operationOf({ url, method }: Incoming): Operation {
   return names[method] ?? "other";
 }
 
+/** What would change every answer, if it were heeded. */
+const refusedHeaders = [
+  "x-amz-server-side-encryption-customer-algorithm",
+  "x-amz-copy-source-server-side-encryption-customer-algorithm",
+  "x-amz-mfa",
+];
+
 async function dispatch(store: Store, asked: Asked): Promise<Response> {
   const { bucket, key, request } = asked;
-  for (const name of ["x-amz-server-side-encryption-customer-algorithm", "x-amz-mfa"])
-    if (asked.header(name) !== undefined) throw notImplemented(name);
+  for (const name of refusedHeaders) if (asked.header(name) !== undefined) throw notImplemented(name);
   if (bucket === "") {
     if (request.method === "GET" && asked.path === "/") return await listBuckets(store);
     throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {
