@@ -56,7 +56,7 @@ export class Upload {
 
   /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError as `write` does. */
   async finish(chunk: Uint8Array): Promise<void> {
-    this.#client.requireLease();
+    this.#requireLease();
     if (this.#stream) {
       await this.#stream.ready();
       this.sent = "all";
@@ -71,6 +71,16 @@ export class Upload {
     if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, { expected: "there" });
     const earlier = earlierPathOf(this.#path);
     if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier, limits.confirmMs);
+  }
+
+  /** What has been sent is of no use without the lease: the volume is to have no whole value. */
+  #requireLease(): void {
+    try {
+      this.#client.requireLease();
+    } catch (error) {
+      this.abort(error as MkvError);
+      throw error;
+    }
   }
 
   /** Gives the upload up. */
