@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { nowMs } from "../../src/clock";
 import { type Entry } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { makeNext } from "../../src/ledger/postgres/next";
 import { joinPostgresLedger, openPostgresLedger, type OpenedPostgres } from "../../src/ledger/postgres/open";
 import { limits } from "../../src/limits";
 import { startPostgres, type Postgres } from "../support/postgres";
@@ -148,6 +149,17 @@ test.concurrent("masters that start at once make one store; tables of a later mk
   await server.queryIn(url.split("/").at(-1)!, "update mkv_schema set version = 99");
   const refusal = await open(url).catch(({ message }) => message);
   expect(refusal).toMatch(/has tables of version 99, this mkv knows 1: use the mkv that made them/);
+});
+
+test.concurrent("a rebuild puts nothing in place if a master is back that had been cut off when it began", async () => {
+  const url = await newUrl();
+  const name = url.split("/").at(-1)!;
+  await (await open(url)).ledger[Symbol.asyncDispose]();
+  await using made = await makeNext(parseDatabaseUrl(url));
+  await made.next.putAll([{ key: keyOf("/new"), record: holding("a:1").record! }]);
+  await server.queryIn(name, "insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
+  expect(await codeOf(made.swap({ keepsRest: true }))).toBe("failed");
+  expect(await server.queryIn(name, "select key from mkv_keys")).toHaveLength(0);
 });
 
 test.concurrent("the host that takes writes is found among others; a standby is not asked", async () => {

@@ -101,7 +101,7 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (!(await hasSchema(database))) await makeTables(database);
-  undo.use(await enter(database, "rebuild"));
+  const presence = undo.use(await enter(database, "rebuild"));
   const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
   if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
   await database.run(`drop table if exists ${nextTable}`); // Of a run that was cut short.
@@ -118,6 +118,7 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
     async swap({ keepsRest }) {
       if (keepsRest) await keepRest(database, { owed: !isBehind });
       await database.run(createDue(nextTable), [], long);
+      await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await database.run(swapTables, [], long);
       await markMade(database);
       if (keepsRest) await memory.delete(behindName); // It knows all that the volumes have.

@@ -3,7 +3,7 @@
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
-import { log } from "../../log";
+import { log, warn } from "../../log";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { PostgresLedger } from "./ledger";
@@ -37,7 +37,7 @@ export async function openPostgresLedger(
 ): Promise<OpenedPostgres> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
-  if (address.showsPassword) log("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
+  if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
   const isBehind = (await new SharedMemory(database).get(behindName)) === true;

@@ -4,7 +4,7 @@
 import { hostname } from "node:os";
 import { MkvError, reasonOf } from "../../errors";
 import { limits } from "../../limits";
-import { log } from "../../log";
+import { warn } from "../../log";
 import { type Database } from "./connection";
 
 /** What a process does. */
@@ -18,31 +18,41 @@ const others = `select kind, name from mkv_processes
 
 const forgetOld = `delete from mkv_processes where seen < now() - interval '1 day'`;
 
-/**
- * Says that this process is at work, until it is disposed of.
- * @throws MkvError failed if a rebuild is at work, or this is one and others are
- */
-export async function enter(database: Database, kind: ProcessKind): Promise<AsyncDisposable> {
+/** That a process is at work; disposing of it ends that. */
+export type Presence = AsyncDisposable & {
+  /** Throws MkvError failed if a rebuild is at work, or this is one and others are. */
+  requireRoom(): Promise<void>;
+};
+
+/** Says that this process is at work. Throws as `requireRoom`. */
+export async function enter(database: Database, kind: ProcessKind): Promise<Presence> {
   const id = crypto.randomUUID();
   const values = [id, kind, `${hostname()}, process ${process.pid}`];
-  await database.run(forgetOld);
-  await database.run(say, values);
-  const there = (await database.run(others, [id, limits.absentMs])) as [ProcessKind, string][];
-  const inTheWay = there.filter(([other]) => kind === "rebuild" || other === "rebuild");
   const leave = async () => void (await database.run("delete from mkv_processes where id = $1::uuid", [id]));
-  if (inTheWay.length > 0) {
-    await leave();
+  const requireRoom = async () => {
+    const there = (await database.run(others, [id, limits.absentMs])) as [ProcessKind, string][];
+    const inTheWay = there.filter(([other]) => kind === "rebuild" || other === "rebuild");
+    if (inTheWay.length === 0) return;
     const who = inTheWay.map(([other, name]) => `a ${other} on ${name}`).join("; ");
     const advice = kind === "rebuild" ? "stop it first" : "wait until it has ended";
     const seconds = limits.absentMs / 1000;
     throw new MkvError("failed", `at work on this store: ${who}: ${advice} (one that died is gone after ${seconds} s)`);
+  };
+  await database.run(forgetOld);
+  await database.run(say, values);
+  try {
+    await requireRoom();
+  } catch (error) {
+    await leave();
+    throw error;
   }
   const timer = setInterval(() => void database.run(say, values).catch(() => {}), limits.presentMs); // Then the next one.
   timer.unref();
   return {
+    requireRoom,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
-      await leave().catch((error) => log(`${reasonOf(error)}`));
+      await leave().catch((error) => warn(reasonOf(error)));
     },
   };
 }
