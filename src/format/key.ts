@@ -16,7 +16,7 @@ export function parseKey(path: string): Key {
     const escape = replacement.toLowerCase();
     throw new MkvError("bad-request", `percent-encode bytes that are not UTF-8; U+FFFD itself is ${escape} here`);
   }
-  const key = decodePercent(path);
+  const key = path.includes("%") ? decodePercent(path) : utf8.encode(path);
   if (key.length > limits.keyBytes) {
     throw new MkvError("key-too-long", `the key has ${key.length} bytes; at most ${limits.keyBytes} are allowed`);
   }
@@ -84,6 +84,7 @@ export function keyOf(shown: string): Key {
   return readShown(Buffer.from(shown)) as Uint8Array as Key;
 }
 
+const utf8 = new TextEncoder();
 const percent = 0x25;
 /** What Bun makes of any byte that is not UTF-8 and was not escaped: keys would fall together. */
 const replacement = "%EF%BF%BD";
