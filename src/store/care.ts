@@ -2,7 +2,7 @@
 // and again and again for what could not be reached then.
 // 1. A debt is only paid under a claim, against the record as it is then.
 // 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
-//    the recorded copies have just been seen, whole; and so does what a move was copying.
+//    the recorded copies have just been seen, whole; and so does what a move was copying, and what was staged.
 // 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
 // 4. A replacement that is committed goes on before anything else.
 // 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
@@ -19,6 +19,7 @@ import { limits } from "../limits";
 import { warn } from "../log";
 import { type Volumes } from "../volumes/volumes";
 import { moveStaged, stagedPathOf } from "./forward";
+import { moveLate } from "./late";
 import { type Store } from "./store";
 
 /** What could not be removed, by volume, with the reason. */
@@ -94,6 +95,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
       if (away.length === names.length) continue;
       try {
         await using claim = await ledger.claim(key, (before) => before);
+        await moveLate(store, claim);
         for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
       } catch (error) {
         if (!(error instanceof MkvError)) failure ??= error;
@@ -144,8 +146,8 @@ async function removableOf(
       continue;
     due.push(debt);
   }
-  // What a move was copying is the value, too, and the only copy perhaps.
-  const needsProof = ({ kind }: Debt) => kind === "stray" || (kind === "in-flight" && record.state === "live");
+  // What a move was copying is the value, too, and the only copy perhaps; so is what was late for the end of a replacement.
+  const needsProof = ({ kind }: Debt) => kind === "stray" || (kind !== "left-over" && record.state === "live");
   if (!due.some(needsProof) || (await isWhole(volumes, key, record))) return due;
   return due.filter((debt) => !needsProof(debt));
 }

@@ -96,7 +96,7 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
     kind === "staged" ? !moved.includes(volume) : !kept.includes(volume),
   );
   const pending = { forMs: limits.fenceOverMs };
-  const unsure = owe(owe(rest, left, { kind: "left-over" }), [...late.keys()], { kind: "left-over", ...pending });
+  const unsure = owe(owe(rest, left, { kind: "left-over" }), [...late.keys()], { kind: "in-flight", ...pending });
   const entry = {
     record: moved.length > 0 ? { ...forward.record, volumes: kept } : before,
     owed: owe(unsure, [...late.keys()], { kind: "staged", ...pending }),

@@ -159,6 +159,35 @@ test.concurrent(
 );
 
 test.concurrent(
+  "a replacement that ends with one volume, which dies then: what the late ones have staged takes its place",
+  async () => {
+    await using cluster = await startStore(3, ["-minreplicas", "1"]);
+    const key = "/replaced";
+    await cluster.store(key, oldValue(key));
+    const [first, ...late] = homeOf(cluster, key);
+    const volumeOf = (volume: string) => cluster.volumes[indexOf(cluster, volume)]!;
+    for (const volume of late) gateOf(cluster, volume).hold("MOVE", "arrival");
+    const answered = cluster.ask("PUT", `${key}?replace`, { body: newValue(key) });
+    for (const volume of late) {
+      await gateOf(cluster, volume).holds("MOVE");
+      await volumeOf(volume).kill();
+    }
+    cluster.openAll();
+    expect((await answered).status).toBe(201);
+    expect((await cluster.ask("GET", key)).headers.get("key-volumes")).toBe(first!);
+    await volumeOf(first!).kill();
+    for (const volume of late) await volumeOf(volume).restart();
+    const isBack = () => late.every((volume) => copiesOf(cluster, key)[volume] === md5Hex(newValue(key)));
+    await until(isBack, { what: "the new value is at its place", deadlineMs: 30_000 });
+    const isServed = async () => {
+      const found = await cluster.ask("GET", key);
+      return found.status === 302 && md5Hex((await follow(found)).body) === md5Hex(newValue(key));
+    };
+    await until(isServed, { what: "the new value is served" });
+  },
+);
+
+test.concurrent(
   "a rebuild in the middle of step 4 takes no staged file for a value, and gives no copy the hash of another",
   async () => {
     const { cluster, key } = await startReplacement("MOVE", ["answer", "answer", "arrival"]);
