@@ -1,6 +1,7 @@
 // Owns the second half of a replacement, which can only go forward: the staged files of a new value are moved to its place,
 // and the record follows. Whoever meets a key in between ends that first: the write itself, the next start, any operation.
-// 1. A volume has moved its file if it says so, or if what lies at the place is of the date and length of the new value.
+// 1. A volume has moved its file if it says so, or if what lies at the place is of the date and length of the new value. It is
+//    on the disk then, where the volume can sync: what was on it before the move is given up.
 // 2. The record names those that have. The others, as the copies of the old value elsewhere, are owed. While too few have,
 //    and others may yet, nothing changes: for as long as `limits.forwardMs`, since nobody can read the key by S3 meanwhile.
 import { nowMs } from "../clock";
@@ -113,9 +114,12 @@ async function isMoved(
   { volume, forward }: { volume: string; forward: Forward },
 ): Promise<boolean> {
   const path = pathOf(key);
-  if (await volumes.move(volume, { from: stagedPathOf(key), to: path })) return true;
+  const sync = volumes.settings.sync || (await volumes.hasSync(volume));
+  if (await volumes.move(volume, { from: stagedPathOf(key), to: path, sync })) return true;
   const found = await volumes.head(volume, path);
-  return found?.bytes === forward.bytes && found.modified === forward.date;
+  if (found?.bytes !== forward.bytes || found.modified !== forward.date) return false;
+  if (sync) await volumes.sync(volume, path, { expected: "there" });
+  return true;
 }
 
 /** Whether the replacement has been under way for so long that it ends with less than was asked for. */

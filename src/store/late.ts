@@ -42,8 +42,9 @@ async function moveIfSame(
 ): Promise<boolean> {
   const from = stagedPathOf(key);
   try {
+    const sync = volumes.settings.sync || (await volumes.hasSync(volume));
     return (
-      (await md5Of(volumes, volume, from)) === md5 && (await volumes.move(volume, { from, to: pathOf(key) }))
+      (await md5Of(volumes, volume, from)) === md5 && (await volumes.move(volume, { from, to: pathOf(key), sync }))
     );
   } catch (error) {
     if (error instanceof MkvError) return false;

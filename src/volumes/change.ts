@@ -32,13 +32,13 @@ export async function removeFile(client: Client, volume: string, path: string, t
 }
 
 /**
- * Moves a file on one disk, over what is there, for good under `sync`; false if there is no such file.
+ * Moves a file on one disk, over what is there, for good if `sync` says so; false if there is no such file.
  * @throws MkvError if not confirmed
  */
 export async function moveFile(
   client: Client,
   volume: string,
-  { from, to }: { from: string; to: string },
+  { from, to, sync }: { from: string; to: string; sync: boolean },
 ): Promise<boolean> {
   refuseForeign(client.health, volume);
   const destination = belowServer(volume) + to;
@@ -46,7 +46,7 @@ export async function moveFile(
   const { status } = await client.change(volume, from, request, limits.confirmMs);
   if (status === 404) return false;
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
-  if (client.settings.sync) await syncFile(client, volume, to, { expected: "there" });
+  if (sync) await syncFile(client, volume, to, { expected: "there" });
   const earlier = earlierPathOf(to);
   if (earlier !== undefined) await removeFile(client, volume, earlier, limits.confirmMs);
   return true;

@@ -163,9 +163,9 @@ export class Volumes {
     return removeValue(this.client, volume, path, timeoutMs);
   }
 
-  /** Moves a file on one disk, over what is there, for good under `sync`; false if there is none. Throws MkvError likewise. */
-  move(volume: string, paths: { from: string; to: string }): Promise<boolean> {
-    return moveFile(this.client, volume, paths);
+  /** Moves a file on one disk, over what is there, for good if `sync` says so; false if there is none. Throws MkvError likewise. */
+  move(volume: string, how: { from: string; to: string; sync: boolean }): Promise<boolean> {
+    return moveFile(this.client, volume, how);
   }
 
   /**

@@ -92,6 +92,18 @@ test.concurrent("without -sync nothing is asked", async () => {
   expect(cluster.takeCounts()).toEqual([0, 0, 0]);
 });
 
+test.concurrent(
+  "a value that replaces another is on the disk, staged and at its place, even without -sync",
+  async () => {
+    await using cluster = await startWatchedCluster({ withSync: false });
+    await cluster.store("/replaced");
+    const placed = oneAskEach(cluster, "/replaced", homeOf(cluster, "/replaced"));
+    expect((await cluster.ask("PUT", "/replaced?replace", { body: "new" })).status).toBe(201);
+    const staged = (path: string) => path.replace(pathOf("/replaced"), (place) => `/staged${place}`);
+    expect(takeFiles(cluster)).toEqual(placed.map((paths) => paths.flatMap((path) => [staged(path), path])));
+  },
+);
+
 test.concurrent.each([
   ["below a path", "/data/store-1", 10],
   ["without subvolumes", "", 1],
