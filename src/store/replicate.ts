@@ -1,5 +1,6 @@
 // Owns the way of a body: one stream of chunks to all its replicas at once. The slowest volume sets the pace.
-// 1. The last chunk is held back until the whole body is approved of: with it a volume has all it needs to store the value.
+// 1. The last chunk is held back until the whole body is approved of: with it a volume has all it needs to store the value. So
+//    an empty one counts for none.
 // 2. What comes in while the volumes take what came before goes on as one piece: each piece costs a way to another thread
 //    and back for each of them. Volumes that fail meanwhile are noticed with the next chunk.
 import { MkvError } from "../errors";
@@ -62,6 +63,7 @@ export async function replicate(
   running++;
   try {
     for await (const chunk of chunks) {
+      if (chunk.length === 0) continue;
       hasher?.update(chunk);
       bytes += chunk.length;
       if (last) {

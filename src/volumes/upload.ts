@@ -24,8 +24,12 @@ export type Outgoing = {
 
 /** A PUT on its way. After any method has thrown, it is over. */
 export class Upload {
-  /** How much of the body has been handed over: after `all` the volume may have stored it, whatever it answers. */
+  /**
+   * How much of the body has been handed over: after `all` the volume may have stored it, whatever it answers. So it may
+   * with the last announced byte, whatever else was to come.
+   */
   sent: "nothing" | "some" | "all" = "nothing";
+  #handedBytes = 0;
   readonly #client: Client;
   readonly #path: string;
   readonly #value: Outgoing;
@@ -50,7 +54,8 @@ export class Upload {
   async write(chunk: Uint8Array): Promise<void> {
     const stream = this.#stream ?? (await this.#open());
     await stream.ready();
-    this.sent = "some";
+    this.#handedBytes += chunk.length;
+    this.sent = this.#handedBytes >= (this.#value.bytes ?? Number.POSITIVE_INFINITY) ? "all" : "some";
     stream.hand(chunk);
   }
 

@@ -49,6 +49,8 @@ export function payloadOf(
       hasher?.update(chunk);
       checksum?.update(chunk);
       count += chunk.length;
+      if (bytes !== undefined && count > bytes)
+        throw new S3Error("IncompleteBody", `the body has more than the announced ${bytes} bytes`);
       yield chunk;
     }
     if (bytes !== undefined && count !== bytes)
