@@ -37,3 +37,15 @@ test("a framed body that is longer than it says is refused before any volume has
   expect(copiesOf(s3.cluster, key)).toEqual(before);
   expect(await s3.cluster.keys("unlinked")).toContain(key);
 });
+
+test("the keys of parts are nobody's to change, however the query is written", async () => {
+  for (const query of ["", "?replace", "?replace=", "?replace=1", "?%72eplace"]) {
+    const { status } = await s3.cluster.ask("PUT", `/mkv:uploads/x${query}`, { body: "x" });
+    expect([query, status]).toEqual([query, 403]);
+  }
+  for (const method of ["DELETE", "UNLINK"])
+    expect((await s3.cluster.ask(method, "/mkv:uploads/x?x")).status).toBe(403);
+  const headers = { "x-amz-copy-source": "mkv:uploads/x" };
+  const copied = await send({ method: "PUT", target: "/bkt/no", headers });
+  expect([copied.status, codeIn(copied.text)]).toEqual([403, "AccessDenied"]);
+});

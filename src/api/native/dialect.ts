@@ -64,7 +64,7 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
   const { path, query } = splitUrl(request.url);
   const key = parseKey(path);
   const { method } = request;
-  if (isReserved(key) && (query === "" || query === "replace"))
+  if (isReserved(key) && (query === "" || changes.includes(method)))
     throw new MkvError("forbidden", "keys that begin like this are for uploads in parts, by S3");
   if (query !== "") return whenFree(() => operate(native, { ...asked, key, query }));
   switch (method) {
@@ -103,6 +103,8 @@ export function operationOf({ method, url }: Request): Operation {
   }
 }
 
+/** The methods that change a value; a POST is a job's, which looks after reserved keys as after all. */
+const changes = ["PUT", "DELETE", "UNLINK"];
 const methodsOfKeys = "GET, HEAD, PUT, DELETE, UNLINK";
 
 /** The methods that an operation takes; undefined if there is no such operation. */

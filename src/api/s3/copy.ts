@@ -4,6 +4,7 @@ import { type Attributes, type KnownValue } from "../../ledger/ledger";
 import { type SeenValue, openValue, setAttributes } from "../../store/read";
 import { type Store } from "../../store/store";
 import { type ByteRange } from "../../volumes/read";
+import { isReserved } from "../../store/uploads";
 import { attributesIn, attributesOfCopy, etagOf, typeOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { permitOf, requireSource } from "./conditions";
@@ -14,7 +15,7 @@ import { type Payload } from "./payload";
 import { type S3Request, objectOf, readRequest } from "./request";
 import { node } from "./xml";
 
-/** What `x-amz-copy-source` names. Throws S3Error InvalidArgument, NoSuchVersion. */
+/** What `x-amz-copy-source` names. Throws S3Error InvalidArgument, NoSuchVersion, AccessDenied. */
 export function sourceOf(asked: S3Request): S3Request & { readonly key: Key } {
   const text = asked.header("x-amz-copy-source")!;
   const [name = "", query = ""] = text.split("?", 2);
@@ -24,6 +25,7 @@ export function sourceOf(asked: S3Request): S3Request & { readonly key: Key } {
     throw new S3Error("InvalidArgument", "x-amz-copy-source is BUCKET/KEY, percent-encoded");
   if (query !== "" && query !== "versionId=null")
     throw new S3Error("NoSuchVersion", "objects have one version here: null");
+  if (isReserved(source.key)) throw new S3Error("AccessDenied", "what x-amz-copy-source names is not for clients");
   return source as S3Request & { key: Key };
 }
 
