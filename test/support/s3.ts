@@ -20,16 +20,21 @@ export interface S3Cluster extends AsyncDisposable {
   client(bucket: string, credentials?: { accessKeyId: string; secretAccessKey: string }): S3Client;
 }
 
+/** What a master with an S3 port is told, with the file of its keys in this folder. */
+export async function s3Flags(folder: string): Promise<{ keys: string; port: number; flags: string[] }> {
+  const keys = join(folder, "s3.keys");
+  writeFileSync(keys, `# of the tests\n${accessKeyId}:${secretAccessKey}\n`);
+  chmodSync(keys, 0o600);
+  const port = await freePort();
+  return { keys, port, flags: ["-s3port", String(port), "-s3keys", keys] };
+}
+
 /** Three volumes and a master with an S3 port, unless the options say otherwise. */
 export async function startS3({ flags = [], ...options }: ClusterOptions = {}): Promise<S3Cluster> {
   const held = new AsyncDisposableStack();
   try {
     const folder = held.use(temporaryFolder());
-    const keys = join(folder.path, "s3.keys");
-    writeFileSync(keys, `# of the tests\n${accessKeyId}:${secretAccessKey}\n`);
-    chmodSync(keys, 0o600);
-    const port = await freePort();
-    const s3 = ["-s3port", String(port), "-s3keys", keys];
+    const { keys, port, flags: s3 } = await s3Flags(folder.path);
     const cluster = held.use(await startCluster({ ...options, flags: [...s3, ...flags] }));
     const endpoint = `http://127.0.0.1:${port}`;
     return {

@@ -32,13 +32,22 @@ export type S3 = {
 };
 
 /** A request, and what the log is to be told of it. */
-type FromSocket = { readonly request: Incoming; readonly told: About | undefined };
+type FromSocket = {
+  readonly request: Incoming;
+  readonly told: About | undefined;
+  /** Is told of work that may go on when the answer has begun. */
+  readonly goesOn: (work: Promise<unknown>) => void;
+};
 
 /** A request whose sender is known, with its body still to come. */
-type Asked = S3Request & { readonly payload: () => Payload; readonly about: { resource: string; id: string } };
+type Asked = S3Request & {
+  readonly payload: () => Payload;
+  readonly about: { resource: string; id: string };
+  readonly goesOn: FromSocket["goesOn"];
+};
 
 /** Answers a request; never throws. */
-export async function answer(s3: S3, { request, told }: FromSocket): Promise<Response> {
+export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Promise<Response> {
   const about = aboutOf(request);
   let response: Response;
   try {
@@ -46,7 +55,7 @@ export async function answer(s3: S3, { request, told }: FromSocket): Promise<Res
     const signed: Signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const payload = () => payloadOf(asked, signed, { clienttimeoutMs: s3.clienttimeoutMs, told });
-    response = await dispatch(s3.store, { ...asked, payload, about });
+    response = await dispatch(s3.store, { ...asked, payload, about, goesOn });
   } catch (error) {
     response = failed(error, about);
   }
@@ -77,6 +86,11 @@ const refusedHeaders = [
   "x-amz-copy-source-server-side-encryption-customer-algorithm",
   "x-amz-mfa",
 ];
+
+/** Whether a request writes a value: it needs as much as a PUT does. */
+export function isWrite({ url, method }: Incoming): boolean {
+  return method === "PUT" || (method === "POST" && /(^|&)uploadId=/.test(splitUrl(url).query));
+}
 
 async function dispatch(store: Store, asked: Asked): Promise<Response> {
   const { bucket, key, request } = asked;
@@ -122,10 +136,13 @@ async function onBucket(store: Store, asked: Asked): Promise<Response> {
 }
 
 async function onObject(store: Store, asked: Asked): Promise<Response> {
-  const { request, about } = asked;
+  const { request, about, goesOn } = asked;
   const subresource = subresourceOf(asked);
   const [isPart, isUploads] = [asked.query("uploadId") !== undefined, asked.query("uploads") !== undefined];
-  const later = (work: Promise<Document>) => keptAlive(work, about);
+  const later = (work: Promise<Document>) => {
+    goesOn(work);
+    return keptAlive(work, about);
+  };
   if (subresource !== undefined) {
     if (request.method !== "GET") throw notImplemented(subresource);
     if (!(await statValue(store, asked.key!))) throw new S3Error("NoSuchKey", "The specified key does not exist.");

@@ -13,17 +13,24 @@ export async function keptAlive(work: Promise<Document>, about: { resource: stri
   const timeout = setTimeout(() => timer.resolve(undefined), s3Limits.patienceMs);
   const soon = await Promise.race([work, timer.promise]).finally(() => clearTimeout(timeout));
   if (soon) return xmlAnswer(soon.root, soon.inner, { headers: soon.headers ?? {} });
+  let space: Timer;
+  let isGone = false;
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
       controller.enqueue(Buffer.from('<?xml version="1.0" encoding="UTF-8"?>\n'));
-      const space = setInterval(() => controller.enqueue(Buffer.from(" ")), s3Limits.patienceMs);
+      space = setInterval(() => controller.enqueue(Buffer.from(" ")), s3Limits.patienceMs);
       const text = await work.then(
         ({ root, inner }) => xmlDocument(root, inner),
         (error: unknown) => failure(s3ErrorOf(error), about),
       );
+      if (isGone) return;
       clearInterval(space);
       controller.enqueue(Buffer.from(text.slice(text.indexOf("\n") + 1)));
       controller.close();
+    },
+    cancel() {
+      isGone = true; // The client; the work goes on.
+      clearInterval(space);
     },
   });
   return new Response(body, { headers: { "content-type": "application/xml" } });

@@ -11,7 +11,7 @@ import { type Admission } from "../admission";
 import { discard } from "../body";
 import { type Listening, portError } from "../listening";
 import { countRequest, sent } from "../requests";
-import { type S3, aboutOf, answer, operationOf } from "./dialect";
+import { type S3, aboutOf, answer, isWrite, operationOf } from "./dialect";
 import { failed } from "./errors";
 import { type Incoming } from "./request";
 
@@ -23,8 +23,9 @@ export async function serveS3(
   s3: S3,
   { port, bind, verbose, admission }: ServingS3,
 ): Promise<{ readonly drain: () => Promise<void> }> {
+  const running: Running = new Set();
   const server = createServer((incoming, outgoing) => {
-    void handle(s3, { incoming, outgoing, verbose, admission }).catch((error: unknown) => {
+    void handle(s3, { incoming, outgoing, verbose, admission, running }).catch((error: unknown) => {
       if (!outgoing.destroyed) logBug(error);
       outgoing.destroy();
     });
@@ -38,15 +39,23 @@ export async function serveS3(
     throw portError({ port, bind }, error, "-s3port");
   }
   const watch = admission.watch(() => server.closeIdleConnections());
-  return { drain: () => drain(server).finally(() => watch[Symbol.dispose]()) };
+  return { drain: () => drain(server, running).finally(() => watch[Symbol.dispose]()) };
 }
 
-async function drain(server: Server): Promise<void> {
-  const timer = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+/** Requests that are not over: some go on when their answer has begun, or their client is gone. */
+type Running = Set<Promise<void>>;
+
+async function drain(server: Server, running: Running): Promise<void> {
+  const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => {
+    server.closeAllConnections();
+    resolve();
+  }, limits.drainMs);
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
   await closed;
+  await Promise.race([Promise.all(running), tooLong]);
   clearTimeout(timer);
 }
 
@@ -55,14 +64,15 @@ type Exchange = {
   readonly outgoing: ServerResponse;
   readonly verbose: boolean;
   readonly admission: Admission;
+  readonly running: Running;
 };
 
-async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchange): Promise<void> {
+async function handle(s3: S3, { incoming, outgoing, verbose, admission, running }: Exchange): Promise<void> {
   const startMs = performance.now();
   const told = verbose ? aboutNothing() : undefined;
   const client = incoming.socket.remoteAddress ?? "";
   const request = requestOf(incoming, outgoing);
-  const response = await admitted(s3, admission, { request, told });
+  const response = await admitted(s3, { admission, running }, { request, told });
   const ms = performance.now() - startMs;
   countRequest(request.method, { operation: operationOf(request), status: response.status, ms });
   const url = request.url.replace(/(?<=X-Amz-Signature=)[^&]*/i, "..."); // Whoever reads the log may not use the link.
@@ -75,14 +85,24 @@ async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchan
 
 async function admitted(
   s3: S3,
-  admission: Admission,
+  { admission, running }: Pick<Exchange, "admission" | "running">,
   asked: { request: Incoming; told: ReturnType<typeof aboutNothing> | undefined },
 ): Promise<Response> {
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  running.add(over);
+  let rest: Promise<unknown> = Promise.resolve();
+  let place: Disposable | undefined;
   try {
-    using _place = admission.enter(asked.request.method);
-    return await answer(s3, asked);
+    place = admission.enter(isWrite(asked.request) ? "PUT" : asked.request.method);
+    return await answer(s3, { ...asked, goesOn: (work) => void (rest = work) });
   } catch (error) {
     return failed(error, aboutOf(asked.request));
+  } finally {
+    void Promise.allSettled([rest]).then(() => {
+      place?.[Symbol.dispose]();
+      running.delete(over);
+      end();
+    });
   }
 }
 
