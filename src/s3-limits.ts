@@ -20,6 +20,9 @@ export const s3Limits = {
   leastPartBytes: 5 * 1024 * 1024,
   uploadMs: 7 * 86_400_000,
   sweepMs: 3_600_000,
+  /** An upload has been known as too old for so long before it is ended; so many are known at once. */
+  knownOldMs: 3_600_000,
+  oldUploads: 100_000,
   /** What takes longer than this is answered as it goes on, by white space. */
   patienceMs: 5000,
 } as const;

@@ -4,7 +4,10 @@
 // 1. A part counts if its upload is remembered before and after it is written. So none is left of an upload that is over:
 //    whoever ends one removes its parts, then forgets it, then looks for parts once more.
 // 2. What a crash has left of an upload is swept when uploads of its age are.
+// 3. The age of an upload is by the wall's clock, which may jump: none is ended that this process has not known as too old for
+//    `s3Limits.knownOldMs`, by a clock that does not.
 import { setTimeout } from "node:timers/promises";
+import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { isUnlinked } from "../format/record";
@@ -114,12 +117,18 @@ async function removeParts(store: Store, id: string): Promise<void> {
   for await (const { key } of partsOf(store, id)) await removePart(store, key);
 }
 
+/** Since when uploads, by their ids, are known as too old, by `nowMs`. */
+export type OldUploads = Map<string, number>;
+
 /** Ends the uploads that are too old, and what crashes have left of others, again and again until it is disposed of. */
 export function sweepUploads(store: Store): AsyncDisposable {
   const stop = new AbortController();
   const running = (async () => {
+    const old: OldUploads = new Map();
     while (!stop.signal.aborted) {
-      await sweep(store, stop.signal).catch((error) => warn(`old uploads are not all removed: ${reasonOf(error)}`));
+      await sweep(store, old, stop.signal).catch((error) =>
+        warn(`old uploads are not all removed: ${reasonOf(error)}`),
+      );
       await setTimeout(s3Limits.sweepMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
     }
   })();
@@ -131,18 +140,28 @@ export function sweepUploads(store: Store): AsyncDisposable {
   };
 }
 
-async function sweep(store: Store, stop: AbortSignal): Promise<void> {
+/** Ends what has been known as too old for long, and remembers in `old` what else is too old now. */
+export async function sweep(store: Store, old: OldUploads, stop: AbortSignal): Promise<void> {
+  const seen = new Set<string>();
+  const isOver = (id: string) => {
+    const sinceMs = old.get(id) ?? nowMs();
+    if (old.size < s3Limits.oldUploads) old.set(id, sinceMs);
+    if (old.has(id)) seen.add(id);
+    return nowMs() - sinceMs >= s3Limits.knownOldMs;
+  };
   const beforeMs = Date.now() - s3Limits.uploadMs;
   for await (const entry of entriesOf(store.ledger.memory, uploadPrefix)) {
     const { key, id, upload } = entryOf(entry);
     if (stop.aborted) return;
-    if (upload.startedMs < beforeMs) await endUpload(store, key, id);
+    if (upload.startedMs < beforeMs && isOver(id)) await endUpload(store, key, id);
   }
   const end = Buffer.concat([reserved, Buffer.from(beforeMs.toString(16).padStart(12, "0"))]);
   for await (const page of store.ledger.scan({ start: reserved, end })) {
     for (const [key] of page) {
       if (stop.aborted) return;
-      await removePart(store, key);
+      const id = Buffer.from(key.subarray(reserved.length)).toString().split("/", 1)[0]!;
+      if (isOver(id)) await removePart(store, key);
     }
   }
+  for (const id of old.keys()) if (!seen.has(id)) old.delete(id);
 }
