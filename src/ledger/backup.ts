@@ -6,7 +6,8 @@
 //   key     := {"key": text, record?, "attributes"?: {name: text}, "forward"?: forward, "owed"?: owed}
 //   record  := "state": "live" | "unlinked", "md5"?: hex, "volumes": [name, ...]
 //            | "damaged": text                                   a record that cannot be read, as it is
-//   forward := {record, "bytes", "date", "attributes"}           the value is being replaced by this one
+//   forward := {record, "over"?: text, "bytes", "date", "attributes"}
+//                                                               the value is being replaced by this one, if its record is `over`
 //   owed    := {"in-flight" | "left-over" | "stray" | "staged": [volume, ...], ...}
 //   trailer := {"end": "backup", "keys", "live", "unlinked", "damaged", "owing", "sha256": of all bytes before this line}
 // A key is written as in lists (`showKey`): it may be any bytes. Keys come in the order of their bytes. `consistent`: the

@@ -1,5 +1,5 @@
 // Owns what lies beside the record of a key, as it is written down.
-//   entry := {"md5": hex, "attributes": {...}, "forward": {"record": text, "bytes", "date", "attributes"}}   as JSON
+//   entry := {"md5": hex, "attributes": {...}, "forward": {"record": text, "over": text, "bytes", "date", "attributes"}}   as JSON
 // 1. Attributes are those of the value of this MD5: of a record with another one, or none, they say nothing.
 // 2. A forward is the commit of a replacement (`store/replace.ts`): it holds until it is gone from here.
 import { MkvError } from "../errors";

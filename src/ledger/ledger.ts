@@ -37,6 +37,8 @@ export type Attributes = Readonly<Record<string, string>>;
 /** The committed replacement of a value: its files lie staged on the volumes of this record, and are about to be moved. */
 export type Forward = {
   readonly record: ValueRecord;
+  /** The record of the value that is replaced, as it is written down: the replacement is of no other. */
+  readonly over?: string;
   /** The length of the files, and their HTTP date: no other write of the key has it. */
   readonly bytes: number;
   readonly date: string;

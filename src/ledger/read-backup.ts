@@ -147,10 +147,12 @@ class Reader {
 
   #forward(forward: unknown): Forward {
     if (!isFields(forward)) throw this.#wrong("is being replaced by nothing");
-    const { bytes, date, attributes, state, md5, volumes, ...others } = forward;
+    const { bytes, date, attributes, over, state, md5, volumes, ...others } = forward;
     this.#requireNone(others);
-    if (typeof bytes !== "number" || typeof date !== "string") throw this.#wrong("is being replaced by nothing");
-    return { record: this.#value({ state, md5, volumes }), bytes, date, attributes: this.#attributes(attributes) };
+    const isWhole = typeof bytes === "number" && typeof date === "string";
+    if (!isWhole || (over !== undefined && typeof over !== "string")) throw this.#wrong("is being replaced by nothing");
+    const record = this.#value({ state, md5, volumes });
+    return { record, ...(over !== undefined && { over }), bytes, date, attributes: this.#attributes(attributes) };
   }
 
   #owed(owed: unknown): Known["owed"] {

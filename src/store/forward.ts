@@ -4,11 +4,14 @@
 //    on the disk then, where the volume can sync: what was on it before the move is given up.
 // 2. The record names those that have. The others, as the copies of the old value elsewhere, are owed. While too few have,
 //    and others may yet, nothing changes: for as long as `limits.forwardMs`, since nobody can read the key by S3 meanwhile.
+// 3. Where the key has another record than the one that was to be replaced, somebody wrote it who knows of no replacements, as
+//    the Go program over the same index: nothing is moved over that. It was never acknowledged.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place, sameVolumes } from "../format/placement";
+import { type ValueRecord, readRecord } from "../format/record";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
@@ -72,6 +75,10 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
   const { forward, owed, record: before } = claim.entry;
   const late = new Map<string, string>();
   if (!forward) return late;
+  if (!store.ledger.isBehind && isOvertaken(forward, before)) {
+    await claim.put({ record: before, owed }, { sync: true });
+    return late;
+  }
   const held = store.volumes.within(claim);
   const volumes = forward.record.volumes.map((volume) => store.renamed.get(volume) ?? volume);
   const moved: string[] = [];
@@ -105,6 +112,15 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
   };
   await claim.put(entry, { sync: true });
   return new Map();
+}
+
+/** Whether the key has another value than either by now. Where an MD5 is not known, it has not. */
+function isOvertaken({ record, over }: Forward, now: ValueRecord | undefined): boolean {
+  if (over === undefined) return false;
+  if (now?.state !== "live") return true;
+  const old = readRecord(over)?.md5;
+  const isKnown = now.md5 !== undefined && old !== undefined;
+  return isKnown && now.md5 !== old && now.md5 !== record.md5;
 }
 
 /** Whether the new value lies at its place on this volume. Throws MkvError where that is not known. */

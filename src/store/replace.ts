@@ -7,6 +7,7 @@
 // 4. Each volume moves its file to its place: see `forward.ts`.
 // 5. The record; the copies of the old value elsewhere are owed, and removed.
 import { MkvError } from "../errors";
+import { encodeRecord } from "../format/record";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
@@ -60,7 +61,7 @@ export class Replacement {
     requireMove(store, volumes, [true]); // All of them have been asked by now.
     const forward = {
       record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
-      ...{ bytes, date, attributes },
+      ...{ over: encodeRecord(record!), bytes, date, attributes },
     };
     await claim.put({ record, owed: landed(store, owed, this.#transfer.written()), forward }, { sync: true });
   }

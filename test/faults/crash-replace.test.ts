@@ -1,13 +1,15 @@
 // The master is killed after each step of a replacement, as src/store/replace.ts numbers them, with readers at work.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { copiesOf, copiesOn, homeOf, indexOf } from "../support/copies";
 import { type GatedCluster } from "../support/gated";
 import { follow } from "../support/http";
 import { runMkv } from "../support/master";
 import { graceFlags } from "../support/grace";
-import { recordOf } from "../support/records";
+import { pathOf } from "../support/placement";
+import { recordOf, writeRecords } from "../support/records";
 import { until } from "../support/until";
-import { md5Hex } from "../support/values";
+import { md5Hex, valueOf } from "../support/values";
 import {
   expectIndex,
   expectRemains,
@@ -112,6 +114,22 @@ test.concurrent(
     await until(deleted, { what: "the key is deleted" });
     await expectRemains(cluster, key, {});
     await expectIndex(cluster);
+  },
+);
+
+test.concurrent(
+  "a replacement cut off in step 3 is given up where another program has written the key meanwhile: its value stays",
+  async () => {
+    const { cluster, key } = await startReplacement("MOVE", ["arrival", "arrival", "arrival"]);
+    await using _cluster = cluster;
+    const [home, theirs] = [homeOf(cluster, key), valueOf("theirs", 1_000)];
+    for (const { file } of cluster.filesOf(pathOf(key))) writeFileSync(file, theirs);
+    await writeRecords(cluster.db, [[key, liveRecord(theirs, home)]]);
+    cluster.openAll();
+    await cluster.startMaster();
+    await expectRemains(cluster, key, copiesOn(home, theirs));
+    await expectShown(cluster, key, theirs, home);
+    await expectIndex(cluster, { [key]: liveRecord(theirs, home) });
   },
 );
 

@@ -38,6 +38,7 @@ const attributed: readonly Known[] = [
     owed: [{ volume: "a:1/sv02", kind: "staged" }],
     forward: {
       record: { state: "live", md5: md5.replaceAll("0", "f"), volumes: ["a:1/sv02"] },
+      over: `HASH${md5}b:1/sv01`,
       ...{ bytes: 5, date: "Thu, 26 Nov 2026 10:00:00 GMT", attributes: {} },
     },
   },
