@@ -11,6 +11,7 @@ import { limits } from "../limits";
 import { s3Limits } from "../s3-limits";
 import { type ByteRange, type FileInfo, type OpenFile } from "../volumes/read";
 import { claimSettled } from "./forward";
+import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "./retry-busy";
 import { type Store } from "./store";
 import { without } from "./volume-lists";
@@ -52,22 +53,30 @@ export async function statValue(store: Store, key: Key): Promise<SeenValue | und
 /**
  * Reads a live value.
  * @param choose is shown what it is, and says which bytes of it are wanted; undefined for none. What it throws is thrown
+ * @param bad copies that are not to be read: those of a whole value are proven to be the recorded one then (`recopy.ts`)
  * @returns undefined if there is no such key
  */
 export async function openValue(
   store: Store,
   key: Key,
   choose: (seen: SeenValue) => ByteRange | undefined,
+  bad?: BadCopies,
 ): Promise<(SeenValue & { readonly chunks: AsyncIterable<Uint8Array> | undefined }) | undefined> {
   for (let tries = 1; ; tries++) {
     const seen = await statValue(store, key);
     if (!seen) return undefined;
     const range = choose(seen);
     if (!range || range.bytes === 0) return { ...seen, chunks: undefined };
-    const reading = new Reading(store, key, { seen, range });
+    const reading = new Reading(store, key, { seen, range, avoid: bad?.get(key.toHex()) ?? [] });
     try {
       await reading.open();
-      return { ...seen, chunks: reading.chunks() };
+      const chunks = reading.chunks();
+      const { md5 } = seen.record;
+      const isProven = bad !== undefined && md5 !== undefined && range.bytes === seen.bytes;
+      return {
+        ...seen,
+        chunks: isProven ? proven(store, key, { chunks, md5, from: () => reading.used, bad }) : chunks,
+      };
     } catch (error) {
       const isOther = (await lookAt(store, key))?.record.md5 !== seen.record.md5;
       if (!isOther || tries === s3Limits.readTries) throw error;
@@ -122,21 +131,31 @@ class Reading {
   #range: ByteRange;
   #left: readonly string[];
   #opened: OpenFile | undefined;
+  /** The volumes that bytes came from. */
+  readonly used: string[] = [];
 
-  constructor(store: Store, key: Key, { seen, range }: { seen: SeenValue; range: ByteRange }) {
+  constructor(
+    store: Store,
+    key: Key,
+    { seen, range, avoid }: { seen: SeenValue; range: ByteRange; avoid: readonly string[] },
+  ) {
     this.#store = store;
     this.#path = pathOf(key);
     this.#seen = seen;
     this.#range = range;
-    this.#left = seen.record.volumes;
+    this.#left = without(seen.record.volumes, avoid);
   }
 
-  /** Opens the file on another volume. Throws MkvError gone, unavailable. */
+  /** Opens the file on another volume. Throws MkvError gone, unavailable; corrupt if none is left that is to be read. */
   async open(): Promise<void> {
+    if (this.#left.length === 0) throw new MkvError("corrupt", "no copy of this value that can be read is good");
     this.#opened = await fromAny(this.#store, { ...this.#seen.record, volumes: this.#left }, async (volume) => {
       this.#left = without(this.#left, [volume]);
       const file = await this.#store.volumes.open(volume, this.#path, this.#range);
-      if (file.bytes === this.#seen.bytes && file.modified === this.#seen.modified) return file;
+      if (file.bytes === this.#seen.bytes && file.modified === this.#seen.modified) {
+        this.used.push(volume);
+        return file;
+      }
       const chunks = file.chunks[Symbol.asyncIterator]();
       await chunks.next().catch(() => {}); // One that has not begun would not let go of its connection.
       await chunks.return?.();

@@ -1,15 +1,18 @@
 // What S3 must never do to what is there: bodies that are longer than they say, copies that have rotted, keys of its own.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { copiesOf } from "../support/copies";
 import { request } from "../support/http";
+import { pathOf } from "../support/placement";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask, framed, sign } from "../support/s3-sign";
+import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
 setDefaultTimeout(90_000);
 let s3: S3Cluster;
 beforeAll(async () => {
-  s3 = await startS3();
+  s3 = await startS3({ flags: ["-heal", "20"] });
   expect((await ask(s3.port, { method: "PUT", target: "/bkt" })).status).toBe(200);
 });
 afterAll(() => s3[Symbol.asyncDispose]());
@@ -48,4 +51,43 @@ test("the keys of parts are nobody's to change, however the query is written", a
   const headers = { "x-amz-copy-source": "mkv:uploads/x" };
   const copied = await send({ method: "PUT", target: "/bkt/no", headers });
   expect([copied.status, codeIn(copied.text)]).toEqual([403, "AccessDenied"]);
+});
+
+/** Another byte, at another place each, in these copies, whose times stay: they do not agree with each other. */
+function rot(path: string, count: number): void {
+  for (const [i, { file }] of s3.cluster.filesOf(path).slice(0, count).entries()) {
+    const { atime, mtime } = statSync(file);
+    const bytes = readFileSync(file);
+    bytes[1_000 + i]! ^= 0xff;
+    writeFileSync(file, bytes);
+    utimesSync(file, atime, mtime);
+  }
+}
+
+test("an object of parts, and a copy, are made of good copies, and those that have rotted are healed", async () => {
+  const value = valueOf("copied", 5 * 1024 * 1024);
+  await send({ method: "PUT", target: "/bkt/source", body: value });
+  rot(pathOf("/bkt/source"), 2);
+  const copied = await send({ method: "PUT", target: "/bkt/copy", headers: { "x-amz-copy-source": "bkt/source" } });
+  expect([copied.status, copied.text]).toEqual([200, expect.stringContaining(md5Hex(value))]);
+
+  const { text } = await send({ method: "POST", target: "/bkt/parts?uploads" });
+  const id = /<UploadId>([^<]+)</.exec(text)![1]!;
+  const named: string[] = [];
+  for (const number of [1, 2]) {
+    await send({ method: "PUT", target: `/bkt/parts?partNumber=${number}&uploadId=${id}`, body: value });
+    rot(pathOf(`/mkv:uploads/${id}/0000${number}`), 2);
+    named.push(`<Part><PartNumber>${number}</PartNumber><ETag>${md5Hex(value)}</ETag></Part>`);
+  }
+  const body = `<CompleteMultipartUpload>${named.join("")}</CompleteMultipartUpload>`;
+  const done = await send({ method: "POST", target: `/bkt/parts?uploadId=${id}`, body });
+  expect([done.status, codeIn(done.text)]).toEqual([200, undefined]);
+  const whole = await send({ target: "/bkt/parts" });
+  expect(md5Hex(whole.body)).toBe(md5Hex(Buffer.concat([value, value])));
+
+  const isHealed = async () => {
+    await send({ method: "PUT", target: "/bkt/copy", headers: { "x-amz-copy-source": "bkt/source" } });
+    return Object.values(copiesOf(s3.cluster, "/bkt/source")).every((md5) => md5 === md5Hex(value));
+  };
+  await until(isHealed, { what: "the copies that a copy found damaged are good again", deadlineMs: 40_000 });
 });

@@ -2,9 +2,10 @@
 import { type Key } from "../../format/key";
 import { type Attributes, type KnownValue } from "../../ledger/ledger";
 import { type SeenValue, openValue, setAttributes } from "../../store/read";
+import { type BadCopies, fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
-import { type ByteRange } from "../../volumes/read";
 import { isReserved } from "../../store/uploads";
+import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfCopy, etagOf, typeOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { permitOf, requireSource } from "./conditions";
@@ -46,8 +47,11 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
       ? attributesIn(asked)
       : attributesOfCopy(seen, typeOf(seen, objectOf(source.key, source.bucket)));
   if (isOnto) return await retype(store, asked, { attributes: attributesIn(asked), permit });
-  const { seen, payload } = await openSource(store, asked, source, ({ bytes }) => ({ from: 0, bytes }));
-  const { md5, date } = await storeBody(store, asked.key!, payload, { attributes: attributes(seen), permit });
+  const { md5, date } = await fromGoodCopies(async (bad) => {
+    const whole = ({ bytes }: SeenValue) => ({ from: 0, bytes });
+    const { seen, payload } = await openSource(store, asked, { source, choose: whole, bad });
+    return await storeBody(store, asked.key!, payload, { attributes: attributes(seen), permit });
+  });
   return result("CopyObjectResult", md5!, date);
 }
 
@@ -76,16 +80,20 @@ async function retype(
 export async function openSource(
   store: Store,
   asked: S3Request,
-  source: S3Request & { readonly key: Key },
-  choose: (seen: SeenValue) => ByteRange,
+  {
+    source,
+    choose,
+    bad,
+  }: { source: S3Request & { readonly key: Key }; choose: (seen: SeenValue) => ByteRange; bad: BadCopies },
 ): Promise<{ seen: SeenValue; payload: Payload }> {
   let bytes = 0;
-  const seen = await openValue(store, source.key, (value) => {
+  const chosen = (value: SeenValue) => {
     requireSource(asked, value);
     const range = choose(value);
     bytes = range.bytes;
     return range;
-  });
+  };
+  const seen = await openValue(store, source.key, chosen, bad);
   if (!seen) {
     await requireBucket(store, source.bucket);
     throw noSource(source);

@@ -2,6 +2,7 @@
 import { type Key } from "../../format/key";
 import { s3Limits } from "../../s3-limits";
 import { lookAt, openValue } from "../../store/read";
+import { type BadCopies, fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
 import {
   type Part,
@@ -55,8 +56,12 @@ export async function uploadPart(store: Store, asked: S3Request, payload: Payloa
 
 /** Copies a part of an object into an upload. */
 export async function copyPart(store: Store, asked: S3Request): Promise<Document> {
-  const { payload } = await openSource(store, asked, sourceOf(asked), ({ bytes }) => sourceRange(asked, bytes));
-  const { md5, date } = await storePart(store, asked, payload);
+  const source = sourceOf(asked);
+  const { md5, date } = await fromGoodCopies(async (bad) => {
+    const choose = ({ bytes }: { bytes: number }) => sourceRange(asked, bytes);
+    const { payload } = await openSource(store, asked, { source, choose, bad });
+    return await storePart(store, asked, payload);
+  });
   return result("CopyPartResult", md5!, date);
 }
 
@@ -107,17 +112,19 @@ async function join(
   const composite = await compositeOf(upload.sums as Algorithm | undefined, parts);
   const attributes = { ...upload.attributes, ...composite, [tagName]: etag, [uploadName]: asked.query("uploadId")! };
   const bytes = parts.reduce((sum, part) => sum + Number(part.attributes["bytes"]), 0);
-  const payload = { chunks: joined(store, parts), bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
+  const payload = { bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
   try {
-    await storeBody(store, asked.key!, payload, { attributes, permit });
+    await fromGoodCopies((bad) =>
+      storeBody(store, asked.key!, { ...payload, chunks: joined(store, parts, bad) }, { attributes, permit }),
+    );
   } catch (error) {
     if ((await etagBy(store, asked.key!, asked.query("uploadId")!)) === undefined) throw error; // Else another one was faster.
   }
 }
 
-async function* joined(store: Store, parts: readonly Part[]): AsyncGenerator<Uint8Array> {
+async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): AsyncGenerator<Uint8Array> {
   for (const { key, md5 } of parts) {
-    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }));
+    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }), bad);
     if (opened?.record.md5 !== md5)
       throw new S3Error("InvalidPart", "a part was replaced while the upload was completed");
     if (opened.chunks) yield* opened.chunks;
