@@ -56,6 +56,17 @@ test.concurrent(
   },
 );
 
+test.concurrent("a copy that is refused lets go of its source", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  const body = bigValue("source", 30_000_000);
+  expect((await ask(s3.port, { method: "PUT", target: "/read/source", body })).status).toBe(200);
+  await ask(s3.port, { method: "PUT", target: "/read/there", body: "there" });
+  const headers = { "x-amz-copy-source": "read/source", "if-none-match": "*" };
+  expect((await ask(s3.port, { method: "PUT", target: "/read/there", headers })).status).toBe(412);
+  await until(() => readFrom(s3).length === 0, { what: "no volume sends any more" });
+});
+
 test.concurrent("a copy that a reader finds missing comes back by itself", async () => {
   await using s3 = await startS3({ flags: ["-heal", "20"] });
   await ask(s3.port, { method: "PUT", target: "/read" });

@@ -14,6 +14,7 @@ import { type Document } from "./keep-alive";
 import { requirePlainPut, storeBody } from "./objects";
 import { type Payload } from "./payload";
 import { type S3Request, objectOf, readRequest } from "./request";
+import { letGo } from "./stream";
 import { node } from "./xml";
 
 /** What `x-amz-copy-source` names. Throws S3Error InvalidArgument, NoSuchVersion, AccessDenied. */
@@ -50,7 +51,11 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
   const { md5, date } = await fromGoodCopies(async (bad) => {
     const whole = ({ bytes }: SeenValue) => ({ from: 0, bytes });
     const { seen, payload } = await openSource(store, asked, { source, choose: whole, bad });
-    return await storeBody(store, asked.key!, payload, { attributes: attributes(seen), permit });
+    try {
+      return await storeBody(store, asked.key!, payload, { attributes: attributes(seen), permit });
+    } finally {
+      await letGo(payload.chunks[Symbol.asyncIterator]());
+    }
   });
   return result("CopyObjectResult", md5!, date);
 }

@@ -26,6 +26,7 @@ import { requirePlainPut, storeBody } from "./objects";
 import { type Payload } from "./payload";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
+import { letGo } from "./stream";
 import { node, xmlAnswer } from "./xml";
 
 /** Answers POST ?uploads. */
@@ -60,7 +61,11 @@ export async function copyPart(store: Store, asked: S3Request): Promise<Document
   const { md5, date } = await fromGoodCopies(async (bad) => {
     const choose = ({ bytes }: { bytes: number }) => sourceRange(asked, bytes);
     const { payload } = await openSource(store, asked, { source, choose, bad });
-    return await storePart(store, asked, payload);
+    try {
+      return await storePart(store, asked, payload);
+    } finally {
+      await letGo(payload.chunks[Symbol.asyncIterator]());
+    }
   });
   return result("CopyPartResult", md5!, date);
 }

@@ -17,10 +17,16 @@ export function streamed(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint
         }
       },
       async cancel() {
-        if (!hasBegun) await iterator.next().catch(() => {}); // What has not begun would not let go of its volume.
-        await iterator.return?.();
+        if (hasBegun) await iterator.return?.();
+        else await letGo(iterator);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/** Ends what may not have begun, or has ended: chunks that nobody asked for would not let go of their volume. */
+export async function letGo(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+  await chunks.next().catch(() => {}); // Why it cannot be read does not matter any more.
+  await chunks.return?.();
 }
