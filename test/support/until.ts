@@ -10,7 +10,7 @@ export interface Deadline {
 /** Polls until the condition gives something truthy and returns that; throws when the deadline passes. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { what, deadlineMs = 10_000 }: Deadline,
+  { what, deadlineMs = 30_000 }: Deadline,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + deadlineMs;
   for (;;) {
@@ -22,7 +22,7 @@ export async function until<T>(
 }
 
 /** The promise's result, or an error when it is not there in time. */
-export async function within<T>(promise: Promise<T>, { what, deadlineMs = 10_000 }: Deadline): Promise<T> {
+export async function within<T>(promise: Promise<T>, { what, deadlineMs = 30_000 }: Deadline): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not within ${deadlineMs} ms: ${what}`)), deadlineMs);
