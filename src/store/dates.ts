@@ -39,15 +39,23 @@ export class WriteDates {
     return shared;
   }
 
-  /** The HTTP date of a write of this key that begins now. Throws MkvError if it cannot be remembered. */
-  async next(key: Key): Promise<string> {
+  /**
+   * The HTTP date of a write of this key that begins now, also later than `after`, the date of the value whose place it
+   * takes: another master may have written that, or another clock. Throws MkvError if it cannot be remembered.
+   */
+  async next(key: Key, after: string | undefined): Promise<string> {
+    const second = Math.max(await this.#nextSecond(key), (Date.parse(after ?? "") || 0) / 1000 + 1);
+    return new Date(second * 1000).toUTCString();
+  }
+
+  async #nextSecond(key: Key): Promise<number> {
     const slot = Number(Bun.hash.wyhash(key) % BigInt(limits.dateSlots));
     for (;;) {
       const last = Atomics.load(this.#seconds, slot);
       const second = Math.max(now(), last + 1);
       if (Atomics.compareExchange(this.#seconds, slot, last, second) !== last) continue;
       if (second > now()) await this.#mayRunTo(second);
-      return new Date(second * 1000).toUTCString();
+      return second;
     }
   }
 

@@ -2,6 +2,7 @@
 // once. A volume that falls out is replaced by the next in placement order, with a copy from one that finished.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
+import { pathOf } from "../format/path";
 import { sameVolumes } from "../format/placement";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { type Upload } from "../volumes/upload";
@@ -86,7 +87,7 @@ export class Transfer {
     this.#require(targets.length, "answer");
     way.require?.(targets);
     if (!sameVolumes(targets, likely)) await claim.put(way.owing(claim.entry, targets));
-    const date = await store.dates.next(claim.key);
+    const date = await store.dates.next(claim.key, await this.#dateBefore());
     const { stored, bytes, md5 } = await this.#receive(value, { targets, date });
     const good = await this.#replaceFailed(
       stored.map(({ volume }) => volume),
@@ -157,6 +158,18 @@ export class Transfer {
       }
     }
     return this.#ranked.filter((volume) => good.includes(volume));
+  }
+
+  /** The latest date of the copies of the value whose place is taken, of those that can be asked. */
+  async #dateBefore(): Promise<string | undefined> {
+    const { store, claim, way } = this;
+    const path = pathOf(claim.key);
+    const holders = way.before.record?.volumes.filter((volume) => store.volumes.isUp(volume)) ?? [];
+    const files = await Promise.all(
+      holders.map((volume) => store.volumes.head(volume, path).catch(() => undefined)), // It is another one's to say.
+    );
+    const dates = files.flatMap((file) => (file ? [file.modified] : []));
+    return dates.sort((a, b) => Date.parse(b) - Date.parse(a))[0];
   }
 
   async #syncOf(volume: string): Promise<{ sync?: true }> {

@@ -1,7 +1,10 @@
 // Values of one key that are written faster than one a second: their dates order them, over a restart too.
 import { expect, test } from "bun:test";
+import { utimesSync } from "node:fs";
 import { startCluster } from "../support/cluster";
+import { filesAt } from "../support/files";
 import { follow } from "../support/http";
+import { pathOf } from "../support/placement";
 import { until } from "../support/until";
 
 test("a value that is written after a crash has a later date than those before it", async () => {
@@ -21,4 +24,21 @@ test("a value that is written after a crash has a later date than those before i
   await cluster.startMaster();
   dates.push(await write());
   expect(dates).toEqual([...new Set(dates)].sort((a, b) => a - b));
+});
+
+test("a value that takes the place of another has a later date, whatever clock has dated that", async () => {
+  await using cluster = await startCluster({});
+  const key = "/dated";
+  const modified = async () => (await follow(await cluster.ask("GET", key))).headers.get("last-modified");
+  await cluster.store(key, "old");
+  const ahead = new Date((Math.floor(Date.now() / 1000) + 300) * 1000);
+  for (const { dir } of cluster.volumes)
+    for (const { file } of filesAt(dir, pathOf(key))) utimesSync(file, ahead, ahead);
+  expect(await modified()).toBe(ahead.toUTCString());
+  const later = new Date(ahead.getTime() + 1000).toUTCString();
+  expect((await cluster.ask("PUT", `${key}?replace`, { body: "new" })).status).toBe(201);
+  expect(await modified()).toBe(later);
+  expect((await cluster.ask("UNLINK", key)).status).toBe(204);
+  expect((await cluster.ask("PUT", key, { body: "newest" })).status).toBe(201);
+  expect(Date.parse((await modified())!)).toBe(Date.parse(later) + 1000);
 });
