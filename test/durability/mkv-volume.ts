@@ -9,7 +9,7 @@ import { RunningProcess, contents, listing } from "../support/process";
 import { until } from "../support/until";
 import { Volume, type VolumeOptions } from "../support/volume";
 
-const START_DEADLINE_MS = 20_000;
+const START_DEADLINE_MS = 40_000;
 const STILL_TAKEN = /in use|served by another/i;
 const running = new Set<MkvVolume>();
 process.on("exit", () => running.forEach((volume) => volume.signalTree("SIGKILL")));

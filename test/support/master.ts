@@ -97,7 +97,7 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
 /** Runs the program to its end. */
 export async function runMkv(
   args: string[],
-  { env, stdin, timeoutMs = 20_000 }: Pick<Launch, "env" | "stdin"> & { timeoutMs?: number } = {},
+  { env, stdin, timeoutMs = 40_000 }: Pick<Launch, "env" | "stdin"> & { timeoutMs?: number } = {},
 ): Promise<Outcome> {
   await using process = new RunningProcess({ command: mkv(args), env, stdin });
   const what = `mkv ${args.join(" ")} ends`;

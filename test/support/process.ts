@@ -84,7 +84,7 @@ export class RunningProcess implements AsyncDisposable {
   }
 
   /** Waits until the process has said this on stdout or stderr; throws with what it said if it ends before. */
-  async says(pattern: RegExp, deadlineMs = 20_000): Promise<RegExpMatchArray> {
+  async says(pattern: RegExp, deadlineMs = 40_000): Promise<RegExpMatchArray> {
     return until(
       async () => {
         const match = `${this.stdout}\n${this.stderr}`.match(pattern);
