@@ -7,7 +7,7 @@ import { Random } from "./random";
 import { judge } from "./verdict";
 import { World } from "./world";
 
-const SECONDS = Number(process.env.MKV_CHAOS_SECONDS ?? 25);
+const SECONDS = Number(process.env.MKV_CHAOS_SECONDS ?? 20);
 const SEED = process.env.MKV_CHAOS_SEED ?? String(Math.floor(Math.random() * 1e9));
 const BUSY = { clients: 10, keys: 120, popular: 6 };
 // The dates of a key's writes tell a rebuild which is the last, if there is not more than about one a second.
