@@ -26,7 +26,7 @@ export async function healHinted(care: Care): Promise<Round> {
   const { store, stop } = care;
   let [left, busy, lookedMs] = [0, 0, 0];
   let page = await store.hints.page(undefined);
-  for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1)!.key)) {
+  for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1))) {
     const startMs = nowMs();
     const reasons = await Promise.all(page.map((hinted) => whyNot(care, hinted)));
     lookedMs += nowMs() - startMs;
@@ -90,7 +90,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
       return { depth: "length", targets: plan.targets, pace: care.bytes };
     },
     async onWhole() {
-      await store.hints.drop(key);
+      await store.hints.drop(hinted);
       outcome = "whole";
     },
   };

@@ -1,8 +1,9 @@
-// Owns which keys are to be brought home: a hint a key, which outlives the process.
-//   "heal " key in hex -> Hint              in the ledger's memory
+// Owns which keys are to be brought home: hints, which outlive the process.
+//   "heal " key in hex mark? -> Hint        in the ledger's memory; mark := "!missing" | "!damaged"
 // 1. A hint only says where to look. What is wrong with a key, and what may be done about it, is seen under its claim.
 // 2. A write that could not go to the key's own volumes leaves its hint before the commit, under its claim. A hint goes when
-//    the key has been seen whole, under its claim. So none is lost in between.
+//    the key has been seen whole, under its claim. So none is lost in between. Readers, who have no claim, write hints of
+//    other names: they can neither replace one of a write nor be forgotten with it.
 // 3. There is room for so many. What comes after that waits for a rebalance.
 import { type Key } from "../format/key";
 import { type Topology } from "../format/placement";
@@ -16,7 +17,7 @@ import { log } from "../log";
  */
 export type Hint = { readonly why: "written"; readonly topology: string } | { readonly why: "missing" | "damaged" };
 
-/** A key with its hint. */
+/** A key with a hint; it may have one of each kind. */
 export type HintedKey = { readonly key: Key; readonly hint: Hint };
 
 /** The hints of a store. */
@@ -48,12 +49,12 @@ export class Hints {
 
   /** Remembers that this key is to be looked at: when this resolves, a crash does not undo it. */
   async add(key: Key, hint: Hint): Promise<void> {
-    const name = nameOf(key);
-    const known = (await this.#memory.get(name)) as Hint | undefined;
-    if (known !== undefined && hint.why !== "written" && (known.why === "written" || known.why === hint.why)) return;
-    if (known === undefined && this.count >= limits.hints) return this.#tellFull();
+    const name = nameOf(key, hint);
+    const isKnown = (await this.#memory.get(name)) !== undefined;
+    if (isKnown && hint.why !== "written") return; // It says the same.
+    if (!isKnown && this.count >= limits.hints) return this.#tellFull();
     await this.#memory.put(name, hint);
-    if (known === undefined) Atomics.add(this.#shared, 0, 1);
+    if (!isKnown) Atomics.add(this.#shared, 0, 1);
   }
 
   /** Has it from a reader that a copy is missing. Readers do not wait; what they tell again is not written again. */
@@ -69,18 +70,18 @@ export class Hints {
     this.add(key, { why: "missing" }).catch(() => this.#told.delete(hex)); // The next reader tells it again.
   }
 
-  /** Forgets that this key is to be looked at: it has been seen whole, and nobody else has it. */
-  async drop(key: Key): Promise<void> {
-    await this.#memory.delete(nameOf(key));
+  /** Forgets this hint: the key has been seen whole, and nobody else has it. */
+  async drop({ key, hint }: HintedKey): Promise<void> {
+    await this.#memory.delete(nameOf(key, hint));
     Atomics.sub(this.#shared, 0, 1);
   }
 
-  /** The hinted keys after this one, in the order of keys; a bounded number. */
-  async page(after: Key | undefined): Promise<readonly HintedKey[]> {
-    const from = after && nameOf(after);
+  /** The hints after this one, in the order of keys; a bounded number. */
+  async page(after: HintedKey | undefined): Promise<readonly HintedKey[]> {
+    const from = after && nameOf(after.key, after.hint);
     const found = await this.#memory.page(prefix, { after: from, atMost: limits.batchRecords });
     return found.map(([name, hint]) => ({
-      key: Uint8Array.fromHex(name.slice(prefix.length)) as Uint8Array as Key,
+      key: Uint8Array.fromHex(name.slice(prefix.length).split("!")[0]!) as Uint8Array as Key,
       hint: hint as Hint,
     }));
   }
@@ -103,6 +104,6 @@ export function topologyId({ volumes, replicas, subvolumes }: Topology): string 
 
 const prefix = "heal ";
 
-function nameOf(key: Key): string {
-  return prefix + key.toHex();
+function nameOf(key: Key, { why }: Hint): string {
+  return prefix + key.toHex() + (why === "written" ? "" : `!${why}`);
 }

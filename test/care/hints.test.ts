@@ -37,7 +37,7 @@ test("hints are there after the next start, in the order of their keys, until th
   {
     await using opened = await hintsIn(at.path);
     for (const name of names.toReversed()) await opened.hints.add(parseKey(name), { why: "damaged" });
-    await opened.hints.drop(parseKey("/b"));
+    await opened.hints.drop({ key: parseKey("/b"), hint: { why: "damaged" } });
     expect(opened.hints.count).toBe(2);
   }
   await using opened = await hintsIn(at.path);
@@ -46,17 +46,24 @@ test("hints are there after the next start, in the order of their keys, until th
     ["/a", { why: "damaged" }],
     ["/c", { why: "damaged" }],
   ]);
-  expect(await opened.hints.page(page[1]!.key)).toEqual([]);
+  expect(await opened.hints.page(page[1])).toEqual([]);
 });
 
-test("that a key was written elsewhere is not forgotten for a copy that is missing, but the other way round", async () => {
+test("what readers tell of a key neither replaces what a write told, nor goes with it", async () => {
   await using at = temporaryFolder();
   await using opened = await hintsIn(at.path);
   const { hints } = opened;
-  for (const hint of [{ why: "missing" }, written, { why: "missing" }, { why: "damaged" }] as const)
-    await hints.add(key, hint);
-  expect(await hints.page(undefined)).toEqual([{ key, hint: written }]);
-  expect(hints.count).toBe(1);
+  for (let i = 0; i < 20; i++) {
+    const told = [{ why: "missing" }, written, { why: "damaged" }] as const;
+    await Promise.all(told.map((hint) => hints.add(key, hint))); // Each looks before any of them has written.
+    expect(await hints.page(undefined)).toEqual(
+      [written, { why: "damaged" }, { why: "missing" }].map((hint) => ({ key, hint })) as never,
+    );
+    expect(hints.count).toBe(3);
+    await hints.drop({ key, hint: written });
+    expect((await hints.page(undefined)).map(({ hint }) => hint.why)).toEqual(["damaged", "missing"]);
+    for (const hint of await hints.page(undefined)) await hints.drop(hint);
+  }
 });
 
 test("more keys than there is room for are not remembered, which is said once", async () => {
