@@ -6,6 +6,7 @@ import { files, folders } from "../jobs/folders";
 import { type Ledger } from "../ledger/ledger";
 import { warn } from "../log";
 import { shapeName } from "../store/backup";
+import { AccessRefused } from "../volumes/client";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 
@@ -27,6 +28,8 @@ export async function requireNoValues(
       if (!(error instanceof MkvError)) throw error;
       const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
       if (hadOne) throw new MkvError("failed", `there is no index at ${db} any more, and ${why}: run rebuild first`);
+      const isRefused = error instanceof AccessRefused && volumes.client.credentials !== undefined; // Without any, users bring theirs.
+      if (isRefused) throw new MkvError("failed", `there is no index at ${db}, and ${why}`);
       warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
       isSure &&= isThere; // One that is there and shows no listing is no volume of values.
       continue;

@@ -184,13 +184,15 @@ export class Client {
   }
 }
 
+/** The failure of a volume that wants another password or signature. */
+export class AccessRefused extends MkvError {
+  constructor(volume: string, status: number) {
+    super("volume-failed", `${volume} refuses access (${status}): check its AUTH and LINK_KEY, -userpass and -linkkey`);
+  }
+}
+
 /** The failure of a volume that answered with a status it should not. */
 export function unexpected(volume: string, status: number): MkvError {
-  if (status === 401 || status === 403) {
-    return new MkvError(
-      "volume-failed",
-      `${volume} refuses access (${status}): check its AUTH and LINK_KEY, -userpass and -linkkey`,
-    );
-  }
+  if (status === 401 || status === 403) return new AccessRefused(volume, status);
   return new MkvError("volume-failed", `${volume} answered ${status}`);
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { runMkv } from "../support/master";
@@ -56,6 +57,17 @@ const lacking: [string, string[]][] = [
   ["without a password", []],
   ["with a wrong one", ["-userpass", "admin:thatwasatest"]],
 ];
+
+test("with a wrong password a server makes no new index: the volumes may hold values", async () => {
+  const db = join(cluster.db, "..", "another");
+  const flags = ["-userpass", "admin:thatwasatest", "-basicauth", "-port", "0"];
+  const { exitCode, stderr } = await runMkv([...flags, ...common(db), "server"]);
+  expect([exitCode, stderr.trimEnd().split("\n").at(-1)]).toEqual([
+    1,
+    expect.stringMatching(/^mkv: there is no index at .* refuses access \(401\): check its AUTH .*-userpass/),
+  ]);
+  expect(existsSync(db)).toBe(false);
+});
 
 test.each(lacking)(
   "%s rebuild and rebalance end with exit code 1, one reason, and the index as it was",
