@@ -153,10 +153,14 @@ export const limits = {
   guesserMs: 600_000,
   /** An idle connection is given up after this: longer than load balancers keep theirs. */
   idleSeconds: 90,
-  /** Open files that are kept for journal, index and volumes, at least and as a share of all; how often that is looked at. */
+  /**
+   * Open files that are kept for journal, index and volumes, at least and as a share of all; how often that is looked at,
+   * and how long it holds for PUTs.
+   */
   reservedFiles: 64,
   reservedShare: 0.3,
   filesMs: 100,
+  filesFreshMs: 5,
   /** Idle clients are closed when others have been refused for so long, until this share of the bound is left. */
   shedMs: 3000,
   relaxedShare: 0.9,

@@ -22,6 +22,7 @@ export class Admission {
   /** Since when it has been crowded, or nearly. */
   #crowdedMs = Number.POSITIVE_INFINITY;
   #saidMs = Number.NEGATIVE_INFINITY;
+  #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor({ replicas, threads }: { replicas: number; threads: number }) {
     const byFiles = this.#mostFiles / 2 / (replicas + 1);
@@ -44,7 +45,7 @@ export class Admission {
    * @throws MkvError crowded
    */
   enter(method: string): Disposable | undefined {
-    if (this.#isCrowded || method === "PUT") this.#look();
+    if (this.#isCrowded || (method === "PUT" && performance.now() > this.#lookedMs + limits.filesFreshMs)) this.#look();
     if (this.#isCrowded) throw new MkvError("crowded", "too many connections: try again");
     if (method !== "PUT") return undefined;
     if (this.#puts >= this.#mostPuts) throw new MkvError("crowded", "too many writes at once: try again");
@@ -54,6 +55,7 @@ export class Admission {
 
   #look(): void {
     const files = openFiles();
+    this.#lookedMs = performance.now();
     this.#isCrowded = files >= this.#mostFiles;
     if (this.#isCrowded) this.#crowdedMs = Math.min(this.#crowdedMs, performance.now());
     else if (files < this.#mostFiles * limits.relaxedShare) this.#crowdedMs = Number.POSITIVE_INFINITY;

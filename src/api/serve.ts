@@ -1,6 +1,6 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
 import { limits } from "../limits";
-import { aboutNothing, logRequest } from "./access";
+import { type About, aboutNothing, logRequest } from "./access";
 import { discard } from "./body";
 import { type Admission } from "./admission";
 import { type Listening, portError } from "./listening";
@@ -19,21 +19,6 @@ export type Serving = Listening & { verbose: boolean; shared: boolean; admission
  * @throws MkvError failed if the port is not to be had
  */
 export function serve(native: Native, { port, bind, verbose, shared, admission }: Serving): Service {
-  const handle = (request: Request): Answered => {
-    const startMs = performance.now();
-    const about = verbose ? aboutNothing() : undefined;
-    const client = verbose ? addressOf(request) : "";
-    const asked = { request, about, cut: () => server.timeout(request, 1), address: () => addressOf(request) };
-    const end = (response: Response) => {
-      const ms = performance.now() - startMs;
-      countRequest(request.method, { operation: operationOf(request), status: response.status, ms });
-      if (about) logRequest(request, { about, client, response, ms });
-      return response;
-    };
-    const answered = admitted(native, admission, asked);
-    return answered instanceof Promise ? answered.then(end) : end(answered);
-  };
-  const addressOf = (request: Request) => server.requestIP(request)?.address ?? "";
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
@@ -44,8 +29,10 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch(request, self) {
-        const answered = handle(request);
-        if (request.method === "GET" || request.method === "HEAD") return answered;
+        const exchange = new Exchange(request, self, verbose);
+        const answered = admitted(native, admission, exchange);
+        const { method } = exchange;
+        if (method === "GET" || method === "HEAD") return answered;
         self.timeout(request, 0); // Each wait has its own deadline.
         return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds)); // Afterwards is too late.
       },
@@ -67,16 +54,59 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
 
 type Answered = Response | Promise<Response>;
 
-function admitted(native: Native, admission: Admission, asked: Asked): Answered {
-  try {
-    const place = admission.enter(asked.request.method);
-    const answered = answer(native, asked);
-    if (place && answered instanceof Promise) return answered.finally(() => place[Symbol.dispose]());
-    place?.[Symbol.dispose]();
-    return answered;
-  } catch (error) {
-    return failed(error);
+/** A request on its way. Method and URL are read once: each costs Bun a way into its own. */
+class Exchange implements Asked {
+  readonly method: string;
+  readonly url: string;
+  readonly about: About | undefined;
+  readonly #startMs = performance.now();
+  readonly #client: string;
+
+  constructor(
+    readonly request: Request,
+    readonly server: Bun.Server<undefined>,
+    verbose: boolean,
+  ) {
+    this.method = request.method;
+    this.url = request.url;
+    this.about = verbose ? aboutNothing() : undefined;
+    this.#client = verbose ? this.address() : "";
   }
+
+  address(): string {
+    return this.server.requestIP(this.request)?.address ?? "";
+  }
+
+  cut(): void {
+    this.server.timeout(this.request, 1);
+  }
+
+  /** Counts and logs it with its answer. */
+  end(response: Response): Response {
+    const { method, url, about } = this;
+    const ms = performance.now() - this.#startMs;
+    countRequest(method, { operation: operationOf(method, url), status: response.status, ms });
+    if (about) logRequest({ method, url }, { about, client: this.#client, response, ms });
+    return response;
+  }
+}
+
+function admitted(native: Native, admission: Admission, exchange: Exchange): Answered {
+  let place: Disposable | undefined;
+  try {
+    place = admission.enter(exchange.method);
+  } catch (error) {
+    return exchange.end(failed(error));
+  }
+  const answered = answer(native, exchange);
+  if (!(answered instanceof Promise)) {
+    place?.[Symbol.dispose]();
+    return exchange.end(answered);
+  }
+  return answered.then((response) => {
+    place?.[Symbol.dispose]();
+    return exchange.end(response);
+  });
 }
 
 /**

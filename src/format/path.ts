@@ -22,7 +22,7 @@ export function pathOf(key: Key): string {
 
 /** Where version 0.1.0 put the value of this path, if elsewhere. */
 export function earlierPathOf(path: string): string | undefined {
-  if (!isFlat.test(path)) return undefined;
+  if (!path.includes("_")) return undefined; // No other name has one.
   const name = path.slice(folders.length).replaceAll("~/", "").replaceAll("_", "/").replaceAll("-", "+");
   return path.slice(0, folders.length) + inComponents(name);
 }
@@ -51,7 +51,6 @@ export function keysAbove(key: Key): Key[] {
 const digest = new Uint8Array(16);
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const folders = "/HH/hh/";
-const isFlat = /^\/[0-9a-f]{2}\/[0-9a-f]{2}\/[^_]*_/; // No other name has a "_".
 const longestName = 255;
 const pieceChars = 254;
 const deepest = 8;

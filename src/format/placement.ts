@@ -11,17 +11,15 @@ export type Topology = {
 
 /** The volumes, with their subvolume, on which a key belongs, in order. */
 export function place(key: Key, topology: Topology): string[] {
-  return rank(key, topology).slice(0, topology.replicas);
+  return best(key, topology, topology.replicas);
 }
 
 /**
  * All volumes, with their subvolume, in the order in which this key prefers them: by MD5(key + volume), descending.
  * Source: format.md, "Volumes of a key" (minikeyvalue's key2volume).
  */
-export function rank(key: Key, { volumes, subvolumes }: Topology): string[] {
-  const scored = volumes.map((volume) => scoreOf(key, volume));
-  scored.sort((a, b) => b.first - a.first || b.second - a.second || b.last - a.last);
-  return scored.map(({ volume, last }) => (subvolumes === 1 ? volume : `${volume}/${subvolume(last % subvolumes)}`));
+export function rank(key: Key, topology: Topology): string[] {
+  return best(key, topology, topology.volumes.length);
 }
 
 /** The folder of a disk, in hex: `sv00`, `sv0A`, `sv100`. */
@@ -29,27 +27,55 @@ export function subvolume(number: number): string {
   return (names[number] ??= `sv${number.toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
-/** A volume with its MD5 as numbers: 6, 6 and 4 bytes of it. */
-function scoreOf(key: Key, volume: string) {
-  const bytes = key.length + volume.length;
-  if (joined.length !== bytes) joined = new Uint8Array(bytes); // Most names of volumes are of one length.
-  joined.set(key);
-  for (let i = 0; i < volume.length; i++) joined[key.length + i] = volume.charCodeAt(i);
-  Bun.MD5.hash(joined, digest);
-  return {
-    volume,
-    first: words.getUint32(0) * 0x10000 + words.getUint16(4),
-    second: words.getUint16(6) * 0x100000000 + words.getUint32(8),
-    last: words.getUint32(12),
-  };
+/** The first so many: each is the best of those that are left. Few are wanted, and a sort would allocate. */
+function best(key: Key, { volumes, subvolumes }: Topology, count: number): string[] {
+  score(key, volumes);
+  const chosen: string[] = [];
+  while (chosen.length < count) {
+    let at = 0;
+    for (let i = 1; i < volumes.length; i++) if (isBefore(i, at)) at = i;
+    const disk = scores[at * fields + last]! % subvolumes;
+    chosen.push(subvolumes === 1 ? volumes[at]! : `${volumes[at]}/${subvolume(disk)}`);
+    scores[at * fields] = -1; // It is taken.
+  }
+  return chosen;
+}
+
+/** Writes down the MD5 of each volume as numbers, in `scores`: 6, 6 and 4 bytes of it. */
+function score(key: Key, volumes: readonly string[]): void {
+  if (scores.length < volumes.length * fields) scores = new Float64Array(volumes.length * fields);
+  for (let i = 0; i < volumes.length; i++) {
+    const volume = volumes[i]!;
+    const bytes = key.length + volume.length;
+    if (joined.length !== bytes) joined = new Uint8Array(bytes); // Most names of volumes are of one length.
+    joined.set(key);
+    for (let at = 0; at < volume.length; at++) joined[key.length + at] = volume.charCodeAt(at);
+    Bun.MD5.hash(joined, digest);
+    scores[i * fields] = words.getUint32(0) * 0x10000 + words.getUint16(4);
+    scores[i * fields + 1] = words.getUint16(6) * 0x100000000 + words.getUint32(8);
+    scores[i * fields + last] = words.getUint32(12);
+  }
+}
+
+function isBefore(one: number, other: number): boolean {
+  for (let field = 0; field < fields; field++) {
+    const difference = scores[one * fields + field]! - scores[other * fields + field]!;
+    if (difference !== 0) return difference > 0;
+  }
+  return false;
 }
 
 const names: string[] = [];
 const digest = new Uint8Array(16);
 const words = new DataView(digest.buffer);
+const fields = 3;
+const last = 2;
 let joined = new Uint8Array();
+let scores = new Float64Array();
 
 /** Whether two lists of volumes are the same, order included. */
 export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((volume, i) => volume === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

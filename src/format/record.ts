@@ -42,11 +42,14 @@ export function readRecord(text: string): ValueRecord | undefined {
 
 /** `encodeRecord` undone; throws MkvError failed for what is no record. */
 export function decodeRecord(text: string): ValueRecord {
-  const match = /^(DELETED)?(?:HASH([0-9a-f]{32}))?([^,\s]+(?:,[^,\s]+)*)?$/.exec(text);
-  if (!match)
+  const start = isUnlinked(text) ? "DELETED".length : 0;
+  const hash = text.startsWith("HASH", start) ? text.slice(start + "HASH".length, start + "HASH".length + 32) : "";
+  const md5 = /^[0-9a-f]{32}$/.test(hash) ? hash : undefined;
+  const names = text.slice(md5 === undefined ? start : start + "HASH".length + md5.length);
+  if (names !== "" && !/^[^,\s]+(?:,[^,\s]+)*$/.test(names))
     throw new MkvError(
       "failed",
       `the index holds a damaged record (${JSON.stringify(text.slice(0, 80))}): run rebuild`,
     );
-  return { state: match[1] ? "unlinked" : "live", md5: match[2], volumes: match[3]?.split(",") ?? [] };
+  return { state: start > 0 ? "unlinked" : "live", md5, volumes: names === "" ? [] : names.split(",") };
 }

@@ -33,8 +33,10 @@ export type Native = {
 /** A request, with whose it is, and the end of its connection. */
 export type Asked = {
   readonly request: Request;
-  readonly cut: () => void;
-  readonly address: () => string;
+  readonly method: string;
+  readonly url: string;
+  cut(): void;
+  address(): string;
   /** What the log is to be told. */
   readonly about: About | undefined;
 };
@@ -52,21 +54,21 @@ export function answer(native: Native, asked: Asked): Response | Promise<Respons
   }
 }
 
-async function identify(native: Native, authorizer: Authorizer, { request, address, about }: Asked): Promise<Native> {
-  const credentials = await authorizer.check(request.headers.get("authorization"), address());
+async function identify(native: Native, authorizer: Authorizer, asked: Asked): Promise<Native> {
+  const { request, about } = asked;
+  const credentials = await authorizer.check(request.headers.get("authorization"), asked.address());
   if (about) about.user = userOf(credentials);
   const { store } = native;
   return { ...native, credentials, store: { ...store, volumes: store.volumes.as(credentials) } };
 }
 
 function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
-  const { request } = asked;
-  const { path, query } = splitUrl(request.url);
+  const { method } = asked;
+  const { path, query } = splitUrl(asked.url);
   const key = parseKey(path);
-  const { method } = request;
   if (isReserved(key) && (query === "" || changes.includes(method)))
     throw new MkvError("forbidden", "keys that begin like this are for uploads in parts, by S3");
-  if (query !== "") return whenFree(() => operate(native, { ...asked, key, query }));
+  if (query !== "") return whenFree(() => operate(native, asked, { key, query }));
   switch (method) {
     case "GET":
     case "HEAD":
@@ -83,7 +85,7 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
 }
 
 /** What this request is about, for those who count. */
-export function operationOf({ method, url }: Request): Operation {
+export function operationOf(method: string, url: string): Operation {
   const hasQuery = url.includes("?");
   switch (method) {
     case "GET":
@@ -123,10 +125,15 @@ function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
 }
 
 /** Requests with a query: its first parameter is the operation. */
-function operate(native: Native, asked: Asked & { key: Key; query: string }): Response | Promise<Response> {
-  const { request, cut, key, query } = asked;
+function operate(
+  native: Native,
+  asked: Asked,
+  { key, query }: { key: Key; query: string },
+): Response | Promise<Response> {
+  const { request, method } = asked;
+  const cut = () => asked.cut();
   const { store, lists } = native;
-  const { method, signal } = request;
+  const { signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
   const { name } = operation!;
   const allow = methodsOf(name);
@@ -147,14 +154,10 @@ function operate(native: Native, asked: Asked & { key: Key; query: string }): Re
 }
 
 function redirect(native: Native, key: Key, about: About | undefined): Response | Promise<Response> {
-  const answer = (location: Location | undefined) => {
-    if (about && location) about.volumes = [location.volume];
-    return redirectTo(native, key, location);
-  };
   const location = locate(native.store, key);
-  if (location instanceof Promise) return location.then(answer);
+  if (location instanceof Promise) return location.then((found) => redirectTo(native, key, found, about));
   if (!location && native.fallback === undefined && native.authorizer === undefined) return notThere;
-  return answer(location);
+  return redirectTo(native, key, location, about);
 }
 
 /**
@@ -163,12 +166,18 @@ function redirect(native: Native, key: Key, about: About | undefined): Response 
  */
 const notThere = empty(404);
 
-function redirectTo({ store, fallback, credentials }: Native, key: Key, location: Location | undefined): Response {
+function redirectTo(
+  { store, fallback, credentials }: Native,
+  key: Key,
+  location: Location | undefined,
+  about: About | undefined,
+): Response {
   if (!location) {
     if (fallback === undefined) return empty(404);
     return empty(302, { location: `http://${fallback}${encodePercent(key)}` });
   }
   const { volume, path, record, balanced } = location;
+  if (about) about.volumes = [volume];
   const link = store.volumes.linkTo(volume, path);
   const url = link === undefined ? `${asUserInfo(credentials)}${volume}${path}` : `${volume}${path}${link}`;
   const headers: Record<string, string> = {
