@@ -1,11 +1,10 @@
--- What wrk asks for. Each thread of wrk has a state of its own, and a number in it.
+-- What wrk asks for, in random order. Each thread of wrk asks one of the ports in MKV_BENCH_PORTS.
 --   absent KEYS SEED   keys that do not exist, all different, spread over an index of so many keys
---   paths FILE SEED    the paths in the file, one a line, in random order
---   folders FILE SEED  lines "PORT PATH", in random order; each thread asks one of the ports in MKV_BENCH_PORTS
+--   paths FILE SEED    lines "PORT PATH"
 
 local function ports()
   local all = {}
-  for port in string.gmatch(os.getenv("MKV_BENCH_PORTS") or "", "%d+") do table.insert(all, port) end
+  for port in string.gmatch(os.getenv("MKV_BENCH_PORTS"), "%d+") do table.insert(all, port) end
   return all
 end
 
@@ -13,8 +12,7 @@ local threads = 0
 function setup(thread)
   threads = threads + 1
   thread:set("number", threads)
-  local port = ports()[threads]
-  if port then thread.addr = wrk.lookup("127.0.0.1", port)[1] end
+  thread.addr = wrk.lookup("127.0.0.1", ports()[threads])[1]
 end
 
 local function get(path)
@@ -25,7 +23,7 @@ local function read(file, port)
   local all = {}
   for line in io.lines(file) do
     local of, path = string.match(line, "^(%d+) (.*)$")
-    if not port then table.insert(all, get(line)) elseif of == port then table.insert(all, get(path)) end
+    if of == port then table.insert(all, get(path)) end
   end
   for i = #all, 2, -1 do
     local j = math.random(i)
@@ -36,19 +34,13 @@ end
 
 function init(args)
   local kind, what, seed = args[1], args[2], args[3]
+  local count, requests = 0, {}
   math.randomseed(seed * 64 + number)
-  if kind == "absent" then
-    local count = 0
-    request = function()
-      count = count + 1
-      return get(string.format("/bench/%08d-none-%s-%d-%d", math.random(0, what - 1), seed, number, count))
-    end
-  else
-    local requests, at = read(what, ports()[number]), 0
-    request = function()
-      at = at % #requests + 1
-      return requests[at]
-    end
+  if kind == "paths" then requests = read(what, ports()[number]) end
+  request = function()
+    count = count + 1
+    if kind == "paths" then return requests[count % #requests + 1] end
+    return get(string.format("/bench/%09d-none-%s-%d-%d", math.random(0, what - 1), seed, number, count))
   end
 end
 

@@ -1,108 +1,119 @@
-// Owns the process of the bench: options, turns, signals, exit codes. 0: all was measured, and every answer was as it
-// should be; 1: not so; 2: wrong options. Missed targets are told, but the machine may be to blame.
-import { statSync } from "node:fs";
+// Owns the process of the bench: options, signals, exit codes. 0: all was measured, and every answer was as it should be;
+// 1: not so; 2: wrong options. Whether a figure is as wanted is for people to judge: the machine may be to blame.
+import { chmodSync, existsSync, mkdtempSync, statSync, statfsSync } from "node:fs";
+import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Bench, type Workload } from "./bench";
-import { endAll } from "./children";
-import { root } from "./cluster";
-import { contestantsOf } from "./contestant";
+import { CHECKOUT } from "../../test/support/volume";
+import { type Bench } from "./compare";
 import { BenchError, demand } from "./failure";
-import { Home } from "./home";
-import { type Options, readOptions, usage } from "./options";
-import { writeReport } from "./report";
-import { type Row } from "./row";
-import { sizesOf } from "./sizes";
-import { Stock } from "./stock";
-import { tableOf } from "./table";
+import { type Options, readOptions, sizesOf, usage } from "./options";
+import { Program } from "./programs";
+import { rowsOf, tableOf, writeReport } from "./report";
 import { absent, get, probe } from "./workloads/get";
 import { index } from "./workloads/index";
-import { list, page } from "./workloads/list";
+import { list } from "./workloads/list";
+import { postgres } from "./workloads/postgres";
 import { largeMoves, smallMoves } from "./workloads/rebalance";
 import { folders, rebuild } from "./workloads/rebuild";
 import { rounds } from "./workloads/rounds";
-import { upload, uploads } from "./workloads/upload";
+import { s3 } from "./workloads/s3";
+import { type Scale, measureScale, textOf } from "./workloads/scale";
+import { upload, uploadMany } from "./workloads/upload";
 
-const workloads: readonly Workload[] = [
-  ...[absent, get, probe, rounds, upload, uploads],
-  ...[rebuild, folders, smallMoves, largeMoves, list, page, index],
-];
-
-/** Under way once a signal has come. */
-let stopping: Promise<never> | undefined;
+const workloads: Record<string, (bench: Bench) => Promise<void>> = {
+  ...{ absent, get, probe, rounds, upload, uploads: uploadMany, list, rebuild, folders },
+  ...{ rebalance: smallMoves, "rebalance-large": largeMoves, index, s3, postgres },
+};
+const names = Object.keys(workloads);
 
 try {
-  process.exit(await main());
+  process.exit(await main(process.argv.slice(2)));
 } catch (error) {
-  console.error(`bench: ${error instanceof BenchError ? error.message : (error as Error).stack}`);
+  console.error(`bench: ${messageOf(error)}`);
   process.exit(error instanceof BenchError ? 2 : 1);
 }
 
-async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
+async function main(args: string[]): Promise<number> {
+  const options = readOptions(args);
   if (options.help) {
-    console.log(usage.replace("%NAMES%", workloads.map(({ name }) => name).join(", ")).trimEnd());
+    console.log(usage.replace("%NAMES%", names.join(", ")).trimEnd());
     return 0;
   }
-  const chosen = choose(options.only);
-  const contestants = contestantsOf(options);
-  warnOfAge(contestants[0]!.binary);
-  const sizes = sizesOf(options);
-  using home = new Home();
-  for (const [signal, code] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-    ["SIGHUP", 129],
-  ] as const) {
-    process.once(signal, () => (stopping = stop(home, code)));
+  const unknown = options.only?.find((name) => !names.includes(name));
+  demand(unknown === undefined, `there is no workload ${unknown}: see scripts/bench --help`);
+  const ours = new Program("mkv", process.env["MKV"] ?? join(CHECKOUT, "mkv"));
+  const programs = [ours, ...options.against.map(Program.named)];
+  const twin = programs.find(({ name }, i) => programs.some((other, j) => j < i && other.name === name));
+  demand(!twin, `two programs are called ${twin?.name}: give them names, as in --against NAME:PATH`);
+  warnOfAge(ours.binary);
+  stayBelow(makeHome(options));
+  if (options.keep === undefined) return await runAll(options, programs);
+  const found: Scale[] = [];
+  for await (const one of measureScale(ours, options.keep, options.scale)) {
+    found.push(one);
+    console.log(`\n${textOf(one)}`);
+    writeReport(options.out, { scale: found }); // After each: they take long.
   }
-  await using stock = new Stock(home, sizes);
-  const bench: Bench = { home, sizes, contestants, runs: runsOf(options), stock, say: (line) => console.log(line) };
-  const { rows, failures } = await runAll(bench, chosen);
-  await stopping;
-  if (rows.length > 0) {
-    console.log(`\n${tableOf(rows)}\n`);
-    writeReport(options.out, rows, { options, sizes });
+  return 0;
+}
+
+async function runAll(options: Options, programs: readonly Program[]): Promise<number> {
+  const bench: Bench = { sizes: sizesOf(options), programs, rows: [] };
+  const failures: string[] = [];
+  for (const name of names.filter((name) => options.only?.includes(name) ?? true)) {
+    try {
+      await workloads[name]!(bench);
+    } catch (error) {
+      failures.push(`${name}: ${messageOf(error)}`);
+      console.log(failures.at(-1));
+    }
   }
+  if (bench.rows.length > 0) console.log(`\n${tableOf(bench.rows, programs[0]!.name)}\n`);
+  writeReport(options.out, { size: options.size, sizes: bench.sizes, rows: rowsOf(bench.rows), failures });
   for (const failure of failures) console.error(`bench: ${failure}`);
   return failures.length === 0 ? 0 : 1;
 }
 
-async function runAll(bench: Bench, chosen: readonly Workload[]): Promise<{ rows: Row[]; failures: string[] }> {
-  const rows: Row[] = [];
-  const failures: string[] = [];
-  for (const workload of chosen) {
-    try {
-      bench.home.demandRoom(workload.room(bench));
-      rows.push(...(await workload.run(bench)));
-    } catch (error) {
-      await stopping; // Then the failure is no news.
-      failures.push(`${workload.name}: ${error instanceof BenchError ? error.message : (error as Error).stack}`);
-      bench.say(failures.at(-1)!);
-    }
+/** A folder for all of it. In memory, unless there is too little: what is measured is mkv, not the disk of this machine. */
+function makeHome(options: Options): string {
+  const { roomBytes } = sizesOf(options);
+  const free = (folder: string) => statfsSync(folder).bavail * statfsSync(folder).bsize;
+  const memory = "/dev/shm";
+  const fits = existsSync(memory) && Math.min(free(memory), freemem()) > 1.5 * roomBytes;
+  const parent = process.env["TMPDIR"] === undefined && fits ? memory : tmpdir();
+  const [has, needs] = [free(parent), roomBytes].map((bytes) => (bytes / 1e9).toFixed(1));
+  demand(
+    free(parent) >= roomBytes,
+    `${has} GB are free in ${parent}, ${needs} are needed: set TMPDIR to another folder`,
+  );
+  return mkdtempSync(join(parent, "mkv-bench-"));
+}
+
+/** Whatever is started from now on has its folders in this one, which goes with the process, however that ends. */
+function stayBelow(home: string): void {
+  chmodSync(home, 0o755); // Started by root, nginx works as another user.
+  process.env["TMPDIR"] = home;
+  process.on("exit", () => {
+    for (let tries = 0; tries < 5 && existsSync(home); tries++) Bun.spawnSync(["rm", "-rf", "--", home]); // Some still die.
+  });
+  for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
+    process.once(signal, () => {
+      console.error("bench: stopping");
+      process.exit(code);
+    });
   }
-  return { rows, failures };
 }
 
-async function stop(home: Home, code: number): Promise<never> {
-  console.error("bench: stopping");
-  await endAll();
-  home[Symbol.dispose]();
-  process.exit(code);
-}
-
-function choose(names: readonly string[] | undefined): readonly Workload[] {
-  const unknown = names?.find((name) => !workloads.some((workload) => workload.name === name));
-  demand(unknown === undefined, `there is no workload ${unknown}: see scripts/bench --help`);
-  return names ? workloads.filter(({ name }) => names.includes(name)) : workloads;
-}
-
-function runsOf({ runs, tiny }: Options): number | undefined {
-  return runs ?? (tiny ? 1 : undefined);
+function messageOf(error: unknown): string {
+  return error instanceof BenchError ? error.message : ((error as Error).stack ?? String(error));
 }
 
 function warnOfAge(binary: string): void {
   const builtMs = statSync(binary).mtimeMs;
-  const sources = [...new Bun.Glob("src/**/*.ts").scanSync({ cwd: root, absolute: true }), join(root, "volume")];
+  const sources = [
+    ...new Bun.Glob("src/**/*.ts").scanSync({ cwd: CHECKOUT, absolute: true }),
+    join(CHECKOUT, "volume"),
+  ];
   if (sources.some((source) => statSync(source).mtimeMs > builtMs)) {
     console.error("bench: the binary is older than its source; bun run build makes a new one");
   }

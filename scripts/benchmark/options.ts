@@ -1,77 +1,91 @@
-// Owns the command line of the bench.
+// Owns the command line of the bench, and how much each workload does.
 import { resolve } from "node:path";
-import { BenchError } from "./failure";
+import { parseArgs } from "node:util";
+import { BenchError, demand } from "./failure";
 
 /** What to run, and how much of it. */
-export type Options = {
-  /** Names of workloads; undefined for all. */
-  readonly only: readonly string[] | undefined;
-  /** Runs of each side; undefined for each workload's own number. */
-  readonly runs: number | undefined;
-  /** Length of a run that is measured by time; undefined for the usual one. */
-  readonly seconds: number | undefined;
-  readonly scale: number;
-  readonly tiny: boolean;
-  /** Path of another master's binary. */
-  readonly against: string | undefined;
-  /** Folder of the results. */
-  readonly out: string;
-  /** Flags for our own master. */
-  readonly flags: readonly string[];
-  readonly help: boolean;
-};
+export type Options = ReturnType<typeof readOptions>;
 
 export const usage = `Usage: scripts/bench [options]
 
 Runs each workload several times, in turn with its yardstick: what the parts do without mkv, in the same minutes on the
-same machine. Prints medians and ratios, and writes them to bench.json and bench.svg. The binary is ./mkv, or what the
-variable MKV names; clusters live in a folder below TMPDIR, which goes away in the end.
+same machine. Prints medians, CPU of the master and ratios, and writes bench.json. The binary is ./mkv, or what the
+variable MKV names. Clusters live below TMPDIR, or in memory (/dev/shm) if there is room, and go away in the end.
 
-  --only NAME[,NAME]  these workloads alone: %NAMES%
-  --runs N            runs of each side (default: 5, and 3 of those that take long)
-  --seconds N         length of a run that goes by the clock (default: 5)
-  --scale F           so many times the keys and bytes, as in 0.1
-  --tiny              a little of everything in less than a minute: shows that it works, measures nothing
-  --against BINARY    the same workloads on another master that takes the same flags
-  --flags "FLAGS"     more flags for mkv's own master, as in "-threads 1"
-  --out DIR           folder of the results (default: bench-results)
+  --only NAME[,NAME]     these workloads alone: %NAMES%
+  --against BINARY[,..]  the same on other masters as well, as in go:./minikeyvalue; each gets only flags that its help names
+  --thorough             more runs, larger sizes: an hour instead of ten minutes
+  --tiny                 a little of everything: shows that it works, measures nothing
+  --out DIR              folder of the results (default: bench-results)
+
+  --scale N[,N]          instead of all that: masters over LevelDB with so many million keys, as in 1,20,100
+  --scale-postgres N     the same over PostgreSQL
+  --keep DIR             where their indexes are made, and stay to be used again: 150 bytes a key, PostgreSQL 400 more
 `;
 
 /** The options in these arguments. Throws BenchError for what is none. */
-export function readOptions(argv: readonly string[]): Options {
-  const texts = new Map<string, string>();
-  const rest = [...argv];
-  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    const [, name = "", value] = /^--?([a-z]+)(?:=(.*))?$/s.exec(word) ?? [];
-    if (["help", "h", "tiny"].includes(name)) texts.set(name, "true");
-    else if (!names.includes(name)) throw new BenchError(`unknown option ${word}: see scripts/bench --help`);
-    else texts.set(name, value ?? rest.shift() ?? fail(name, "needs a value"));
-  }
+export function readOptions(args: string[]) {
+  const [text, flag] = [{ type: "string" }, { type: "boolean" }] as const;
+  const texts = { only: text, against: text, scale: text, "scale-postgres": text, keep: text, out: text };
+  const values = parsed(args, { ...texts, thorough: flag, tiny: flag, help: { ...flag, short: "h" } });
+  const scale = { level: keysIn(values.scale), postgres: keysIn(values["scale-postgres"]) };
+  const isScaled = scale.level.length + scale.postgres.length > 0;
+  demand((values.keep !== undefined) === isScaled, "--scale and --keep DIR, a folder on a disk with room, go together");
   return {
-    only: texts.get("only")?.split(","),
-    runs: readNumber(texts, "runs", /^[1-9]\d{0,2}$/),
-    seconds: readNumber(texts, "seconds", /^[1-9]\d{0,3}$/),
-    scale: readNumber(texts, "scale", /^(?=.*[1-9])\d{1,3}(\.\d+)?$/) ?? 1,
-    tiny: texts.has("tiny"),
-    against: resolved(texts.get("against")),
-    out: resolve(texts.get("out") ?? "bench-results"),
-    flags: (texts.get("flags") ?? "").split(/\s+/).filter((flag) => flag !== ""),
-    help: texts.has("help") || texts.has("h"),
+    ...{ scale, only: listed(values.only), against: listed(values.against) ?? [], help: values.help === true },
+    size: values.tiny ? ("tiny" as const) : values.thorough ? ("thorough" as const) : ("usual" as const),
+    out: resolve(values.out ?? "bench-results"),
+    /** Folder where large indexes stay; undefined if they are not what is to be measured. */
+    keep: values.keep && resolve(values.keep),
   };
 }
 
-const names = ["only", "runs", "seconds", "scale", "against", "out", "flags"];
-
-function readNumber(texts: ReadonlyMap<string, string>, name: string, pattern: RegExp): number | undefined {
-  const text = texts.get(name);
-  if (text === undefined) return undefined;
-  return pattern.test(text) ? Number(text) : fail(name, `is a number above zero, not "${text}"`);
+function parsed<T extends NonNullable<Parameters<typeof parseArgs>[0]>["options"]>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options }).values;
+  } catch (error) {
+    throw new BenchError(`${(error as Error).message.split(". ")[0]}: see scripts/bench --help`);
+  }
 }
 
-function resolved(path: string | undefined): string | undefined {
-  return path === undefined ? undefined : resolve(path);
+function listed(text: string | undefined): string[] | undefined {
+  return text?.split(",").filter((part) => part !== "");
 }
 
-function fail(name: string, what: string): never {
-  throw new BenchError(`--${name} ${what}`);
+function keysIn(text: string | undefined): number[] {
+  return (listed(text) ?? []).map((part) => {
+    demand(/^(?=.*[1-9])\d{1,4}(\.\d+)?$/.test(part), `--scale is millions of keys, not "${part}"`);
+    return Math.round(Number(part) * 1e6);
+  });
+}
+
+type PerSize = readonly [tiny: number, usual: number, thorough: number];
+
+const sizes = {
+  runs: [1, 3, 5],
+  warmUps: [0, 1, 1], // Turns before those that count.
+  seconds: [1, 2, 5], // Length of a run that goes by the clock.
+  roomBytes: [1e9, 8e9, 16e9], // What is needed below TMPDIR.
+  keys: [1_000, 20_000, 100_000], // With values that GETs ask for.
+  manyVolumes: [10, 100, 100],
+  uploadBytes: [4e6, 1e9, 1e9], // Of the one large value.
+  uploadsBytes: [1e6, 100e6, 100e6], // Of each of 16.
+  rebuildKeys: [500, 50_000, 200_000],
+  fullFolders: [4, 20, 50],
+  filesOfFolder: [20, 1_000, 2_000],
+  smallMoves: [50, 5_000, 20_000],
+  largeMoves: [4, 80, 200],
+  listKeys: [10_000, 1_000_000, 1_000_000],
+  pages: [20, 100, 300],
+  fullLists: [1, 0, 1],
+  indexKeys: [50_000, 1_000_000, 20_000_000],
+  s3Puts: [100, 2_000, 10_000],
+} satisfies Record<string, PerSize>;
+
+/** How much each workload does. */
+export type Sizes = Readonly<Record<keyof typeof sizes, number>>;
+
+export function sizesOf({ size }: Pick<Options, "size">): Sizes {
+  const at = ["tiny", "usual", "thorough"].indexOf(size);
+  return Object.fromEntries(Object.entries(sizes).map(([name, values]) => [name, values[at]])) as Sizes;
 }

@@ -1,7 +1,7 @@
 // Owns a PostgreSQL server of a test: Debian's, with data of its own, on a port of the kernel's choice.
 import { SQL } from "bun";
 import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
 import { freePort } from "./ports";
 import { contents, RunningProcess } from "./process";
@@ -32,11 +32,17 @@ export class Postgres implements AsyncDisposable {
     readonly port: number,
     private readonly data: string,
     private readonly home: Folder,
+    private readonly settings: readonly string[],
   ) {}
 
   /** What `-db` takes. */
   get url(): string {
-    return `postgres://mkv@127.0.0.1:${this.port}/postgres`;
+    return this.urlOf("postgres");
+  }
+
+  /** The same of another of its databases. */
+  urlOf(database: string): string {
+    return `postgres://mkv@127.0.0.1:${this.port}/${database}`;
   }
 
   /** Runs a statement, as an operator would by hand. */
@@ -55,7 +61,7 @@ export class Postgres implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const settings = [...SETTINGS, `port=${this.port}`].flatMap((setting) => ["-c", setting]);
+    const settings = [...SETTINGS, ...this.settings, `port=${this.port}`].flatMap((setting) => ["-c", setting]);
     this.process = new RunningProcess({
       command: asOther([join(programs(), "postgres"), "-D", this.data, ...settings]),
     });
@@ -71,7 +77,7 @@ export class Postgres implements AsyncDisposable {
 
   /** The same in another of its databases. */
   async queryIn(database: string, text: string): Promise<Record<string, unknown>[]> {
-    const client = new SQL(this.url.replace(/postgres$/, database), { max: 1, connectionTimeout: 5 });
+    const client = new SQL(this.urlOf(database), { max: 1, connectionTimeout: 5 });
     try {
       return await client.unsafe(text);
     } finally {
@@ -112,26 +118,35 @@ export class Postgres implements AsyncDisposable {
   }
 }
 
+export interface PostgresOptions {
+  /** As its command line takes them: `shared_buffers=1GB`. */
+  settings?: readonly string[];
+  /** Where its data is, or is made; it stays there. A folder that goes with the server without. */
+  data?: string;
+}
+
 /** A server with an empty database, where everybody is let in as `mkv`. */
-export async function startPostgres(): Promise<Postgres> {
+export async function startPostgres({ settings = [], data: kept }: PostgresOptions = {}): Promise<Postgres> {
   const home = temporaryFolder();
-  const data = join(home.path, "data");
-  mkdirSync(data, { mode: 0o700 });
-  if (process.getuid!() === 0) chownSync(data, ...idsOfNobody());
-  const flags = ["--no-sync", "--auth=trust", "--username=mkv", "--encoding=UTF8", "--locale=C"];
-  await using initdb = new RunningProcess({
-    command: asOther([join(programs(), "initdb"), "-D", data, ...flags]),
-    cwd: home.path,
-  });
-  if ((await initdb.exited) !== 0) throw new Error(`initdb: ${initdb.stderr}`);
-  const server = new Postgres(await freePort(), data, home);
+  const data = kept ?? join(home.path, "data");
+  const server = new Postgres(await freePort(), data, home, settings);
   try {
+    if (!existsSync(join(data, "PG_VERSION"))) await makeData(data);
     await server.start();
     return server;
   } catch (error) {
     await server[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function makeData(data: string): Promise<void> {
+  mkdirSync(data, { mode: 0o700 });
+  if (process.getuid!() === 0) chownSync(data, ...idsOfNobody());
+  const flags = ["--no-sync", "--auth=trust", "--username=mkv", "--encoding=UTF8", "--locale=C"];
+  const command = asOther([join(programs(), "initdb"), "-D", data, ...flags]);
+  await using initdb = new RunningProcess({ command, cwd: dirname(data) });
+  if ((await initdb.exited) !== 0) throw new Error(`initdb: ${initdb.stderr}`);
 }
 
 function idsOfNobody(): [uid: number, gid: number] {

@@ -5,6 +5,7 @@ import { until, within } from "./until";
 
 const OUTPUT_DEADLINE_MS = 2_000; // After the end of all who could write.
 const STOP_DEADLINE_MS = 20_000;
+const TICKS_A_SECOND = 100; // Of the kernel's times, for all programs.
 const running = new Set<RunningProcess>();
 process.on("exit", () => running.forEach((child) => child.signalAll("SIGKILL")));
 
@@ -16,6 +17,12 @@ export interface Launch {
   stdin?: Bun.BunFile | Uint8Array | undefined;
 }
 
+/** What a process took from its start to its end. */
+export interface Spent {
+  seconds: number;
+  cpuSeconds: number;
+}
+
 export class RunningProcess implements AsyncDisposable {
   stdout = "";
   stderr = "";
@@ -23,9 +30,12 @@ export class RunningProcess implements AsyncDisposable {
   /** The exit code, once both outputs are read to their end; 128 + the signal's number if a signal ended it. */
   readonly exited: Promise<number>;
   ended = false;
+  /** Once it has ended. */
+  spent: Spent | undefined;
   private readonly knownChildren = new Map<number, string>(); // Process id -> start time: ids are used again.
 
   constructor({ command, env = {}, cwd = process.cwd(), stdin }: Launch) {
+    const startMs = performance.now();
     const child = Bun.spawn(command, {
       cwd,
       env: { ...cleanEnvironment(), ...env },
@@ -41,6 +51,8 @@ export class RunningProcess implements AsyncDisposable {
     ]);
     this.exited = child.exited.then(async (code) => {
       this.ended = true;
+      const seconds = (performance.now() - startMs) / 1000;
+      this.spent = { seconds, cpuSeconds: Number(child.resourceUsage()!.cpuTime.total) / 1e6 };
       this.signalChildren("SIGKILL"); // A killed nginx master leaves its workers behind, with the port and the pipes.
       running.delete(this);
       await Promise.race([outputs, Bun.sleep(OUTPUT_DEADLINE_MS)]); // Bun misses the end of a pipe at times.
@@ -106,6 +118,13 @@ export class RunningProcess implements AsyncDisposable {
     return Number(match[1]) * 1024;
   }
 
+  /** CPU that its threads have taken so far, those that have ended among them. */
+  cpuSeconds(): number {
+    const [user, system] = statOf(this.pid).slice(11, 13);
+    if (system === undefined) throw new Error(`process ${this.pid} has ended`);
+    return (Number(user) + Number(system)) / TICKS_A_SECOND;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.signalAll("SIGKILL");
     await this.exited;
@@ -128,8 +147,12 @@ function descendantsOf(parent: number): number[] {
 
 /** Clock ticks from boot to the start of the process, the 22nd field of its stat; empty if there is none. */
 function startTime(pid: number): string {
-  const afterName = contents(`/proc/${pid}/stat`).split(") ").at(-1) ?? "";
-  return afterName.split(" ")[19] ?? "";
+  return statOf(pid)[19] ?? "";
+}
+
+/** The fields of /proc/PID/stat from the third on, which follows the name. */
+function statOf(pid: number): string[] {
+  return contents(`/proc/${pid}/stat`).split(") ").at(-1)!.split(" ");
 }
 
 /** The environment of the test run without what would change the program's behaviour. */

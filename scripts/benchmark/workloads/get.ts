@@ -1,87 +1,68 @@
 // Owns the GETs: of keys that are not there, and of keys that are, as fast as wrk can ask for them.
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Bench, type Workload, compare, entrant, serveAll, skippedRow } from "../bench";
-import { Cluster } from "../cluster";
-import { entriesOf, writeIndex } from "../ledger";
-import { type Row } from "../row";
-import { wrk } from "../wrk";
+import { type Bench, type Plan, compare } from "../compare";
+import { demand } from "../failure";
+import { type Flags, bareSide, serveAll, sideOf } from "../programs";
+import { fetchValue, wrk } from "../traffic";
+import { Shelf, entriesUpTo, keyOf, mix, upTo, valueOf } from "../values";
 
-const title404 = "nginx 404";
+const samples = 50;
 
 /** Absent keys, answered by one thread. */
-export const absent: Workload = {
-  name: "absent",
-  room: ({ sizes }) => ({ bytes: sizes.shelfKeys * 500, files: 1000 }),
-  async run(bench) {
-    const { home, sizes, contestants } = bench;
-    await using cluster = await Cluster.start(home, "absent");
-    const numbers = Array.from({ length: sizes.shelfKeys }, (_, i) => i);
-    await using served = await serveAll(contestants, async (contestant) => {
-      const db = join(cluster.folder, `db-${contestant.name}`);
-      await writeIndex(db, entriesOf(numbers, cluster.topology()));
-      return await contestant.serve(db, [...cluster.flags(), ...contestant.mayFlag("threads", "1")]);
-    });
-    const load = { kind: "absent", keys: sizes.shelfKeys } as const;
-    const ask = (port: number) => wrk(port, load, { seconds: sizes.seconds, expect: "not found" });
-    return await compare(bench, {
-      workload: "absent",
-      title: "GET of absent keys, one thread",
-      unit: "req/s",
-      target: 1,
-      runs: 5,
-      yardstick: { title: title404, measure: () => ask(cluster.volumes[0]!.port) },
-      entrants: served.masters.map((master) => entrant(master, () => ask(master.port))),
-    });
-  },
-};
+export async function absent(bench: Bench): Promise<void> {
+  const { keys, seconds } = bench.sizes;
+  await using shelf = await Shelf.start();
+  const entries = () => entriesUpTo(keys, shelf.topology);
+  const served = await serveAll(bench.programs, shelf, { entries, flags: { threads: 1 } });
+  const work = (port: number) => wrk([port], { absentAmong: keys }, seconds);
+  await compare(bench, { title: "GET of absent keys, one thread", unit: "req/s", wanted: "CPU 1.3 x" }, [
+    await bareSide(shelf, { master: served[0]!.master, key: "/absent" }, work),
+    ...served.map((one) => sideOf(one, work)),
+  ]);
+}
 
-/** Keys that are there, each time with the question to a volume whether it has the value. */
-export const get: Workload = {
-  name: "get",
-  room: ({ stock }) => stock.room,
-  run: (bench) => present(bench, { workload: "get", title: "GET of present keys", target: 0.4, probe: undefined }),
-};
+/** Keys that are there, each with the question to a volume whether it has the value. */
+export async function get(bench: Bench): Promise<void> {
+  await present(bench, { title: "GET of present keys, at random", unit: "req/s", wanted: "CPU 3.0 x" });
+}
 
-/** Keys that are there, as the index says. */
-export const probe: Workload = {
-  name: "probe",
-  room: ({ stock }) => stock.room,
-  run: (bench) => present(bench, { workload: "probe", title: "GET, -probe volume", target: 0.9, probe: "volume" }),
-};
+/** Keys that are there, as the index says, over few volumes and over many. */
+export async function probe(bench: Bench): Promise<void> {
+  const able = { ...bench, programs: bench.programs.filter((program) => program.knows("probe")) };
+  const title = "GET of present keys, -probe volume";
+  await present(able, { title, unit: "req/s", wanted: "CPU 1.5 x" }, { probe: "volume" });
+  const volumes = bench.sizes.manyVolumes;
+  await present(able, { title: `${title}, ${volumes} volumes`, unit: "req/s" }, { probe: "volume" }, volumes);
+}
 
-type Present = { workload: string; title: string; target: number; probe: string | undefined };
+async function present(bench: Bench, plan: Plan, flags: Flags = {}, volumes = 3): Promise<void> {
+  const { keys, seconds } = bench.sizes;
+  await using shelf = await Shelf.start({ volumes });
+  const names = upTo(keys).map(keyOf);
+  await shelf.store(names);
+  const entries = () => entriesUpTo(keys, shelf.topology);
+  const served = await serveAll(bench.programs, shelf, { entries, flags: { threads: 1, ...flags } });
+  const work = (port: number) => wrk([port], { file: pathsFile(shelf.folder, port, names) }, seconds);
+  const check = async () => {
+    for (const { program, master } of served) {
+      for (const key of upTo(samples).map((i) => names[mix(i) % keys]!)) {
+        const isRight = valueOf(key).equals(await fetchValue(master.port, key));
+        demand(isRight, `${program.name}: GET ${key} leads to another value`);
+      }
+    }
+  };
+  await check();
+  await compare(bench, plan, [
+    await bareSide(shelf, { master: served[0]!.master, key: keyOf(0) }, work),
+    ...served.map((one) => sideOf(one, work)),
+  ]);
+  await check();
+}
 
-async function present(bench: Bench, { workload, title, target, probe }: Present): Promise<Row[]> {
-  const { sizes, stock, contestants } = bench;
-  const row = { workload, title, target, unit: "req/s" } as const;
-  const able = contestants.filter((contestant) => probe === undefined || contestant.knows("probe"));
-  const unable = contestants.filter((contestant) => !able.includes(contestant));
-  const skipped = unable.map(({ name }) => skippedRow(row, name, "has no flag -probe"));
-  if (able.length === 0) return skipped;
-  const cluster = await stock.cluster();
-  await using served = await serveAll(able, async (contestant) => {
-    const db = await stock.index(`${workload}-${contestant.name}`);
-    const flags = probe === undefined ? [] : ["-probe", probe];
-    return await contestant.serve(db, [...cluster.flags(), ...flags]);
-  });
-  for (const { port } of served.masters) await stock.check(port);
-  const paths = { kind: "paths", file: stock.paths(workload) } as const;
-  const absent = { kind: "absent", keys: sizes.shelfKeys } as const;
-  const { seconds } = sizes;
-  const rows = await compare(bench, {
-    ...row,
-    runs: 5,
-    yardstick: {
-      title: title404,
-      measure: () => wrk(cluster.volumes[0]!.port, absent, { seconds, expect: "not found" }),
-    },
-    entrants: served.masters.map((master) =>
-      entrant(master, () => wrk(master.port, paths, { seconds, expect: "found" })),
-    ),
-  });
-  for (const master of served.masters) {
-    await stock.check(master.port);
-    await master.demandHealth();
-  }
-  return [...rows, ...skipped];
+/** A file of what wrk asks a port for. */
+export function pathsFile(folder: string, port: number, paths: readonly string[]): string {
+  const file = join(folder, `paths-${port}`);
+  writeFileSync(file, paths.map((path) => `${port} ${path}\n`).join(""));
+  return file;
 }

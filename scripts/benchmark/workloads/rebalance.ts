@@ -1,153 +1,69 @@
 // Owns the rebalance after a fourth volume has come to three: many small values, and some large ones.
-import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { type Bench, type Entrant, type Workload, compare } from "../bench";
-import { outputOf } from "../children";
-import { Cluster } from "../cluster";
-import { type Contestant } from "../contestant";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { type Bench, compare } from "../compare";
 import { demand } from "../failure";
-import { type Entry, readIndex, writeIndex } from "../ledger";
-import { type Row } from "../row";
-import { type Placed, Shelf, isStored, keyOf, placeOf, valueOf } from "../shelf";
-
-const atOnce = 16;
+import { jobSide } from "../programs";
+import { ask, goThrough } from "../traffic";
+import { type Entry, Shelf, keyOf, upTo, valueOf } from "../values";
 
 /** Small values. */
-export const smallMoves: Workload = {
-  name: "rebalance",
-  room: ({ sizes }) => ({ bytes: 8 * sizes.smallMoves * 4096, files: 8 * sizes.smallMoves }),
-  run: (bench) =>
-    run(bench, {
-      workload: "rebalance",
-      count: bench.sizes.smallMoves,
-      bytes: bench.sizes.smallBytes,
-      curl: inTwoPasses,
-    }),
-};
+export async function smallMoves(bench: Bench): Promise<void> {
+  await rebalance(bench, "rebalance of 1 kB values", { count: bench.sizes.smallMoves, bytes: 1e3 });
+}
 
 /** Large values. */
-export const largeMoves: Workload = {
-  name: "rebalance-large",
-  room: ({ sizes }) => ({ bytes: 5 * sizes.largeMoves * sizes.largeBytes, files: 8 * sizes.largeMoves }),
-  run: (bench) =>
-    run(bench, {
-      workload: "rebalance-large",
-      count: bench.sizes.largeMoves,
-      bytes: bench.sizes.largeBytes,
-      curl: piped,
-    }),
-};
+export async function largeMoves(bench: Bench): Promise<void> {
+  await rebalance(bench, "rebalance of 10 MB values", { count: bench.sizes.largeMoves, bytes: 10e6 });
+}
 
-/** A value before and after; `from` and `to` are URLs of what has to be copied. */
-type Move = { key: string; before: Placed; after: Placed; old: string; fresh: string; from: string; to: string };
-type Curl = (moves: readonly Move[], folder: string) => Promise<void>;
-
-async function run(
+async function rebalance(
   bench: Bench,
-  { workload, count, bytes, curl }: { workload: string; count: number; bytes: number; curl: Curl },
-): Promise<Row[]> {
-  await using cluster = await Cluster.start(bench.home, workload, { volumes: 4 });
-  const keys = Array.from({ length: count }, (_, i) => keyOf(i));
-  const shelf = new Shelf(cluster);
-  for (const key of keys) shelf.store(placeOf(key, cluster.topology(3)), valueOf(key, bytes));
-  const moves = keys.map((key) => moveOf(cluster, key)).filter((move) => move !== undefined);
+  title: string,
+  { count, bytes }: { count: number; bytes: number },
+): Promise<void> {
+  await using shelf = await Shelf.start({ volumes: 4 });
+  const before = { ...shelf.topology, volumes: shelf.topology.volumes.slice(0, 3) };
+  const keys = upTo(count).map(keyOf);
+  await shelf.store(keys, bytes, before);
+  const entries = keys.map((key): Entry => [key, shelf.volumesOf(key, before).join(",")]);
+  const moves = keys.flatMap((key) => {
+    const [old, fresh] = [shelf.urlsOf(key, before), shelf.urlsOf(key)];
+    const [from, to] = [old.find((url) => !fresh.includes(url)), fresh.find((url) => !old.includes(url))];
+    return from && to ? [{ key, from, to }] : [];
+  });
   demand(moves.length > 0, "no key moves");
-  const files = bench.home.folder(`${workload}/copies`);
-  return await compare(bench, {
-    workload,
-    title: `rebalance, ${bytes >= 1e6 ? `${bytes / 1e6} MB` : `${bytes / 1e3} kB`} values`,
-    unit: "values/s",
-    target: 0.6,
-    runs: 3,
-    yardstick: {
-      title: `curl, ${atOnce} at once`,
+  const isValue = (key: string, file: string) => readFileSync(file).equals(valueOf(key, bytes));
+  await compare(bench, { title, unit: "values/s", wanted: "0.6 x" }, [
+    {
+      name: "copies by 16 clients",
       async measure() {
-        bench.home.settle();
-        const startedMs = performance.now();
-        await curl(moves, files);
-        const seconds = (performance.now() - startedMs) / 1000;
-        for (const { key, fresh, after } of moves) {
-          const copy = {
-            ...after,
-            volumes: after.volumes.filter((volume) => cluster.fileOf(volume, after.path) === fresh),
-          };
-          demand(isStored(cluster, copy, valueOf(key, bytes)), `curl has not copied ${key}`);
-          rmSync(fresh);
+        shelf.settle();
+        const work = await goThrough(moves, async ({ from, to }) => {
+          await ask(201, "PUT", to, { body: await (await ask(200, "GET", from)).bytes() });
+        });
+        for (const { key, to } of moves) {
+          demand(isValue(key, shelf.fileOf(to)), `${key} is not copied`);
+          rmSync(shelf.fileOf(to));
         }
-        return moves.length / seconds;
+        return work;
       },
     },
-    entrants: bench.contestants.map((contestant) => entrant(bench, cluster, contestant, { keys, moves, bytes })),
-  });
-}
-
-function entrant(
-  bench: Bench,
-  cluster: Cluster,
-  contestant: Contestant,
-  { keys, moves, bytes }: { keys: readonly string[]; moves: readonly Move[]; bytes: number },
-): Entrant {
-  const db = join(cluster.folder, `db-${contestant.name}`);
-  const before = keys.map((key): Entry => [key, placeOf(key, cluster.topology(3)).volumes.join(",")]);
-  let peakBytes = 0;
-  return {
-    program: contestant.name,
-    memory: () => ({ peakBytes }),
-    async measure() {
-      await writeIndex(db, before);
-      bench.home.settle();
-      const flags = [...cluster.flags(), ...contestant.mayFlag("grace", "0")]; // The old copies go at once.
-      const { seconds, peakBytes: peak } = await contestant.run("rebalance", db, flags);
-      peakBytes = Math.max(peakBytes, peak);
-      for await (const page of readIndex(db)) {
-        for (const [key, record] of page) {
-          const right = placeOf(key, cluster.topology()).volumes.join(",");
-          demand(record === right, `${contestant.name} says of ${key} ${record} instead of ${right}`);
-        }
-      }
-      for (const { key, old, fresh, after } of moves) {
-        demand(!existsSync(old), `${contestant.name} has left ${key} where it was`);
-        demand(isStored(cluster, after, valueOf(key, bytes)), `${contestant.name} has not moved ${key}`);
-        renameSync(fresh, old);
-      }
-      return moves.length / seconds;
-    },
-  };
-}
-
-/** What happens to a key when the fourth volume comes; undefined if it stays. */
-function moveOf(cluster: Cluster, key: string): Move | undefined {
-  const before = placeOf(key, cluster.topology(3));
-  const after = placeOf(key, cluster.topology());
-  const old = before.volumes.find((volume) => !after.volumes.includes(volume));
-  const fresh = after.volumes.find((volume) => !before.volumes.includes(volume));
-  if (old === undefined || fresh === undefined) return undefined;
-  const { path } = before;
-  return {
-    ...{ key, before, after },
-    old: cluster.fileOf(old, path),
-    fresh: cluster.fileOf(fresh, path),
-    from: `http://${old}${path}`,
-    to: `http://${fresh}${path}`,
-  };
-}
-
-/** Two curls for all: one fetches the values, the other stores them. */
-async function inTwoPasses(moves: readonly Move[], folder: string): Promise<void> {
-  const [gets, puts] = [join(folder, "gets"), join(folder, "puts")];
-  const fileOf = (i: number) => join(folder, String(i));
-  writeFileSync(gets, moves.map(({ from }, i) => `url = "${from}"\noutput = "${fileOf(i)}"\n`).join(""));
-  writeFileSync(puts, moves.map(({ to }, i) => `url = "${to}"\nupload-file = "${fileOf(i)}"\n`).join(""));
-  for (const config of [gets, puts]) {
-    await outputOf(["curl", "-sSf", "--parallel", "--parallel-max", String(atOnce), "--config", config]);
-  }
-}
-
-/** Two curls for each value, one the source of the other. */
-async function piped(moves: readonly Move[]): Promise<void> {
-  const rest = moves.values();
-  const workers = Array.from({ length: atOnce }, async () => {
-    for (const { from, to } of rest) await outputOf(["sh", "-c", `curl -sSf '${from}' | curl -sSf -T - '${to}'`]);
-  });
-  await Promise.all(workers);
+    ...bench.programs.map((program) =>
+      jobSide(program, shelf, {
+        ...{ name: "rebalance", flags: { grace: 0 }, entries, items: moves.length }, // The old copies go at once.
+        check(made) {
+          for (const [key, record] of made) {
+            const right = shelf.volumesOf(key).join(",");
+            demand(record === right, `${program.name}: ${key} is on ${record}, not ${right}`);
+          }
+          for (const { key, from, to } of moves) {
+            demand(!existsSync(shelf.fileOf(from)), `${program.name} has left ${key} where it was`);
+            const isMoved = shelf.filesOf(key).every((file) => isValue(key, file));
+            demand(isMoved, `${program.name} has not moved ${key}`);
+            renameSync(shelf.fileOf(to), shelf.fileOf(from));
+          }
+        },
+      }),
+    ),
+  ]);
 }

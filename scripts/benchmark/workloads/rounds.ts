@@ -1,55 +1,46 @@
-// Owns the rounds of PUT, GET and DELETE that many clients go at once.
-import { join } from "node:path";
-import { type Workload, compare, entrant, serveAll } from "../bench";
-import { outputOf } from "../children";
-import { Cluster } from "../cluster";
-import { readIndex } from "../ledger";
+// Owns the rounds of PUT, GET and DELETE that 16 clients go at once.
+import { remainsOn } from "../../../test/support/files";
+import { type Bench, type Work, compare } from "../compare";
 import { demand } from "../failure";
-import { type Rounds } from "../client";
-import { walk } from "../shelf";
+import { serveAll, sideOf } from "../programs";
+import { ask, fetchValue, forSeconds, goThrough } from "../traffic";
+import { Shelf, valueOf } from "../values";
 
-const clients = 16;
+let runs = 0;
 
 /** Small values: written, read back, deleted. */
-export const rounds: Workload = {
-  name: "rounds",
-  room: ({ sizes }) => ({ bytes: sizes.seconds * 5 * 2 * 10_000 * 4096, files: sizes.seconds * 5 * 2 * 10_000 }),
-  async run(bench) {
-    const { home, sizes, contestants } = bench;
-    await using cluster = await Cluster.start(home, "rounds");
-    let runs = 0;
-    const client = async (side: Pick<Rounds, "master" | "topology">): Promise<number> => {
-      const { seconds, smallBytes: bytes } = sizes;
-      const plan: Rounds = { ...side, seconds, clients, bytes, prefix: `/rounds/${++runs}` };
-      const said = await outputOf([process.execPath, join(import.meta.dir, "../client.ts"), JSON.stringify(plan)]);
-      const result = JSON.parse(said) as { rounds: number; seconds: number };
-      return result.rounds / result.seconds;
-    };
-    const dbOf = (name: string) => join(cluster.folder, `db-${name}`);
-    const rows = await (async () => {
-      await using served = await serveAll(contestants, (contestant) =>
-        contestant.serve(dbOf(contestant.name), cluster.flags()),
-      );
-      const rows = await compare(bench, {
-        workload: "rounds",
-        title: "PUT, GET, DELETE",
-        unit: "rounds/s",
-        target: 0.65,
-        runs: 5,
-        yardstick: { title: "nginx", measure: () => client({ topology: cluster.topology() }) },
-        entrants: served.masters.map((master) => entrant(master, () => client({ master: master.port }))),
-      });
-      for (const master of served.masters) await master.demandHealth();
-      return rows;
-    })();
-    for (const { name } of contestants) {
-      for await (const page of readIndex(dbOf(name))) demand(page.length === 0, `${name}: keys are left in the index`);
-    }
-    const left = cluster.volumes.map(({ folder }) => walk(folder).files);
-    demand(
-      left.every((files) => files === 0),
-      `files are left on the volumes: ${left.join(", ")}`,
-    );
-    return rows;
-  },
-};
+export async function rounds(bench: Bench): Promise<void> {
+  await using shelf = await Shelf.start();
+  const served = await serveAll(bench.programs, shelf);
+  const go = (round: (key: string, value: Buffer) => Promise<void>): Promise<Work> => {
+    const run = ++runs;
+    const keyOf = (n: number) => `/rounds/${run}/${n}`;
+    return goThrough(forSeconds(bench.sizes.seconds), (n) => round(keyOf(n), valueOf(keyOf(n))));
+  };
+  await compare(bench, { title: "PUT, GET, DELETE of 1 kB, 16 clients", unit: "rounds/s", wanted: "0.65 x" }, [
+    { name: "nginx straight", measure: () => go((key, value) => withVolumes(shelf, key, value)) },
+    ...served.map((one) => sideOf(one, (port) => go((key, value) => withMaster(port, key, value)))),
+  ]);
+  for (const { program, master } of served) {
+    await master.stop();
+    demand((await program.entriesIn(master.db)).length === 0, `${program.name}: keys are left in the index`);
+  }
+  const left = shelf.volumes.flatMap(({ dir }) => remainsOn(dir));
+  demand(left.length === 0, `${left.length} files are left on the volumes`);
+}
+
+async function withMaster(port: number, key: string, value: Buffer): Promise<void> {
+  await ask(201, "PUT", `:${port}${key}`, { body: value });
+  demand(value.equals(await fetchValue(port, key)), `GET ${key} gives another value`);
+  await ask(204, "DELETE", `:${port}${key}`);
+}
+
+/** As a master does it. */
+async function withVolumes(shelf: Shelf, key: string, value: Buffer): Promise<void> {
+  const urls = shelf.urlsOf(key);
+  const one = urls[Math.floor(Math.random() * urls.length)]!;
+  await Promise.all(urls.map((url) => ask(201, "PUT", url, { body: value })));
+  await ask(200, "HEAD", one);
+  demand(value.equals(await (await ask(200, "GET", one)).bytes()), `GET ${one} gives another value`);
+  await Promise.all(urls.map((url) => ask(204, "DELETE", url)));
+}

@@ -1,128 +1,64 @@
-// Owns the PUTs of large values: one, and many at once.
-import { createHash } from "node:crypto";
-import { closeSync, existsSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+// Owns the PUTs of large values: one, and 16 at once.
+import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Bench, type Workload, compare, entrant, serveAll } from "../bench";
-import { outputOf } from "../children";
-import { Cluster } from "../cluster";
+import { type Bench, type Plan, type Work, compare } from "../compare";
 import { demand } from "../failure";
-import { hyperfine } from "../hyperfine";
-import { type Row } from "../row";
-import { placeOf } from "../shelf";
-
-type Plan = Pick<Row, "workload" | "title" | "target"> & {
-  peakTargetBytes: number;
-  count: number;
-  bytes: (bench: Bench) => number;
-};
+import { serveAll, sideOf } from "../programs";
+import { ask, run } from "../traffic";
+import { Shelf, upTo } from "../values";
 
 /** One value at a time. */
-export const upload = workloadOf({
-  workload: "upload",
-  title: "one large PUT",
-  target: 1.1,
-  peakTargetBytes: 120e6,
-  count: 1,
-  bytes: ({ sizes }) => sizes.oneUploadBytes,
-});
-
-/** Many at once. */
-export const uploads = workloadOf({
-  workload: "uploads",
-  title: "16 large PUTs at once",
-  target: 1.15,
-  peakTargetBytes: 300e6,
-  count: 16,
-  bytes: ({ sizes }) => sizes.uploadBytes,
-});
-
-function workloadOf(plan: Plan): Workload {
-  return {
-    name: plan.workload,
-    room: (bench) => ({ bytes: (3 * plan.count + 1) * plan.bytes(bench), files: 1000 }),
-    run: (bench) => run(bench, { ...plan, bytes: plan.bytes(bench) }),
-  };
+export async function upload(bench: Bench): Promise<void> {
+  const bytes = bench.sizes.uploadBytes;
+  await uploads(bench, { title: `PUT of ${bytes / 1e6} MB`, unit: "s", wanted: "120 MB" }, { count: 1, bytes });
 }
 
-async function run(bench: Bench, { count, bytes, ...row }: Omit<Plan, "bytes"> & { bytes: number }): Promise<Row[]> {
-  await using cluster = await Cluster.start(bench.home, row.workload);
-  const source = join(cluster.folder, "source");
-  const md5 = makeSource(source, bytes);
+/** Many at once; the time is for all of them. */
+export async function uploadMany(bench: Bench): Promise<void> {
+  const bytes = bench.sizes.uploadsBytes;
+  const plan = { title: `16 PUTs of ${bytes / 1e6} MB at once`, unit: "s", wanted: "300 MB" } as const;
+  await uploads(bench, plan, { count: 16, bytes });
+}
+
+async function uploads(bench: Bench, plan: Plan, { count, bytes }: { count: number; bytes: number }): Promise<void> {
+  await using shelf = await Shelf.start();
+  const served = await serveAll(bench.programs, shelf);
+  const source = join(shelf.folder, "source");
+  const { stdout: md5 } = await run(["sh", "-c", `head -c ${bytes} /dev/urandom | tee '${source}' | md5sum`]);
   let turn = 0;
-  const keysOfTurn = () => Array.from({ length: count }, (_, i) => `/large/${turn}/${i}`);
 
-  async function timed(urls: readonly string[]): Promise<number> {
-    bench.home.settle();
-    return await hyperfine(putAll(source, urls), join(cluster.folder, "hyperfine.json"));
-  }
-  function clear(keys: readonly string[]): void {
-    for (const file of keys.flatMap((key) => filesOf(cluster, key))) {
-      demand(statSync(file).size === bytes, `${file} has not the bytes that were sent`);
-      rmSync(file);
-    }
-  }
-  async function straight(): Promise<number> {
+  /** Sends a value for each key to all URLs of it, by a curl each, and has a look at the files. */
+  async function send(urlsOf: (key: string) => string[], check?: (key: string) => Promise<void>): Promise<Work> {
     turn++;
-    const seconds = await timed(keysOfTurn().flatMap((key) => urlsOf(cluster, key)));
-    clear(keysOfTurn());
-    return seconds;
-  }
-  async function through(port: number): Promise<number> {
-    turn++;
-    const keys = keysOfTurn();
-    const master = `http://localhost:${port}`;
-    const seconds = await timed(keys.map((key) => master + key));
+    const keys = upTo(count).map((n) => `/large/${turn}/${n}`);
+    shelf.settle();
+    const put = ["curl", "-sSf", "-o", "/dev/null", "-T", source];
+    const { seconds } = await run([
+      "sh",
+      "-c",
+      `printf '%s\\n' ${keys.flatMap(urlsOf).join(" ")} | xargs -P 99 -n 1 ${put.join(" ")}`,
+    ]);
     for (const key of keys) {
-      const found = (await outputOf(["sh", "-c", `curl -sSfL ${master}${key} | md5sum`])).slice(0, 32);
-      demand(found === md5, `GET ${key} gives another value than was PUT`);
-      await outputOf(["curl", "-sSf", "-X", "DELETE", master + key]);
-      demand(!filesOf(cluster, key).some(existsSync), `DELETE ${key} has left a file`);
+      const files = shelf.filesOf(key);
+      for (const file of files) demand(statSync(file).size === bytes, `${file} has not the bytes that were sent`);
+      await check?.(key);
+      for (const file of files) rmSync(file, { force: true });
     }
-    return seconds;
+    return { items: 1, seconds };
   }
-
-  await using served = await serveAll(bench.contestants, (contestant) =>
-    contestant.serve(join(cluster.folder, `db-${contestant.name}`), cluster.flags()),
-  );
-  const rows = await compare(bench, {
-    ...row,
-    title: `${row.title}, ${Math.round(bytes / 1e6)} MB`,
-    unit: "s",
-    runs: 3,
-    yardstick: { title: `${3 * count} curls to nginx`, measure: straight },
-    entrants: served.masters.map((master) => entrant(master, () => through(master.port))),
-  });
-  for (const master of served.masters) await master.demandHealth();
-  return rows;
-}
-
-/** The command that sends a file to all of these at once, by a curl each, and fails if one of them does not store it. */
-function putAll(file: string, urls: readonly string[]): string {
-  const puts = urls.map(
-    (url) => `[ "$(curl -sS -o /dev/null -w '%{http_code}' -T '${file}' '${url}')" = 201 ] & all="$all $!"`,
-  );
-  return `${puts.join("\n")}\nfor one in $all; do wait $one || exit 1; done`;
-}
-
-function urlsOf(cluster: Cluster, key: string): string[] {
-  const { path, volumes } = placeOf(key, cluster.topology());
-  return volumes.map((volume) => `http://${volume}${path}`);
-}
-
-function filesOf(cluster: Cluster, key: string): string[] {
-  const { path, volumes } = placeOf(key, cluster.topology());
-  return volumes.map((volume) => cluster.fileOf(volume, path));
-}
-
-/** A file of random bytes; returns its MD5. */
-function makeSource(file: string, bytes: number): string {
-  const hash = createHash("md5");
-  const descriptor = openSync(file, "w");
-  for (let left = bytes; left > 0;) {
-    const chunk = crypto.getRandomValues(new Uint8Array(Math.min(left, 65_536)));
-    hash.update(chunk);
-    left -= writeSync(descriptor, chunk);
-  }
-  closeSync(descriptor);
-  return hash.digest("hex");
+  const checkAndDelete = async (port: number, key: string) => {
+    const { stdout } = await run(["sh", "-c", `curl -sSfL 'http://localhost:${port}${key}' | md5sum`]);
+    demand(stdout === md5, `GET ${key} gives another value than was PUT`);
+    await ask(204, "DELETE", `:${port}${key}`);
+    demand(!shelf.filesOf(key).some(existsSync), `DELETE ${key} has left a file`);
+  };
+  const through = (port: number) =>
+    send(
+      (key) => [`http://localhost:${port}${key}`],
+      (key) => checkAndDelete(port, key),
+    );
+  await compare(bench, plan, [
+    { name: `${3 * count} curls to nginx`, measure: () => send((key) => shelf.urlsOf(key)) },
+    ...served.map((one) => sideOf(one, through)),
+  ]);
 }

@@ -1,0 +1,63 @@
+// Owns S3 beside the original's dialect: small values, read and written by 16 clients that sign each request.
+import { s3Flags } from "../../../test/support/s3";
+import { sign } from "../../../test/support/s3-sign";
+import { md5Hex } from "../../../test/support/values";
+import { type Bench, type Work, compare } from "../compare";
+import { demand } from "../failure";
+import { serveAll, sideOf } from "../programs";
+import { ask, fetchValue, forSeconds, goThrough } from "../traffic";
+import { type Entry, Shelf, entriesUpTo, keyOf, upTo, valueOf } from "../values";
+
+const askedKeys = 2_000;
+let puts = 0;
+
+/** GET streams through the master, PUT is checked against its SHA-256. Signing is not measured: it is the client's work. */
+export async function s3(bench: Bench): Promise<void> {
+  const { sizes, programs } = bench;
+  await using shelf = await Shelf.start();
+  const keys = upTo(sizes.keys).map(keyOf);
+  await shelf.store(keys);
+  const asked = keys.slice(0, askedKeys);
+  const fresh = () => upTo(sizes.s3Puts).map((n) => `/bench/put-${++puts}-${n}`);
+  const entries = function* (): Generator<Entry> {
+    // This dialect says the MD5 to the client: it has to be that of the value.
+    for (const [key, record] of entriesUpTo(keys.length, shelf.topology)) {
+      yield [key, record.replace(/^HASH.{32}/, `HASH${md5Hex(valueOf(key))}`)];
+    }
+  };
+  const reading = (get: (key: string) => Promise<Uint8Array>) =>
+    goThrough(forSeconds(sizes.seconds), async (n) => {
+      const key = asked[n % asked.length]!;
+      demand(valueOf(key).equals(await get(key)), `GET ${key} gives another value`);
+    });
+  const read = (port: number): Promise<Work> => {
+    const signed = new Map(asked.map((key) => [key, signedFor(port, "GET", key)]));
+    return reading(async (key) => await (await ask(200, "GET", `:${port}${key}`, signed.get(key))).bytes());
+  };
+  const write = (port: number): Promise<Work> => {
+    const signed = fresh().map((key) => [key, signedFor(port, "PUT", key)] as const);
+    return goThrough(signed, ([key, request]) => ask(200, "PUT", `:${port}${key}`, request));
+  };
+  const sides = [];
+  for (const program of programs.filter((program) => program.knows("s3port"))) {
+    const { port, keys: s3keys } = await s3Flags(shelf.folder);
+    const [served] = await serveAll([program], shelf, { entries, flags: { s3port: port, s3keys } });
+    sides.push({ served: served!, port });
+  }
+  const [{ served }] = sides as [(typeof sides)[0]];
+  const natively = (work: (port: number) => Promise<Work>) => ({ ...sideOf(served, work), name: "native" });
+  const put = (port: number) => goThrough(fresh(), (key) => ask(201, "PUT", `:${port}${key}`, { body: valueOf(key) }));
+  await compare(bench, { title: "S3: GET of 1 kB, signed; native: GET and redirect", unit: "req/s" }, [
+    natively((port) => reading((key) => fetchValue(port, key))),
+    ...sides.map(({ served, port }) => sideOf(served, () => read(port))),
+  ]);
+  await compare(bench, { title: "S3: PUT of 1 kB, signed; native: PUT", unit: "req/s" }, [
+    natively(put),
+    ...sides.map(({ served, port }) => sideOf(served, () => write(port))),
+  ]);
+}
+
+function signedFor(port: number, method: "GET" | "PUT", key: string): RequestInit {
+  const body = method === "PUT" ? { body: valueOf(key) } : {};
+  return { ...body, headers: sign({ method, target: key, ...body }, `127.0.0.1:${port}`).headers };
+}
