@@ -37,7 +37,7 @@ function startBench({ path }: Folder, options: string[]): RunningProcess {
   });
 }
 
-test(
+test.concurrent(
   "the bench measures workloads of each kind and writes a table and JSON",
   async () => {
     await using folder = temporaryFolder();
@@ -60,7 +60,23 @@ test(
   TIMEOUT_MS,
 );
 
-test(
+test.concurrent(
+  "the bench makes a large index, keeps it, and measures a master over it",
+  async () => {
+    await using folder = temporaryFolder();
+    await using bench = startBench(folder, ["--scale", "0.002", "--keep", join(folder.path, "keep")]);
+    expect({ code: await bench.exited, stderr: bench.stderr }).toMatchObject({ code: 0 });
+    const { scale } = JSON.parse(readFileSync(join(folder.path, "out", "bench.json"), "utf8"));
+    expect(scale).toMatchObject([{ title: "2,000 keys over LevelDB" }]);
+    expect(Object.entries(scale[0].figures).filter(([, figure]) => !(Number(figure) > 0))).toEqual([]);
+    expect(bench.stdout).toMatch(/\n {2}verify, keys\/s +[\d,.]+\n/);
+    expect(readdirSync(join(folder.path, "keep"))).toContain("level-2000");
+    expect(readdirSync(join(folder.path, "tmp"))).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
   "a bench that is interrupted leaves nothing behind",
   async () => {
     await using folder = temporaryFolder();
@@ -72,7 +88,7 @@ test(
   TIMEOUT_MS,
 );
 
-test(
+test.concurrent(
   "the bench says what is wrong with its options",
   async () => {
     await using folder = temporaryFolder();

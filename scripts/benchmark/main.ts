@@ -1,6 +1,6 @@
 // Owns the process of the bench: options, signals, exit codes. 0: all was measured, and every answer was as it should be;
 // 1: not so; 2: wrong options. Whether a figure is as wanted is for people to judge: the machine may be to blame.
-import { chmodSync, existsSync, mkdtempSync, statSync, statfsSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, statfsSync } from "node:fs";
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import { CHECKOUT } from "../../test/support/volume";
@@ -45,11 +45,10 @@ async function main(args: string[]): Promise<number> {
   const programs = [ours, ...options.against.map(Program.named)];
   const twin = programs.find(({ name }, i) => programs.some((other, j) => j < i && other.name === name));
   demand(!twin, `two programs are called ${twin?.name}: give them names, as in --against NAME:PATH`);
-  warnOfAge(ours.binary);
   stayBelow(makeHome(options));
   if (options.keep === undefined) return await runAll(options, programs);
   const found: Scale[] = [];
-  for await (const one of measureScale(ours, options.keep, options.scale)) {
+  for await (const one of measureScale(ours, options.keep, options)) {
     found.push(one);
     console.log(`\n${textOf(one)}`);
     writeReport(options.out, { scale: found }); // After each: they take long.
@@ -106,15 +105,4 @@ function stayBelow(home: string): void {
 
 function messageOf(error: unknown): string {
   return error instanceof BenchError ? error.message : ((error as Error).stack ?? String(error));
-}
-
-function warnOfAge(binary: string): void {
-  const builtMs = statSync(binary).mtimeMs;
-  const sources = [
-    ...new Bun.Glob("src/**/*.ts").scanSync({ cwd: CHECKOUT, absolute: true }),
-    join(CHECKOUT, "volume"),
-  ];
-  if (sources.some((source) => statSync(source).mtimeMs > builtMs)) {
-    console.error("bench: the binary is older than its source; bun run build makes a new one");
-  }
 }

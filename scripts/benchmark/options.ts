@@ -71,8 +71,8 @@ const sizes = {
   uploadBytes: [4e6, 1e9, 1e9], // Of the one large value.
   uploadsBytes: [1e6, 100e6, 100e6], // Of each of 16.
   rebuildKeys: [500, 50_000, 200_000],
-  fullFolders: [4, 20, 50],
-  filesOfFolder: [20, 1_000, 2_000],
+  fullFolders: [4, 50, 50],
+  filesOfFolder: [20, 400, 2_000],
   smallMoves: [50, 5_000, 20_000],
   largeMoves: [4, 80, 200],
   listKeys: [10_000, 1_000_000, 1_000_000],

@@ -82,11 +82,9 @@ export class Shelf implements AsyncDisposable {
     await using held = new AsyncDisposableStack();
     const folder = held.use(temporaryFolder());
     if (dir !== undefined) mkdirSync(dir, { recursive: true });
-    const volumes: Volume[] = [];
-    for (const n of upTo(count)) {
-      const where = { ...(dir && { dir: join(dir, `volume${n}`) }), ...(ports && { port: ports[n]! }) };
-      volumes.push(held.use(await startVolume(where)));
-    }
+    const start = (n: number) =>
+      startVolume({ ...(dir && { dir: join(dir, `volume${n}`) }), ...(ports && { port: ports[n]! }) });
+    const volumes = (await Promise.all(upTo(count).map(start))).map((volume) => held.use(volume));
     const topology = { volumes: volumes.map(({ address }) => address), replicas: 3, subvolumes };
     return new Shelf(volumes, topology, folder.path, held.move());
   }

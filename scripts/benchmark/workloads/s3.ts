@@ -2,9 +2,9 @@
 import { s3Flags } from "../../../test/support/s3";
 import { sign } from "../../../test/support/s3-sign";
 import { md5Hex } from "../../../test/support/values";
-import { type Bench, type Work, compare } from "../compare";
+import { type Bench, type Side, compare } from "../compare";
 import { demand } from "../failure";
-import { serveAll, sideOf } from "../programs";
+import { type Served, serveAll, sideOf } from "../programs";
 import { ask, fetchValue, forSeconds, goThrough } from "../traffic";
 import { type Entry, Shelf, entriesUpTo, keyOf, upTo, valueOf } from "../values";
 
@@ -12,8 +12,7 @@ const askedKeys = 2_000;
 let puts = 0;
 
 /** GET streams through the master, PUT is checked against its SHA-256. Signing is not measured: it is the client's work. */
-export async function s3(bench: Bench): Promise<void> {
-  const { sizes, programs } = bench;
+export async function s3({ sizes, ...bench }: Bench): Promise<void> {
   await using shelf = await Shelf.start();
   const keys = upTo(sizes.keys).map(keyOf);
   await shelf.store(keys);
@@ -25,36 +24,33 @@ export async function s3(bench: Bench): Promise<void> {
       yield [key, record.replace(/^HASH.{32}/, `HASH${md5Hex(valueOf(key))}`)];
     }
   };
-  const reading = (get: (key: string) => Promise<Uint8Array>) =>
+  const read = (get: (key: string) => Promise<Uint8Array>) =>
     goThrough(forSeconds(sizes.seconds), async (n) => {
       const key = asked[n % asked.length]!;
       demand(valueOf(key).equals(await get(key)), `GET ${key} gives another value`);
     });
-  const read = (port: number): Promise<Work> => {
-    const signed = new Map(asked.map((key) => [key, signedFor(port, "GET", key)]));
-    return reading(async (key) => await (await ask(200, "GET", `:${port}${key}`, signed.get(key))).bytes());
-  };
-  const write = (port: number): Promise<Work> => {
-    const signed = fresh().map((key) => [key, signedFor(port, "PUT", key)] as const);
-    return goThrough(signed, ([key, request]) => ask(200, "PUT", `:${port}${key}`, request));
-  };
-  const sides = [];
-  for (const program of programs.filter((program) => program.knows("s3port"))) {
+  const [reading, writing]: [Side[], Side[]] = [[], []];
+  for (const program of bench.programs.filter((program) => program.knows("s3port"))) {
     const { port, keys: s3keys } = await s3Flags(shelf.folder);
-    const [served] = await serveAll([program], shelf, { entries, flags: { s3port: port, s3keys } });
-    sides.push({ served: served!, port });
+    const [served] = (await serveAll([program], shelf, { entries, flags: { s3port: port, s3keys } })) as [Served];
+    if (reading.length === 0) {
+      const put = (at: number) => goThrough(fresh(), (key) => ask(201, "PUT", `:${at}${key}`, { body: valueOf(key) }));
+      reading.push({ ...sideOf(served, (at) => read((key) => fetchValue(at, key))), name: "native: GET and redirect" });
+      writing.push({ ...sideOf(served, put), name: "native: PUT" });
+    }
+    const get = () => {
+      const signed = new Map(asked.map((key) => [key, signedFor(port, "GET", key)]));
+      return read(async (key) => await (await ask(200, "GET", `:${port}${key}`, signed.get(key))).bytes());
+    };
+    const put = () => {
+      const signed = fresh().map((key) => [key, signedFor(port, "PUT", key)] as const);
+      return goThrough(signed, ([key, request]) => ask(200, "PUT", `:${port}${key}`, request));
+    };
+    reading.push(sideOf(served, get));
+    writing.push(sideOf(served, put));
   }
-  const [{ served }] = sides as [(typeof sides)[0]];
-  const natively = (work: (port: number) => Promise<Work>) => ({ ...sideOf(served, work), name: "native" });
-  const put = (port: number) => goThrough(fresh(), (key) => ask(201, "PUT", `:${port}${key}`, { body: valueOf(key) }));
-  await compare(bench, { title: "S3: GET of 1 kB, signed; native: GET and redirect", unit: "req/s" }, [
-    natively((port) => reading((key) => fetchValue(port, key))),
-    ...sides.map(({ served, port }) => sideOf(served, () => read(port))),
-  ]);
-  await compare(bench, { title: "S3: PUT of 1 kB, signed; native: PUT", unit: "req/s" }, [
-    natively(put),
-    ...sides.map(({ served, port }) => sideOf(served, () => write(port))),
-  ]);
+  await compare({ sizes, ...bench }, { title: "S3: GET of 1 kB, signed", unit: "req/s" }, reading);
+  await compare({ sizes, ...bench }, { title: "S3: PUT of 1 kB, signed", unit: "req/s" }, writing);
 }
 
 function signedFor(port: number, method: "GET" | "PUT", key: string): RequestInit {

@@ -3,14 +3,14 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, s
 import { join } from "node:path";
 import { startPostgres } from "../../../test/support/postgres";
 import { type Result, cpuUsOf, metered, rateOf, shown } from "../compare";
-import { type Options } from "../options";
+import { type Options, type Sizes, sizesOf } from "../options";
 import { Program } from "../programs";
 import { wrk } from "../traffic";
 import { Shelf, entriesUpTo, keyOf, mix, upTo, writeIndex } from "../values";
 import { pathsFile } from "./get";
 import { askPages } from "./list";
 
-const asked = { keys: 100_000, pages: 200, seconds: 5 };
+const askedKeys = 100_000;
 const mostWithFiles = 1_000_000;
 /** Those of a small machine; as in `postgres.ts` it does not wait for the disk. */
 const settings = ["shared_buffers=1GB", "max_wal_size=8GB"];
@@ -27,14 +27,17 @@ type Kept = {
 };
 
 /** Makes each index that is not in the folder yet, and measures a master over it. */
-export async function* measureScale(ours: Program, keep: string, { level, postgres }: Options["scale"]) {
+export async function* measureScale(ours: Program, keep: string, options: Options): AsyncGenerator<Scale> {
+  const { level, postgres } = options.scale;
+  const sizes = sizesOf(options);
   mkdirSync(keep, { recursive: true });
   await using shelf = await keptShelf(keep);
-  for (const keys of level) yield await measure(shelf, keep, await keepLevel(shelf, ours, { keep, keys }));
+  for (const keys of level) yield await measure(shelf, { keep, sizes }, await keepLevel(shelf, ours, { keep, keys }));
   if (postgres.length === 0) return;
   await using server = await startPostgres({ settings, data: join(keep, "postgres") });
   const program = new Program(ours.name, ours.binary, server);
-  for (const keys of postgres) yield await measure(shelf, keep, await keepPostgres(shelf, program, { keep, keys }));
+  for (const keys of postgres)
+    yield await measure(shelf, { keep, sizes }, await keepPostgres(shelf, program, { keep, keys }));
   await server.stop();
 }
 
@@ -100,16 +103,20 @@ function onDisk(bytes: number, keys: number): Scale["figures"] {
   return { "on disk, MB": bytes / 1e6, "on disk, bytes a key": bytes / keys };
 }
 
-async function measure(shelf: Shelf, keep: string, { program, db, keys, figures }: Kept): Promise<Scale> {
+async function measure(
+  shelf: Shelf,
+  { keep, sizes: { seconds, pages } }: { keep: string; sizes: Sizes },
+  { program, db, keys, figures }: Kept,
+): Promise<Scale> {
   const flags = { ...shelf.flags, threads: 1, probe: "volume", heal: 0 };
   const startMs = performance.now();
   await using master = await program.serve(db, flags);
   const start = { "start, s": (performance.now() - startMs) / 1000, "start, MB resident": master.rssBytes() / 1e6 };
-  const paths = upTo(asked.keys).map((n) => keyOf(mix(n) % keys));
+  const paths = upTo(askedKeys).map((n) => keyOf(mix(n) % keys));
   const file = pathsFile(shelf.folder, master.port, paths);
-  const starts = upTo(asked.pages).map((n) => mix(n) % (keys - 1_000));
-  const absent = await metered(master.process, () => wrk([master.port], { absentAmong: keys }, asked.seconds));
-  const present = await metered(master.process, () => wrk([master.port], { file }, asked.seconds));
+  const starts = upTo(pages).map((n) => mix(n) % (keys - 1_000));
+  const absent = await metered(master.process, () => wrk([master.port], { absentAmong: keys }, seconds));
+  const present = await metered(master.process, () => wrk([master.port], { file }, seconds));
   const page = await metered(master.process, () => askPages(master.port, starts));
   const memory = { "after that, MB resident": master.rssBytes() / 1e6, "peak, MB": master.peakRssBytes() / 1e6 };
   await master.stop();
