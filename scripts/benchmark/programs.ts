@@ -59,6 +59,7 @@ export class Program {
     const folder = join(shelf.folder, name);
     if (entries) await writeIndex(folder, entries);
     if (!this.postgres) return folder;
+    await this.postgres.query(`drop database if exists ${name} with (force)`); // Of an earlier bench, if its data is kept.
     await this.postgres.query(`create database ${name}`);
     if (entries) await this.moveLedger(folder, this.postgres.urlOf(name));
     return this.postgres.urlOf(name);

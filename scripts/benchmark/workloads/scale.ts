@@ -65,7 +65,7 @@ async function keepLevel(
   { keep, keys }: { keep: string; keys: number },
 ): Promise<Kept> {
   const db = join(keep, `level-${keys}`);
-  const made = await making(existsSync(db), async () => {
+  const made = await making(`an index of ${keys.toLocaleString("en")} keys`, existsSync(db), async () => {
     await writeIndex(`${db}.making`, entriesUpTo(keys, shelf.topology));
     renameSync(`${db}.making`, db);
   });
@@ -82,7 +82,7 @@ async function keepPostgres(
   const [name, unfinished] = [`keys_${keys}`, `making_${keys}`];
   const found = await server.query("select 1 from pg_database where datname = $1", [name]);
   const level = found.length > 0 ? undefined : await keepLevel(shelf, program, { keep, keys });
-  const made = await making(level === undefined, async () => {
+  const made = await making(`a database of ${keys.toLocaleString("en")} keys`, level === undefined, async () => {
     await server.query(`drop database if exists ${unfinished} with (force)`);
     await server.query(`create database ${unfinished}`);
     await program.moveLedger(level!.db, server.urlOf(unfinished));
@@ -93,9 +93,12 @@ async function keepPostgres(
   return { program, db: server.urlOf(name), keys, figures };
 }
 
-async function making(isDone: boolean, work: () => Promise<void>): Promise<Scale["figures"]> {
+async function making(what: string, isDone: boolean, work: () => Promise<void>): Promise<Scale["figures"]> {
   const startMs = performance.now();
-  if (!isDone) await work();
+  if (!isDone) {
+    console.log(`making ${what}`);
+    await work();
+  }
   return { "made in, s": isDone ? "was there" : (performance.now() - startMs) / 1000 };
 }
 
@@ -148,7 +151,10 @@ async function jobs(program: Program, keep: string, keys: number): Promise<Scale
   const isFilled = existsSync(marker) && readFileSync(marker, "utf8") === String(keys);
   if (!isFilled) for (const path of [marker, dir]) rmSync(path, { recursive: true, force: true });
   await using shelf = await Shelf.start({ dir, subvolumes: 1 });
-  if (!isFilled) await shelf.storeSame(upTo(keys).map(keyOf));
+  if (!isFilled) {
+    console.log(`making a file for each copy of ${keys.toLocaleString("en")} keys`);
+    await shelf.storeSame(upTo(keys).map(keyOf));
+  }
   writeFileSync(marker, String(keys));
   const db = await program.makeLedger(shelf);
   const rebuild = await program.run("rebuild", db, shelf.flags);
