@@ -124,8 +124,7 @@ export class Shelf implements AsyncDisposable {
     for await (const [, key] of unhurried(keys)) {
       for (const file of this.filesOf(key, topology)) {
         mkdirSync(dirname(file), { recursive: true });
-        writeFileSync(file, valueOf(key, bytes));
-        utimesSync(file, written, written); // Copies of one write have its date.
+        write(file, valueOf(key, bytes));
       }
     }
     this.#give();
@@ -134,9 +133,10 @@ export class Shelf implements AsyncDisposable {
   /** Stores the same value for all of these keys, as one file with many names: many times faster. */
   async storeSame(keys: readonly string[]): Promise<void> {
     for await (const [n, key] of unhurried(keys)) {
+      const part = Math.floor(n / 50_000); // ext4 has at most 65,000 names for a file.
       for (const file of this.filesOf(key)) {
-        const source = `${this.volumes.find(({ dir }) => file.startsWith(`${dir}/`))!.dir}.${Math.floor(n / 50_000)}`; // ext4 has at most 65,000 names for a file.
-        if (!existsSync(source)) writeFileSync(source, valueOf("same", 100));
+        const source = `${this.volumes.find(({ dir }) => file.startsWith(`${dir}/`))!.dir}.${part}`;
+        if (!existsSync(source)) write(source, valueOf("same", 100));
         mkdirSync(dirname(file), { recursive: true });
         linkSync(source, file);
       }
@@ -169,6 +169,12 @@ export async function* unhurried<T>(items: Iterable<T>): AsyncGenerator<[number:
     if (number % 1_000 === 0) await Bun.sleep(0);
     yield [number++, item];
   }
+}
+
+/** Copies of one write have its date. */
+function write(file: string, value: Uint8Array): void {
+  writeFileSync(file, value);
+  utimesSync(file, written, written);
 }
 
 function bytesOf(key: string): Key {
