@@ -153,10 +153,7 @@ export const limits = {
   guesserMs: 600_000,
   /** An idle connection is given up after this: longer than load balancers keep theirs. */
   idleSeconds: 90,
-  /**
-   * Open files that are kept for journal, index and volumes, at least and as a share of all; how often that is looked at,
-   * and how long it holds for PUTs.
-   */
+  /** Open files kept for journal, index and volumes: at least, as a share; how often it is looked at, how long it holds for PUTs. */
   reservedFiles: 64,
   reservedShare: 0.3,
   filesMs: 100,
