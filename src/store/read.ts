@@ -37,39 +37,47 @@ async function settled(store: Store, key: Key): Promise<KnownValue> {
 
 /** The same with length and time. Throws MkvError gone if no volume has it, unavailable if none of those can be asked. */
 export async function statValue(store: Store, key: Key): Promise<SeenValue | undefined> {
-  let isMissing = false;
-  const seen = await consistently(store, key, (value) =>
-    fromAny(store, value.record, async (volume) => {
-      const found = await store.volumes.head(volume, pathOf(key));
-      if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
-      isMissing = true;
-      throw new MkvError("absent", `${volume} has no copy`);
-    }),
-  );
-  if (isMissing) store.hints.tell(key); // It is looked at under its claim: it may be moved just now.
-  return seen;
+  return await askForValue(store, key, (volume) => store.volumes.head(volume, pathOf(key)));
 }
+
+/** The same with its file, open at its beginning: one request to a volume, where others take two. Throws as `statValue`. */
+async function openWhole(store: Store, key: Key): Promise<OpenValue | undefined> {
+  const open = async (volume: string) => {
+    const file = await store.volumes.open(volume, pathOf(key));
+    return { volume, file, bytes: file.bytes ?? 0, modified: file.modified };
+  };
+  return await askForValue(store, key, open, ({ file }) => close(file));
+}
+
+type OpenValue = SeenValue & { readonly volume: string; readonly file: OpenFile };
 
 /**
  * Reads a live value.
  * @param choose is shown what it is, and says which bytes of it are wanted; undefined for none. What it throws is thrown
- * @param bad copies that are not to be read: those of a whole value are proven to be the recorded one then (`recopy.ts`)
+ * @param options.bad copies that are not to be read: those of a whole value are proven to be the recorded one then (`recopy.ts`)
+ * @param options.isWhole whether all of it will be chosen, most likely
  * @returns undefined if there is no such key
  */
 export async function openValue(
   store: Store,
   key: Key,
   choose: (seen: SeenValue) => ByteRange | undefined,
-  bad?: BadCopies,
+  { bad, isWhole = false }: { bad?: BadCopies | undefined; isWhole?: boolean } = {},
 ): Promise<(SeenValue & { readonly chunks: AsyncIterable<Uint8Array> | undefined }) | undefined> {
   for (let tries = 1; ; tries++) {
-    const seen = await statValue(store, key);
+    const opened = isWhole && !bad ? await openWhole(store, key) : undefined;
+    const seen = opened ?? (await statValue(store, key));
     if (!seen) return undefined;
+    await using unused = new AsyncDisposableStack();
+    if (opened) unused.defer(() => close(opened.file));
     const range = choose(seen);
     if (!range || range.bytes === 0) return { ...seen, chunks: undefined };
     const reading = new Reading(store, key, { seen, range, avoid: bad?.get(key.toHex()) ?? [] });
     try {
-      await reading.open();
+      if (opened && range.bytes === seen.bytes) {
+        unused.move();
+        reading.goOn(opened);
+      } else await reading.open();
       const chunks = reading.chunks();
       const { md5 } = seen.record;
       const isProven = bad !== undefined && md5 !== undefined && range.bytes === seen.bytes;
@@ -84,19 +92,55 @@ export async function openValue(
   }
 }
 
-/** What `ask` finds of a value that did not change meanwhile. */
-async function consistently(
+/** Closes a file of which nothing was read. One that has not begun would not let go of its connection. */
+async function close({ chunks }: OpenFile): Promise<void> {
+  const unread = chunks[Symbol.asyncIterator]();
+  await unread.next().catch(() => {});
+  await unread.return?.();
+}
+
+/**
+ * What one of its volumes says of a value that did not change meanwhile; a copy that is found missing is told of.
+ * @param drop is given what was found in vain
+ */
+async function askForValue<T extends FileInfo>(
   store: Store,
   key: Key,
-  ask: (value: Value) => Promise<FileInfo>,
-): Promise<SeenValue | undefined> {
+  ask: (volume: string) => Promise<T | undefined>,
+  drop: (found: T) => Promise<void> = async () => {},
+): Promise<(Value & T) | undefined> {
+  let isMissing = false;
+  const seen = await consistently(store, key, drop, (value) =>
+    fromAny(store, value.record, async (volume) => {
+      const found = await ask(volume).catch((error: unknown) => {
+        if (error instanceof MkvError && error.code === "absent") isMissing = true;
+        throw error;
+      });
+      if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
+      isMissing = true;
+      if (found) await drop(found);
+      throw new MkvError("absent", `${volume} has no copy`);
+    }),
+  );
+  if (isMissing) store.hints.tell(key); // It is looked at under its claim: it may be moved just now.
+  return seen;
+}
+
+/** What `ask` finds of a value that did not change meanwhile. */
+async function consistently<T extends FileInfo>(
+  store: Store,
+  key: Key,
+  drop: (found: T) => Promise<void>,
+  ask: (value: Value) => Promise<T>,
+): Promise<(Value & T) | undefined> {
   for (let isLast = false; ; isLast = true) {
     const value = await lookAt(store, key);
     if (!value) return undefined;
     const found = await ask(value).catch((error: unknown) => error);
     const after = await lookAt(store, key);
     const isSame = after?.record.md5 === value.record.md5;
-    if (isSame && !(found instanceof Error)) return { ...value, ...(found as FileInfo) };
+    if (isSame && !(found instanceof Error)) return { ...value, ...(found as T) };
+    if (!(found instanceof Error)) await drop(found as T);
     if (isSame || isLast) throw found instanceof Error ? found : new MkvError("busy", "the value changes: try again");
   }
 }
@@ -156,11 +200,16 @@ class Reading {
         this.used.push(volume);
         return file;
       }
-      const chunks = file.chunks[Symbol.asyncIterator]();
-      await chunks.next().catch(() => {}); // One that has not begun would not let go of its connection.
-      await chunks.return?.();
+      await close(file);
       throw new MkvError("corrupt", `${volume} has a copy of another write`);
     });
+  }
+
+  /** Goes on with a file that is open. */
+  goOn({ volume, file }: OpenValue): void {
+    this.#left = without(this.#left, [volume]);
+    this.used.push(volume);
+    this.#opened = file;
   }
 
   async *chunks(): AsyncGenerator<Uint8Array> {

@@ -37,7 +37,6 @@ export async function headFile(client: Client, volume: string, path: string): Pr
 }
 
 /**
-/**
  * Opens a value, or a part of it, for reading, wherever it lies.
  * @param how.firstByteMs longest wait for the answer to begin
  * @throws MkvError absent, volume-failed, timeout; `chunks` throws them as well, also if the body ends early

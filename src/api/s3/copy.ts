@@ -98,7 +98,7 @@ export async function openSource(
     bytes = range.bytes;
     return range;
   };
-  const seen = await openValue(store, source.key, chosen, bad);
+  const seen = await openValue(store, source.key, chosen, { bad });
   if (!seen) {
     await requireBucket(store, source.bucket);
     throw noSource(source);

@@ -129,7 +129,7 @@ async function join(
 
 async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): AsyncGenerator<Uint8Array> {
   for (const { key, md5 } of parts) {
-    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }), bad);
+    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }), { bad });
     if (opened?.record.md5 !== md5)
       throw new S3Error("InvalidPart", "a part was replaced while the upload was completed");
     if (opened.chunks) yield* opened.chunks;

@@ -30,7 +30,8 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
     if (!unchanged) part = rangeOf(asked, seen);
     return unchanged ? undefined : part.range;
   };
-  const found = isHead ? await statValue(store, key) : await openValue(store, key, choose);
+  const isWhole = ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
+  const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
   if (!found) throw await noSuchKey(store, asked);
   if (isHead) choose(found);
   const headers = { ...headersOf(asked, found), ...overrides(asked) };
