@@ -15,9 +15,12 @@ export const s3Limits = {
   skipKeys: 32,
   /** Keys outside of buckets that are read for a list of buckets. */
   bucketSteps: 10_000,
-  /** Parts of an upload, how small all but the last may be, how long an upload is kept, how often that is looked at. */
+  /** Parts of an upload, how small all but the last may be. */
   parts: 10_000,
   leastPartBytes: 5 * 1024 * 1024,
+  /** So many runs of parts of one length are kept of an object, so that each part can be read by its number. */
+  partRuns: 32,
+  /** How long an upload is kept, how often that is looked at. */
   uploadMs: 7 * 86_400_000,
   sweepMs: 3_600_000,
   /** An upload has been known as too old for so long before it is ended; so many are known at once. */

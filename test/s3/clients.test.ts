@@ -94,6 +94,9 @@ assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (b"bytes", "
 assert s3.get_object(Bucket="boto", Key="k ü+", Range="bytes=1-2")["Body"].read() == b"yt"
 s3.upload_file(sys.argv[2], "boto", "big")
 s3.download_file("boto", "big", sys.argv[3])
+parts = [s3.get_object(Bucket="boto", Key="big", PartNumber=1 + i) for i in range(3)]
+assert [part["PartsCount"] for part in parts] == [3, 3, 3], parts
+assert b"".join(part["Body"].read() for part in parts) == open(sys.argv[2], "rb").read()
 for i in range(25): s3.put_object(Bucket="boto", Key=f"many/{i}", Body=b"x")
 pages = s3.get_paginator("list_objects_v2").paginate(Bucket="boto", Prefix="many/", PaginationConfig={"PageSize": 7})
 assert sum(len(page["Contents"]) for page in pages) == 25

@@ -178,3 +178,62 @@ test("sums of parts become the sum of the object, and are asked for", async () =
   const read = await send({ method: "HEAD", target: "/parts/summed", headers: { "x-amz-checksum-mode": "ENABLED" } });
   expect(read.headers.get("x-amz-checksum-sha256")).toBe(`${sum(joined)}-2`);
 });
+
+/** What a read of a part says of itself. */
+async function partOf(key: string, number: number | string, { method = "GET", headers = {} } = {}) {
+  const answer = await send({ method, target: `/parts/${key}?partNumber=${number}`, headers });
+  const [range, count] = ["content-range", "x-amz-mp-parts-count"].map((name) => answer.headers.get(name));
+  return { ...answer, about: [answer.status, range, count] };
+}
+
+test("an object of parts is read by their numbers, in their order, until it is another object", async () => {
+  const id = await begin("numbered");
+  const named: [number, Uint8Array][] = [first, first, last].map((value, i) => [10 * i + 1, value]);
+  await Promise.all(named.map(([number, value]) => part("numbered", id, number, value)));
+  expect((await complete("numbered", id, named)).status).toBe(200);
+  const all = 2 * first.length + last.length;
+  let from = 0;
+  for (const [i, [, value]] of named.entries()) {
+    const about = [206, `bytes ${from}-${(from += value.length) - 1}/${all}`, "3"];
+    const read = await partOf("numbered", i + 1);
+    expect([read.about, md5Hex(read.body)]).toEqual([about, md5Hex(value)]);
+    const head = await partOf("numbered", i + 1, { method: "HEAD" });
+    expect([head.about, head.headers.get("content-length")]).toEqual([about, String(value.length)]);
+  }
+  expect(codeIn((await partOf("numbered", 4)).text)).toBe("InvalidPartNumber");
+  expect((await partOf("numbered", 4, { method: "HEAD" })).status).toBe(416);
+  const etag = `"${etagOf(first, first, last)}"`;
+  expect((await partOf("numbered", 1, { headers: { "if-none-match": etag } })).status).toBe(304);
+  const copy = (target: string, headers: Record<string, string> = {}) =>
+    send({ method: "PUT", target, headers: { "x-amz-copy-source": "parts/numbered", ...headers } });
+  expect((await copy("/parts/numbered", { "x-amz-metadata-directive": "REPLACE" })).status).toBe(200);
+  expect((await partOf("numbered", 3, { method: "HEAD" })).about).toEqual([206, expect.anything(), "3"]);
+  expect((await copy("/parts/whole")).status).toBe(200);
+  expect((await partOf("whole", 1, { method: "HEAD" })).about).toEqual([206, `bytes 0-${all - 1}/${all}`, null]);
+});
+
+test("an object that was put at once is its only part", async () => {
+  await send({ method: "PUT", target: "/parts/once", body: "once" });
+  const read = await partOf("once", 1);
+  expect([read.about, read.text]).toEqual([[206, "bytes 0-3/4", null], "once"]);
+  expect(codeIn((await partOf("once", 2)).text)).toBe("InvalidPartNumber");
+  for (const number of [0, 10_001, "x", ""])
+    expect(codeIn((await partOf("once", number)).text)).toBe("InvalidArgument");
+  expect(codeIn((await partOf("once", 1, { headers: { range: "bytes=0-1" } })).text)).toBe("InvalidRequest");
+  await send({ method: "PUT", target: "/parts/nothing", body: "" });
+  expect((await partOf("nothing", 1)).about).toEqual([200, null, null]);
+});
+
+test("what names a part, or another operation, is never taken for the object or the bucket itself", async () => {
+  await send({ method: "PUT", target: "/parts/there", body: "there" });
+  for (const query of ["uploads", "partNumber=1", "location", "delete"]) {
+    expect((await send({ method: "DELETE", target: `/parts/there?${query}` })).status).toBe(501);
+    const put = await send({ method: "PUT", target: `/parts/there?${query}`, body: "other" });
+    expect(put.status).toBeOneOf([400, 501]);
+  }
+  expect((await send({ target: "/parts/there" })).text).toBe("there");
+  await send({ method: "PUT", target: "/named" });
+  for (const query of ["uploads", "location", "versions", "delete"])
+    expect((await send({ method: "DELETE", target: `/named?${query}` })).status).toBe(501);
+  expect((await send({ method: "HEAD", target: "/named" })).status).toBe(200);
+});

@@ -6,9 +6,12 @@ import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, objectOf } from "./request";
 
-/** Names of attributes that are no headers: the entity tag of an object in parts, and the upload that it came by. */
+/** Names of attributes that are no headers: of an object in parts its entity tag, the upload that it came by, its parts. */
 export const tagName = "etag";
 export const uploadName = "upload";
+export const partsName = "parts";
+
+const ofUpload = [tagName, uploadName, partsName];
 
 const kept = [
   "content-type",
@@ -55,9 +58,14 @@ export function withSum(attributes: Attributes, sum: { algorithm: Algorithm; val
 
 /** The attributes of a copy: what was of the upload of the parts is not of it. */
 export function attributesOfCopy({ attributes = {} }: Value, type: string): Attributes {
-  const { [tagName]: _tag, [uploadName]: _upload, ...rest } = attributes;
+  const rest = Object.entries(attributes).filter(([name]) => !ofUpload.includes(name));
   const isComposite = ([name, value]: [string, string]) => algorithmOf(name) !== undefined && value.includes("-");
-  return { "content-type": type, ...Object.fromEntries(Object.entries(rest).filter((entry) => !isComposite(entry))) };
+  return { "content-type": type, ...Object.fromEntries(rest.filter((entry) => !isComposite(entry))) };
+}
+
+/** The attributes that an object has by the upload of its parts, whatever else is said of it. */
+export function attributesOfUpload({ attributes = {} }: Value): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ofUpload.includes(name)));
 }
 
 /** The entity tag, without quotes: the MD5, but of an object in parts. */

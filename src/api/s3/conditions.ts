@@ -6,6 +6,9 @@ import { etagOf } from "./attributes";
 import { S3Error } from "./errors";
 import { type S3Request, isTag, namesTag } from "./request";
 
+/** What a read is answered with: 206, if `isPart`. `count` is of the parts of the object, for one that is read by number. */
+export type Wanted = { readonly range: ByteRange; readonly isPart: boolean; readonly count?: number };
+
 type Header = (name: string) => string | undefined;
 
 /** Whether a read has nothing new for the client: 304. Throws S3Error PreconditionFailed. */
@@ -51,7 +54,7 @@ function failedCondition(name: string): S3Error {
 }
 
 /** The bytes that a Range header wants; all of them without one, with several ranges, or where If-Range does not hold. */
-export function rangeOf({ header }: S3Request, value: SeenValue): { range: ByteRange; isPart: boolean } {
+export function rangeOf({ header }: S3Request, value: SeenValue): Wanted {
   const { bytes, modified } = value;
   const all = { range: { from: 0, bytes }, isPart: false };
   const [text, condition] = [header("range"), header("if-range")];

@@ -6,7 +6,7 @@ import { type BadCopies, fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, attributesOfCopy, etagOf, typeOf } from "./attributes";
+import { attributesIn, attributesOfCopy, attributesOfUpload, etagOf, typeOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
@@ -68,8 +68,7 @@ async function retype(
 ): Promise<Document> {
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
   if (!seen) throw noSource(asked);
-  const { etag, upload } = seen.attributes ?? {};
-  const kept = { ...attributes, ...(etag !== undefined && { etag }), ...(upload !== undefined && { upload }) };
+  const kept = { ...attributes, ...attributesOfUpload(seen) };
   await setAttributes(store, asked.key!, {
     attributes: kept,
     permit(before) {

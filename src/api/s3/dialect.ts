@@ -155,6 +155,7 @@ async function onObject(store: Store, asked: Asked): Promise<Response> {
       return isPart ? await listParts(store, asked) : await readObject(store, asked);
     case "PUT":
       if (isPart) return isCopy ? await later(copyPart(store, asked)) : await uploadPart(store, asked, asked.payload());
+      if (asked.query("partNumber") !== undefined) throw new S3Error("InvalidRequest", "a part has an uploadId");
       return isCopy ? await later(copyObject(store, asked)) : await putObject(store, asked, asked.payload());
     case "DELETE":
       return isPart ? await abortUpload(store, asked) : await deleteObject(store, asked);

@@ -23,6 +23,7 @@ import { openSource, result, sourceOf } from "./copy";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { requirePlainPut, storeBody } from "./objects";
+import { partNumberOf, partsAttribute } from "./parts";
 import { type Payload } from "./payload";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
@@ -71,7 +72,7 @@ export async function copyPart(store: Store, asked: S3Request): Promise<Document
 }
 
 async function storePart(store: Store, asked: S3Request, payload: Payload) {
-  const number = numberOf(asked);
+  const number = partNumberOf(asked);
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   await requireUpload(store, asked);
   const place = partKey(id, number);
@@ -115,8 +116,10 @@ async function join(
   const sums = Buffer.concat(parts.map(({ md5 }) => Buffer.from(md5, "hex")));
   const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
   const composite = await compositeOf(upload.sums as Algorithm | undefined, parts);
-  const attributes = { ...upload.attributes, ...composite, [tagName]: etag, [uploadName]: asked.query("uploadId")! };
-  const bytes = parts.reduce((sum, part) => sum + Number(part.attributes["bytes"]), 0);
+  const lengths = parts.map(({ attributes }) => Number(attributes["bytes"]));
+  const ofUpload = { [tagName]: etag, [uploadName]: asked.query("uploadId")!, ...partsAttribute(lengths) };
+  const attributes = { ...upload.attributes, ...composite, ...ofUpload };
+  const bytes = lengths.reduce((sum, length) => sum + length, 0);
   const payload = { bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
   try {
     await fromGoodCopies((bad) =>
@@ -206,12 +209,6 @@ async function requireUpload(store: Store, asked: S3Request): Promise<void> {
 
 function noSuchUpload(): S3Error {
   return new S3Error("NoSuchUpload", "The specified upload does not exist. It may have been aborted or completed.");
-}
-
-function numberOf(asked: S3Request): number {
-  const text = asked.query("partNumber") ?? "";
-  if (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= s3Limits.parts) return Number(text);
-  throw new S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive");
 }
 
 function sourceRange(asked: S3Request, bytes: number): ByteRange {

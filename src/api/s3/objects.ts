@@ -12,8 +12,9 @@ import { type Transferred } from "../../store/transfer";
 import { attributesIn, headersOf, overrides, sumHeaders, withSum } from "./attributes";
 import { requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
-import { isUnchanged, permitOf, rangeOf } from "./conditions";
+import { type Wanted, isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
+import { partOf, partRead } from "./parts";
 import { type Payload, asDigest } from "./payload";
 import { type S3Request, objectOf } from "./request";
 import { streamed } from "./stream";
@@ -24,11 +25,12 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
   requireOwnVersion(asked);
   const isHead = asked.request.method === "HEAD";
   let unchanged = false;
-  let part = { range: { from: 0, bytes: 0 }, isPart: false };
+  const number = partRead(asked);
+  let wanted: Wanted = { range: { from: 0, bytes: 0 }, isPart: false };
   const choose = (seen: SeenValue) => {
     unchanged = isUnchanged(asked.header, seen);
-    if (!unchanged) part = rangeOf(asked, seen);
-    return unchanged ? undefined : part.range;
+    if (!unchanged) wanted = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
+    return unchanged ? undefined : wanted.range;
   };
   const isWhole = ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
   const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
@@ -36,7 +38,8 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
   if (isHead) choose(found);
   const headers = { ...headersOf(asked, found), ...overrides(asked) };
   if (unchanged) return new Response(null, { status: 304, headers });
-  const { range, isPart } = part;
+  const { range, isPart, count } = wanted;
+  if (count !== undefined) headers["x-amz-mp-parts-count"] = String(count);
   if (isPart) headers["content-range"] = `bytes ${range.from}-${range.from + range.bytes - 1}/${found.bytes}`;
   else if (asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED") Object.assign(headers, sumHeaders(found));
   headers["content-length"] = String(range.bytes);
@@ -109,8 +112,6 @@ export function requireOwnVersion(asked: S3Request): void {
   const version = asked.query("versionId");
   if (version !== undefined && version !== "null" && version !== "")
     throw new S3Error("NoSuchVersion", "objects have one version here: null");
-  if (asked.query("partNumber") !== undefined)
-    throw new S3Error("NotImplemented", "parts of an object cannot be read by number");
 }
 
 async function noSuchKey(store: Store, asked: S3Request): Promise<S3Error> {

@@ -8,10 +8,20 @@ import { nest, node, xmlAnswer } from "./xml";
 const parameters = new Set([
   ...["x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token"],
   ...["start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-parts"],
-  ...["part-number-marker", "partNumber", "versionId", "uploadId", "uploads", "delete", "location", "versions"],
+  ...["part-number-marker", "versionId"],
   ...["response-content-type", "response-content-language", "response-expires", "response-cache-control"],
   ...["response-content-disposition", "response-content-encoding"],
 ]);
+
+/** Those that make another operation of a request, and of which. */
+const operations: Readonly<Record<string, readonly string[]>> = {
+  uploads: ["GET bucket", "POST object"],
+  uploadId: ["GET object", "PUT object", "POST object", "DELETE object"],
+  partNumber: ["GET object", "HEAD object", "PUT object"],
+  delete: ["POST bucket"],
+  location: ["GET bucket"],
+  versions: ["GET bucket"],
+};
 
 const absent: Readonly<Record<string, S3Code>> = {
   policy: "NoSuchBucketPolicy",
@@ -35,9 +45,12 @@ const answers: Readonly<Record<string, readonly [root: string, inner: string]>> 
   accelerate: ["AccelerateConfiguration", ""],
 };
 
-/** The subresource that a request is about; undefined for none. */
-export function subresourceOf({ parameters: given }: S3Request): string | undefined {
-  return given.map(([name]) => name).find((name) => !parameters.has(name) && !/^x-amz-/i.test(name));
+/** The subresource that a request is about, or a parameter that is none of its method; undefined for none. */
+export function subresourceOf({ parameters: given, request, key }: S3Request): string | undefined {
+  const operation = `${request.method} ${key === undefined ? "bucket" : "object"}`;
+  const isOther = (name: string) =>
+    Object.hasOwn(operations, name) ? !operations[name]!.includes(operation) : !parameters.has(name);
+  return given.map(([name]) => name).find((name) => isOther(name) && !/^x-amz-/i.test(name));
 }
 
 /** Answers a GET of a subresource of a bucket that is there. Throws S3Error NotImplemented, or that there is none. */
