@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { homeOf, indexOf as volumeIndexOf } from "../support/copies";
 import { follow } from "../support/http";
+import { runMkv } from "../support/master";
+import { freePort } from "../support/ports";
 import { valueOf } from "../support/values";
 import { runJob, shelf, shelfOf, storeAll, type Command } from "./job";
 import { plainKeys } from "./keys";
@@ -27,7 +29,8 @@ function empty(folder: string): void {
 test.concurrent.each(["-db", "-master"])(
   "an emptied disk is left alone, and its values are read elsewhere; adopted (%s), it is filled by a rebalance",
   async (how) => {
-    await using cluster = await startCluster({ volumes: 4 });
+    const port = String(await freePort());
+    await using cluster = await startCluster({ volumes: 4, flags: ["-adminport", port] });
     const stored = await storeAll(
       cluster,
       keys.map((key) => [key, valueOf(key)]),
@@ -41,6 +44,7 @@ test.concurrent.each(["-db", "-master"])(
 
     await cluster.startMaster();
     expect(cluster.master.output).toContain(advice);
+    expect((await runMkv(["-admin", `http://localhost:${port}`, "status"])).stdout).toContain(advice);
     for (const key of concerned) {
       const answer = await follow(await cluster.ask("GET", key));
       expect([key, answer.status, answer.body.equals(valueOf(key))]).toEqual([key, 200, true]);

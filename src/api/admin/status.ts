@@ -123,8 +123,12 @@ type Looked = {
 /** A volume with what is wrong with it, and on which of its disks if not on all. */
 function troubleOf({ name, state, disks }: VolumeReport): string {
   const bad = disks.filter((disk) => disk.state === state);
-  const which = bad.length === disks.length ? "" : ` (${bad.map((disk) => disk.name).join(", ")})`;
-  return `${name} ${said[state]}${which}`;
+  const isAll = bad.length === disks.length;
+  const which = isAll ? "" : ` (${bad.map((disk) => disk.name).join(", ")})`;
+  const place = isAll ? name : placeOf(name, bad[0]!);
+  const advice =
+    state === "foreign" ? `: if it was replaced, run "mkv adopt ${place}"; if it is not mounted, mount it` : "";
+  return `${name} ${said[state]}${which}${advice}`;
 }
 
 function placeOf(volume: string, disk: DiskReport): string {
