@@ -76,6 +76,7 @@ const sizes = {
   smallMoves: [50, 5_000, 20_000],
   largeMoves: [4, 80, 200],
   listKeys: [10_000, 1_000_000, 1_000_000],
+  postgresKeys: [10_000, 200_000, 1_000_000], // Of lists out of a database.
   pages: [20, 100, 300],
   fullLists: [1, 0, 1],
   indexKeys: [50_000, 1_000_000, 20_000_000],

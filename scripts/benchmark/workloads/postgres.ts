@@ -13,6 +13,7 @@ export async function postgres(bench: Bench): Promise<void> {
   await using server = started;
   const { name, binary } = bench.programs[0]!;
   const programs = [new Program(`${name}, LevelDB`, binary), new Program(`${name}, PostgreSQL`, binary, server)];
-  for (const workload of [rounds, get, absent, list]) await workload({ ...bench, programs, beside: "ledger: " });
+  const sizes = { ...bench.sizes, listKeys: bench.sizes.postgresKeys };
+  for (const workload of [rounds, get, absent, list]) await workload({ ...bench, sizes, programs, beside: "ledger: " });
   await server.stop();
 }
