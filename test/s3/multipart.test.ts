@@ -223,17 +223,3 @@ test("an object that was put at once is its only part", async () => {
   await send({ method: "PUT", target: "/parts/nothing", body: "" });
   expect((await partOf("nothing", 1)).about).toEqual([200, null, null]);
 });
-
-test("what names a part, or another operation, is never taken for the object or the bucket itself", async () => {
-  await send({ method: "PUT", target: "/parts/there", body: "there" });
-  for (const query of ["uploads", "partNumber=1", "location", "delete"]) {
-    expect((await send({ method: "DELETE", target: `/parts/there?${query}` })).status).toBe(501);
-    const put = await send({ method: "PUT", target: `/parts/there?${query}`, body: "other" });
-    expect(put.status).toBeOneOf([400, 501]);
-  }
-  expect((await send({ target: "/parts/there" })).text).toBe("there");
-  await send({ method: "PUT", target: "/named" });
-  for (const query of ["uploads", "location", "versions", "delete"])
-    expect((await send({ method: "DELETE", target: `/named?${query}` })).status).toBe(501);
-  expect((await send({ method: "HEAD", target: "/named" })).status).toBe(200);
-});

@@ -11,6 +11,7 @@ import { type S3Request, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 const atOnce = 32;
+const conditions = ["ETag", "LastModifiedTime", "Size"];
 
 /** Answers it. Throws S3Error MalformedXML, InvalidRequest. */
 export async function deleteObjects(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
@@ -39,6 +40,8 @@ async function remove(
   const about = node("Key", name) + node("VersionId", version);
   try {
     if (name === "") throw new S3Error("MalformedXML", "an Object has a Key");
+    if (conditions.some((condition) => textOf(object, condition) !== undefined))
+      throw new S3Error("NotImplemented", "a DELETE takes no conditions");
     if (version !== undefined && version !== "" && version !== "null")
       throw new S3Error("NoSuchVersion", "objects have one version here: null");
     const path = [...prefixOf(bucket, name)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");

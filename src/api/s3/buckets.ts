@@ -6,8 +6,12 @@ import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from ".
 import { type Store, endOf } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
-import { type Incoming, prefixOf } from "./request";
+import { requirePlain } from "./questions";
+import { type S3Request, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
+
+/** Whose the objects of a bucket are: everything has one owner, and no access control lists. */
+const ownership = "BucketOwnerEnforced";
 
 /** Throws S3Error NoSuchBucket. */
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
@@ -16,14 +20,16 @@ export async function requireBucket(store: Store, bucket: string): Promise<void>
 }
 
 /** Answers PUT of a bucket. */
-export async function createBucket(store: Store, bucket: string, { headers }: Incoming): Promise<Response> {
+export async function createBucket(store: Store, asked: S3Request): Promise<Response> {
+  const { bucket, header } = asked;
   const isName =
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$/.test(bucket) && !bucket.includes("..");
   if (!isName) throw new S3Error("InvalidBucketName", "a bucket has 3 to 63 of a-z 0-9 . -, and is no address");
-  if (headers.get("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true")
+  requirePlain(asked);
+  if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true")
     throw new S3Error("NotImplemented", "object lock is not supported");
-  const acl = headers.get("x-amz-acl");
-  if (acl !== null && acl !== "private") throw new S3Error("NotImplemented", "access control lists are not supported");
+  if ((header("x-amz-object-ownership") ?? ownership) !== ownership)
+    throw new S3Error("NotImplemented", `x-amz-object-ownership is ${ownership}`);
   if (await isRemembered(store, bucket))
     throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { fields: { BucketName: bucket } });
   await rememberBucket(store, bucket);
@@ -42,15 +48,21 @@ export async function deleteBucket(store: Store, bucket: string): Promise<Respon
 }
 
 /** Answers GET of all buckets. */
-export async function listBuckets(store: Store): Promise<Response> {
+export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
+  const prefix = query("prefix") ?? "";
   const buckets = new Map<string, number>();
   for await (const [name, createdMs] of rememberedBuckets(store)) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
-  const shown = [...buckets].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const shown = [...buckets]
+    .filter(([name]) => name.startsWith(prefix))
+    .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const nodes = shown.map(([name, createdMs]) =>
     nest("Bucket", node("Name", name), node("CreationDate", new Date(createdMs).toISOString())),
   );
-  return xmlAnswer("ListAllMyBucketsResult", nest("Owner", ownerNodes) + nest("Buckets", ...nodes));
+  return xmlAnswer(
+    "ListAllMyBucketsResult",
+    nest("Owner", ownerNodes) + nest("Buckets", ...nodes) + node("Prefix", query("prefix")),
+  );
 }
 
 /** Who owns everything. */

@@ -12,6 +12,9 @@ export type Algorithm = keyof typeof bytesOf;
 /** A sum in the making. */
 export type Checksum = { update(chunk: Uint8Array): void; digest(): Uint8Array };
 
+/** What a sum is, in Base64. */
+export type Sum = { readonly algorithm: Algorithm; readonly sum: string };
+
 const prefix = "x-amz-checksum-";
 
 /** The header of a sum. */
@@ -29,16 +32,26 @@ export function algorithmOf(header: string): Algorithm | undefined {
 /** What the headers announce: with the sum, or that it comes after the body. Throws S3Error InvalidRequest. */
 export function announcedSum(headers: Headers): { algorithm: Algorithm; sum: string | undefined } | undefined {
   const trailer = headers.get("x-amz-trailer");
+  const found = sumIn(headers);
+  const late = trailer === null ? undefined : algorithmOf(trailer.trim());
+  if (late && found) throw severalSums();
+  if (late) return { algorithm: late, sum: undefined };
+  if (found) requireSum(found.algorithm, found.sum);
+  return found;
+}
+
+/** The sum in the headers, as it stands there. Throws S3Error InvalidRequest for several. */
+export function sumIn(headers: Headers): Sum | undefined {
   const found = [...headers].flatMap(([name, sum]) => {
     const algorithm = algorithmOf(name);
     return algorithm ? [{ algorithm, sum }] : [];
   });
-  const late = trailer === null ? undefined : algorithmOf(trailer.trim());
-  if (found.length + (late ? 1 : 0) > 1)
-    throw new S3Error("InvalidRequest", "one checksum of a body is expected, not several");
-  if (late) return { algorithm: late, sum: undefined };
-  if (found[0]) requireSum(found[0].algorithm, found[0].sum);
+  if (found.length > 1) throw severalSums();
   return found[0];
+}
+
+function severalSums(): S3Error {
+  return new S3Error("InvalidRequest", "one checksum is expected, not several");
 }
 
 /** Throws S3Error InvalidRequest for what is no sum of this kind. */
@@ -46,6 +59,21 @@ export function requireSum(algorithm: Algorithm, sum: string): void {
   const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(sum);
   if (isBase64 && Buffer.from(sum, "base64").length === bytesOf[algorithm]) return;
   throw new S3Error("InvalidRequest", `Value for ${headerOf(algorithm)} header is invalid.`);
+}
+
+/** Passes on what is to have this sum. Throws S3Error BadDigest before the end. */
+export async function* summed(chunks: AsyncIterable<Uint8Array>, { algorithm, sum }: Sum): AsyncGenerator<Uint8Array> {
+  const checksum = await newChecksum(algorithm);
+  for await (const chunk of chunks) {
+    checksum.update(chunk);
+    yield chunk;
+  }
+  requireSame(Buffer.from(checksum.digest()).toString("base64"), { algorithm, sum });
+}
+
+/** Throws S3Error BadDigest if this sum is not the one that was announced. */
+export function requireSame(value: string, { algorithm, sum }: Sum): void {
+  if (sum !== value) throw new S3Error("BadDigest", `the ${headerOf(algorithm)} is ${value}, not ${sum}`);
 }
 
 /** Begins a sum. */

@@ -11,8 +11,9 @@ import { requireBucket } from "./buckets";
 import { permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
-import { requirePlainPut, storeBody } from "./objects";
+import { storeBody } from "./objects";
 import { type Payload } from "./payload";
+import { requirePlain } from "./questions";
 import { type S3Request, objectOf, readRequest } from "./request";
 import { letGo } from "./stream";
 import { node } from "./xml";
@@ -33,7 +34,7 @@ export function sourceOf(asked: S3Request): S3Request & { readonly key: Key } {
 
 /** Copies an object. Throws S3Error NoSuchKey, PreconditionFailed, InvalidRequest. */
 export async function copyObject(store: Store, asked: S3Request): Promise<Document> {
-  requirePlainPut(asked);
+  requirePlain(asked);
   const source = sourceOf(asked);
   const directive = asked.header("x-amz-metadata-directive")?.toUpperCase() ?? "COPY";
   if (directive !== "COPY" && directive !== "REPLACE")

@@ -96,7 +96,7 @@ async function dispatch(store: Store, asked: Asked): Promise<Response> {
   const { bucket, key, request } = asked;
   for (const name of refusedHeaders) if (asked.header(name) !== undefined) throw notImplemented(name);
   if (bucket === "") {
-    if (request.method === "GET" && asked.path === "/") return await listBuckets(store);
+    if (request.method === "GET" && asked.path === "/") return await listBuckets(store, asked);
     throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {
       headers: { allow: "GET" },
     });
@@ -124,7 +124,7 @@ async function onBucket(store: Store, asked: Asked): Promise<Response> {
     case "PUT": {
       const document = await documentIn(asked.payload().chunks);
       if (document.length > 0) readXml(document, "CreateBucketConfiguration");
-      return await createBucket(store, bucket, request);
+      return await createBucket(store, asked);
     }
     case "DELETE":
       return await deleteBucket(store, bucket);

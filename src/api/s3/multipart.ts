@@ -17,14 +17,16 @@ import {
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, tagName, uploadName } from "./attributes";
 import { requireBucket } from "./buckets";
-import { type Algorithm, algorithmOf, headerOf, newChecksum } from "./checksums";
+import { type Algorithm, type Sum, algorithmOf, headerOf, newChecksum } from "./checksums";
+import { requireSame, requireSum, sumIn, summed } from "./checksums";
 import { permitOf } from "./conditions";
 import { openSource, result, sourceOf } from "./copy";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
-import { requirePlainPut, storeBody } from "./objects";
+import { storeBody } from "./objects";
 import { partNumberOf, partsAttribute } from "./parts";
 import { type Payload } from "./payload";
+import { requirePlain } from "./questions";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
 import { letGo } from "./stream";
@@ -32,7 +34,7 @@ import { node, xmlAnswer } from "./xml";
 
 /** Answers POST ?uploads. */
 export async function createUpload(store: Store, asked: S3Request): Promise<Response> {
-  requirePlainPut(asked);
+  requirePlain(asked);
   await requireBucket(store, asked.bucket);
   const name = asked.header("x-amz-checksum-algorithm")?.toLowerCase();
   const sums = name === undefined ? undefined : algorithmOf(`x-amz-checksum-${name}`);
@@ -116,15 +118,22 @@ async function join(
   const sums = Buffer.concat(parts.map(({ md5 }) => Buffer.from(md5, "hex")));
   const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
   const composite = await compositeOf(upload.sums as Algorithm | undefined, parts);
+  const meant = sumMeant(asked, composite);
   const lengths = parts.map(({ attributes }) => Number(attributes["bytes"]));
   const ofUpload = { [tagName]: etag, [uploadName]: asked.query("uploadId")!, ...partsAttribute(lengths) };
-  const attributes = { ...upload.attributes, ...composite, ...ofUpload };
+  const whole = meant && { [headerOf(meant.algorithm)]: meant.sum };
+  const attributes = { ...upload.attributes, ...(upload.sums ? composite : whole), ...ofUpload };
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
+  const bytesMeant = asked.header("x-amz-mp-object-size");
+  if (bytesMeant !== undefined && bytesMeant !== String(bytes))
+    throw new S3Error("InvalidRequest", `the parts have ${bytes} bytes, not the ${bytesMeant} of x-amz-mp-object-size`);
   const payload = { bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
   try {
-    await fromGoodCopies((bad) =>
-      storeBody(store, asked.key!, { ...payload, chunks: joined(store, parts, bad) }, { attributes, permit }),
-    );
+    await fromGoodCopies((bad) => {
+      const chunks = joined(store, parts, bad);
+      const value = { ...payload, chunks: meant ? summed(chunks, meant) : chunks };
+      return storeBody(store, asked.key!, value, { attributes, permit });
+    });
   } catch (error) {
     if ((await etagBy(store, asked.key!, asked.query("uploadId")!)) === undefined) throw error; // Else another one was faster.
   }
@@ -137,6 +146,17 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
       throw new S3Error("InvalidPart", "a part was replaced while the upload was completed");
     if (opened.chunks) yield* opened.chunks;
   }
+}
+
+/** The sum that the bytes of the object must have. Throws S3Error BadDigest if a sum of sums is meant, and is another. */
+function sumMeant({ request }: S3Request, composite: Record<string, string>): Sum | undefined {
+  const meant = sumIn(request.headers);
+  if (meant?.sum.includes("-")) {
+    requireSame(composite[headerOf(meant.algorithm)] ?? "not known", meant);
+    return undefined;
+  }
+  if (meant) requireSum(meant.algorithm, meant.sum);
+  return meant;
 }
 
 /** The sum of the sums of the parts, as S3 has it. */

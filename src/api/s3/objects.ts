@@ -16,6 +16,7 @@ import { type Wanted, isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
 import { partOf, partRead } from "./parts";
 import { type Payload, asDigest } from "./payload";
+import { requirePlain } from "./questions";
 import { type S3Request, objectOf } from "./request";
 import { streamed } from "./stream";
 
@@ -32,7 +33,8 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
     if (!unchanged) wanted = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
     return unchanged ? undefined : wanted.range;
   };
-  const isWhole = ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
+  const isWhole =
+    number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
   const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
   if (!found) throw await noSuchKey(store, asked);
   if (isHead) choose(found);
@@ -49,7 +51,7 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
 
 /** Answers PUT of an object. */
 export async function putObject(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
-  requirePlainPut(asked);
+  requirePlain(asked);
   if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a PUT needs a Content-Length");
   if (payload.bytes > s3Limits.putBytes)
     throw new S3Error("EntityTooLarge", "an object that is put at once has at most 5 GiB");
@@ -118,17 +120,4 @@ async function noSuchKey(store: Store, asked: S3Request): Promise<S3Error> {
   await requireBucket(store, asked.bucket);
   const name = objectOf(asked.key!, asked.bucket);
   return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: name } });
-}
-
-const plain: Readonly<Record<string, string>> = { "x-amz-acl": "private", "x-amz-storage-class": "STANDARD" };
-const refused =
-  /^x-amz-(acl|storage-class|tagging|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
-
-/** Throws S3Error for what is asked of a new object that would not be done. */
-export function requirePlainPut({ fields }: S3Request): void {
-  for (const [name, value] of fields) {
-    if (!refused.test(name) || plain[name] === value) continue;
-    if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
-    throw new S3Error("NotImplemented", `${name} is not supported`);
-  }
 }

@@ -3,10 +3,10 @@ import { MkvError } from "../../errors";
 import { type About, tallied } from "../access";
 import { chunksOf } from "../body";
 import { announcedBytes } from "../framing";
-import { type Algorithm, announcedSum, headerOf, newChecksum, requireSum } from "./checksums";
+import { type Algorithm, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
 import { S3Error } from "./errors";
-import { type S3Request } from "./request";
+import { type S3Request, isEndOfUpload } from "./request";
 import { type Signed } from "./signature";
 
 /** A body on its way in. `chunks` throw what is wrong with it, before their end. */
@@ -24,16 +24,13 @@ export type Payload = {
 type Receiving = { readonly clienttimeoutMs: number; readonly told: About | undefined };
 
 /** Throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented. */
-export function payloadOf(
-  { request, header }: S3Request,
-  signed: Signed,
-  { clienttimeoutMs, told }: Receiving,
-): Payload {
+export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, told }: Receiving): Payload {
+  const { request, header } = asked;
   const framing = framingOf(signed.payload, signed.seed);
   const wire = announcedBytes(request);
   const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;
   const hash = hashOf(signed.payload, framing !== undefined);
-  const announced = announcedSum(request.headers);
+  const announced = isEndOfUpload(asked) ? undefined : announcedSum(request.headers); // There it is of the object.
   const withdrawn = wire === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
   const trailers: Trailers = new Map();
@@ -59,13 +56,13 @@ export function payloadOf(
       throw new S3Error("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the SHA256 of the body");
     if (!checksum) return;
     const value = Buffer.from(checksum.digest()).toString("base64");
-    requireSame(announced, value, trailers);
+    requireAnnounced(announced, value, trailers);
     sum = { algorithm: announced.algorithm, value };
   }
   return { chunks: checked(), bytes, md5: md5In(header("content-md5")), withdrawn, sum: () => sum };
 }
 
-function requireSame(
+function requireAnnounced(
   { algorithm, sum }: { algorithm: Algorithm; sum: string | undefined },
   value: string,
   trailers: Trailers,
@@ -74,8 +71,7 @@ function requireSame(
   if (meant === undefined)
     throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
   requireSum(algorithm, meant);
-  if (meant !== value)
-    throw new S3Error("BadDigest", `the ${headerOf(algorithm)} of the body is ${value}, not ${meant}`);
+  requireSame(value, { algorithm, sum: meant });
 }
 
 function decodedBytes(text: string | undefined): number {

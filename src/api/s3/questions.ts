@@ -72,3 +72,16 @@ export function answerObjectQuestion(name: string): Response {
 export function notImplemented(name: string): S3Error {
   return new S3Error("NotImplemented", `${name} is not supported`);
 }
+
+const plain: Readonly<Record<string, string>> = { "x-amz-acl": "private", "x-amz-storage-class": "STANDARD" };
+const refused =
+  /^x-amz-(acl|storage-class|tagging|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
+
+/** Throws S3Error for what is asked of a new object, or bucket, that would not be done. */
+export function requirePlain({ fields }: S3Request): void {
+  for (const [name, value] of fields) {
+    if (!refused.test(name) || plain[name] === value) continue;
+    if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
+    throw notImplemented(name);
+  }
+}

@@ -89,6 +89,11 @@ export function objectOf(key: Uint8Array, bucket: string): string {
   return Buffer.from(key).toString("utf8", Buffer.byteLength(bucket) + 2);
 }
 
+/** Whether a request makes an object of its parts. */
+export function isEndOfUpload({ request, query }: S3Request): boolean {
+  return request.method === "POST" && query("uploadId") !== undefined;
+}
+
 /** Whether this names an entity tag: as it is, or in quotes. */
 export function isTag(text: string, etag: string): boolean {
   return text.trim().replace(/^W\//, "").replace(/^"|"$/g, "") === etag;
