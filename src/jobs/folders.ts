@@ -42,6 +42,13 @@ export async function* folders(
   }
 }
 
+/** The folders `/staged/HH/hh/` of what is about to take the place of values, in order. Throws as `folders`. */
+export async function* stagedFolders(all: Volumes, topology: Topology): AsyncGenerator<Folder> {
+  const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(all, volume)))).flat();
+  for await (const staged of foldersBelow(all, { path: "/", volumes: roots }, isStaged))
+    for await (const upper of foldersBelow(all, staged)) yield* foldersBelow(all, upper);
+}
+
 /**
  * The files below a folder, in order, those in subfolders first; in pieces of bounded size.
  * @param onEmpty is told of folders, but for those of the hash, in which these volumes have nothing
@@ -83,6 +90,7 @@ export function readable(path: string): string {
 }
 
 const isHashFolder = /^[0-9a-f]{2}$/;
+const isStaged = /^staged$/;
 const isSubvolume = /^sv[0-9A-F]{2,}$/;
 
 /** The places on a volume that hold values: its subvolumes, and itself if it holds some without. */
@@ -92,16 +100,16 @@ async function rootsOf(all: Volumes, volume: string): Promise<string[]> {
   for await (const page of all.list(volume, "/")) {
     for (const { name, type } of page) {
       if (type === "directory" && isSubvolume.test(name)) roots.push(`${volume}/${name}`);
-      if (type === "directory" && isHashFolder.test(name)) isRoot = true;
+      if (type === "directory" && (isHashFolder.test(name) || isStaged.test(name))) isRoot = true;
     }
   }
   return isRoot ? [volume, ...roots] : roots;
 }
 
-async function* foldersBelow(all: Volumes, folder: Folder): AsyncGenerator<Folder> {
+async function* foldersBelow(all: Volumes, folder: Folder, isWanted = isHashFolder): AsyncGenerator<Folder> {
   for await (const page of merge(all, folder)) {
     for (const entry of page) {
-      if (entry.type === "directory" && isHashFolder.test(entry.name)) yield below(folder, entry);
+      if (entry.type === "directory" && isWanted.test(entry.name)) yield below(folder, entry);
     }
   }
 }

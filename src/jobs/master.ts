@@ -8,7 +8,7 @@ import { isVolumeName } from "../format/volume";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed } from "../store/heal";
-import { type OrphanSeen } from "../store/orphan";
+import { type OrphanLook, type OrphanSeen } from "../store/orphan";
 import { type JobMemory } from "../store/job-memory";
 import { paceOf } from "../store/pace";
 import { Turns } from "../turns";
@@ -45,6 +45,9 @@ export function masterTarget(
     };
   }
 
+  const look = async (operation: string, key: Key, { volume, ...how }: Required<OrphanLook>) =>
+    (await whole(await ask("POST", `${nameOf(key)}?${operation}=${volume}${wordsOf(how)}`))) as OrphanSeen;
+
   return {
     async *scan(after) {
       for (let from: Uint8Array | undefined = after ? keyAfter(after) : new Uint8Array(); from;) {
@@ -73,9 +76,8 @@ export function masterTarget(
     async adopt(name) {
       await ask("POST", `/?adopt=${encodeURIComponent(name)}`);
     },
-    async orphan(key, { volume, ...how }) {
-      return (await whole(await ask("POST", `${nameOf(key)}?orphan=${volume}${wordsOf(how)}`))) as OrphanSeen;
-    },
+    orphan: (key, how) => look("orphan", key, how),
+    staged: (key, how) => look("staged", key, how),
     async recall(job) {
       return ((await whole(await ask("GET", `/?job=${job}`))) as JobMemory | null) ?? undefined;
     },

@@ -7,6 +7,7 @@ import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
+import { lookAtStaged } from "../store/staged";
 import { type Store, recordText } from "../store/store";
 
 /** Whoever keeps the ledger. What changes a key is done under its claim; all but `scan` and `getAll` throw MkvError busy. */
@@ -21,6 +22,8 @@ export type JobTarget = {
   heal(key: Key, how: Required<Pick<Healing, "depth" | "repair" | "forget" | "dryRun">>): Promise<Healed>;
   /** Looks at a file that the record of its key does not name. */
   orphan(key: Key, how: Required<OrphanLook>): Promise<OrphanSeen>;
+  /** Looks at what is staged of a key. */
+  staged(key: Key, how: Required<OrphanLook>): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */
   adopt(name: string): Promise<void>;
   /** What is remembered of a job. */
@@ -43,6 +46,7 @@ export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: nu
     },
     heal: (key, how) => healKey(store, key, how),
     orphan: (key, how) => lookAtOrphan(store, key, how),
+    staged: (key, how) => lookAtStaged(store, key, how),
     adopt: (name) => adoptPlace(store, name),
     recall: (job) => recallJob(store.ledger, job),
     remember: (job, told) => rememberJob(store.ledger.memory, job, told),

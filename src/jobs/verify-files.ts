@@ -1,5 +1,5 @@
 // Owns the comparison of every file on the volumes with the records: what none of them names is looked at again by the target,
-// with the key claimed.
+// with the key claimed; and so is everything that is staged.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { keyAt } from "../format/path";
@@ -10,7 +10,7 @@ import { damagedRecord } from "../store/store";
 import { type Volumes } from "../volumes/volumes";
 import { type Verify } from "./findings";
 import { type Copy, type Folder, type FoundFile } from "./folders";
-import { files, folderNumber, folders, hashFolders, readable } from "./folders";
+import { files, folderNumber, folders, hashFolders, readable, stagedFolders } from "./folders";
 import { type Pause, forEach } from "./pool";
 
 /** Compares all files with the records, those in folders after this one. Returns whether all could be. */
@@ -25,6 +25,10 @@ export async function verifyAllFiles(job: Verify, after: string | undefined, pau
       progress.at({ what: "file", done: counts.files, share });
     };
     await forEach(folders(job.volumes, job.topology, { after }), limits.foldersAtOnce, work, pause);
+    const workOnStaged = async (folder: Folder) => {
+      for await (const page of files(job.volumes, folder)) await verifyStaged(job, page);
+    };
+    await forEach(stagedFolders(job.volumes, job.topology), limits.foldersAtOnce, workOnStaged);
     return true;
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
@@ -45,9 +49,17 @@ async function verifyFiles(job: Verify, page: readonly FoundFile[]): Promise<voi
       if (record === damagedRecord) continue; // It was named; its files are nobody's orphans.
       const named = record === undefined ? [] : decodeRecord(record).volumes;
       for (const { volume } of copies) {
-        if (!named.includes(volume)) await verifyOrphan(job, { key, path, volume });
+        if (!named.includes(volume)) await verifyOrphan(job, { key, path, volume, kind: "orphan" });
       }
     }
+  }
+}
+
+async function verifyStaged(job: Verify, page: readonly FoundFile[]): Promise<void> {
+  for (const { path, copies } of page) {
+    job.counts.files += copies.length;
+    const key = keyAt(path.slice("/staged".length));
+    for (const { volume } of copies) await verifyOrphan(job, { key, path, volume, kind: "staged" });
   }
 }
 
@@ -58,17 +70,40 @@ const orphanLines = {
   copy: "is a copy that its record should name",
   recorded: "is a copy that its record lacked: it names it now",
   kept: "",
-} as const;
+};
 
-const dryOrphanLines = {
-  ...orphanLines,
-  removed: "is in no record: it would be removed",
-  recorded: "is a copy that its record lacks: it would name it",
-} as const;
+const stagedLines: typeof orphanLines = {
+  young: "is of no replacement that is known yet",
+  orphan: "is of no replacement",
+  removed: "is of no replacement: removed",
+  copy: "is the value of a key that lacks copies",
+  recorded: "is the value of a key that lacked copies: it is in its place now",
+  kept: "",
+};
+
+/** What would become of a file, instead of what became of it. */
+const dryLines = {
+  orphan: {
+    ...orphanLines,
+    removed: "is in no record: it would be removed",
+    recorded: "is a copy that its record lacks: it would name it",
+  },
+  staged: {
+    ...stagedLines,
+    removed: "is of no replacement: it would be removed",
+    recorded: "is the value of a key that lacks copies: it would be brought to its place",
+  },
+};
+const lines = { orphan: orphanLines, staged: stagedLines };
 
 async function verifyOrphan(
   job: Verify,
-  { key, path, volume }: { key: Key | undefined; path: string; volume: Copy["volume"] },
+  {
+    key,
+    path,
+    volume,
+    kind,
+  }: { key: Key | undefined; path: string; volume: Copy["volume"]; kind: "orphan" | "staged" },
 ): Promise<void> {
   const where = `${volume}${readable(path)}`;
   const { counts } = job;
@@ -79,11 +114,11 @@ async function verifyOrphan(
     }
     const { dryRun } = job.task;
     const how = { volume, repair: job.repair, remove: job.removeOrphans, dryRun };
-    const { state, why } = await retryBusy(() => job.target.orphan(key, how), limits.busyMs);
+    const { state, why } = await retryBusy(() => job.target[kind](key, how), limits.busyMs);
     if (state === "accounted") return;
     counts.orphans++;
     if (state === "recorded" || state === "removed") counts.repaired++;
-    job.progress.note(`${where}: ${(dryRun ? dryOrphanLines : orphanLines)[state]}${why ?? ""}`);
+    job.progress.note(`${where}: ${(dryRun ? dryLines : lines)[kind][state]}${why ?? ""}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     counts.unknown++;

@@ -34,8 +34,8 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
   await store.hints.add(claim.key, { why: "missing" });
 }
 
-/** What cannot be read or moved stays owed. */
-async function moveIfSame(
+/** Moves what is staged on a volume to its place if it has this MD5; returns whether it has. What cannot be read or moved stays. */
+export async function moveIfSame(
   volumes: Volumes,
   key: Key,
   { volume, md5 }: { volume: string; md5: string },

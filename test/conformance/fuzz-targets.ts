@@ -22,6 +22,7 @@ const queries = [
   "examine&md5&repair&forget",
   "orphan=localhost:1",
   "orphan=%00%ff",
+  "staged=localhost:1",
   "adopt=nobody",
   "records",
   "uploads",

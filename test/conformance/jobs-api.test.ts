@@ -63,6 +63,7 @@ test("an orphan, or a disk to adopt, that is none of the volumes is 400, and no 
     const operations = ["/live", "/absent"].flatMap((key) => [
       `${key}?orphan=${named}`,
       `${key}?orphan=${named}&repair&remove`,
+      `${key}?staged=${named}&repair&remove`,
     ]);
     for (const target of [...operations, `/?adopt=${named}`]) {
       const { status, text } = await request(master.port, { method: "POST", target });
@@ -75,7 +76,14 @@ test("an orphan, or a disk to adopt, that is none of the volumes is 400, and no 
 test("these operations are for POST: by another method they are 403, and change nothing", async () => {
   const whole = shelf(cluster);
   const volume = elsewhere(cluster, "/live");
-  const operations = [`orphan=${volume}&remove`, "examine", "examine&repair", `adopt=${volume}`, "rebalance"];
+  const operations = [
+    `orphan=${volume}&remove`,
+    `staged=${volume}&remove`,
+    "examine",
+    "examine&repair",
+    `adopt=${volume}`,
+    "rebalance",
+  ];
   for (const method of ["GET", "PUT", "DELETE", "UNLINK"]) {
     for (const query of operations) {
       const { status, text } = await cluster.ask(method, `/live?${query}`, method === "PUT" ? { body: "x" } : {});
@@ -138,7 +146,7 @@ test("while a key is being written it is let alone: 409", async () => {
   wire.write("01234");
   await until(() => isUnderWay(cluster.master.port, "/busy"), { what: "the write has begun" });
   const volumes = homeOf(cluster, "/busy", cluster.volumes.length);
-  const orphans = volumes.flatMap((volume) => [`orphan=${volume}`, `orphan=${volume}&repair&remove`]);
+  const orphans = volumes.flatMap((volume) => [`orphan=${volume}`, `staged=${volume}&repair&remove`]);
   const operations = [...orphans, "examine", "examine&md5&repair", "rebalance"];
   const answers = await Promise.all(operations.map((operation) => cluster.ask("POST", `/busy?${operation}`)));
   expect(answers.map(({ status, text }) => [status, text])).toEqual(

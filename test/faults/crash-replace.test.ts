@@ -1,9 +1,11 @@
 // The master is killed after each step of a replacement, as src/store/replace.ts numbers them, with readers at work.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { copiesOf, copiesOn, homeOf, indexOf } from "../support/copies";
 import { type GatedCluster } from "../support/gated";
 import { follow } from "../support/http";
+import { journalsOf } from "../support/journals";
 import { runMkv } from "../support/master";
 import { graceFlags } from "../support/grace";
 import { pathOf } from "../support/placement";
@@ -204,6 +206,22 @@ test.concurrent(
     await until(isServed, { what: "the new value is served" });
   },
 );
+
+test.concurrent("a committed replacement of which the journal is lost is ended, not taken for an orphan", async () => {
+  const { cluster, key } = await startReplacement("MOVE", ["arrival", "arrival", "arrival"]);
+  await using _cluster = cluster;
+  for (const name of journalsOf(cluster.db)) rmSync(join(dirname(cluster.db), name));
+  cluster.openAll();
+  await cluster.startMaster();
+  const home = homeOf(cluster, key);
+  for (const volume of home) {
+    const look = async () => (await cluster.ask("POST", `${key}?staged=${volume}&remove`)).text;
+    const seen = async () => /"state":"(\w+)"/.exec(await look())?.[1];
+    expect(await until(seen, { what: "the key is not busy" })).toBe("accounted");
+  }
+  expect(copiesOf(cluster, key)).toEqual(copiesOn(home, newValue(key)));
+  await expectIndex(cluster, { [key]: liveRecord(newValue(key), home) });
+});
 
 test.concurrent(
   "a rebuild in the middle of step 4 takes no staged file for a value, and gives no copy the hash of another",

@@ -2,6 +2,7 @@
 //   POST /key?rebalance[&md5][&rate=BYTES] 204, Key-Moved, Key-Left-Behind, Key-Bytes
 //   POST /key?examine[&md5][&repair][&forget] 200 {"findings": [{"problem", "line"}], "isRepaired", "failure"?}, Key-Bytes
 //   POST /key?orphan=VOLUME[&repair][&remove]   200 {"state", "why"?}
+//   POST /key?staged=VOLUME[&repair][&remove]   the same of what is staged of the key
 //   ... each of them with &dry-run: the same answer, and nothing is changed
 //   POST /?adopt=NAME                      204
 //   POST /?records, [shown key, ...]       200 [record | null, ...]
@@ -19,6 +20,7 @@ import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { type Pace, paceOf } from "../../store/pace";
 import { adoptPlace } from "../../store/places";
+import { lookAtStaged } from "../../store/staged";
 import { type Store, recordText } from "../../store/store";
 import { announcedBytes } from "../framing";
 import { empty } from "../respond";
@@ -29,7 +31,7 @@ const [rebalanced, verified] = [asked.of("rebalance"), asked.of("verify")];
 
 /** Whether a POST with this operation is for `answerJob`, and nothing else is. */
 export function isJob(operation: string): boolean {
-  return ["rebalance", "examine", "orphan", "adopt", "job"].includes(operation);
+  return ["rebalance", "examine", "orphan", "staged", "adopt", "job"].includes(operation);
 }
 
 /** Answers a POST. Throws MkvError forbidden for what is no operation, and what the operation throws. */
@@ -51,11 +53,13 @@ export async function answerJob(
       const { bytes = 0, ...healed } = await healKey(store, key, how);
       return Response.json(healed, { headers: { "key-bytes": String(bytes) } });
     }
-    case "orphan": {
+    case "orphan":
+    case "staged": {
       verified.add();
       const volume = Buffer.from(operation.value).toString();
       const how = { volume, repair: has("repair"), remove: has("remove"), dryRun };
-      return Response.json(await lookAtOrphan(store, key, how));
+      const look = operation.name === "staged" ? lookAtStaged : lookAtOrphan;
+      return Response.json(await look(store, key, how));
     }
     case "adopt":
       await adoptPlace(store, Buffer.from(operation.value).toString());
