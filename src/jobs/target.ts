@@ -8,7 +8,8 @@ import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan"
 import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
 import { lookAtStaged } from "../store/staged";
-import { type Store, recordText } from "../store/store";
+import { recordText } from "../store/find";
+import { type Store } from "../store/store";
 
 /** Whoever keeps the ledger. What changes a key is done under its claim; all but `scan` and `getAll` throw MkvError busy. */
 export type JobTarget = {

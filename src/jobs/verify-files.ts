@@ -6,7 +6,7 @@ import { keyAt } from "../format/path";
 import { decodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { retryBusy } from "../store/retry-busy";
-import { damagedRecord } from "../store/store";
+import { damagedRecord } from "../store/find";
 import { type Volumes } from "../volumes/volumes";
 import { type Verify } from "./findings";
 import { type Copy, type Folder, type FoundFile } from "./folders";

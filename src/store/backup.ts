@@ -4,7 +4,7 @@ import { backupOf } from "../ledger/backup";
 import { type Ledger } from "../ledger/ledger";
 import { bucketPrefix } from "./buckets";
 import { idPrefix } from "./places";
-import { refillPrefix } from "./refill";
+import { refillPrefix } from "./to-refill";
 import { uploadPrefix } from "./uploads";
 
 /** Under which name it is remembered what the store looked like last. */

@@ -7,7 +7,7 @@ import { type Ledger, type Memory } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
-import { wantRefill } from "./refill";
+import { wantRefill } from "./to-refill";
 
 /** Under which name the id of a volume or disk is remembered. */
 export const idPrefix = "id ";

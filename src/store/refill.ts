@@ -1,20 +1,12 @@
 // Owns the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
-//   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
 import { counted } from "../counted";
 import { isConfigured } from "../format/volume";
-import { type Ledger, entriesOf } from "../ledger/ledger";
+import { entriesOf } from "../ledger/ledger";
 import { log } from "../log";
 import { type Care } from "./caring";
 import { mend } from "./mend";
+import { refillPrefix } from "./to-refill";
 import { walkOn } from "./walk";
-
-/** Under which names it is remembered what is to be filled. */
-export const refillPrefix = "refill ";
-
-/** Has a disk filled that says so of itself from now on. */
-export async function wantRefill({ memory }: Pick<Ledger, "memory">, place: string, id: string): Promise<void> {
-  await memory.put(`${refillPrefix}${place} ${id}`, true);
-}
 
 /** Fills the disks that are there, one after another, as far as that is possible now. */
 export async function refill(care: Care): Promise<void> {

@@ -17,7 +17,8 @@ import { warn } from "../log";
 import { deleteKey } from "./delete";
 import { lookAt } from "./read";
 import { retryBusy } from "./retry-busy";
-import { type Store, endOf } from "./store";
+import { endOf } from "./find";
+import { type Store } from "./store";
 
 /** What is remembered of an upload. */
 export type Upload = {

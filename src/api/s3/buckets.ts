@@ -3,7 +3,8 @@
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
 import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from "../../store/buckets";
-import { type Store, endOf } from "../../store/store";
+import { endOf } from "../../store/find";
+import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
 import { requirePlain } from "./questions";

@@ -1,0 +1,154 @@
+// Owns what needs no body and no job: finding, listing and unlinking keys.
+import { MkvError, reasonOf } from "../errors";
+import { type Key } from "../format/key";
+import { earlierPathOf, pathOf } from "../format/path";
+import { place, sameVolumes } from "../format/placement";
+import { type ValueRecord, encodeRecord, leastBytesOf } from "../format/record";
+import { type RawEntry } from "../ledger/ledger";
+import { limits } from "../limits";
+import { type Volumes } from "../volumes/volumes";
+import { claimSettled } from "./forward";
+import { type Store } from "./store";
+
+/** Where a value can be read. */
+export type Location = {
+  readonly volume: string;
+  readonly path: string;
+  readonly record: ValueRecord;
+  readonly balanced: boolean;
+};
+
+/**
+ * Finds a volume, at random among those that answer, that holds the value of a key; undefined if the key is not live. At
+ * once where nobody has to be asked.
+ * @throws MkvError gone if every volume says that it holds no such file, unavailable if none holds it and some are silent
+ */
+export function locate(store: Store, key: Key): Location | undefined | Promise<Location | undefined> {
+  const record = store.ledger.get(key);
+  if (record instanceof Promise) return record.then((known) => locateRecord(store, key, known));
+  return locateRecord(store, key, record);
+}
+
+function locateRecord(
+  store: Store,
+  key: Key,
+  record: ValueRecord | undefined,
+  at?: string,
+): Location | undefined | Promise<Location | undefined> {
+  if (record?.state !== "live") return undefined;
+  const path = at ?? pathOf(key);
+  const earlier = earlierPathOf(path);
+  const balanced = sameVolumes(record.volumes, place(key, store.topology));
+  const volume = oneOf(record.volumes, store.volumes);
+  const least = leastBytesOf(record.md5);
+  const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path, least);
+  const location = { volume, path, record, balanced };
+  if (said === true) return location;
+  const found = findHolder(store, key, location, said);
+  if (earlier === undefined) return found;
+  return found.catch((error) => {
+    if (!(error instanceof MkvError)) throw error;
+    return locateRecord(store, key, record, earlier);
+  });
+}
+
+/** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
+export async function unlink(store: Store, key: Key): Promise<void> {
+  await using _claim = await claimSettled(store, key, ({ record, owed }) => {
+    if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
+    return { record: { ...record, state: "unlinked" }, owed };
+  });
+}
+
+/** What is known of the keys that begin with `prefix`, from `start` on, in order, at most `atOnce` at a time. */
+export function list(
+  store: Store,
+  { prefix, start }: { prefix: Uint8Array; start: Uint8Array },
+  atOnce: number,
+): AsyncIterable<readonly RawEntry[]> {
+  const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
+  return store.ledger.scan({ start: from, end: endOf(prefix) }, { atOnce });
+}
+
+/** The record of a key as it is written down; `damagedRecord` if it cannot be read. */
+export async function recordText({ ledger }: Store, key: Key): Promise<string | undefined> {
+  try {
+    const record = await ledger.get(key);
+    return record && encodeRecord(record);
+  } catch {
+    return damagedRecord;
+  }
+}
+
+/** Stands for a record that cannot be read: no record is like this. */
+export const damagedRecord = " ";
+
+/** The location if its volume says so soon, or else with whichever volume says so first. */
+async function findHolder(
+  store: Store,
+  key: Key,
+  location: Location,
+  said: Promise<boolean>,
+): Promise<Location | undefined> {
+  const first = await answerSoon(said);
+  if (first === "yes") return location;
+  const { path, record } = location;
+  const answers = record.volumes.map(async (volume) => {
+    if (await store.volumes.holds(volume, path, leastBytesOf(record.md5))) return volume;
+    throw new MkvError("absent", `${volume} has no copy`);
+  });
+  try {
+    const holder = await Promise.any(answers);
+    if (first === "no") await tellOfMissing(store, key, record);
+    return { ...location, volume: holder };
+  } catch (error) {
+    const now = await store.ledger.get(key);
+    if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
+    const holders = record.volumes.join(", ");
+    const silent = (error as AggregateError).errors.filter(({ code }) => code !== "absent").map(reasonOf);
+    if (silent.length === 0) throw new MkvError("gone", `the value is gone: none of ${holders} has it`);
+    throw new MkvError("unavailable", `no volume with this value can be reached: ${silent.join("; ")}`);
+  }
+}
+
+/** What a volume says within `hedgeMs`. One that is dead, or slow, says nothing: another may answer. */
+function answerSoon(answer: Promise<boolean>): Promise<"yes" | "no" | "nothing"> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, limits.hedgeMs, "nothing" as const);
+    const settle = (said: "yes" | "no" | "nothing") => {
+      clearTimeout(timer);
+      resolve(said);
+    };
+    answer.then(
+      (isThere) => settle(isThere ? "yes" : "no"),
+      () => settle("nothing"),
+    );
+  });
+}
+
+/** Has a key looked at of which a recorded volume has no copy, unless it was being deleted or moved meanwhile. */
+async function tellOfMissing({ ledger, hints }: Store, key: Key, record: ValueRecord): Promise<void> {
+  const now = await ledger.get(key);
+  if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) hints.tell(key);
+}
+
+/** One of these volumes at random, of those that are up if any is. */
+function oneOf(candidates: readonly string[], volumes: Volumes): string {
+  const start = Math.floor(Math.random() * candidates.length);
+  for (let i = 0; i < candidates.length; i++) {
+    const volume = candidates[(start + i) % candidates.length]!;
+    if (volumes.isUp(volume)) return volume;
+  }
+  return candidates[start]!;
+}
+
+/** The first key after all that begin with this prefix; undefined if there is none. */
+export function endOf(prefix: Uint8Array): Uint8Array | undefined {
+  const end = Uint8Array.from(prefix);
+  for (let last = end.length - 1; last >= 0; last--) {
+    if (end[last] === 0xff) continue;
+    end[last]!++;
+    return end.subarray(0, last + 1);
+  }
+  return undefined;
+}
