@@ -6,7 +6,7 @@ import { type Postgres } from "../../test/support/postgres";
 import { RunningProcess, type Spent, contents } from "../../test/support/process";
 import { recordsIn } from "../../test/support/records";
 import { until } from "../../test/support/until";
-import { type Side, type Work, metered } from "./compare";
+import { type Side, type Work, metered } from "./measure";
 import { BenchError, demand } from "./failure";
 import { run } from "./traffic";
 import { type Entry, type Shelf, writeIndex } from "./values";

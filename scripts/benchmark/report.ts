@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
 import pkg from "../../package.json";
-import { type Result, type Row, cpuUsOf, figure, rateOf, shown } from "./compare";
+import { type Row, figure } from "./compare";
+import { type Result, cpuUsOf, rateOf, shown } from "./measure";
 import { upTo } from "./values";
 
 const headings = ["", "median", "CPU each", "peak", "speed : yardstick", "CPU : yardstick"];

@@ -1,7 +1,7 @@
 // Owns what is asked of servers: by wrk, which is fast and follows nothing, and by clients of our own, which look at answers.
 import { join } from "node:path";
 import { RunningProcess, type Spent } from "../../test/support/process";
-import { type Work } from "./compare";
+import { type Work } from "./measure";
 import { BenchError, demand } from "./failure";
 
 const clients = 16;

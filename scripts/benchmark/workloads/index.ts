@@ -1,5 +1,6 @@
 // Owns the large index: start and GETs of a master that has one, beside a master with a small one.
-import { type Bench, type Side, type Work, compare } from "../compare";
+import { type Bench, compare } from "../compare";
+import { type Side, type Work } from "../measure";
 import { type Served, serveAll, sideOf } from "../programs";
 import { wrk } from "../traffic";
 import { Shelf, entriesUpTo, keyOf, mix, upTo } from "../values";

@@ -1,7 +1,8 @@
 // Owns the lists: pages out of a large index, and all keys of it.
 import { ClassicLevel } from "classic-level";
 import { join } from "node:path";
-import { type Bench, type Work, compare, timed } from "../compare";
+import { type Bench, compare } from "../compare";
+import { type Work, timed } from "../measure";
 import { demand } from "../failure";
 import { serveAll, sideOf } from "../programs";
 import { ask } from "../traffic";

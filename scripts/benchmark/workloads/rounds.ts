@@ -1,6 +1,7 @@
 // Owns the rounds of PUT, GET and DELETE that 16 clients go at once.
 import { remainsOn } from "../../../test/support/files";
-import { type Bench, type Work, compare } from "../compare";
+import { type Bench, compare } from "../compare";
+import { type Work } from "../measure";
 import { demand } from "../failure";
 import { serveAll, sideOf } from "../programs";
 import { ask, fetchValue, forSeconds, goThrough } from "../traffic";

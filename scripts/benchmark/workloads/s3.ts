@@ -2,8 +2,9 @@
 import { s3Flags } from "../../../test/support/s3";
 import { sign } from "../../../test/support/s3-sign";
 import { md5Hex } from "../../../test/support/values";
-import { type Bench, type Side, compare } from "../compare";
+import { type Bench, compare } from "../compare";
 import { demand } from "../failure";
+import { type Side } from "../measure";
 import { type Served, serveAll, sideOf } from "../programs";
 import { ask, fetchValue, forSeconds, goThrough } from "../traffic";
 import { type Entry, Shelf, entriesUpTo, keyOf, upTo, valueOf } from "../values";

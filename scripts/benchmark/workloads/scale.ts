@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startPostgres } from "../../../test/support/postgres";
-import { type Result, cpuUsOf, metered, rateOf, shown } from "../compare";
+import { type Result, cpuUsOf, metered, rateOf, shown } from "../measure";
 import { type Options, type Sizes, sizesOf } from "../options";
 import { Program } from "../programs";
 import { wrk } from "../traffic";

@@ -1,7 +1,8 @@
 // Owns the PUTs of large values: one, and 16 at once.
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Bench, type Plan, type Work, compare } from "../compare";
+import { type Bench, type Plan, compare } from "../compare";
+import { type Work } from "../measure";
 import { demand } from "../failure";
 import { serveAll, sideOf } from "../programs";
 import { ask, run } from "../traffic";
