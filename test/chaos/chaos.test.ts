@@ -53,6 +53,6 @@ test.each([
   console.log(`chaos: ${told}, ${found.size} keys in order`);
   const least = (SECONDS * storm.clients) / BUSY.clients / 2;
   expect(counts["PUT done"]).toBeGreaterThan(least); // A storm in which nothing is written proves nothing.
-  expect(counts["GET read"]).toBeGreaterThan(0);
+  if (!putsBack) expect(counts["GET read"]).toBeGreaterThan(0); // A calm one may miss the few keys that there are.
   expect([jobs.done + jobs.failed > 0, putBacks > 0]).toEqual([true, putsBack]);
 });
