@@ -137,10 +137,14 @@ async function consistently<T extends FileInfo>(
     const value = await lookAt(store, key);
     if (!value) return undefined;
     const found = await ask(value).catch((error: unknown) => error);
+    await using unused = new AsyncDisposableStack();
+    if (!(found instanceof Error)) unused.defer(() => drop(found as T));
     const after = await lookAt(store, key);
     const isSame = after?.record.md5 === value.record.md5;
-    if (isSame && !(found instanceof Error)) return { ...value, ...(found as T) };
-    if (!(found instanceof Error)) await drop(found as T);
+    if (isSame && !(found instanceof Error)) {
+      unused.move();
+      return { ...value, ...(found as T) };
+    }
     if (isSame || isLast) throw found instanceof Error ? found : new MkvError("busy", "the value changes: try again");
   }
 }
@@ -178,11 +182,8 @@ class Reading {
   /** The volumes that bytes came from. */
   readonly used: string[] = [];
 
-  constructor(
-    store: Store,
-    key: Key,
-    { seen, range, avoid }: { seen: SeenValue; range: ByteRange; avoid: readonly string[] },
-  ) {
+  constructor(store: Store, key: Key, what: { seen: SeenValue; range: ByteRange; avoid: readonly string[] }) {
+    const { seen, range, avoid } = what;
     this.#store = store;
     this.#path = pathOf(key);
     this.#seen = seen;

@@ -67,6 +67,21 @@ test.concurrent("a copy that is refused lets go of its source", async () => {
   await until(() => readFrom(s3).length === 0, { what: "no volume sends any more" });
 });
 
+test.concurrent("what an answer could not say is refused, and lets go of the volume", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  const body = bigValue("refused", 20_000_000);
+  expect((await ask(s3.port, { method: "PUT", target: "/read/big", body })).status).toBe(200);
+  for (const value of ["a%0Ab", "a%01b"]) {
+    const { status, text } = await ask(s3.port, { target: `/read/big?response-content-type=${value}` });
+    expect([status, text]).toEqual([400, expect.stringContaining("<Code>InvalidArgument</Code>")]);
+  }
+  await s3.cluster.store("/read/no\0name.html", body); // A native value has the type of its name.
+  const { status, headers } = await ask(s3.port, { target: "/read/no%00name.html" });
+  expect([status, headers.get("content-type")]).toEqual([200, "text/html;charset=utf-8"]);
+  await until(() => readFrom(s3).length === 0, { what: "no volume sends any more", deadlineMs: 10_000 });
+});
+
 test.concurrent("a copy that a reader finds missing comes back by itself", async () => {
   await using s3 = await startS3({ flags: ["-heal", "20"] });
   await ask(s3.port, { method: "PUT", target: "/read" });

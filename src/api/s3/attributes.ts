@@ -4,7 +4,7 @@ import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
-import { type S3Request, objectOf } from "./request";
+import { type S3Request, headerText, objectOf } from "./request";
 
 /** Names of attributes that are no headers: of an object in parts its entity tag, the upload that it came by, its parts. */
 export const tagName = "etag";
@@ -75,7 +75,7 @@ export function etagOf({ record, attributes }: Value): string {
 
 /** The type of an object; of a native value, by its name. */
 export function typeOf({ attributes }: Value, name: string): string {
-  return attributes ? (attributes["content-type"] ?? "binary/octet-stream") : Bun.file(name).type;
+  return attributes ? (attributes["content-type"] ?? "binary/octet-stream") : Bun.file(name.replaceAll("\0", "")).type;
 }
 
 /** What the answer to GET and HEAD says of the whole object. */
@@ -100,11 +100,11 @@ export function sumHeaders({ attributes = {} }: Value): Record<string, string> {
   return sums[0] ? { ...Object.fromEntries(sums), ...type(sums[0]) } : {};
 }
 
-/** The headers that a signed GET wants instead, by `response-*` in its query. */
+/** The headers that a signed GET wants instead, by `response-*` in its query. Throws S3Error InvalidArgument. */
 export function overrides({ parameters }: S3Request): Record<string, string> {
   const found = parameters.flatMap(([parameter, value]): [string, string][] => {
     const name = parameter.startsWith("response-") ? parameter.slice("response-".length) : "";
-    return kept.includes(name) ? [[name, Buffer.from(value).toString("latin1")]] : [];
+    return kept.includes(name) ? [[name, headerText(parameter, value)]] : [];
   });
   return Object.fromEntries(found);
 }

@@ -1,7 +1,7 @@
 // Owns uploads in parts: their beginning, their parts, their end.
 import { type Key } from "../../format/key";
 import { s3Limits } from "../../s3-limits";
-import { lookAt, openValue } from "../../store/read";
+import { type SeenValue, lookAt, openValue } from "../../store/read";
 import { type BadCopies, fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
 import {
@@ -141,9 +141,13 @@ async function join(
 
 async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): AsyncGenerator<Uint8Array> {
   for (const { key, md5 } of parts) {
-    const opened = await openValue(store, key, ({ bytes }) => ({ from: 0, bytes }), { bad });
-    if (opened?.record.md5 !== md5)
-      throw new S3Error("InvalidPart", "a part was replaced while the upload was completed");
+    const replaced = () => new S3Error("InvalidPart", "a part was replaced while the upload was completed");
+    const whole = ({ record, bytes }: SeenValue) => {
+      if (record.md5 !== md5) throw replaced();
+      return { from: 0, bytes };
+    };
+    const opened = await openValue(store, key, whole, { bad });
+    if (!opened) throw replaced();
     if (opened.chunks) yield* opened.chunks;
   }
 }

@@ -9,10 +9,11 @@ import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
 import { retryBusy } from "../../store/retry-busy";
 import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
+import { type ByteRange } from "../../volumes/read";
 import { attributesIn, headersOf, overrides, sumHeaders, withSum } from "./attributes";
 import { requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
-import { type Wanted, isUnchanged, permitOf, rangeOf } from "./conditions";
+import { isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
 import { partOf, partRead } from "./parts";
 import { type Payload, asDigest } from "./payload";
@@ -20,33 +21,46 @@ import { requirePlain } from "./questions";
 import { type S3Request, objectOf } from "./request";
 import { streamed } from "./stream";
 
+/** An answer to a read, but for its bytes; `range` is undefined if it has none. */
+type Head = { readonly status: number; readonly headers: Headers; readonly range: ByteRange | undefined };
+
 /** Answers GET and HEAD of an object. */
 export async function readObject(store: Store, asked: S3Request): Promise<Response> {
   const key = asked.key!;
   requireOwnVersion(asked);
   const isHead = asked.request.method === "HEAD";
-  let unchanged = false;
-  const number = partRead(asked);
-  let wanted: Wanted = { range: { from: 0, bytes: 0 }, isPart: false };
-  const choose = (seen: SeenValue) => {
-    unchanged = isUnchanged(asked.header, seen);
-    if (!unchanged) wanted = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
-    return unchanged ? undefined : wanted.range;
-  };
+  const [number, instead] = [partRead(asked), overrides(asked)];
+  let head: Head | undefined;
+  // What an answer cannot say is found out here: whatever is thrown later would leave the value open.
+  const choose = (seen: SeenValue) => (head = headOf(asked, seen, { number, instead })).range;
   const isWhole =
     number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
   const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
   if (!found) throw await noSuchKey(store, asked);
   if (isHead) choose(found);
-  const headers = { ...headersOf(asked, found), ...overrides(asked) };
-  if (unchanged) return new Response(null, { status: 304, headers });
-  const { range, isPart, count } = wanted;
-  if (count !== undefined) headers["x-amz-mp-parts-count"] = String(count);
-  if (isPart) headers["content-range"] = `bytes ${range.from}-${range.from + range.bytes - 1}/${found.bytes}`;
-  else if (asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED") Object.assign(headers, sumHeaders(found));
-  headers["content-length"] = String(range.bytes);
   const chunks = "chunks" in found ? (found.chunks as AsyncIterable<Uint8Array> | undefined) : undefined;
-  return new Response(chunks ? streamed(chunks) : null, { status: isPart ? 206 : 200, headers });
+  return new Response(chunks ? streamed(chunks) : null, head);
+}
+
+/**
+ * @param how.number the part that is read, if one is
+ * @param how.instead headers that are wanted in the place of its own
+ * @throws S3Error PreconditionFailed, InvalidRange, InvalidPartNumber, NotImplemented
+ */
+function headOf(
+  asked: S3Request,
+  seen: SeenValue,
+  { number, instead }: { number: number | undefined; instead: Record<string, string> },
+): Head {
+  const headers = new Headers({ ...headersOf(asked, seen), ...instead });
+  if (isUnchanged(asked.header, seen)) return { status: 304, headers, range: undefined };
+  const { range, isPart, count } = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
+  if (count !== undefined) headers.set("x-amz-mp-parts-count", String(count));
+  if (isPart) headers.set("content-range", `bytes ${range.from}-${range.from + range.bytes - 1}/${seen.bytes}`);
+  else if (asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
+    for (const [name, sum] of Object.entries(sumHeaders(seen))) headers.set(name, sum);
+  headers.set("content-length", String(range.bytes));
+  return { status: isPart ? 206 : 200, headers, range };
 }
 
 /** Answers PUT of an object. */

@@ -49,9 +49,7 @@ export function readRequest(request: Incoming): S3Request {
   const fields = new Headers(request.headers);
   for (const [name, value] of parameters) {
     if (!isLifted.test(name)) continue;
-    const text = Buffer.from(value).toString("latin1");
-    if (!/^[a-z0-9-]+$/i.test(name) || /[\0-\x08\x0a-\x1f\x7f]/.test(text))
-      throw new S3Error("InvalidArgument", `the parameter ${name} could not be a header`);
+    const text = headerText(name, value);
     if (!fields.has(name)) fields.set(name, text);
   }
   const isObject = slash >= 0 && slash < path.length - 1;
@@ -61,6 +59,13 @@ export function readRequest(request: Incoming): S3Request {
     query: (name) => parameters.find(([other]) => other === name)?.[1],
     header: (name) => fields.get(name) ?? undefined,
   };
+}
+
+/** The value of a parameter that stands for a header: its bytes as Latin-1. Throws S3Error InvalidArgument if it could not. */
+export function headerText(name: string, value: string): string {
+  const text = Buffer.from(value).toString("latin1");
+  if (/^[a-z0-9-]+$/i.test(name) && !/[\0-\x08\x0a-\x1f\x7f]/.test(text)) return text;
+  throw new S3Error("InvalidArgument", `the parameter ${name} could not be a header`);
 }
 
 function keyOf(path: string): Key {

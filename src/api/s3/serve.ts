@@ -137,8 +137,13 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
 
 /** Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off. */
 async function send(response: Response, outgoing: ServerResponse): Promise<void> {
-  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   const reader = response.body?.getReader();
+  try {
+    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  } catch (error) {
+    await reader?.cancel().catch(() => {}); // Its volume is let go of.
+    throw error;
+  }
   const slow = () => new MkvError("client-slow", "the client takes nothing of the answer");
   try {
     while (reader && !outgoing.destroyed) {
