@@ -16,26 +16,29 @@ export async function refill(care: Care): Promise<void> {
     const [place] = name.slice(refillPrefix.length).split(" ") as [string];
     const isThere = () => isConfigured(topology, place) && volumes.isWritable(place);
     if (!isThere()) continue;
-    let [mended, left] = [0, 0];
+    const tally = { healed: 0, left: 0 };
     const ended = await walkOn(
       ledger,
       {
         name,
         counts: false,
+        tally,
         concerns: (record) => record.split(",").some((volume) => volume.endsWith(place)),
         waitMs: () => 0,
         mayGoOn: isThere,
         async look(entry) {
           await care.keys(1);
           const { findings, isMended } = await mend(care, entry, { depth: "length", reading: care.bytes });
-          if (isMended) mended++;
-          else if (findings.length > 0) left++;
+          if (isMended) tally.healed++;
+          else if (findings.length > 0) tally.left++;
+          const isUnseen = !isMended && findings.some(({ problem }) => problem === "unknown");
+          if (isUnseen) await store.hints.add(entry[0], { why: "missing" }); // This walk does not come by again.
         },
       },
       stop,
     );
     if (ended === "later") continue;
     await ledger.memory.delete(name);
-    log(`heal: ${place} is filled: ${counted(mended, "key")} healed, ${left} left`);
+    log(`heal: ${place} is filled: ${counted(tally.healed, "key")} healed, ${tally.left} left`);
   }
 }

@@ -17,6 +17,8 @@ export type Walk = {
   readonly name: string;
   /** Whether the keys are counted before. */
   readonly counts: boolean;
+  /** What `look` counts. It goes on from where it was, as the walk does. */
+  readonly tally?: Record<string, number>;
   /** Whether a key with this record, as it is written down, is looked at. */
   concerns(record: string): boolean;
   /** How long the next few keys wait, and whether they may be looked at at all. */
@@ -33,6 +35,7 @@ type Note = Progress & {
   readonly beat: number;
   /** The last key that was looked at, in hex. */
   readonly after: string;
+  readonly tally?: Readonly<Record<string, number>>;
 };
 
 /** This process, among others. */
@@ -94,6 +97,7 @@ class Walking {
     this.#name = name;
     this.#note = note;
     this.#stop = stop;
+    if (walk.tally) Object.assign(walk.tally, note.tally);
     this.#beganMs = nowMs() - note.spentMs;
   }
 
@@ -146,7 +150,10 @@ class Walking {
   async #writeDown(change: Pick<Note, "by">): Promise<boolean> {
     const { memory } = this.#ledger;
     if (((await memory.get(this.#name)) as Note | undefined)?.by !== self) return false;
-    this.#note = { ...this.#note, ...change, beat: this.#note.beat + 1, spentMs: nowMs() - this.#beganMs };
+    const { tally } = this.#walk;
+    const counted = tally && { tally: { ...tally } };
+    const spentMs = nowMs() - this.#beganMs;
+    this.#note = { ...this.#note, ...change, ...counted, beat: this.#note.beat + 1, spentMs };
     await memory.put(this.#name, this.#note);
     this.#notedMs = nowMs();
     return true;

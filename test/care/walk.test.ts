@@ -67,6 +67,17 @@ test("progress counts on over an end", async () => {
   expect(told.at(-1)).toBe(names.length);
 });
 
+test("what is counted goes on from where it was", async () => {
+  const counts: number[] = [];
+  for (const least of [700, 1_500]) {
+    const tally = { seen: 0 };
+    const look = async () => void tally.seen++;
+    await walkOn(opened.ledger, walkTo([], { name: "tally", tally, look, mayGoOn: () => tally.seen < least }), never);
+    counts.push(tally.seen);
+  }
+  expect(counts).toEqual([700, names.length]);
+});
+
 test("only what concerns it is looked at", async () => {
   const seen: string[] = [];
   expect(await walkOn(opened.ledger, walkTo(seen, { name: "none", concerns: () => false }), never)).toBe("done");

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { startOperated } from "../admin/operated";
 import { runJob } from "../jobs/job";
 import { namesRemembered } from "../jobs/remembered";
-import { startCluster } from "../support/cluster";
+import { type Cluster, startCluster } from "../support/cluster";
 import { sampleOf } from "../support/exposition";
 import { filesAt, filesOn } from "../support/files";
+import { startGatedCluster } from "../support/gated";
 import { pathOf } from "../support/placement";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
@@ -81,20 +82,51 @@ test.concurrent("a scrub goes on where it was when the master is started again",
   expect(statSync(last!).ctimeMs).toBeLessThan(statSync(first!).ctimeMs); // Else it would have begun anew.
 });
 
+const oneDisk = ["-subvolumes", "1"];
+
+/** Empties the first volume, whose only disk is its folder, while no master runs. */
+async function emptyFirst(cluster: Cluster): Promise<void> {
+  await cluster.master.stop();
+  const { dir } = cluster.volumes[0]!;
+  const inside = readdirSync(dir).filter((name) => /^([0-9a-f]{2}|mkv)$/.test(name));
+  for (const name of inside) rmSync(join(dir, name), { recursive: true });
+  await cluster.startMaster();
+}
+
+async function adoptFirst(cluster: Cluster): Promise<void> {
+  const adopt = { flags: oneDisk, words: [cluster.addresses[0]!], master: cluster.master.url };
+  expect(await runJob(cluster, "adopt", adopt)).toMatchObject({ exitCode: 0 });
+}
+
+async function saysFilled(cluster: Cluster): Promise<void> {
+  const said = `heal: ${cluster.addresses[0]!} is filled: `;
+  await until(() => cluster.master.output.includes(said), { what: said, deadlineMs: 20_000 });
+}
+
+test.concurrent("keys that an adopted volume does not answer for are looked at again, and it is filled", async () => {
+  await using cluster = await startGatedCluster({ flags: [...oneDisk, "-heal", "20", "-grace", "0"] });
+  const [{ dir }] = cluster.volumes as [(typeof cluster.volumes)[0]];
+  const keys = Array.from({ length: 40 }, (_, i) => `/key-${i}`);
+  await storeAll(cluster, keys);
+  await emptyFirst(cluster);
+  const passedOver = 3; // Of the first four, which are looked at at once.
+  cluster.gates[0]!.hold("HEAD", "arrival", { times: passedOver });
+  await adoptFirst(cluster);
+  await cluster.gates[0]!.holds("HEAD", passedOver);
+  await saysFilled(cluster);
+  await until(() => filesOn(dir).length === keys.length, { what: "all copies are back" });
+});
+
 test.concurrent(
   "an emptied volume is filled after mkv adopt, though the master is killed in the middle of it",
   async () => {
-    const [bytes, oneDisk] = [500_000, ["-subvolumes", "1"]];
+    const bytes = 500_000;
     await using cluster = await startCluster({ flags: [...oneDisk, "-heal", "1"] });
-    const [{ dir, address }] = cluster.volumes as [(typeof cluster.volumes)[0]];
+    const [{ dir }] = cluster.volumes as [(typeof cluster.volumes)[0]];
     const keys = Array.from({ length: 6 }, (_, i) => `/key-${i}`);
     await storeAll(cluster, keys, bytes);
-    await cluster.master.stop();
-    const inside = readdirSync(dir).filter((name) => /^([0-9a-f]{2}|mkv)$/.test(name));
-    for (const name of inside) rmSync(join(dir, name), { recursive: true });
-    await cluster.startMaster();
-    const adopt = { flags: oneDisk, words: [address], master: cluster.master.url };
-    expect(await runJob(cluster, "adopt", adopt)).toMatchObject({ exitCode: 0 });
+    await emptyFirst(cluster);
+    await adoptFirst(cluster);
     await until(() => filesOn(dir).length > 1, { what: "filling has begun" });
     expect(filesOn(dir).length).toBeLessThan(keys.length);
     await cluster.master.kill();
@@ -108,8 +140,7 @@ test.concurrent(
         values,
       );
     await until(isFilled, { what: "it is filled", deadlineMs: 30_000 });
-    const said = `heal: ${address} is filled: `;
-    await until(() => cluster.master.output.includes(said), { what: "it says so", deadlineMs: 20_000 });
+    await saysFilled(cluster);
     await cluster.master.stop();
     expect((await namesRemembered(cluster.db)).filter((name) => /^(heal|refill|walk) /.test(name))).toEqual([]);
   },
