@@ -36,7 +36,12 @@ test.each([
   ["with a high one", ["-md5", "-rate", "1000"]],
   ["without -md5", ["-rate", "1"]],
 ])("%s it does not wait", async (_, flags) => {
-  const { outcome, ms } = await timed(flags);
-  expect(outcome.exitCode).toBe(0);
-  expect(ms).toBeLessThan(1_500);
+  const times: number[] = [];
+  while (times.length < 5 && !times.some((ms) => ms < 1_500)) {
+    // One that waited would never take less, a busy machine may take more.
+    const { outcome, ms } = await timed(flags);
+    expect(outcome.exitCode).toBe(0);
+    times.push(ms);
+  }
+  expect(Math.min(...times)).toBeLessThan(1_500);
 });
