@@ -1,15 +1,15 @@
 // Owns the worker threads of the process: each runs the program once more, from `main.ts`, with a task of its own. There is
 // one protocol: a thread says things as it goes, and ends with a result or a failure; its starter asks it to stop.
 import { type MessagePort, Worker, parentPort, workerData } from "node:worker_threads";
-import { nowMs, startClock } from "../clock";
+import { type ClockStart, shareClock, startClock } from "../clock";
 import { type ErrorCode, MkvError, reasonOf } from "../errors";
 import { type LogFormat, logAs, logFormat } from "../log";
 import { joinMetrics, shareMetrics } from "../metrics";
 
-/** What a thread finds as its `workerData`: its task, what the clock said when it was started, where it counts, how it logs. */
+/** What a thread finds as its `workerData`: its task, its clock, where it counts, how it logs. */
 type WorkerData = {
   readonly task: unknown;
-  readonly startedMs: number;
+  readonly clock: ClockStart;
   readonly metrics: SharedArrayBuffer;
   readonly log: LogFormat;
 };
@@ -46,7 +46,7 @@ type Start = {
  * @throws MkvError the one that the task threw; failed if the thread died
  */
 export function inThread<T>(number: number, { entry, task, stop, onSaid, transfer = [] }: Start): Promise<T> {
-  const data: WorkerData = { task, startedMs: nowMs(), metrics: shareMetrics(), log: logFormat() };
+  const data: WorkerData = { task, clock: shareClock(), metrics: shareMetrics(), log: logFormat() };
   const worker = new Worker(new URL(entry), { workerData: data, transferList: [...transfer] });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let end = () => reject(new MkvError("failed", `thread ${number} has ended: stopping`));
@@ -68,8 +68,8 @@ export function inThread<T>(number: number, { entry, task, stop, onSaid, transfe
 
 /** The thread's side of `inThread`: does the task that it was started for. */
 export async function runThread(work: (task: unknown, context: ThreadContext) => Promise<unknown>): Promise<void> {
-  const { task, startedMs, metrics, log } = workerData as WorkerData;
-  startClock(startedMs);
+  const { task, clock, metrics, log } = workerData as WorkerData;
+  startClock(clock);
   joinMetrics(metrics);
   logAs(log);
   const stop = new AbortController();

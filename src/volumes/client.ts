@@ -26,7 +26,7 @@ export type VolumeSettings = {
   readonly link?: LinkSettings | undefined;
 };
 
-/** For how long something is somebody's, by `nowMs`; it may be renewed meanwhile. */
+/** For how long something is somebody's, by `nowMs`; it may be renewed meanwhile, or turn out to be over. */
 export type Lease = { readonly untilMs: number };
 
 const forever: Lease = { untilMs: Number.POSITIVE_INFINITY };
@@ -76,8 +76,20 @@ export class Client {
 
   /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
   signChange(server: string, method: string, uri: string, destination?: string): Signature | undefined {
+    const signature = this.signer.change(server, method, uri, this.lease.untilMs, destination);
+    this.requireLease(); // After the clock was looked at: another thread may have learnt meanwhile that there was a pause.
+    return signature;
+  }
+
+  /**
+   * The same as `requireLease`, for a body that the fence has let pass: asks the server for its clock before. Throws
+   * MkvError volume-failed or timeout, too.
+   */
+  async confirmLease(server: string): Promise<void> {
+    if (this.lease.untilMs === Number.POSITIVE_INFINITY) return;
+    const { status } = await this.greet(server, this.settings.stalltimeoutMs);
+    if (status >= 500) throw unexpected(server, status);
     this.requireLease();
-    return this.signer.change(server, method, uri, this.lease.untilMs, destination);
   }
 
   /** Throws MkvError unavailable if the lease is over: somebody else may be at work. */
@@ -117,9 +129,10 @@ export class Client {
 
   /** Asks a server for a sign of life, and learns from it what the fence needs. Throws MkvError volume-failed or timeout. */
   async greet(server: string, timeoutMs?: number): Promise<Answer> {
+    const sentMs = nowMs();
     const answer = await this.ask(server, "/", "HEAD", timeoutMs);
     if (answer.status >= 500) return answer; // It is no answer of whoever serves the values.
-    learnClock(this.health, server, fieldOf(answer, "date"));
+    learnClock(this.health, server, fieldOf(answer, "date"), sentMs);
     const isFenced = fieldOf(answer, "mkv-fence") !== undefined;
     if (this.health.isFenced(server) !== isFenced) this.health.setFenced(server, isFenced);
     return answer;
@@ -147,10 +160,11 @@ export class Client {
         const target = destination === undefined ? "" : `Destination: ${destination}\r\n`;
         const lines = headers + target + linesOf(this.signChange(server, method, uri, destination));
         const request = { method, volume, path, headers: lines, body };
+        const sentMs = nowMs();
         const answer = await this.exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);
         if (answer.status !== 412) return answer;
-        learnClock(health, server, fieldOf(answer, "date"));
+        learnClock(health, server, fieldOf(answer, "date"), sentMs);
         if (isLast || !wasSet(believedMs, health.clockOf(server))) throw cameTooLate(volume);
       }
     } catch (error) {

@@ -4,16 +4,23 @@
 // 1. The volume's clock is learnt from the `Date` of its answers: whole seconds that were over when the answer was sent, so
 //    what is believed is never ahead of that clock, unless it has been set back since; it is asked again every `clockMs`.
 // 2. A change may begin for at most `fenceMs`, and the rest of a second, after it was sent; `fenceOverMs` is beyond that.
-// 3. Volumes without a fence are sent the same lines, and pay them no heed.
+// 3. A volume's clock that has gone further than ours was set, or this machine was paused: which of the two, nobody can tell.
+//    So no lease of before holds any more (clock.ts): what is signed by the new time would be too late for it.
+// 4. Volumes without a fence are sent the same lines, and pay them no heed.
 import { MkvError } from "../errors";
-import { nowMs } from "../clock";
+import { nowMs, sawPause } from "../clock";
 import { limits } from "../limits";
 import { type Health } from "./health";
 
-/** Takes the server's clock from the date of an answer. */
-export function learnClock(health: Health, server: string, date: string | undefined): void {
+/** Takes the server's clock from the date of an answer to what was sent then, by `nowMs`. */
+export function learnClock(health: Health, server: string, date: string | undefined, sentMs: number): void {
   const atMs = Date.parse(date ?? "");
-  health.setClock(server, Number.isNaN(atMs) ? undefined : atMs - nowMs());
+  if (Number.isNaN(atMs)) return health.setClock(server, undefined);
+  const clock = { leastMs: atMs - nowMs(), mostMs: atMs + 1000 - sentMs };
+  const believed = health.clockAtMost(server);
+  // First: another thread may sign by the new time at once.
+  if (believed !== undefined && clock.leastMs > believed + limits.clockOffMs) sawPause();
+  health.setClock(server, clock);
 }
 
 /** Whether a server's clock is not what was believed of it: it was set. */

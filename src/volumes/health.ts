@@ -13,29 +13,33 @@ import { type Topology, subvolume } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 
-const fields = 10;
+const fields = 11;
 const heardAt = 0; // Minus infinity before the first answer.
 const lostAt = 1; // 0: it is up.
 const settledAt = 2;
 const fullUntil = 3;
 const foreign = 4; // 1: it is not the disk it was.
 const fence = 5; // 0: not known; 1: it has one; 2: it has none.
-const clockOffset = 6; // What its clock is ahead of ours; not a number if its answers have no date.
+const clockOffset = 6; // What its clock is ahead of ours, at least; not a number if its answers have no date.
 const clockAt = 7; // When that was learnt.
 const fencedUntil = 8; // Until then it may begin a change that it was silent about.
 const stranger = 9; // 1: it has come back, and nobody has asked yet who it is.
+const clockMost = 10; // What its clock is ahead of ours, at most.
 
 // The first slot is nobody's: it counts.
 const returns = 0;
 const foreigners = 1;
 const watched = 2; // 1: somebody asks who comes back.
 
+/** How far a server's clock is ahead of `nowMs`: its answers tell whole seconds, and take their time. */
+type Clock = { readonly leastMs: number; readonly mostMs: number };
+
 /** The health of the configured volumes. A volume that is not configured has none: it always counts as up. */
 export class Health {
   readonly #slots = new Map<string, number>();
   readonly #numbers: Float64Array;
   /** Clocks of servers that are not configured and still have a copy of something. */
-  readonly #strangers = new Map<string, { offsetMs: number | undefined; atMs: number }>();
+  readonly #strangers = new Map<string, { clock: Clock | undefined; atMs: number }>();
 
   /** @param shared from `Health.share`, the same for every thread of the process */
   constructor(
@@ -52,7 +56,7 @@ export class Health {
     const numbers = new Float64Array(shared);
     for (let slot = fields; slot < size; slot += fields) {
       numbers[slot + heardAt] = numbers[slot + clockAt] = Number.NEGATIVE_INFINITY;
-      numbers[slot + clockOffset] = Number.NaN;
+      numbers[slot + clockOffset] = numbers[slot + clockMost] = Number.NaN;
     }
     return shared;
   }
@@ -172,12 +176,16 @@ export class Health {
     if (slot !== undefined) this.#numbers[slot + fence] = isFenced ? 1 : 2;
   }
 
-  /** How far the server's clock is ahead of `nowMs`; undefined if it does not tell. */
+  /** How far the server's clock is ahead of `nowMs`, at least; undefined if it does not tell. */
   clockOf(server: string): number | undefined {
     const slot = this.#slots.get(server);
-    if (slot === undefined) return this.#strangers.get(server)?.offsetMs;
-    const offsetMs = this.#numbers[slot + clockOffset]!;
-    return Number.isNaN(offsetMs) ? undefined : offsetMs;
+    return slot === undefined ? this.#strangers.get(server)?.clock?.leastMs : this.#told(slot + clockOffset);
+  }
+
+  /** The same at most. */
+  clockAtMost(server: string): number | undefined {
+    const slot = this.#slots.get(server);
+    return slot === undefined ? this.#strangers.get(server)?.clock?.mostMs : this.#told(slot + clockMost);
   }
 
   /** Whether the server was asked for its clock not long ago. */
@@ -187,15 +195,21 @@ export class Health {
     return atMs !== undefined && nowMs() - atMs < limits.clockMs;
   }
 
-  setClock(server: string, offsetMs: number | undefined): void {
+  setClock(server: string, clock: Clock | undefined): void {
     const slot = this.#slots.get(server);
     if (slot !== undefined) {
-      this.#numbers[slot + clockOffset] = offsetMs ?? Number.NaN;
+      this.#numbers[slot + clockOffset] = clock?.leastMs ?? Number.NaN;
+      this.#numbers[slot + clockMost] = clock?.mostMs ?? Number.NaN;
       this.#numbers[slot + clockAt] = nowMs();
       return;
     }
     if (this.#strangers.size >= limits.strangers) this.#strangers.clear();
-    this.#strangers.set(server, { offsetMs, atMs: nowMs() });
+    this.#strangers.set(server, { clock, atMs: nowMs() });
+  }
+
+  #told(field: number): number | undefined {
+    const number = this.#numbers[field]!;
+    return Number.isNaN(number) ? undefined : number;
   }
 
   #number(name: string, field: number): number {

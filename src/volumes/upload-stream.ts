@@ -1,6 +1,7 @@
 // Owns the body of one PUT to one volume as it passes through `fetch`: at most one chunk waits in it.
 // 1. Every wait (connection, room in the socket, the answer) ends after `stalltimeoutMs` without progress.
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
+import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { limits } from "../limits";
@@ -70,6 +71,7 @@ export class BodyStream {
   }
 
   async #send(path: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
+    const sentMs = nowMs();
     try {
       const answer = fetch(this.#client.shared.pools.urlOf(this.#volume, path), {
         ...request,
@@ -82,7 +84,7 @@ export class BodyStream {
       const response = await this.#client.shared.asked.count(this.#volume, "PUT", answer);
       await response.body?.cancel();
       if (response.status === 412) {
-        learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined);
+        learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined, sentMs);
         throw cameTooLate(this.#volume);
       }
       await requireStored(this.#client, this.#volume, path, response.status);

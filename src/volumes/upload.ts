@@ -61,9 +61,9 @@ export class Upload {
 
   /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError as `write` does. */
   async finish(chunk: Uint8Array): Promise<void> {
-    this.#requireLease();
+    await this.#stream?.ready();
+    await this.#requireLease();
     if (this.#stream) {
-      await this.#stream.ready();
       this.sent = "all";
       this.#stream.hand(chunk);
       await this.#stream.finish();
@@ -79,9 +79,10 @@ export class Upload {
   }
 
   /** What has been sent is of no use without the lease: the volume is to have no whole value. */
-  #requireLease(): void {
+  async #requireLease(): Promise<void> {
     try {
-      this.#client.requireLease();
+      if (this.#stream) await this.#client.confirmLease(serverOf(this.volume));
+      else this.#client.requireLease();
     } catch (error) {
       this.abort(error as MkvError);
       throw error;

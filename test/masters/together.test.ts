@@ -98,6 +98,37 @@ test.concurrent(
   },
 );
 
+test.concurrent(
+  "a claim that the database gives away, since its clock was set, ends with the next renewal",
+  async () => {
+    await using third = await cluster.anotherMaster(["-threads", "1"]);
+    const keys = ["/given-away", "/kept"];
+    const begin = async (key: string) => {
+      const wire = await dial(third.port);
+      wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: false }));
+      wire.write("stale");
+      return wire;
+    };
+    const [given, kept] = await Promise.all(keys.map(begin));
+    const rowOf = (key: string) =>
+      server.query("select due::text from mkv_keys where key = $1 and held", [Buffer.from(key)]);
+    for (const key of keys) await until(async () => (await rowOf(key)).length, { what: `${key} is claimed` });
+    const isTaken = async () => {
+      const step = "due = due - interval '1 minute', written = written - interval '1 minute'";
+      await server.query(`update mkv_keys set ${step} where key = $1 and held`, [Buffer.from(keys[0]!)]);
+      return (await ask(1, "PUT", keys[0]!, "fresh")).status === 201;
+    };
+    await until(isTaken, { what: "another master has the key" });
+    const [before] = await rowOf("/kept");
+    const isRenewed = async () => (await rowOf("/kept"))[0]!["due"] !== before!["due"];
+    await until(isRenewed, { what: "its claims are renewed", deadlineMs: 6_000 });
+    expect((await request(third.port, { target: "/nothing" })).status).toBe(404); // By now it has heard of that.
+    for (const wire of [given!, kept!]) wire.write("value");
+    expect([(await given!.answer()).status, (await kept!.answer()).status]).toEqual([503, 201]);
+    expect(copiesOf(cluster, keys[0]!)).toEqual(copiesOn(homeOf(cluster, keys[0]!), "fresh"));
+  },
+);
+
 test("a rebalance through both at once brings every key home, and so does one beside them", async () => {
   const three = cluster.addresses.slice(0, 3);
   await Promise.all(masters.map((master) => master.stop()));

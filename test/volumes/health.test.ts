@@ -1,6 +1,8 @@
 // What is believed of a volume depends on the time that passes, never on what the wall's clock is set to.
 import { afterEach, expect, setSystemTime, test } from "bun:test";
+import { nowMs, pausesSeen } from "../../src/clock";
 import { limits } from "../../src/limits";
+import { learnClock } from "../../src/volumes/fence";
 import { Health } from "../../src/volumes/health";
 
 const HOUR_MS = 3_600_000;
@@ -49,3 +51,27 @@ for (const [how, byMs] of [
     expect([health.isWritable("a:1"), health.isWritable("b:2")]).toEqual([false, true]);
   });
 }
+
+test.each(["a:1", "stranger:1"])(
+  "the clock of %s that went further than this one is a pause, a slow answer is none",
+  (server) => {
+    const health = new Health(topology, Health.share(topology));
+    /** Whether it counts as a pause that the clock is so far ahead, by an answer that took so long to come. */
+    const isPause = (aheadMs: number, tookMs = 0): boolean => {
+      const before = pausesSeen();
+      const date = new Date(1_800_000_000_000 + nowMs() + aheadMs - tookMs).toUTCString();
+      learnClock(health, server, date, nowMs() - tookMs);
+      return pausesSeen() > before;
+    };
+    const steps = [
+      isPause(0),
+      isPause(0),
+      isPause(0, 8_000),
+      isPause(0),
+      isPause(4_500),
+      isPause(4_500),
+      isPause(-60_000),
+    ];
+    expect(steps).toEqual([false, false, false, false, true, false, false]);
+  },
+);

@@ -1,7 +1,7 @@
 // Owns the claims of a thread. A row is record, claim and debts in one, and every write of it is one statement that names the
 // version which it changes: two owners of one key cannot both succeed.
-// 1. A claim holds for `leaseMs` after it was renewed last, counted by its owner from before it asked. The row is its own for
-//    `leaseGraceMs` more: no request that was sent under the claim can begin then (volumes/signer.ts).
+// 1. A claim holds for `leaseMs` after it was renewed last (lease.ts). The row is its own for `leaseGraceMs` more: no request
+//    that was sent under the claim can begin then (volumes/signer.ts).
 // 2. A claim whose time is over is anybody's. What it owed is in the row.
 // 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
 //    touches nothing, and lets the claim run out.
@@ -11,11 +11,12 @@ import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { log } from "../../log";
-import { nowMs } from "../../clock";
+import { thisMoment } from "../../clock";
 import { knownOf, readFacts, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
+import { ClaimLease, lost } from "./lease";
 import { type Found, bytesArray, foundColumns, foundIn, owedColumn, plainArray } from "./row";
 import { keysTable } from "./schema";
 
@@ -85,7 +86,8 @@ export class Claims implements AsyncDisposable {
     this.#takenOver = 0;
     const claims = [...this.#open];
     if (claims.length === 0) return;
-    const sentMs = nowMs();
+    const asked = thisMoment();
+    const known = claims.map(({ version, isKnown }) => (isKnown ? version : undefined));
     try {
       const rows = await this.#database.run(renewAll, [
         bytesArray(claims.map(({ key }) => key)),
@@ -93,7 +95,10 @@ export class Claims implements AsyncDisposable {
         plainArray(claims.map(({ holdMs }) => holdMs)),
       ]);
       const renewed = new Set(rows.map(([version]) => version));
-      for (const claim of claims) if (renewed.has(claim.version)) claim.renewed(sentMs);
+      for (const [i, claim] of claims.entries()) {
+        if (renewed.has(claim.version)) claim.lease.confirm(asked);
+        else if (claim.version === known[i]) claim.lease.lose(); // No write of its own is the reason.
+      }
     } catch (error) {
       if (!(error instanceof MkvError)) throw error; // Otherwise they run out, and whoever goes on is told.
     }
@@ -124,6 +129,7 @@ class SharedClaim implements Claim {
   readonly barred: readonly string[] = []; // No request of its last owner can begin any more.
   /** How long the row is its own from each write on. */
   readonly holdMs: number;
+  readonly lease = new ClaimLease();
   readonly #database: Database;
   readonly #onEnd: (claim: SharedClaim) => void;
   #entry: Entry;
@@ -131,7 +137,6 @@ class SharedClaim implements Claim {
   #facts: string | undefined;
   /** The version of the row; before it those that it may have as well, where that is not known. */
   #versions: string[] = [crypto.randomUUID()];
-  #untilMs = 0;
   #isEnded = false;
 
   constructor(database: Database, { key, entry, holdMs }: Taken, onEnd: (claim: SharedClaim) => void) {
@@ -150,17 +155,18 @@ class SharedClaim implements Claim {
     return this.#versions.at(-1)!;
   }
 
-  get untilMs(): number {
-    return this.#untilMs;
+  /** Whether the row has this version, as far as its owner did anything to it. */
+  get isKnown(): boolean {
+    return this.#versions.length === 1;
   }
 
-  renewed(sentMs: number): void {
-    this.#untilMs = Math.max(this.#untilMs, sentMs + limits.leaseMs);
+  get untilMs(): number {
+    return this.lease.untilMs;
   }
 
   /** Makes the row, or takes it as it was found. Returns whether that succeeded. */
   async take(found: Found | undefined): Promise<boolean> {
-    const sentMs = nowMs();
+    const asked = thisMoment();
     const { record, owed } = this.#entry;
     const text = record === found?.entry.record ? (found?.text ?? null) : record ? encodeRecord(record) : null;
     this.#facts = found?.facts ?? undefined;
@@ -168,7 +174,7 @@ class SharedClaim implements Claim {
     const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];
     const [statement, all] = found ? [takeRow, [...values, found.version]] : [makeRow, values];
     const rows = await timed(putSeconds, this.#database.run(statement, all));
-    this.renewed(sentMs);
+    this.lease.confirm(asked);
     this.#written(this.#entry, facts);
     return rows.length > 0;
   }
@@ -194,7 +200,7 @@ class SharedClaim implements Claim {
   }
 
   async #write(entry: Entry, { dueMs, isHeld }: { dueMs: number | null; isHeld: boolean }): Promise<void> {
-    const sentMs = nowMs();
+    const asked = thisMoment();
     this.#versions = [...this.#versions, crypto.randomUUID()];
     const { version } = this;
     const record = entry.record ? encodeRecord(entry.record) : null;
@@ -204,7 +210,7 @@ class SharedClaim implements Claim {
     const rows = await timed(putSeconds, written);
     if (rows.length === 0) throw lost();
     this.#versions = [version];
-    if (isHeld) this.renewed(sentMs);
+    if (isHeld) this.lease.confirm(asked);
     this.#written(entry, facts);
   }
 
@@ -238,9 +244,4 @@ const eraseRow = `delete from ${keysTable} where key = $1 and version = any($2::
 
 function busy(): MkvError {
   return new MkvError("busy", "another write or delete of this key is under way");
-}
-
-function lost(): MkvError {
-  const why = "this master was away for longer than its claim, and another has taken the key over";
-  return new MkvError("unavailable", `${why}: ask what became of it`);
 }
