@@ -38,12 +38,13 @@ export async function watchPlaces(
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
   async function check() {
-    [checkedMs, returns] = [nowMs(), volumes.returns];
+    const asked = volumes.returns; // Who comes back from here on is asked again.
     await using _turn = await takeTurn();
     await ids.refresh();
     const twins = await identity.check();
     await ids.written();
     for (const [name, now] of renamedIn(volumes, ids)) renamed.set(name, now);
+    [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
@@ -62,7 +63,11 @@ export async function watchPlaces(
         tellUnfenced(volumes, unfenced);
       }
       if (volumes.returns === returns && nowMs() < checkedMs + limits.identityMs) return;
-      for (const { names } of await check()) warn(`${names.join(" and ")} are one and the same place`);
+      const twins = await check().catch(async (error: unknown) => {
+        await Bun.sleep(limits.probeMs); // It is due at once.
+        throw error;
+      });
+      for (const { names } of twins) warn(`${names.join(" and ")} are one and the same place`);
     },
   };
 }

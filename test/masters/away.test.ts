@@ -61,6 +61,25 @@ test.each([
   expect(keys).not.toContain(`/new-${what}`);
 });
 
+test("volumes that come back before the database are written to as soon as that is back, too", async () => {
+  const { master, volumes, addresses } = cluster;
+  const said = (what: string) =>
+    until(() => addresses.every((name) => master.output.includes(`${name} is ${what}`)), { what, deadlineMs: 15_000 });
+  const end = await frozen();
+  try {
+    await Promise.all(volumes.map((volume) => volume.kill()));
+    await said("down");
+    await Promise.all(volumes.map((volume) => volume.restart()));
+    await said("back");
+    // What asks who has come back has given up by then: it began before.
+    for (let i = 0; i < 2; i++) expect((await cluster.ask("GET", "/never")).status).toBe(503);
+  } finally {
+    await end();
+  }
+  const writes = async () => (await cluster.ask("PUT", "/soon", { body: "value" })).status === 201;
+  await until(writes, { what: "it is written", deadlineMs: 8_000 });
+});
+
 test.concurrent(
   "a password that is wrong, a server that is not there, and no URL at all are told in a line",
   async () => {
