@@ -95,9 +95,10 @@ function wordsOf(how: Readonly<Record<string, boolean>>): string {
 
 /** The JSON of an answer. */
 function whole(response: Response): Promise<unknown> {
-  const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
-  return withDeadline(limits.listingMs, response.json(), onTimeout);
+  return withDeadline(limits.listingMs, response.json(), silent);
 }
+
+const silent = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
 
 /** An answer to `?records` as it is, and as it is read. */
 type Shown = { readonly next: string; readonly keys: readonly (readonly [string, string])[] };
@@ -114,7 +115,8 @@ async function request(
     throw error instanceof MkvError ? error : new MkvError("failed", noMaster(url, error), { cause: error });
   });
   if (response.ok) return response;
-  const reason = (await response.text()).trim() || `the master answers ${response.status}`;
+  const text = withDeadline(limits.patienceMs, response.text(), silent).catch(() => ""); // That it is refused is known.
+  const reason = (await text).trim() || `the master answers ${response.status}`;
   throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
 }
 

@@ -1,8 +1,9 @@
 // A rebalance works through a master that goes on serving.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
-import { deadVolume } from "../support/faulty";
+import { deadVolume, startFaultyVolume } from "../support/faulty";
 import { dial, follow, head } from "../support/http";
+import { runMkv } from "../support/master";
 import { placedOn } from "../support/placement";
 import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
@@ -123,4 +124,13 @@ test.each(["rebalance", "verify"] as const)(
 test("a rebuild through a master there is not: exit code 2 and one reason", async () => {
   const { exitCode, stderr } = await runJob(cluster, "rebuild", { master: cluster.master.url });
   expect([exitCode, stderr]).toEqual([2, expect.stringMatching(/^mkv: rebuild does not use -master[^\n]*\n$/)]);
+});
+
+test("a master that refuses, and falls silent before it has said why: exit code 1 and one line", async () => {
+  const headers = { "Content-Length": "10" };
+  await using master = await startFaultyVolume(() => ({ does: "answer", status: 409, headers }));
+  const { exitCode, stderr } = await runMkv(["-master", `http://${master.address}`, "rebalance"], {
+    timeoutMs: 20_000,
+  });
+  expect([exitCode, stderr]).toEqual([1, "mkv: the master answers 409\n"]);
 });
