@@ -1,6 +1,8 @@
 // Owns what a store remembers beside its keys, in a table that all masters share.
+// A statement changes only the version of a row that was seen: one that was given up, and runs late, changes nothing newer.
+// What it can do at worst is to bring back what was new, and has been deleted since.
 import { type Memory, type MemoryPage } from "../ledger";
-import { type Database } from "./connection";
+import { type Database, type Row } from "./connection";
 
 /** The memory in this database. */
 export class SharedMemory implements Memory {
@@ -16,13 +18,21 @@ export class SharedMemory implements Memory {
   }
 
   async put(name: string, value: unknown): Promise<void> {
-    const text = `insert into mkv_memory (name, value) values ($1, $2)
-      on conflict (name) do update set value = excluded.value`;
-    await this.#database.run(text, [Buffer.from(name), JSON.stringify(value)]);
+    const values = [Buffer.from(name), JSON.stringify(value), crypto.randomUUID()];
+    await this.#change(name, (seen) => this.#database.run(seen ? replaceRow : addRow, [...values, ...(seen ?? [])]));
   }
 
   async delete(name: string): Promise<void> {
-    await this.#database.run("delete from mkv_memory where name = $1", [Buffer.from(name)]);
+    await this.#change(name, (seen) => seen && this.#database.run(deleteRow, [Buffer.from(name), ...seen]));
+  }
+
+  /** Changes the row as it was seen, which is its version; anew if that was changed meanwhile, and has brought back no row. */
+  async #change(name: string, change: (seen: Row | undefined) => Promise<readonly Row[]> | undefined): Promise<void> {
+    for (;;) {
+      const [seen] = await this.#database.run("select version from mkv_memory where name = $1", [Buffer.from(name)]);
+      const changed = await change(seen);
+      if (!changed || changed.length > 0) return;
+    }
   }
 
   async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {
@@ -33,3 +43,12 @@ export class SharedMemory implements Memory {
     return rows.map(([name, value]) => [(name as Buffer).toString(), JSON.parse(value as string)]);
   }
 }
+
+// Each may be tried twice by `Database.run`, and finds its own version the second time. Rows of old have none.
+const addRow = `insert into mkv_memory (name, value, version) values ($1, $2, $3::uuid)
+  on conflict (name) do update set value = excluded.value where mkv_memory.version = excluded.version returning 1`;
+
+const replaceRow = `update mkv_memory set value = $2, version = $3::uuid
+  where name = $1 and (version is not distinct from $4::uuid or version = $3::uuid) returning 1`;
+
+const deleteRow = `delete from mkv_memory where name = $1 and version is not distinct from $2::uuid returning 1`;

@@ -29,24 +29,40 @@ export function createDue(table: string): string {
 }
 
 const createOthers = [
-  "create table if not exists mkv_memory (name bytea primary key, value text not null)",
+  "create table if not exists mkv_memory (name bytea primary key, value text not null, version uuid)",
   `create table if not exists mkv_processes (
     id uuid primary key, kind text not null, name text not null, seen timestamptz not null)`,
   "create table if not exists mkv_schema (version int primary key)",
 ];
 
-/** Whether the tables are there. Throws MkvError failed if they are those of a later mkv. */
+/**
+ * Whether the tables are there; they get what they lack of an earlier mkv.
+ * @throws MkvError failed if they are those of a later mkv
+ */
 export async function hasSchema(database: Database): Promise<boolean> {
   try {
     const [row] = await database.run("select max(version) from mkv_schema");
     const found = row?.[0] as number | null;
     if (found === null) return false;
-    if (found === version) return true;
+    if (found === version) {
+      await addMemoryVersion(database);
+      return true;
+    }
     const text = `the database ${database.shown} has tables of version ${found}, this mkv knows ${version}`;
     throw new MkvError("failed", `${text}: use the mkv that made them, or a later one`);
   } catch (error) {
     if (sqlState((error as Error).cause) === undefinedTable) return false;
     throw error;
+  }
+}
+
+/** Looks first: the change of a table waits for all who use it, and everybody else waits for the change. */
+async function addMemoryVersion(database: Database): Promise<void> {
+  try {
+    await database.run("select version from mkv_memory limit 0");
+  } catch (error) {
+    if (sqlState((error as Error).cause) !== undefinedColumn) throw error;
+    await database.run("alter table mkv_memory add column if not exists version uuid");
   }
 }
 
@@ -70,6 +86,7 @@ export async function makeTables(database: Database): Promise<void> {
       }
     }
   }
+  await addMemoryVersion(database);
 }
 
 /** From now on the store is there. */
@@ -84,5 +101,6 @@ export async function keyOrder(database: Database): Promise<"key" | "key asc"> {
 }
 
 const undefinedTable = "42P01";
+const undefinedColumn = "42703";
 /** What `if not exists` says where two make the same at once. */
 const madeByAnother = ["23505", "42P07", "42710", "XX000"];
