@@ -5,6 +5,7 @@ import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { follow } from "../support/http";
+import { settledOwing } from "../support/journals";
 
 setDefaultTimeout(60_000);
 
@@ -39,4 +40,24 @@ test("a key that an older index does not know is neither overwritten nor deleted
     expect((await follow(await cluster.ask("GET", key))).text).toBe(value);
   expect((await cluster.ask("DELETE", "/acknowledged")).status).toBe(204);
   expect((await cluster.ask("PUT", "/acknowledged", { body: "again" })).status).toBe(201);
+});
+
+test("an index that was copied while a master ran is known as older, though that master was killed and not stopped", async () => {
+  await using cluster = await startCluster();
+  for (const key of ["/deleted", "/unlinked"]) await cluster.store(key);
+  const copy = `${cluster.db}-copy`;
+  cpSync(cluster.db, copy, { recursive: true });
+  await cluster.store("/acknowledged", "after the copy");
+  expect((await cluster.ask("UNLINK", "/unlinked")).status).toBe(204);
+  expect((await cluster.ask("DELETE", "/deleted")).status).toBe(204);
+  await settledOwing(cluster.db);
+  await cluster.master.kill();
+  rmSync(cluster.db, { recursive: true });
+  cpSync(copy, cluster.db, { recursive: true });
+
+  await cluster.startMaster();
+  expect(cluster.master.output).toMatch(/may lack what was acknowledged last \(it is an older copy\)/);
+  expect((await follow(await cluster.ask("GET", "/acknowledged"))).text).toBe("after the copy");
+  expect((await cluster.ask("PUT", "/acknowledged", { body: "another value" })).status).toBe(403);
+  for (const key of ["/deleted", "/unlinked"]) expect((await cluster.ask("GET", key)).status).toBe(404);
 });

@@ -4,7 +4,7 @@ import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { Journal, type Owing } from "../../src/ledger/level/journal";
-import { readJournals } from "../../src/ledger/level/read-journals";
+import { readJournals, removeSettled } from "../../src/ledger/level/read-journals";
 import { temporaryFolder } from "../support/folder";
 
 function place() {
@@ -130,11 +130,14 @@ test.each([false, true])("the file stays short however much is written, with syn
   expect(keysOwing(at.index).filter((key) => key === "/kept")).toEqual(["/kept"]);
 });
 
-test("a journal without debts leaves nothing behind", async () => {
+test("a journal without debts leaves nothing behind, once those of all threads are closed", async () => {
   await using at = place();
-  const journal = new Journal(at.index, first);
-  await journal.owe(hexOf("/paid"), owing("/paid"));
-  journal.note(hexOf("/paid"), paid("/paid"));
-  await journal.close();
-  expect(existsSync(`${at.index}.journal-0`)).toBe(false);
+  const journals = [0, 1].map((thread) => new Journal(at.index, { ...first, thread }));
+  await journals[0]!.owe(hexOf("/owed"), owing("/owed"));
+  await journals[1]!.owe(hexOf("/paid"), owing("/paid"));
+  journals[1]!.note(hexOf("/paid"), paid("/paid"));
+  for (const journal of journals) await journal.close();
+  expect(existsSync(`${at.index}.journal-1`)).toBe(true);
+  removeSettled(at.index);
+  expect(readdirSync(at.folder)).toEqual(["db.journal-0"]);
 });

@@ -22,7 +22,7 @@ async function replayed(found: string | undefined, lines: readonly Written[], fl
       ...inFlight.map((volume) => ({ volume, kind: "in-flight" }) as const),
       ...leftOver.map((volume) => ({ volume, kind: "left-over" }) as const),
     ];
-    return { key, n, record, marks: [], owed };
+    return { key, n, record, marks: [], owed, isSettled: owed.length === 0 };
   });
   await replay(index, { lines: new Map([[key.toHex(), read]]), floor }, { inDoubt: true, graceMs: 0 });
   return index.getText(key);

@@ -1,7 +1,7 @@
 // Owns what is unfinished: beside the index, never in it, since the Go program must still open that one.
 //   journal := (line "\n")*                  a torn last line was never relied on
 //   line    := {"key": hex, "n": number, "record": text | null, "owed": {kind: [volume, ...], ...}}
-//            | hex                           as JSON: nothing is owed for this key any more
+//            | hex                           as JSON: nothing is owed for this key any more, and the index holds what the line says
 //            | "floor " number               as JSON: lines up to this one may have been dropped
 // `record` is what the index held, or was about to hold, when the line was written; `n` orders the lines of one key over the
 // journals of all threads. Version 0.1.0 wrote {"key", "volumes", "marks"} instead, which is still read.
@@ -46,7 +46,7 @@ type JournalOptions = {
   readonly onBroken?: (error: MkvError) => void;
 };
 
-/** The journal of one thread. */
+/** The journal of one thread, whose file stays when it is closed: see `removeSettled`. */
 export class Journal {
   readonly #path: string;
   readonly #sync: boolean;
@@ -104,6 +104,14 @@ export class Journal {
     return this.#writes.next();
   }
 
+  /** Writes down what the index is about to say of a key that owes nothing; with `sync` as in `owe`. */
+  announce(hex: string, owing: Owing): Promise<void> {
+    this.#last = owing.n;
+    this.#text += textOf(hex, owing);
+    this.#mustSync = this.#sync;
+    return this.#writes.next();
+  }
+
   /** Writes down what the index says now: a crash of the process does not undo it. */
   tell(hex: string, owing: Owing): Promise<void> {
     this.#remember(hex, owing);
@@ -122,13 +130,12 @@ export class Journal {
     if (owing) this.#owing.set(hex, { ...owing, dueMs });
   }
 
-  /** From now on nothing can be written. Without debts nothing is left behind. */
+  /** From now on nothing can be written. */
   async close(): Promise<void> {
     await this.#writes.next();
     clearTimeout(this.#tidy);
     closeSync(this.#file);
     this.#file = -1; // The number may soon be another file's.
-    if (this.#owing.size === 0) rmSync(this.#path, { force: true });
   }
 
   #remember(hex: string, owing: Owing): void {

@@ -4,7 +4,9 @@
 // 2. Whatever is put: first the journal names all debts of before and after, then the index changes, then the journal drops
 //    those of before. So after a crash record and debts together account for every file.
 // 3. The index is written once a commit. A key without a record whose write is under way is in the journal alone.
-// 4. What lies beside the record (`facts.ts`) is written before it, and what goes with an old record goes after that.
+// 4. A record that changes where nothing is owed is announced by a line as well. So after a crash of the process the index
+//    holds the record of a key's last line, unless that is open: an index that does not is an older copy (`replay.ts`).
+// 5. What lies beside the record (`facts.ts`) is written before it, and what goes with an old record goes after that.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
@@ -184,7 +186,8 @@ class LevelClaim implements Claim {
       if (before.owed.length === 0 && journal.size >= limits.debts) throw tooMuchOwed();
       written = isNewRecord ? both(entry.owed, before.owed) : entry.owed;
       await journal.owe(this.#hex, this.#line(record, written, dueMs));
-    }
+    } else if (isNewRecord && before.owed.length === 0)
+      await journal.announce(this.#hex, this.#line(record, entry.owed, dueMs));
     const isEarly = entry.forward !== undefined || (entry.attributes !== undefined && !before.forward);
     if (isEarly) await this.#putFacts(entry, { sync });
     if (isNewRecord) await index.put(this.key, record, { sync });

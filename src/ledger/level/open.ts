@@ -17,9 +17,9 @@ import { Journal, journalsOf } from "./journal";
 import { LevelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
-import { type Suspect, bothSuspect, judgeIndex, rememberIndex, remembered } from "./remembered";
-import { readJournals } from "./read-journals";
-import { replay } from "./replay";
+import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
+import { readJournals, removeSettled } from "./read-journals";
+import { isOlder, replay } from "./replay";
 import { mendSwap } from "./swap";
 
 /** What the threads of a process share: the first one opens, the others join. */
@@ -67,11 +67,12 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
-  const doubt = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
+  const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
 
-  const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
-  const facts = undo.use(await openFacts(path, options));
   const journals = readJournals(path);
+  const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
+  const doubt = known ?? (await judgeByJournals(memory, { found, isOlder: () => isOlder(index, journals) }));
+  const facts = undo.use(await openFacts(path, options));
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
     inDoubt: doubt !== undefined,
@@ -97,6 +98,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean });
+    if (isClean) removeSettled(path);
     await memory[Symbol.asyncDispose]();
   };
   undo.move(); // Nothing is to be undone any more.

@@ -1,5 +1,5 @@
 // Owns the reading of journals, whose format is that of `journal.ts`.
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { type Key } from "../../format/key";
 import { warn } from "../../log";
 import { type Debt, placeOf } from "../ledger";
@@ -8,6 +8,8 @@ import { type Line, floorPrefix, journalsOf } from "./journal";
 /** A line as it was read, before it is known what its volumes are owed for. */
 export type ReadLine = Omit<Line, "owed"> & {
   readonly owed: readonly Pick<Debt, "volume" | "kind">[];
+  /** Whether the index held the record when this was written. */
+  readonly isSettled: boolean;
   /** Of version 0.1.0: records that only stood for unfinished work. */
   readonly marks: readonly string[];
 };
@@ -43,6 +45,17 @@ export function readJournals(index: string): Journals {
   return { lines: all, floor: highest };
 }
 
+/**
+ * Removes the journals in which nothing is owed. Not before the index is known to be closed: one that is gone may have held
+ * the last line of a key of which another has an earlier one.
+ */
+export function removeSettled(index: string): void {
+  for (const path of journalsOf(index)) {
+    const { lines } = readJournal(path);
+    if (lines.values().every((ofKey) => ofKey.at(-1)!.owed.length === 0)) rmSync(path);
+  }
+}
+
 /** What these lines owe together, the last one first, whose word counts where two name one place. */
 function together(lines: readonly ReadLine[]): Pick<ReadLine, "owed" | "marks"> {
   if (lines.length === 1) return lines[0]!;
@@ -70,7 +83,7 @@ function readJournal(path: string): { lines: Map<string, ReadLine[]>; floor: num
     if (!ofKey) all.set(hex, (ofKey = []));
     const last = ofKey.at(-1);
     if (typeof line === "object") ofKey.push(readLine(line));
-    else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [] };
+    else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [], isSettled: true };
     else all.delete(hex); // Of a debt before the journal was rewritten.
   }
   return { lines: all, floor };
@@ -90,7 +103,8 @@ function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: W
     owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
   );
   const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
-  return { key: Uint8Array.fromHex(key) as Key, n, record: record ?? undefined, owed: [...debts, ...old], marks };
+  const parsed = Uint8Array.fromHex(key) as Key;
+  return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
 }
 
 /** A line of a journal; nothing, with a word about it, if it was torn. */

@@ -10,7 +10,8 @@ import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
-import { type Suspect, bothSuspect, judgeIndex, rememberNew, remembered } from "./remembered";
+import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
+import { isOlder } from "./replay";
 import { mendSwap, rebuildOf, swapIndex } from "./swap";
 
 /** A new index in the making. Disposing of it before the swap leaves the old one as it was. */
@@ -33,17 +34,20 @@ export async function rebuildLevel(path: string): Promise<LevelRebuild> {
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectIndex(path);
-  const doubt = await judgeIndex(memory, path, found);
-  const earlier = remembered(memory)?.suspect;
-  const suspect = bothSuspect(doubt?.suspect, earlier);
-  // Where it has served since it was put back, it may have learnt of any of those files.
-  const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
+  const known = await judgeIndex(memory, path, found);
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {
     await requireUnlocked(path);
     warn(`the index ${path} is damaged (${found.why}): what it knew of hashes and of unlinked keys is not used`);
   }
+  const journals = readJournals(path);
   const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
+  const isOld = () => old !== undefined && isOlder(old, journals);
+  const doubt = known ?? (await judgeByJournals(memory, { found, isOlder: isOld }));
+  const earlier = remembered(memory)?.suspect;
+  const suspect = bothSuspect(doubt?.suspect, earlier);
+  // Where it has served since it was put back, it may have learnt of any of those files.
+  const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
   const folder = rebuildOf(path);
   for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
   const next = undo.use(await openLevelIndex(folder, { make: true }));
@@ -51,7 +55,7 @@ export async function rebuildLevel(path: string): Promise<LevelRebuild> {
   let isSwapped = false;
   return {
     ...{ folder, next, old, memory, suspect: suspect && { ...suspect, laterMs } },
-    owedBy: (nameOf) => (doubt ? new Map() : owedIn(readJournals(path).lines, { old, nameOf })),
+    owedBy: (nameOf) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();

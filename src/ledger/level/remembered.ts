@@ -2,6 +2,7 @@
 // was acknowledged.
 // 1. An index that was closed is found as it was left, or with a MANIFEST of a higher number, which each opening gives it:
 //    the Go program's. Anything else is a copy, an older one. When each was closed is remembered, and how it looked then.
+//    Of one that was not closed the journals tell.
 // 2. A process that was not stopped leaves everything to the system's memory: what that lost with a restart of the machine,
 //    or of its disk, nobody can tell, unless every write waited for the disk.
 // 3. A doubt is remembered before the index is opened, which changes how it looks, until it has been acted upon.
@@ -82,6 +83,24 @@ export async function judgeIndex(memory: Beside, path: string, found: IndexState
   return doubt;
 }
 
+/**
+ * The same by the journals, for an index without a doubt that has just been opened, and that nobody else has opened since a
+ * process of mkv did not close it.
+ * @param found how it was before it was opened
+ * @param isOlder whether the journals know better
+ */
+export async function judgeByJournals(
+  memory: Beside,
+  { found, isOlder }: { found: IndexState; isOlder: () => boolean },
+): Promise<Doubt | undefined> {
+  const before = remembered(memory);
+  if (!before || before.isClosed || found.kind !== "whole" || found.manifest !== before.manifest) return undefined;
+  if (!isOlder()) return undefined;
+  const doubt = olderCopy(await runsOf(memory), found.manifest);
+  await memory.put("index", { ...before, doubt } satisfies Remembered);
+  return doubt;
+}
+
 /** The time of both. */
 export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Suspect | undefined {
   if (!a || !b) return a ?? b;
@@ -108,8 +127,12 @@ async function copyDoubt(
   const closed = runs.find((run) => run.look === look);
   const isOlder = found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
   if (!closed && !isOlder) return undefined;
-  // One that was copied while it was open may lack all since the last one that was closed before.
-  const last = closed ?? runs.findLast(({ manifest }) => manifest < found.manifest);
+  return olderCopy(runs, found.manifest, closed);
+}
+
+/** Of a copy of the index as it was `closed`; one that was copied while it was open may lack all since the last one before. */
+function olderCopy(runs: readonly Run[], copied: number, closed?: Run): Doubt {
+  const last = closed ?? runs.findLast(({ manifest }) => manifest < copied);
   const closedMs = last?.closedMs;
   const toMs = Date.now() + limits.datesAheadMs;
   const suspect = { fromMs: (closedMs ?? 0) - limits.datesAheadMs, toMs };

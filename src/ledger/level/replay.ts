@@ -3,14 +3,35 @@
 // back, it may lack what its journal knows. Then:
 // 1. A key whose record is an earlier one of its own journal gets the last one: what was acknowledged is redone. Not where a
 //    write has begun since, nor by lines so old that later ones of the key may have been dropped.
-// 2. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
+// 2. That such a copy was put back after a crash shows in a key whose last line is settled and has another record.
+// 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
 import { nowMs } from "../../clock";
+import { MkvError } from "../../errors";
+import { type Key } from "../../format/key";
 import { decodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { type Debt } from "../ledger";
 import { type Owing } from "./journal";
 import { type Journals } from "./read-journals";
 import { type LevelIndex } from "./leveldb";
+
+/** Whether the index, as a crash of the process has left it, is an older copy: it lacks what was put into it. */
+export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean {
+  return lines.values().some((ofKey) => {
+    const { key, n, record, owed, isSettled } = ofKey.at(-1)!;
+    return isSettled && owed.length === 0 && n > floor && differs(index, key, record);
+  });
+}
+
+/** Whether the index is known to hold something else: what is damaged tells nothing. */
+function differs(index: LevelIndex, key: Key, record: string | undefined): boolean {
+  try {
+    return index.getText(key) !== record;
+  } catch (error) {
+    if (error instanceof MkvError) return false;
+    throw error;
+  }
+}
 
 /** What came of it. */
 export type Replayed = {
