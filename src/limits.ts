@@ -51,7 +51,7 @@ export const limits = {
   /** A volume with more disks is shown as one; a disk with less room is full. */
   disksShown: 1024,
   noRoomBytes: 1024 * 1024,
-  /** Longest wait for a volume to confirm a DELETE or a whole PUT, which may have to wait for its disk. */
+  /** Longest wait for a volume to confirm a DELETE or a whole PUT, as its disk may be slow, or to tell a rebuild who it is. */
   confirmMs: 10_000,
   /** A replacement that is committed waits so long for its volumes, before it ends with those that are there. */
   forwardMs: 60_000,

@@ -19,7 +19,7 @@ import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
 import { type Config, shownDb } from "./config";
 import { accessVolumes, openStore } from "./open";
-import { watchPlaces } from "./places";
+import { requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
 import { type Rebuild, beginRebuild, joinRebuild } from "./rebuilds";
 import { reported } from "./report";
@@ -58,6 +58,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
     if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
     for (const share of shares) add(counts, share);
   });
+  await requireOwnPlaces(volumes, rebuild.memory); // What was not there any more has been listed as empty.
   await forgetBegun(rebuild.memory);
   await rebuild.swap();
   const { keys, files, rejected } = counts;
@@ -102,15 +103,13 @@ function add(counts: RebuildCounts, { keys, files, rejected }: RebuildCounts): v
 
 /**
  * Places by the names that they had, if it is remembered who they were.
- * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost
+ * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost; two names are one place
  */
 async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
   for await (const _known of entriesOf(memory, idPrefix)) {
-    const { renamed, foreign } = await watchPlaces(volumes, memory);
-    const [disk] = foreign();
-    if (disk === undefined) return renamed;
-    const advice = `mount it, or run "mkv adopt ${disk}" if it was replaced`;
-    throw new MkvError("failed", `${disk} is not the disk it was: ${advice}`);
+    const renamed = await requireOwnPlaces(volumes, memory);
+    await watchPlaces(volumes, memory);
+    return renamed;
   }
   return new Map();
 }

@@ -8,7 +8,7 @@ import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan-memory";
 import { idPrefix } from "../store/places";
-import { Identity, type IdentityMemory } from "../volumes/identity";
+import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 
 /** The watch over the volumes of a process. */
@@ -17,8 +17,6 @@ export type Watch = {
   round(): Promise<void>;
   /** Places by the names that they had, with those that they have now: both carry one id. It follows what is learnt. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Volumes and disks that are not what they were. */
-  foreign(): string[];
 };
 
 /**
@@ -43,7 +41,9 @@ export async function watchPlaces(
     await ids.refresh();
     const twins = await identity.check();
     await ids.written();
-    for (const [name, now] of renamedIn(volumes, ids)) renamed.set(name, now);
+    const configured = ids.names().filter((name) => isConfigured(volumes.topology, name));
+    const today = new Map(configured.map((name) => [ids.get(name), name]));
+    for (const [name, now] of renamedIn(volumes, ids, today)) renamed.set(name, now);
     [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }
@@ -55,7 +55,6 @@ export async function watchPlaces(
   }
   return {
     renamed,
-    foreign: () => ids.names().filter((name) => volumes.isForeign(name)),
     async round() {
       if (nowMs() >= probedMs + limits.probeMs) {
         probedMs = nowMs();
@@ -85,10 +84,34 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
   }
 }
 
-/** Places by the names that they had, with those that they have now: both carry one id. */
-function renamedIn({ topology }: Volumes, ids: IdentityMemory): Map<string, string> {
+/**
+ * Waits until all places have said who they are, if that is remembered of any. Returns places by the names that they had.
+ * @throws MkvError failed: one is not what it was; volume-failed, timeout: one does not say
+ */
+export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promise<ReadonlyMap<string, string>> {
+  const ids = idsIn(memory);
+  await ids.refresh();
+  if (ids.names().length === 0) return new Map();
+  const seen = await seeAll(volumes, ids);
+  for (const name of ids.names()) {
+    const known = ids.get(name);
+    if (typeof known !== "string" || !seen.has(name) || seen.get(name) === known) continue;
+    const advice = `mount it, or run "mkv adopt ${name}" if it was replaced`;
+    throw new MkvError("failed", `${name} is not the disk it was: ${advice}`);
+  }
+  return renamedIn(volumes, ids, new Map([...seen].map(([name, id]) => [id, name])));
+}
+
+/**
+ * Places by the names that they had, with those that they have now: both carry one id.
+ * @param today what is configured, by id
+ */
+function renamedIn(
+  { topology }: Volumes,
+  ids: IdentityMemory,
+  today: ReadonlyMap<string | null | undefined, string>,
+): Map<string, string> {
   const names = ids.names();
-  const today = new Map(names.filter((name) => isConfigured(topology, name)).map((name) => [ids.get(name), name]));
   const renamed = new Map<string, string>();
   for (const name of names) {
     const now = today.get(ids.get(name));

@@ -14,7 +14,7 @@ export type SeenId =
   | { readonly kind: "id"; readonly id: string }
   | { readonly kind: "none" }
   | { readonly kind: "nonsense" }
-  | { readonly kind: "unknown" };
+  | { readonly kind: "unknown"; readonly why?: MkvError };
 
 const path = "/mkv/id";
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -32,7 +32,7 @@ export async function askId(client: Client, name: string): Promise<SeenId> {
     }
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    return { kind: error.code === "absent" ? "none" : "unknown" };
+    return error.code === "absent" ? { kind: "none" } : { kind: "unknown", why: error };
   }
   const id = text.trimEnd();
   return uuid.test(id) ? { kind: "id", id } : { kind: "nonsense" };

@@ -9,6 +9,7 @@
 // 1. A volume that does not answer, refuses access or answers nonsense is neither fine nor foreign: nothing changes.
 // 2. All disks of a foreign volume are foreign.
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
+import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { subvolume } from "../format/placement";
 import { isConfigured, volumeOf } from "../format/volume";
@@ -174,6 +175,26 @@ export async function adopt(volumes: Volumes, memory: IdentityMemory, name: stri
     ids.push(found.id);
   }
   return ids[0]!;
+}
+
+/**
+ * Who all places of these volumes say they are, each asked again for as long as it is silent; undefined for one without an id.
+ * @throws MkvError volume-failed, timeout: one cannot be asked
+ */
+export async function seeAll(volumes: Volumes, memory: IdentityMemory): Promise<Map<string, string | undefined>> {
+  const seen = new Map<string, string | undefined>();
+  const turns = new Turns(limits.foldersAtOnce);
+  const untilMs = nowMs() + limits.confirmMs;
+  const see = async (name: string) => {
+    using _turn = await turns.enter();
+    for (;;) {
+      const found = await askId(volumes.client, name);
+      if (found.kind !== "unknown") return void seen.set(name, found.kind === "id" ? found.id : undefined);
+      if (found.why?.code !== "timeout" || nowMs() > untilMs) throw found.why;
+    }
+  };
+  await Promise.all(volumes.topology.volumes.flatMap((volume) => placesOf(volumes, memory, volume)).map(see));
+  return seen;
 }
 
 /** The volume that a name is or is a disk of: some are named as disks are. */

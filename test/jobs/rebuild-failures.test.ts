@@ -1,11 +1,13 @@
 // A volume that cannot be listed ends a rebuild: an index without its files would be worse than the old one.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume, type Behaviour } from "../support/faulty";
-import { besides, bytesOf, indexOf, runJob } from "./job";
+import { until } from "../support/until";
+import { besides, bytesOf, indexOf, runJob, startJob } from "./job";
 import { plainKeys } from "./keys";
-import { DEEP, listingOf, startFailing } from "./standin";
+import { DEEP, listingOf, startFailing, startStandIn } from "./standin";
 
 setDefaultTimeout(60_000);
 const keys = plainKeys("key", 20);
@@ -95,6 +97,36 @@ test("a volume that falls silent in the middle of a listing: nothing is done, an
   const begun = answer(200, "[\n", { "Content-Length": "1000" });
   await using volume = await startFailing(DEEP, begun);
   expect(await expectNothingDone(volume.address, cluster.db)).toMatch(/not answered/);
+});
+
+test("a disk that is not mounted, of a server that is silent at first: nothing is done, and it is named", async () => {
+  const { dir } = cluster.volumes[1]!;
+  const aside = `${dir}-aside`;
+  const disk = (from: string, to: string) => {
+    mkdirSync(to, { recursive: true });
+    for (const name of readdirSync(from)) if (name !== ".mkv") renameSync(join(from, name), join(to, name));
+  };
+  disk(dir, aside);
+  cluster.volumes[1]!.freeze();
+  await using job = startJob(cluster, "rebuild", { flags: ["-replicas", "2"] });
+  await until(() => existsSync(`${cluster.db}.rebuild`), { what: "the rebuild has begun" });
+  await Bun.sleep(2500); // For longer than a master looks at its volumes before it serves them.
+  cluster.volumes[1]!.thaw();
+  expect(await job.exited).toBe(1);
+  expect(job.stderr).toMatch(new RegExp(`mkv: ${cluster.addresses[1]} is not the disk it was: mount it`));
+  disk(aside, dir);
+  expect(await indexOf(cluster.db)).toEqual(written);
+});
+
+test("a disk that is taken away while it is listed: nothing is done, and it is named", async () => {
+  const id = crypto.randomUUID();
+  let isListed = false;
+  await using volume = await startStandIn(({ path }) => {
+    isListed ||= path === DEEP;
+    if (path === "/mkv/id" && !isListed) return answer(200, `${id}\n`);
+    return path.endsWith("/mkv/id") ? answer(404, "") : answer(200, listingOf());
+  });
+  expect(await expectNothingDone(volume.address, cluster.db)).toContain("is not the disk it was: mount it");
 });
 
 test("after all of that the index still holds every key as it was", async () => {
