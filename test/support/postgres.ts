@@ -8,7 +8,10 @@ import { contents, RunningProcess } from "./process";
 import { until } from "./until";
 
 const VERSIONS = "/usr/lib/postgresql";
-const SETTINGS = ["fsync=off", "shared_buffers=16MB", "listen_addresses=127.0.0.1", "unix_socket_directories="];
+const SETTINGS = [
+  ...["fsync=off", "shared_buffers=16MB", "listen_addresses=127.0.0.1", "unix_socket_directories="],
+  "dynamic_shared_memory_type=mmap", // In its folder: one that is killed leaves nothing in /dev/shm.
+];
 
 /** The folder of its programs; throws where it is not installed. */
 function programs(): string {
