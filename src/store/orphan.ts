@@ -41,6 +41,17 @@ export type OrphanLook = {
   readonly dryRun?: boolean;
 };
 
+/** Claims a key to look at a file of it, with time to copy what it lacks. Throws MkvError bad-request, as `Ledger.claim`. */
+export async function claimToLook(
+  store: Store,
+  key: Key,
+  { volume, dryRun }: { volume: string; dryRun: boolean },
+): Promise<Claim> {
+  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
+  const claimed = dryRun ? claimUnchanged : claimSettled;
+  return await claimed(store, key, (before) => before, { sends: dryRun ? "short" : "streams" });
+}
+
 /**
  * Looks at a file of this key on a volume, while nobody changes the key.
  * @throws MkvError bad-request (no volume of the store), busy, unavailable (a volume does not answer)
@@ -50,9 +61,7 @@ export async function lookAtOrphan(
   key: Key,
   { volume, repair = false, remove = false, dryRun = false }: OrphanLook,
 ): Promise<OrphanSeen> {
-  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  const claimed = dryRun ? claimUnchanged : claimSettled;
-  await using claim = await claimed(store, key, (before) => before, { sends: dryRun ? "short" : "streams" });
+  await using claim = await claimToLook(store, key, { volume, dryRun });
   const { record } = claim.entry;
   const debts = await store.ledger.owedBy(key);
   const isOwed = debts.some((debt) => debt.volume === volume && debt.kind !== "staged");

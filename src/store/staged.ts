@@ -5,18 +5,16 @@
 // 2. Where the recorded copies of a live value are not all whole, a file with its MD5 takes its place; another one stays.
 // 3. Otherwise a file goes by the rules of what is owed (`care.ts`), if the ledger is known to lack nothing, and if it was
 //    seen an hour ago already: the body of a replacement that nobody remembers may just have come.
-import { MkvError } from "../errors";
 import { type Key } from "../format/key";
-import { isConfigured } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
 import { inspectCopies, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { owe } from "./debts";
-import { claimSettled, claimUnchanged, stagedPathOf } from "./forward";
+import { stagedPathOf } from "./forward";
 import { moveIfSame } from "./late";
-import { type OrphanLook, type OrphanSeen, nameInRecord } from "./orphan";
+import { type OrphanLook, type OrphanSeen, claimToLook, nameInRecord } from "./orphan";
 import { ageOf, forgetOrphan } from "./orphan-memory";
 import { type Store } from "./store";
 
@@ -29,9 +27,7 @@ export async function lookAtStaged(
   key: Key,
   { volume, repair = false, remove = false, dryRun = false }: OrphanLook,
 ): Promise<OrphanSeen> {
-  if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  const claimed = dryRun ? claimUnchanged : claimSettled;
-  await using claim = await claimed(store, key, (before) => before, { sends: dryRun ? "short" : "streams" });
+  await using claim = await claimToLook(store, key, { volume, dryRun });
   const debts = await store.ledger.owedBy(key);
   const isOwed = debts.some((debt) => debt.volume === volume && debt.kind === "staged");
   const path = stagedPathOf(key);

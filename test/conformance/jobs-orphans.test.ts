@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { startLiveAndSoft, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { follow } from "../support/http";
-import { ageOrphans } from "../support/orphans";
+import { passTime } from "../support/orphans";
 import { damage, elsewhere, fileOf, plantOn } from "../jobs/damage";
 import { shelf } from "../jobs/job";
 import { until } from "../support/until";
@@ -24,13 +24,6 @@ async function orphan(key: string, how: string): Promise<{ state: string; why?: 
   const { status, text } = await cluster.ask("POST", `${key}?orphan=${how}`);
   if (status !== 200) throw new Error(`POST ${key}?orphan=${how}: ${status} ${text}`);
   return JSON.parse(text);
-}
-
-/** Lets so much time pass for what is known as an orphan. */
-async function age(minutes: number): Promise<void> {
-  await cluster.master.stop();
-  expect(await ageOrphans(cluster.db, minutes)).toBeGreaterThan(0);
-  await cluster.startMaster();
 }
 
 test.each(["/live", "/soft"])("a copy that the record of %s names is no orphan, and stays", async (key) => {
@@ -55,9 +48,9 @@ test.each(["/live", "/soft", "/absent"])(
     for (const how of ["", "&remove", "&repair&remove"]) {
       expect(await orphan(key, volume + how)).toEqual({ state: "young" });
     }
-    await age(50);
+    await passTime(cluster, 50);
     expect(await orphan(key, `${volume}&remove`)).toEqual({ state: "young" });
-    await age(10);
+    await passTime(cluster, 10);
     expect(await orphan(key, volume)).toEqual({ state: "orphan" });
     expect(await orphan(key, `${volume}&repair`)).toEqual({ state: "orphan" });
     expect(shelf(cluster)).toEqual(more);
@@ -71,7 +64,7 @@ test("a file that comes back after it was removed is not known for an hour again
   const volume = elsewhere(cluster, "/again");
   using _first = plantOn(cluster, volume, { key: "/again" });
   expect(await orphan("/again", volume)).toEqual({ state: "young" });
-  await age(60);
+  await passTime(cluster, 60);
   expect(await orphan("/again", `${volume}&remove`)).toEqual({ state: "removed" });
   using second = plantOn(cluster, volume, { key: "/again" });
   const state = async () => ((await orphan("/again", `${volume}&remove`)) as { state: string }).state;
@@ -85,7 +78,7 @@ test("another file in the place of one that was an orphan for an hour is not rem
   {
     using _first = plantOn(cluster, volume, { key: "/instead" });
     expect(await orphan("/instead", volume)).toEqual({ state: "young" });
-    await age(60);
+    await passTime(cluster, 60);
     expect(await orphan("/instead", volume)).toEqual({ state: "orphan" });
   }
   using second = plantOn(cluster, volume, { key: "/instead", content: "another one" });
@@ -99,7 +92,7 @@ test("the value of a key that has lost its copies is never removed, but recorded
   const volume = elsewhere(cluster, key);
   using planted = plantOn(cluster, volume, { key, content: "the value" });
   expect(await orphan(key, volume)).toEqual({ state: "young" });
-  await age(600);
+  await passTime(cluster, 600);
   for (const home of homeOf(cluster, key)) damage(fileOf(cluster, key, home), "missing");
   for (const how of ["", "&remove"]) expect(await orphan(key, volume + how)).toEqual({ state: "copy" });
   expect(existsSync(planted.file)).toBe(true);
@@ -114,7 +107,7 @@ test("a file that differs from a value whose own copies are not whole is kept, w
   const volume = elsewhere(cluster, key);
   using planted = plantOn(cluster, volume, { key, content: "differs" });
   expect(await orphan(key, volume)).toEqual({ state: "young" });
-  await age(600);
+  await passTime(cluster, 600);
   damage(fileOf(cluster, key, homeOf(cluster, key)[1]!), "missing");
   for (const how of ["", "&remove", "&repair&remove"]) {
     expect(await orphan(key, volume + how)).toEqual({ state: "kept", why: expect.stringMatching(LINE) });

@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { startLiveAndSoft, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf } from "../support/copies";
 import { withoutGrace } from "../support/grace";
-import { ageOrphans } from "../support/orphans";
+import { passTime } from "../support/orphans";
 import { pathOf } from "../support/placement";
 import { damage, elsewhere, fileOf, plant } from "../jobs/damage";
 import { runJob, shelf } from "../jobs/job";
@@ -31,13 +31,6 @@ async function staged(key: string, how: string): Promise<{ state: string; why?: 
   return JSON.parse(text);
 }
 
-/** Lets so much time pass for what is known as an orphan. */
-async function age(minutes: number): Promise<void> {
-  await cluster.master.stop();
-  expect(await ageOrphans(cluster.db, minutes)).toBeGreaterThan(0);
-  await cluster.startMaster();
-}
-
 /** What verify says over the running master: its lines of staged files, and how many orphans it counts. */
 async function verify(...flags: string[]): Promise<{ lines: string[]; last: string }> {
   const master = `http://localhost:${cluster.master.port}`;
@@ -55,10 +48,10 @@ test("what is staged for nobody is named, and removed when it has been so for an
     keys.map((key, i) => expect.stringContaining(`${volumes[i]}/staged${pathOf(key)}: is of no replacement${said}`));
   const first = await verify("-orphans");
   expect(first).toEqual({ lines: expect.arrayContaining(lines(" that is known yet")), last: expect.any(String) });
-  await age(50);
+  await passTime(cluster, 50);
   expect((await verify("-orphans")).lines.length).toBe(3);
   expect(files.every((file) => existsSync(file))).toBe(true);
-  await age(10);
+  await passTime(cluster, 10);
   for (const flag of ["-repair", "-md5"]) expect((await verify(flag)).lines.length).toBe(3);
   expect((await verify("-dry-run", "-orphans")).lines).toEqual(expect.arrayContaining(lines(": it would be removed")));
   expect(files.every((file) => existsSync(file))).toBe(true);
@@ -76,7 +69,7 @@ test("what is staged is never removed while the value lacks copies, and takes it
   using same = stage(elsewhere(cluster, key), { key, content: "the value" });
   for (const volume of [home[0]!, elsewhere(cluster, key)])
     expect(await staged(key, `${volume}&remove`)).toEqual({ state: "young" });
-  await age(600);
+  await passTime(cluster, 600);
   for (const volume of home) damage(fileOf(cluster, key, volume), "missing");
   const kept = { state: "kept", why: expect.stringMatching(LINE) };
   for (const how of ["", "&remove", "&repair&remove"]) expect(await staged(key, home[0]! + how)).toEqual(kept);

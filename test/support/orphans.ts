@@ -1,6 +1,7 @@
 // Owns what a master remembers of orphans, from behind its back: it must have ended, since LevelDB has one owner at a time.
 import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
+import { type Cluster } from "./cluster";
 
 const PREFIX = "orphan ";
 
@@ -18,4 +19,11 @@ export async function ageOrphans(db: string, minutes: number): Promise<number> {
   } finally {
     await level.close();
   }
+}
+
+/** Starts a master again, for which so much time has passed over the orphans that it knew. */
+export async function passTime(cluster: Cluster, minutes: number): Promise<void> {
+  await cluster.master.stop();
+  if ((await ageOrphans(cluster.db, minutes)) === 0) throw new Error("no orphan is known");
+  await cluster.startMaster();
 }
