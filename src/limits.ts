@@ -30,9 +30,8 @@ export const limits = {
   /** A volume's clock is asked again after so long; it was set if it differs by so much from what was believed. */
   clockMs: 10_000,
   clockOffMs: 2000,
-  /** How often it is looked whether a volume has come back, which is asked who it is then. */
+  /** How often it is looked whether a volume has come back, which is asked who it is then; and how often all are. */
   meetMs: 50,
-  /** How often volumes and disks are asked who they are. */
   identityMs: 30_000,
   /** Volumes, disks and servers whose requests a thread counts. */
   namesCounted: 10_000,
@@ -85,8 +84,9 @@ export const limits = {
   warmUpMs: 500,
   /** Before a store is served, its volumes have so long to say that they are there, and who they are. */
   firstLookMs: 2000,
-  /** That a debt is paid is written to the journal after so long, if no other line takes it along. */
+  /** That a debt is paid is written to the journal after so long, if no other line takes it along; how far it has come is noted. */
   tidyMs: 200,
+  reachedMs: 2000,
   /** What a volume answers and does not remove is tried again ever more rarely, at least so often. */
   longestPauseMs: 300_000,
   /** Why a volume is waited for is said so often at most. */

@@ -138,7 +138,7 @@ testTraced.each(points)(
     const found = await stateOf(cluster, key);
     expect(allowed.map((state) => ({ ...found, ...state }))).toContainEqual(found);
     await until(() => cluster.remains().length === 3 + Object.keys(found.copies).length, {
-      what: "nothing else is left",
+      what: () => `nothing is left but ${JSON.stringify(found.copies)}: ${cluster.remains()}; ${cluster.master.output}`,
     });
   },
 );

@@ -1,6 +1,7 @@
 // An older copy of the index is put back: what it says is only believed of what it can have known.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, rmSync, utimesSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync, rmSync, utimesSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { follow } from "../support/http";
 import { pathOf, placedOn } from "../support/placement";
@@ -78,6 +79,47 @@ test.concurrent.each(["at once", "after a master has served it"])(
       ]);
       expect((await follow(answer)).body.equals(value)).toBe(true);
     }
+  },
+);
+
+/** The highest number in what these files say after `words`. */
+function highest(paths: string[], words: RegExp): number {
+  const texts = paths.map((path) => readFileSync(path, "latin1"));
+  return Math.max(0, ...texts.flatMap((text) => [...text.matchAll(words)].map(([, number]) => Number(number))));
+}
+
+test.concurrent(
+  "copied while a master writes, with all that lies beside it, and put back after a kill, it is known as older",
+  async () => {
+    await using cluster = await startCluster();
+    const folder = dirname(cluster.db);
+    const memory = join(folder, ".index.mkv");
+    const logs = () =>
+      readdirSync(memory)
+        .filter((name) => name.endsWith(".log"))
+        .map((name) => join(memory, name));
+    const names = readdirSync(folder).filter((name) => name.startsWith("index"));
+    const copyAll = (from: string, to: string) => {
+      for (const name of names) cpSync(join(folder, name + from), join(folder, name + to), { recursive: true });
+    };
+    await cluster.store("/early");
+    copyAll("", "-copy");
+    await cluster.store("/late");
+    const journals = names.filter((name) => name.includes("journal")).map((name) => join(folder, name));
+    const isNoted = () => highest(logs(), /reached.(\d+)/g) >= highest(journals, /"n":(\d+)/g);
+    await until(isNoted, { what: "how far the journals have come is noted" });
+    await cluster.master.kill();
+    for (const name of names) rmSync(join(folder, name), { recursive: true });
+    copyAll("-copy", "");
+
+    await cluster.startMaster();
+    expect(cluster.master.output).toContain("may lack what was acknowledged last (it is an older copy)");
+    const { status, text } = await cluster.ask("PUT", "/late", { body: "over it" });
+    expect([status, text]).toEqual([503, expect.stringContaining("rebuild")]);
+    await cluster.master.stop();
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    await cluster.startMaster();
+    expect((await follow(await cluster.ask("GET", "/late"))).text).toBe("value of /late");
   },
 );
 

@@ -3,7 +3,8 @@
 const POLL_MS = 10;
 
 export interface Deadline {
-  what: string;
+  /** What is waited for; a function says it when that has not come. */
+  what: string | (() => string);
   deadlineMs?: number;
 }
 
@@ -16,7 +17,7 @@ export async function until<T>(
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    if (performance.now() > end) throw lateError(what, deadlineMs);
     await Bun.sleep(POLL_MS);
   }
 }
@@ -25,11 +26,15 @@ export async function until<T>(
 export async function within<T>(promise: Promise<T>, { what, deadlineMs = 30_000 }: Deadline): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not within ${deadlineMs} ms: ${what}`)), deadlineMs);
+    timer = setTimeout(() => reject(lateError(what, deadlineMs)), deadlineMs);
   });
   try {
     return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+function lateError(what: Deadline["what"], deadlineMs: number): Error {
+  return new Error(`not within ${deadlineMs} ms: ${typeof what === "string" ? what : what()}`);
 }

@@ -18,7 +18,8 @@ import { LevelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
-import { readJournals, removeSettled } from "./read-journals";
+import { Reached, noteReached, reachedBefore } from "./reached";
+import { type Journals, readJournals, removeSettled } from "./read-journals";
 import { isOlder, replay } from "./replay";
 import { mendSwap } from "./swap";
 
@@ -26,6 +27,7 @@ import { mendSwap } from "./swap";
 export type LevelShared = {
   readonly locks: SharedArrayBuffer;
   readonly sequence: SharedArrayBuffer;
+  readonly reached: SharedArrayBuffer;
   readonly isBehind: boolean;
   readonly barred: ReadonlyMap<string, readonly string[]>;
   readonly barredUntilMs: number;
@@ -70,8 +72,11 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
 
   const journals = readJournals(path);
+  const last = lastOf(journals);
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
-  const doubt = known ?? (await judgeByJournals(memory, { found, isOlder: () => isOlder(index, journals) }));
+  const doubt =
+    known ??
+    (await judgeByJournals(memory, { found, isOlder: () => last < reachedBefore(memory) || isOlder(index, journals) }));
   const facts = undo.use(await openFacts(path, options));
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
@@ -85,15 +90,16 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
         `from the journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
     );
   }
-  let last = journals.floor;
-  for (const ofKey of journals.lines.values()) last = Math.max(last, ofKey.at(-1)!.n);
-  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last });
+  const shared = shareOf({ last, barred, isBehind: suspect !== undefined });
+  const reached = new Reached(shared.reached);
+  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, reached });
+  const noting = await noteReached(memory, reached); // Before it counts: a new count may begin with this run.
   const state = { isSynced: options.sync, suspect };
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
-  const shared = shareOf({ last, barred, isBehind: suspect !== undefined });
   let isClean = true;
   const close = async () => {
+    noting[Symbol.dispose]();
     await journal.close();
     await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
@@ -120,7 +126,7 @@ export async function joinLevelLedger(
 ): Promise<LevelLedger> {
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);
-  const journal = new Journal(path, { ...options, thread });
+  const journal = new Journal(path, { ...options, thread, reached: new Reached(shared.reached) });
   const close = async () => {
     await journal.close();
     await facts[Symbol.asyncDispose]();
@@ -160,13 +166,20 @@ function shareOf(opened: {
   barred: ReadonlyMap<string, readonly string[]>;
   isBehind: boolean;
 }): LevelShared {
+  const { last, barred, isBehind } = opened;
   const sequence = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
-  new BigInt64Array(sequence)[0] = BigInt(opened.last + 1);
+  new BigInt64Array(sequence)[0] = BigInt(last + 1);
   const barredUntilMs = nowMs() + limits.fenceOverMs;
-  const { barred, isBehind } = opened;
-  return { locks: KeyLocks.share(), sequence, isBehind, barred, barredUntilMs };
+  return { locks: KeyLocks.share(), sequence, reached: Reached.share(last), isBehind, barred, barredUntilMs };
 }
 
-function partsOf({ locks, sequence, ...rest }: LevelShared) {
+/** The highest number of a line. */
+function lastOf({ lines, floor }: Journals): number {
+  let last = floor;
+  for (const ofKey of lines.values()) last = Math.max(last, ofKey.at(-1)!.n);
+  return last;
+}
+
+function partsOf({ locks, sequence, reached: _, ...rest }: LevelShared) {
   return { ...rest, locks: new KeyLocks(locks), sequence: new BigInt64Array(sequence) };
 }
