@@ -26,6 +26,7 @@ import { type Store } from "../store/store";
 import { sweepUploads } from "../store/uploads";
 import { noService } from "../volumes/sync";
 import { warmUp } from "../volumes/upload-stream";
+import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { readS3Keys } from "./s3-keys";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
@@ -65,7 +66,7 @@ export async function runServer(
   using _verified = tellOfVerify(store.ledger.memory);
   const observer = new Observer(store, { ports: [service.port, s3port], isAsked: adminport !== 0 });
   using _admin = adminport === 0 ? undefined : startAdmin(config, { store, observer });
-  log(`listening on ${whatIsServed(config, service.port)}`);
+  log(`listening on ${whatIsServed(config, store.volumes, service.port)}`);
   using _observing = observer.start();
 
   if (!stop.aborted) await Promise.race([once(stop, "abort"), died]);
@@ -101,9 +102,16 @@ function renewedKeys(file: string, reload: EventTarget): Keys {
   return keys;
 }
 
-function whatIsServed({ topology, threads, adminport, s3port, bind }: Config, port: number): string {
+function whatIsServed(config: Config, { client }: Volumes, port: number): string {
+  const { topology, threads, adminport, s3port, bind } = config;
   const { volumes, replicas } = topology;
-  const cluster = [counted(volumes.length, "volume"), counted(replicas, "replica"), counted(threads, "thread")];
+  const silent = volumes.filter((volume) => !client.health.isKnown(volume)).length;
+  const suffix = silent === 0 ? "" : ` (${silent} not heard of yet)`;
+  const cluster = [
+    counted(volumes.length, "volume") + suffix,
+    counted(replicas, "replica"),
+    counted(threads, "thread"),
+  ];
   return [
     bind === undefined ? `port ${port}` : `port ${port} of ${bind}`,
     ...cluster,

@@ -31,6 +31,9 @@ test("a volume that goes and comes back is told of once each, after what is serv
     expect.stringMatching(/^localhost:\d+ is back, after \d+ s$/),
     "stopping: running requests end first",
   ]);
+  await volume!.kill();
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(", 3 volumes (1 not heard of yet), 3 replicas");
 });
 
 /** Targets as clients may send them, and how a log shows their path: as URLs are, escaped. */

@@ -67,6 +67,15 @@ export class Cluster implements AsyncDisposable {
     return this.master;
   }
 
+  /**
+   * Starts the first master, when all volumes are up. On a busy machine one may not have answered in time, and keys would
+   * not lie where they belong: then it is started again.
+   */
+  async startWhole(): Promise<void> {
+    do await this.startMaster();
+    while (this.master.output.includes("not heard of yet"));
+  }
+
   /** The files of this key, one for each volume that holds it, in the order of the volumes. */
   filesOf(path: string): ValueFile[] {
     return this.volumes.flatMap(({ dir }) => filesAt(dir, path));
@@ -98,7 +107,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     const started: Volume[] = [];
     for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume({ auth, env: volumeEnv })));
     const cluster = new Cluster(started, db ?? join(folder.path, "index"), flags, env, held);
-    await cluster.startMaster();
+    await cluster.startWhole();
     return cluster;
   } catch (error) {
     await held.disposeAsync();

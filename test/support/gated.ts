@@ -27,7 +27,7 @@ export async function startGatedCluster({ volumes = 3, db, flags = [] }: Cluster
     for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume()));
     const cluster = new GatedCluster(started, db ?? join(folder.path, "index"), flags, undefined, held);
     for (const volume of started) cluster.gates.push(held.use(await Gate.start(() => volume.port)));
-    await cluster.startMaster();
+    await cluster.startWhole();
     return cluster;
   } catch (error) {
     await held.disposeAsync();
