@@ -37,7 +37,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 
 async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
   await using rebuild = await beginRebuild(config);
-  const { next, old, suspect } = rebuild;
+  const { next, old, suspect, table } = rebuild;
   const volumes = accessVolumes(config);
   const renamed = await renamedSince(volumes, rebuild);
   const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
@@ -48,7 +48,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
       const part = { owed, suspect, share: { number, of: config.threads } };
       const shown = progressOf(number);
       if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
-      const task: RebuildTask = { ...part, name: "rebuild", config, hasOld: old !== undefined };
+      const task: RebuildTask = { ...part, name: "rebuild", config, hasOld: old !== undefined, table };
       const onSaid = (said: unknown) => {
         if (typeof said === "string") shown.note(said);
         else shown.at(said as Step);
@@ -72,6 +72,8 @@ export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
   readonly config: Config;
   /** Whether there is an old index that can be read. */
   readonly hasOld: boolean;
+  /** The name of the new one in a database. */
+  readonly table: string | undefined;
 };
 
 /** A worker thread's part of `runRebuild`. It says how many folders are done, and lines that must be seen. */

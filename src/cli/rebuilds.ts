@@ -15,6 +15,8 @@ export type Rebuild = AsyncDisposable & {
   readonly old: ReadIndex | undefined;
   readonly memory: Memory;
   readonly suspect: Suspect | undefined;
+  /** The name of the new one in a database. */
+  readonly table?: string | undefined;
   /** What unfinished work has left, by the names that volumes have today. */
   owedBy(nameOf: (volume: string) => string): Owed | Promise<Owed>;
   /** Puts the new index in the place of the old one. */
@@ -36,9 +38,9 @@ export async function beginRebuild(config: Config): Promise<Rebuild> {
 /** The same for another thread. Throws MkvError failed. */
 export async function joinRebuild(
   config: Config,
-  { hasOld }: { hasOld: boolean },
+  { hasOld, table }: { hasOld: boolean; table: string | undefined },
 ): Promise<Pick<Rebuild, "next" | "old"> & AsyncDisposable> {
-  if (config.source.kind === "database") return joinTables(config.source.address);
+  if (config.source.kind === "database") return joinTables(config.source.address, table!);
   const db = dbOf(config);
   const next = await openLevelIndex(rebuildOf(db));
   const old = hasOld ? await openLevelIndex(db) : undefined;

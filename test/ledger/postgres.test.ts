@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { nowMs } from "../../src/clock";
 import { type Entry } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
-import { makeNext } from "../../src/ledger/postgres/next";
+import { type KeysTable, makeNext } from "../../src/ledger/postgres/next";
 import { joinPostgresLedger, openPostgresLedger, type OpenedPostgres } from "../../src/ledger/postgres/open";
 import { limits } from "../../src/limits";
 import { startPostgres, type Postgres } from "../support/postgres";
@@ -160,6 +160,27 @@ test.concurrent("a rebuild puts nothing in place if a master is back that had be
   await server.queryIn(name, "insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
   expect(await codeOf(made.swap({ keepsRest: true }))).toBe("failed");
   expect(await server.queryIn(name, "select key from mkv_keys")).toHaveLength(0);
+});
+
+test.concurrent("a rebuild that counts as dead puts nothing into a later one, nor in its place", async () => {
+  const url = await newUrl();
+  const name = url.split("/").at(-1)!;
+  const put = (table: KeysTable, key: string) =>
+    codeOf(table.putAll([{ key: keyOf(key), record: holding("a:1").record! }]));
+  const keysIn = () => server.queryIn(name, "select convert_from(key, 'utf8') as key from mkv_keys");
+  await (await open(url)).ledger[Symbol.asyncDispose]();
+  await using dead = await makeNext(parseDatabaseUrl(url));
+  expect(await put(dead.next, "/dead")).toBe("done");
+  await server.queryIn(name, "update mkv_processes set seen = now() - interval '1 hour'");
+  expect(await codeOf(dead.swap({ keepsRest: true }))).toBe("failed");
+  expect(await keysIn()).toEqual([]);
+  await using later = await makeNext(parseDatabaseUrl(url));
+  expect(await put(later.next, "/later")).toBe("done");
+  expect(await put(dead.next, "/dead")).toBe("failed");
+  expect(await codeOf(dead.swap({ keepsRest: false }))).toBe("failed");
+  await dead[Symbol.asyncDispose]();
+  await later.swap({ keepsRest: true });
+  expect(await keysIn()).toEqual([{ key: "/later" }]);
 });
 
 test.concurrent("the host that takes writes is found among others; a standby is not asked", async () => {

@@ -2,6 +2,7 @@
 // 1. Nobody else is at work on the store from before anything is looked at until the end (`processes.ts`).
 // 2. The swap is one transaction. Whatever is killed before leaves the old table as it was; where there was none, the store
 //    does not count as made.
+// 3. Each run has a table of its own name: what a dead one has sent, and runs late, finds no table.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
@@ -18,13 +19,13 @@ import {
 import { factsOfKnown } from "../facts";
 import { type Owed, accountedFor } from "../owed";
 import { type DatabaseAddress } from "./address";
-import { Database } from "./connection";
+import { Database, sqlState } from "./connection";
 import { SharedMemory } from "./memory";
 import { behindName } from "./open";
-import { enter } from "./processes";
+import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
-import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, nextTable } from "./schema";
+import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, undefinedTable } from "./schema";
 
 const long = { forMs: limits.databaseLongMs, answerMs: limits.databaseLongMs };
 
@@ -70,12 +71,15 @@ export class KeysTable {
   }
 }
 
-/** The old and the new table, for another thread of a rebuild. */
-export function joinTables(address: DatabaseAddress): { old: KeysTable; next: KeysTable } & AsyncDisposable {
+/** The old table and the new one, of this name, for another thread of a rebuild. */
+export function joinTables(
+  address: DatabaseAddress,
+  table: string,
+): { old: KeysTable; next: KeysTable } & AsyncDisposable {
   const database = new Database(address);
   return {
     old: new KeysTable(database, keysTable),
-    next: new KeysTable(database, nextTable),
+    next: new KeysTable(database, table),
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };
 }
@@ -84,6 +88,8 @@ export function joinTables(address: DatabaseAddress): { old: KeysTable; next: Ke
 export type Next = AsyncDisposable & {
   readonly next: KeysTable;
   readonly old: KeysTable;
+  /** The name of the new one. */
+  readonly table: string;
   readonly memory: Memory;
   /** Whether the old one may lack what was acknowledged. */
   readonly isBehind: boolean;
@@ -104,43 +110,74 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
   const presence = undo.use(await enter(database, "rebuild"));
   const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
   if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
-  await database.run(`drop table if exists ${nextTable}`); // Of a run that was cut short.
-  await database.run(createKeys(nextTable, await keyOrder(database)));
+  await dropLeftOver(database);
+  const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
+  await database.run(createKeys(table, await keyOrder(database)));
   const memory = new SharedMemory(database);
   const isBehind = (await memory.get(behindName)) === true;
   const opened = undo.move();
   return {
-    next: new KeysTable(database, nextTable),
+    next: new KeysTable(database, table),
     old: new KeysTable(database, keysTable),
+    table,
     memory,
     isBehind,
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap({ keepsRest }) {
-      if (keepsRest) await keepRest(database, { owed: !isBehind });
-      await database.run(createDue(nextTable), [], long);
+      if (keepsRest) await keepRest(database, table, { owed: !isBehind });
+      await database.run(createDue(table), [], long);
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
-      await database.run(swapTables, [], long);
+      await swapTables(database, table, presence);
       await markMade(database);
       if (keepsRest) await memory.delete(behindName); // It knows all that the volumes have.
     },
     async [Symbol.asyncDispose]() {
-      await database.run(`drop table if exists ${nextTable}`).catch(() => {}); // The next run does.
+      await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
       await opened[Symbol.asyncDispose]();
     },
   };
 }
 
-/** Sent as one text these are one transaction. Run late they change nothing: there is no next table then. */
-const swapTables = `drop table ${keysTable}; alter table ${nextTable} rename to ${keysTable};
-  alter index ${nextTable}_due rename to ${keysTable}_due`;
+/** Drops the tables of runs that were cut short. */
+async function dropLeftOver(database: Database): Promise<void> {
+  for (const table of await tablesIn(database)) {
+    if (/^mkv_keys_next(_[0-9a-f]{8})?$/.test(table)) await database.run(`drop table if exists ${table}`);
+  }
+}
+
+async function tablesIn(database: Database): Promise<string[]> {
+  const rows = await database.run("select tablename from pg_tables where schemaname = current_schema()");
+  return rows.map(([name]) => name as string);
+}
+
+/**
+ * Sent as one text these are one transaction, which fails at its last statement if this process no longer counts as present:
+ * run late, it would take the place of what masters have acknowledged since.
+ * @throws MkvError failed, unavailable
+ */
+async function swapTables(database: Database, table: string, { isPresent }: Presence): Promise<void> {
+  const text = `drop table ${keysTable}; alter table ${table} rename to ${keysTable};
+    alter index ${table}_due rename to ${keysTable}_due; select 1 / count(*) from (${isPresent}) as present`;
+  try {
+    await database.run(text, [], long);
+  } catch (error) {
+    const state = sqlState((error as Error).cause);
+    if (state === divisionByZero)
+      throw new MkvError("failed", "the database did not hear of this process for too long: run it again");
+    if (state !== undefinedTable || (await tablesIn(database)).includes(table)) throw error;
+    // Otherwise an earlier try has come through, whose answer was lost.
+  }
+}
+
+const divisionByZero = "22012";
 
 /** What lies beside the records, and what is owed, goes along. */
-async function keepRest(database: Database, { owed }: { owed: boolean }): Promise<void> {
-  const facts = `update ${nextTable} as n set facts = o.facts from ${keysTable} as o
+async function keepRest(database: Database, table: string, { owed }: { owed: boolean }): Promise<void> {
+  const facts = `update ${table} as n set facts = o.facts from ${keysTable} as o
     where n.key = o.key and o.facts is not null`;
   await database.run(facts, [], long);
   if (!owed) return;
-  const debts = `insert into ${nextTable} (key, facts, owed, version, due, written)
+  const debts = `insert into ${table} (key, facts, owed, version, due, written)
     select key, facts, owed, gen_random_uuid(), now(), written from ${keysTable} where owed is not null
     on conflict (key) do update set owed = excluded.owed, due = excluded.due, written = excluded.written`;
   await database.run(debts, [], long);

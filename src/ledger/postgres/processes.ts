@@ -22,6 +22,8 @@ const forgetOld = `delete from mkv_processes where seen < now() - interval '1 da
 export type Presence = AsyncDisposable & {
   /** Throws MkvError failed if a rebuild is at work, or this is one and others are. */
   requireRoom(): Promise<void>;
+  /** A query that finds a row for as long as others see that it is. */
+  readonly isPresent: string;
 };
 
 /** Says that this process is at work. Throws as `requireRoom`. */
@@ -50,6 +52,8 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
   timer.unref();
   return {
     requireRoom,
+    isPresent: `select from mkv_processes
+      where id = '${id}'::uuid and seen > clock_timestamp() - ${limits.absentMs} * interval '1 millisecond'`,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       await leave().catch((error) => warn(reasonOf(error)));

@@ -3,9 +3,7 @@
 import { MkvError } from "../../errors";
 import { type Database, sqlState } from "./connection";
 
-/** The table of the keys, and the one that a rebuild fills. */
 export const keysTable = "mkv_keys";
-export const nextTable = "mkv_keys_next";
 
 const version = 1;
 
@@ -100,7 +98,7 @@ export async function keyOrder(database: Database): Promise<"key" | "key asc"> {
   return String(row?.[0]).includes("-YB-") ? "key asc" : "key";
 }
 
-const undefinedTable = "42P01";
+export const undefinedTable = "42P01";
 const undefinedColumn = "42703";
 /** What `if not exists` says where two make the same at once. */
 const madeByAnother = ["23505", "42P07", "42710", "XX000"];
