@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { nowMs } from "../../src/clock";
 import { type Entry } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
-import { type KeysTable, makeNext } from "../../src/ledger/postgres/next";
 import { joinPostgresLedger, openPostgresLedger, type OpenedPostgres } from "../../src/ledger/postgres/open";
 import { limits } from "../../src/limits";
 import { startPostgres, type Postgres } from "../support/postgres";
@@ -81,6 +80,27 @@ test.concurrent("a claim that ran out is taken over with what it owed, and its o
   expect((await at.one.get(key))?.volumes).toEqual(["b:1"]);
 });
 
+test.concurrent("a clock of the database that is set forward hands over no claim whose owner is at work", async () => {
+  const url = await newUrl();
+  const name = url.split("/").at(-1)!;
+  await server.queryIn(name, "create table clock as select interval '0' as ahead");
+  await server.queryIn(
+    name,
+    "create function public.now() returns timestamptz return pg_catalog.now() + (select ahead from public.clock)",
+  );
+  await server.query(`alter database ${name} set search_path = public, pg_catalog`);
+  const [first, second] = [await open(url), await open(url)];
+  await using one = first.ledger;
+  await using other = second.ledger;
+  const claim = await one.claim(keyOf("/key"), () => owing("a:1"), { expect: "nothing" });
+  expect(await codeOf(other.claim(keyOf("/key"), same))).toBe("busy");
+  await server.queryIn(name, "update clock set ahead = interval '1 hour'");
+  expect(await codeOf(other.claim(keyOf("/key"), same))).toBe("busy");
+  await claim.end(holding("a:1"));
+  await using next = await other.claim(keyOf("/key"), same);
+  expect(next.entry.record?.volumes).toEqual(["a:1"]);
+});
+
 test.concurrent("what a master that died owes is due for the others, once its claim has run out", async () => {
   await using at = await twoMasters();
   await at.one.claim(keyOf("/key"), () => owing("a:1"), { expect: "nothing" });
@@ -149,38 +169,6 @@ test.concurrent("masters that start at once make one store; tables of a later mk
   await server.queryIn(url.split("/").at(-1)!, "update mkv_schema set version = 99");
   const refusal = await open(url).catch(({ message }) => message);
   expect(refusal).toMatch(/has tables of version 99, this mkv knows 1: use the mkv that made them/);
-});
-
-test.concurrent("a rebuild puts nothing in place if a master is back that had been cut off when it began", async () => {
-  const url = await newUrl();
-  const name = url.split("/").at(-1)!;
-  await (await open(url)).ledger[Symbol.asyncDispose]();
-  await using made = await makeNext(parseDatabaseUrl(url));
-  await made.next.putAll([{ key: keyOf("/new"), record: holding("a:1").record! }]);
-  await server.queryIn(name, "insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
-  expect(await codeOf(made.swap({ keepsRest: true }))).toBe("failed");
-  expect(await server.queryIn(name, "select key from mkv_keys")).toHaveLength(0);
-});
-
-test.concurrent("a rebuild that counts as dead puts nothing into a later one, nor in its place", async () => {
-  const url = await newUrl();
-  const name = url.split("/").at(-1)!;
-  const put = (table: KeysTable, key: string) =>
-    codeOf(table.putAll([{ key: keyOf(key), record: holding("a:1").record! }]));
-  const keysIn = () => server.queryIn(name, "select convert_from(key, 'utf8') as key from mkv_keys");
-  await (await open(url)).ledger[Symbol.asyncDispose]();
-  await using dead = await makeNext(parseDatabaseUrl(url));
-  expect(await put(dead.next, "/dead")).toBe("done");
-  await server.queryIn(name, "update mkv_processes set seen = now() - interval '1 hour'");
-  expect(await codeOf(dead.swap({ keepsRest: true }))).toBe("failed");
-  expect(await keysIn()).toEqual([]);
-  await using later = await makeNext(parseDatabaseUrl(url));
-  expect(await put(later.next, "/later")).toBe("done");
-  expect(await put(dead.next, "/dead")).toBe("failed");
-  expect(await codeOf(dead.swap({ keepsRest: false }))).toBe("failed");
-  await dead[Symbol.asyncDispose]();
-  await later.swap({ keepsRest: true });
-  expect(await keysIn()).toEqual([{ key: "/later" }]);
 });
 
 test.concurrent("the host that takes writes is found among others; a standby is not asked", async () => {

@@ -2,7 +2,7 @@
 // version which it changes: two owners of one key cannot both succeed.
 // 1. A claim holds for `leaseMs` after it was renewed last (lease.ts). The row is its own for `leaseGraceMs` more: no request
 //    that was sent under the claim can begin then (volumes/signer.ts).
-// 2. A claim whose time is over is anybody's. What it owed is in the row.
+// 2. A claim whose time is over is anybody's, unless the clock of the database was set just now. What it owed is in the row.
 // 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
 //    touches nothing, and lets the claim run out.
 import { counted } from "../../counted";
@@ -11,13 +11,14 @@ import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { log } from "../../log";
-import { thisMoment } from "../../clock";
+import { nowMs, thisMoment } from "../../clock";
 import { knownOf, readFacts, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
+import { DatabaseClock, databaseMs } from "./database-clock";
 import { ClaimLease, lost } from "./lease";
-import { type Found, bytesArray, foundColumns, foundIn, owedColumn, plainArray } from "./row";
+import { type Found, bytesArray, foundColumns, foundIn, isSettled, owedColumn, plainArray } from "./row";
 import { keysTable } from "./schema";
 
 const nothing: Entry = { record: undefined, owed: [] };
@@ -27,6 +28,7 @@ export class Claims implements AsyncDisposable {
   readonly #database: Database;
   readonly #open = new Set<SharedClaim>();
   readonly #timer: Timer;
+  readonly #clock = new DatabaseClock();
   #takenOver = 0;
 
   constructor(database: Database) {
@@ -49,7 +51,7 @@ export class Claims implements AsyncDisposable {
       const found = guess ? undefined : await this.#find(key);
       const own = found && made.get(found.version);
       if (own) return this.#keep(own);
-      if (found?.state === "held") throw busy();
+      if (found?.state === "held" || (found && this.#clock.wasSet && !isSettled(found))) break;
       const entry = guess ?? begin(found?.entry ?? nothing);
       const claim = new SharedClaim(this.#database, { key, entry, holdMs }, (ended) => this.#forget(ended));
       if (!found) made.set(claim.version, claim);
@@ -57,7 +59,7 @@ export class Claims implements AsyncDisposable {
       if (found?.state === "lapsed") this.#takenOver++;
       return this.#keep(claim);
     }
-    throw busy();
+    throw new MkvError("busy", "another write or delete of this key is under way");
   }
 
   #keep(claim: SharedClaim): Claim {
@@ -71,8 +73,10 @@ export class Claims implements AsyncDisposable {
   }
 
   async #find(key: Key): Promise<Found | undefined> {
-    const [row] = await this.#database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
-    return row && foundIn(row);
+    const askedMs = nowMs();
+    const rows = await this.#database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
+    this.#clock.hear(rows, askedMs);
+    return rows[0] && foundIn(rows[0]);
   }
 
   /** What a key owes. */
@@ -95,6 +99,7 @@ export class Claims implements AsyncDisposable {
         plainArray(claims.map(({ holdMs }) => holdMs)),
       ]);
       const renewed = new Set(rows.map(([version]) => version));
+      this.#clock.hear(rows, asked.atMs);
       for (const [i, claim] of claims.entries()) {
         if (renewed.has(claim.version)) claim.lease.confirm(asked);
         else if (claim.version === known[i]) claim.lease.lose(); // No write of its own is the reason.
@@ -111,7 +116,7 @@ export class Claims implements AsyncDisposable {
 
 const renewAll = `update ${keysTable} set due = now() + t.ms::float8 * interval '1 millisecond'
   from unnest($1::bytea[], $2::uuid[], $3::int[]) as t (k, v, ms)
-  where key = t.k and version = t.v and held returning version`;
+  where key = t.k and version = t.v and held returning version, ${databaseMs}`;
 
 /** What would be put where nothing is; undefined if that would be refused. */
 function wanted(begin: (before: Entry) => Entry): Entry | undefined {
@@ -241,7 +246,3 @@ const writeRow = `update ${keysTable} set version = $2::uuid, record = $3, facts
   where key = $1 and version = any($8::uuid[]) returning 1`;
 
 const eraseRow = `delete from ${keysTable} where key = $1 and version = any($2::uuid[]) returning 1`;
-
-function busy(): MkvError {
-  return new MkvError("busy", "another write or delete of this key is under way");
-}

@@ -12,6 +12,7 @@ import { decodeRecord } from "../../format/record";
 import { knownOf, readFacts } from "../facts";
 import { type Debt, type Entry } from "../ledger";
 import { type Row } from "./connection";
+import { databaseMs } from "./database-clock";
 
 /** A row as it was found. */
 export type Found = {
@@ -25,7 +26,7 @@ export type Found = {
 
 /** The columns that `foundIn` reads. */
 export const foundColumns = `record, facts, owed, version, (extract(epoch from now() - written) * 1000)::float8,
-  case when not held then 'free' when due > now() then 'held' else 'lapsed' end`;
+  case when not held then 'free' when due > now() then 'held' else 'lapsed' end, ${databaseMs}`;
 
 /** What was found. Throws MkvError failed if the record is damaged. */
 export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found {
@@ -37,6 +38,11 @@ export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found 
     version: version as string,
     state: state as Found["state"],
   };
+}
+
+/** Nobody's, and nothing is owed. */
+export function isSettled({ state, entry }: Found): boolean {
+  return state === "free" && entry.owed.length === 0;
 }
 
 /** The debts in this column, of a row that was written so long ago: their times are those of this process. */

@@ -1,0 +1,53 @@
+// A rebuild in a database makes a table beside the old one: whatever runs late, or comes back, no master's word is lost.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { type KeysTable, makeNext } from "../../src/ledger/postgres/next";
+import { openPostgresLedger } from "../../src/ledger/postgres/open";
+import { startPostgres, type Postgres } from "../support/postgres";
+import { isNew, keyOf, live } from "./ledgers";
+
+setDefaultTimeout(60_000);
+let server: Postgres;
+beforeAll(async () => void (server = await startPostgres()));
+afterAll(async () => await server[Symbol.asyncDispose]());
+
+/** A new database with an empty store. */
+async function emptyStore(name: string) {
+  await server.query(`create database ${name}`);
+  const address = parseDatabaseUrl(server.url.replace(/postgres$/, name));
+  await (await openPostgresLedger(address, { onMissing: isNew })).ledger[Symbol.asyncDispose]();
+  const query = (text: string) => server.queryIn(name, text);
+  return { address, query, keys: () => query("select convert_from(key, 'utf8') as key from mkv_keys") };
+}
+
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "done",
+    ({ code, message }) => code ?? message,
+  );
+const put = (table: KeysTable, key: string) => codeOf(table.putAll([{ key: keyOf(key), record: live("a:1") }]));
+
+test("nothing is put in place if a master is back that had been cut off when the rebuild began", async () => {
+  const { address, query, keys } = await emptyStore("cut_off");
+  await using made = await makeNext(address);
+  await put(made.next, "/new");
+  await query("insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
+  expect(await codeOf(made.swap({ keepsRest: true }))).toBe("failed");
+  expect(await keys()).toEqual([]);
+});
+
+test("one that counts as dead puts nothing into a later one, nor in its place", async () => {
+  const { address, query, keys } = await emptyStore("dead");
+  await using dead = await makeNext(address);
+  expect(await put(dead.next, "/dead")).toBe("done");
+  await query("update mkv_processes set seen = now() - interval '1 hour'");
+  expect(await codeOf(dead.swap({ keepsRest: true }))).toBe("failed");
+  expect(await keys()).toEqual([]);
+  await using later = await makeNext(address);
+  expect(await put(later.next, "/later")).toBe("done");
+  expect(await put(dead.next, "/dead")).toBe("failed");
+  expect(await codeOf(dead.swap({ keepsRest: false }))).toBe("failed");
+  await dead[Symbol.asyncDispose]();
+  await later.swap({ keepsRest: true });
+  expect(await keys()).toEqual([{ key: "/later" }]);
+});
