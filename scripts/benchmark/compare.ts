@@ -16,7 +16,7 @@ export type Bench = {
 /** What is compared. A unit of time is shown for each item, others are items a second. */
 export type Plan = {
   readonly title: string;
-  readonly unit: "req/s" | "rounds/s" | "values/s" | "files/s" | "keys/s" | "s" | "ms";
+  readonly unit: "req/s" | "rounds/s" | "values/s" | "files/s" | "keys/s" | "MB/s" | "s" | "ms";
   /** As a person reads it. */
   readonly wanted?: string;
 };

@@ -17,12 +17,13 @@ import { largeMoves, smallMoves } from "./workloads/rebalance";
 import { folders, rebuild } from "./workloads/rebuild";
 import { rounds } from "./workloads/rounds";
 import { s3 } from "./workloads/s3";
+import { s3Large } from "./workloads/s3-large";
 import { type Scale, measureScale, textOf } from "./workloads/scale";
 import { upload, uploadMany } from "./workloads/upload";
 
 const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   ...{ absent, get, probe, rounds, upload, uploads: uploadMany, list, rebuild, folders },
-  ...{ rebalance: smallMoves, "rebalance-large": largeMoves, index, s3, postgres },
+  ...{ rebalance: smallMoves, "rebalance-large": largeMoves, index, s3, "s3-large": s3Large, postgres },
 };
 const names = Object.keys(workloads);
 

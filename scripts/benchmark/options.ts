@@ -81,6 +81,9 @@ const sizes = {
   fullLists: [1, 0, 1],
   indexKeys: [50_000, 1_000_000, 20_000_000],
   s3Puts: [100, 2_000, 10_000],
+  s3Bytes: [4e6, 100e6, 100e6], // Of a large value, of which there are so many; and 20 times as many of 1 MB.
+  s3Values: [1, 5, 10],
+  s3Keys: [2_000, 20_000, 100_000], // Of lists.
 } satisfies Record<string, PerSize>;
 
 /** How much each workload does. */
