@@ -20,7 +20,7 @@ import { serverOf } from "../format/volume";
 import { serveMemory } from "../ledger/level/memory-port";
 import { log, warn } from "../log";
 import { startHealing } from "../store/healing";
-import { tellOfVerify } from "../store/last-verify";
+import { tellOfVerify } from "../store/job-memory";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
 import { sweepUploads } from "../store/uploads";

@@ -8,7 +8,7 @@ import { isVolumeName } from "../format/volume";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed } from "../store/heal";
-import { type OrphanLook, type OrphanSeen } from "../store/orphan";
+import { type OrphanSeen } from "../store/orphan";
 import { type JobMemory } from "../store/job-memory";
 import { paceOf } from "../store/pace";
 import { Turns } from "../turns";
@@ -45,9 +45,6 @@ export function masterTarget(
     };
   }
 
-  const look = async (operation: string, key: Key, { volume, ...how }: Required<OrphanLook>) =>
-    (await whole(await ask("POST", `${nameOf(key)}?${operation}=${volume}${wordsOf(how)}`))) as OrphanSeen;
-
   return {
     async *scan(after) {
       for (let from: Uint8Array | undefined = after ? keyAfter(after) : new Uint8Array(); from;) {
@@ -76,8 +73,9 @@ export function masterTarget(
     async adopt(name) {
       await ask("POST", `/?adopt=${encodeURIComponent(name)}`);
     },
-    orphan: (key, how) => look("orphan", key, how),
-    staged: (key, how) => look("staged", key, how),
+    async orphan(key, { place, volume, ...how }) {
+      return (await whole(await ask("POST", `${nameOf(key)}?${place}=${volume}${wordsOf(how)}`))) as OrphanSeen;
+    },
     async recall(job) {
       return ((await whole(await ask("GET", `/?job=${job}`))) as JobMemory | null) ?? undefined;
     },

@@ -7,7 +7,6 @@ import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
-import { lookAtStaged } from "../store/staged";
 import { recordText } from "../store/find";
 import { type Store } from "../store/store";
 
@@ -21,10 +20,8 @@ export type JobTarget = {
   move(key: Key, how: { dryRun: boolean }): Promise<{ changed: boolean; leftBehind: number; bytes: number }>;
   /** Looks at a key, repairs what is wrong, and forgets it if it is unlinked and lost, if asked to. */
   heal(key: Key, how: Required<Pick<Healing, "depth" | "repair" | "forget" | "dryRun">>): Promise<Healed>;
-  /** Looks at a file that the record of its key does not name. */
-  orphan(key: Key, how: Required<OrphanLook>): Promise<OrphanSeen>;
-  /** Looks at what is staged of a key. */
-  staged(key: Key, how: Required<OrphanLook>): Promise<OrphanSeen>;
+  /** Looks at a file that the record of its key does not name, or that is staged of it. */
+  orphan(key: Key, look: OrphanLook): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */
   adopt(name: string): Promise<void>;
   /** What is remembered of a job. */
@@ -46,8 +43,7 @@ export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: nu
       return { ...moved, leftBehind: leftBehind.length };
     },
     heal: (key, how) => healKey(store, key, how),
-    orphan: (key, how) => lookAtOrphan(store, key, how),
-    staged: (key, how) => lookAtStaged(store, key, how),
+    orphan: (key, look) => lookAtOrphan(store, key, look),
     adopt: (name) => adoptPlace(store, name),
     recall: (job) => recallJob(store.ledger, job),
     remember: (job, told) => rememberJob(store.ledger.memory, job, told),

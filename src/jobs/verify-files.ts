@@ -7,9 +7,10 @@ import { decodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { retryBusy } from "../store/retry-busy";
 import { damagedRecord } from "../store/find";
+import { type OrphanLook } from "../store/orphan";
 import { type Volumes } from "../volumes/volumes";
 import { type Verify } from "./findings";
-import { type Copy, type Folder, type FoundFile } from "./folders";
+import { type Folder, type FoundFile } from "./folders";
 import { files, folderNumber, folders, hashFolders, readable, stagedFolders } from "./folders";
 import { type Pause, forEach } from "./pool";
 
@@ -20,13 +21,13 @@ export async function verifyAllFiles(job: Verify, after: string | undefined, pau
     const isSwept = job.repair && !job.task.dryRun;
     const sweep = isSwept ? (empty: Folder) => removeEmpty(job.volumes, empty) : undefined;
     const work = async (folder: Folder) => {
-      for await (const page of files(job.volumes, folder, sweep)) await verifyFiles(job, page);
+      for await (const page of files(job.volumes, folder, sweep)) await verifyFiles(job, page, "orphan");
       const share = (folderNumber(folder.path) + 1) / hashFolders;
       progress.at({ what: "file", done: counts.files, share });
     };
     await forEach(folders(job.volumes, job.topology, { after }), limits.foldersAtOnce, work, pause);
     const workOnStaged = async (folder: Folder) => {
-      for await (const page of files(job.volumes, folder)) await verifyStaged(job, page);
+      for await (const page of files(job.volumes, folder)) await verifyFiles(job, page, "staged");
     };
     await forEach(stagedFolders(job.volumes, job.topology), limits.foldersAtOnce, workOnStaged);
     return true;
@@ -38,72 +39,58 @@ export async function verifyAllFiles(job: Verify, after: string | undefined, pau
   }
 }
 
-async function verifyFiles(job: Verify, page: readonly FoundFile[]): Promise<void> {
+async function verifyFiles(job: Verify, page: readonly FoundFile[], place: OrphanLook["place"]): Promise<void> {
   for (let at = 0; at < page.length; at += limits.batchRecords) {
-    const found = page.slice(at, at + limits.batchRecords).map((file) => ({ ...file, key: keyAt(file.path) }));
-    const records = await job.target.getAll(found.flatMap(({ key }) => key ?? []));
+    const found = page.slice(at, at + limits.batchRecords).map(({ path, copies }) => {
+      return { path, copies, key: keyAt(place === "staged" ? path.slice("/staged".length) : path) };
+    });
+    const keys = found.flatMap(({ key }) => key ?? []);
+    const records = place === "staged" ? [] : await job.target.getAll(keys); // No record names what is staged.
     let next = 0;
     for (const { key, path, copies } of found) {
       job.counts.files += copies.length;
       const record = key && records[next++];
       if (record === damagedRecord) continue; // It was named; its files are nobody's orphans.
       const named = record === undefined ? [] : decodeRecord(record).volumes;
-      for (const { volume } of copies) {
-        if (!named.includes(volume)) await verifyOrphan(job, { key, path, volume, kind: "orphan" });
-      }
+      for (const { volume } of copies)
+        if (!named.includes(volume)) await verifyOrphan(job, { key, path, volume, place });
     }
   }
 }
 
-async function verifyStaged(job: Verify, page: readonly FoundFile[]): Promise<void> {
-  for (const { path, copies } of page) {
-    job.counts.files += copies.length;
-    const key = keyAt(path.slice("/staged".length));
-    for (const { volume } of copies) await verifyOrphan(job, { key, path, volume, kind: "staged" });
-  }
-}
-
-const orphanLines = {
-  young: "is in no record yet",
-  orphan: "is in no record",
-  removed: "is in no record: removed",
-  copy: "is a copy that its record should name",
-  recorded: "is a copy that its record lacked: it names it now",
-  kept: "",
+/** What became of a file; for `kept`, why. */
+const lines = {
+  orphan: {
+    young: "is in no record yet",
+    orphan: "is in no record",
+    removed: "is in no record: removed",
+    copy: "is a copy that its record should name",
+    recorded: "is a copy that its record lacked: it names it now",
+  },
+  staged: {
+    young: "is of no replacement that is known yet",
+    orphan: "is of no replacement",
+    removed: "is of no replacement: removed",
+    copy: "is the value of a key that lacks copies",
+    recorded: "is the value of a key that lacked copies: it is in its place now",
+  },
 };
 
-const stagedLines: typeof orphanLines = {
-  young: "is of no replacement that is known yet",
-  orphan: "is of no replacement",
-  removed: "is of no replacement: removed",
-  copy: "is the value of a key that lacks copies",
-  recorded: "is the value of a key that lacked copies: it is in its place now",
-  kept: "",
-};
-
-/** What would become of a file, instead of what became of it. */
+/** What would become of it. */
 const dryLines = {
   orphan: {
-    ...orphanLines,
     removed: "is in no record: it would be removed",
     recorded: "is a copy that its record lacks: it would name it",
   },
   staged: {
-    ...stagedLines,
     removed: "is of no replacement: it would be removed",
     recorded: "is the value of a key that lacks copies: it would be brought to its place",
   },
 };
-const lines = { orphan: orphanLines, staged: stagedLines };
 
 async function verifyOrphan(
   job: Verify,
-  {
-    key,
-    path,
-    volume,
-    kind,
-  }: { key: Key | undefined; path: string; volume: Copy["volume"]; kind: "orphan" | "staged" },
+  { key, path, volume, place }: { key: Key | undefined; path: string; volume: string; place: OrphanLook["place"] },
 ): Promise<void> {
   const where = `${volume}${readable(path)}`;
   const { counts } = job;
@@ -113,12 +100,13 @@ async function verifyOrphan(
       return job.progress.note(`${where}: is not where its name belongs`);
     }
     const { dryRun } = job.task;
-    const how = { volume, repair: job.repair, remove: job.removeOrphans, dryRun };
-    const { state, why } = await retryBusy(() => job.target[kind](key, how), limits.busyMs);
+    const how = { place, volume, repair: job.repair, remove: job.removeOrphans, dryRun };
+    const { state, why } = await retryBusy(() => job.target.orphan(key, how), limits.busyMs);
     if (state === "accounted") return;
     counts.orphans++;
     if (state === "recorded" || state === "removed") counts.repaired++;
-    job.progress.note(`${where}: ${(dryRun ? dryLines : lines)[kind][state]}${why ?? ""}`);
+    const told = state === "kept" ? why : { ...lines[place], ...(dryRun && dryLines[place]) }[state];
+    job.progress.note(`${where}: ${told}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     counts.unknown++;

@@ -3,8 +3,7 @@ import { type Topology } from "../format/placement";
 import { backupOf } from "../ledger/backup";
 import { type Ledger } from "../ledger/ledger";
 import { bucketPrefix } from "./buckets";
-import { idPrefix } from "./places";
-import { refillPrefix } from "./to-refill";
+import { idPrefix, refillPrefix } from "./places";
 import { uploadPrefix } from "./uploads";
 
 /** Under which name it is remembered what the store looked like last. */

@@ -1,7 +1,12 @@
-// Owns what all work shares that heals in the background: its store, its pace, its end, what is counted of it.
+// Owns what all work shares that heals in the background: its store, its pace, its end, and what is counted and said of it.
+import { nowMs } from "../clock";
+import { counted } from "../counted";
+import { reasonOf } from "../errors";
+import { type Key, showKey } from "../format/key";
+import { limits } from "../limits";
+import { log, warn } from "../log";
 import { counter } from "../metrics";
 import { type Turns } from "../turns";
-import { type HealLog } from "./heal-log";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 
@@ -19,8 +24,57 @@ export type Care = {
   readonly log: HealLog;
 };
 
-export const healed = counter("mkv_healed_total", "Keys that were brought home or got a copy back.");
-export const failures = counter(
-  "mkv_heal_failures_total",
-  "Keys that could not be healed, each time that it was tried.",
-);
+const healed = counter("mkv_healed_total", "Keys that were brought home or got a copy back.");
+const failures = counter("mkv_heal_failures_total", "Keys that could not be healed, each time that it was tried.");
+
+/**
+ * What was healed since it was said last, and what is left after the round that goes on: sums, and one reason each of what
+ * fails or waits, so that no store is too large for it.
+ */
+export class HealLog {
+  #healed = 0;
+  #failed = 0;
+  #failure = "";
+  readonly #waiting = new Map<string, number>();
+  #said = "";
+  #saidLeft = 0;
+  #saidMs = Number.NEGATIVE_INFINITY;
+
+  healed(): void {
+    healed.add();
+    this.#healed++;
+  }
+
+  failed(key: Key, error: unknown): void {
+    failures.add();
+    this.#failed++;
+    this.#failure = `${JSON.stringify(showKey(key))}: ${reasonOf(error)}`;
+  }
+
+  /** A key waits for this. */
+  waits(what: string): void {
+    this.#waiting.set(what, (this.#waiting.get(what) ?? 0) + 1);
+  }
+
+  /** Ends a round: says what is news, once in a while, and that nothing is left. */
+  tell(left: number): void {
+    const reasons = [...this.#waiting].map(([what, count]) => `${count} wait for ${what}`);
+    if (this.#failed > 0) reasons.push(`${this.#failed} failed, such as ${this.#failure}`);
+    const state = `${[...this.#waiting.keys()].sort().join()} ${this.#failure}`;
+    const isNews = this.#healed > 0 || (left > 0 && state !== this.#said);
+    const isTime = (left === 0 && this.#saidLeft > 0) || nowMs() > this.#saidMs + limits.careLogMs;
+    if (isNews && isTime) {
+      const text = reasons.length > 0 ? `: ${reasons.slice(0, 3).join("; ")}` : "";
+      const say = this.#failed > 0 ? warn : log;
+      say(`heal: ${counted(this.#healed, "key")} healed, ${left} left${text}`);
+      this.#healed = 0;
+      this.#said = state;
+      this.#saidLeft = left;
+      this.#saidMs = nowMs();
+    }
+    if (left === 0) this.#said = "";
+    this.#failed = 0;
+    this.#failure = "";
+    this.#waiting.clear();
+  }
+}

@@ -38,6 +38,11 @@ export function volumesIn({ copies }: Inspected, state: CopySeen["state"]): stri
   return copies.filter((copy) => copy.state === state).map(({ volume }) => volume);
 }
 
+/** Whether all recorded copies are good. */
+export function isWhole({ copies }: Inspected): boolean {
+  return copies.every(({ state }) => state === "good");
+}
+
 /** Asks the recorded volumes what they have, and reads it if asked to, at this pace. */
 export async function inspectCopies(
   volumes: Volumes,

@@ -7,54 +7,37 @@ import { limits } from "../limits";
 import { log } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
-import { HealLog } from "./heal-log";
-import { type Care } from "./caring";
+import { type Care, HealLog } from "./caring";
 import { healHinted } from "./hinted";
-import { again } from "./maintain";
+import { again, inBackground } from "./maintain";
 import { pause, paceOf } from "./pace";
 import { refill } from "./refill";
 import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "./store";
 
-/** How much of it there is. */
-export type HealingOptions = {
-  /** Bytes a second that healing copies; 0 for none at all. */
-  readonly bytesPerSecond: number;
-  /** In this time every copy is read and compared; 0 for not at all. */
-  readonly scrubMs: number;
-};
-
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
 
-/** Heals until it is disposed of. */
-export function startHealing(store: Store, { bytesPerSecond, scrubMs }: HealingOptions): AsyncDisposable {
-  const ending = new AbortController();
-  const stop = ending.signal;
-  const care: Care = {
-    store,
-    stop,
-    turns: new Turns(limits.healsAtOnce),
-    bytes: paceOf(bytesPerSecond, stop),
-    keys: paceOf(limits.healedKeys, stop),
-    log: new HealLog(),
-    off: store.ledger.isBehind
-      ? "a rebuild: the index is older than the volumes"
-      : bytesPerSecond === 0
-        ? "-heal"
-        : undefined,
-  };
-  const running = [healInRounds(care)];
-  if (care.off === undefined) running.push(again(stop, limits.healPauseMs, () => refill(care)));
-  if (scrubMs > 0 && !store.ledger.isBehind) {
+/**
+ * Heals until it is disposed of.
+ * @param options.bytesPerSecond how fast healing copies; 0 for none at all
+ * @param options.scrubMs in this time every copy is read and compared; 0 for not at all
+ */
+export function startHealing(
+  store: Store,
+  { bytesPerSecond, scrubMs }: { bytesPerSecond: number; scrubMs: number },
+): AsyncDisposable {
+  const { isBehind } = store.ledger;
+  const off = isBehind ? "a rebuild: the index is older than the volumes" : bytesPerSecond === 0 ? "-heal" : undefined;
+  return inBackground(async (stop) => {
+    const [bytes, keys] = [paceOf(bytesPerSecond, stop), paceOf(limits.healedKeys, stop)];
+    const care = { store, stop, off, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };
     const seen = new ScrubLog();
-    running.push(again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })));
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      ending.abort();
-      await Promise.all(running);
-    },
-  };
+    await Promise.all([
+      healInRounds(care),
+      off === undefined && again(stop, limits.healPauseMs, () => refill(care)),
+      scrubMs > 0 && !isBehind && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
+    ]);
+  });
 }
 
 /** Again and again: soon when there is news, ever more rarely when there is none. */

@@ -4,11 +4,10 @@
 // 2. Of any other key the copies are mended where its record says that they are.
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
-import { MkvError, reasonOf } from "../errors";
-import { showKey } from "../format/key";
+import { MkvError } from "../errors";
 import { place, rank, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { type Care, failures, healed } from "./caring";
+import { type Care } from "./caring";
 import { type Healing, healKey } from "./heal";
 import { type HintedKey, topologyId } from "./hints";
 import { whileLoaded } from "./pace";
@@ -107,12 +106,10 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     // The hint goes when the key has been seen whole.
     const { findings } = isFinal ? await healKey(store, key, { ...healing, repair: false }) : { findings: [] };
     if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);
-    healed.add();
     log.healed();
   } catch (error) {
     if (care.stop.aborted || (error instanceof MkvError && error.code === "busy")) return "busy";
-    failures.add();
-    log.failed(`${JSON.stringify(showKey(key))}: ${reasonOf(error)}`);
+    log.failed(key, error);
   }
   return outcome;
 }

@@ -1,10 +1,12 @@
-// Owns what is remembered of jobs beside the ledger: where one goes on that was killed, and what the last whole one found.
+// Owns what is remembered of jobs beside the ledger: where one goes on that was killed, and what the last whole one found,
+// whoever ran it; of a verify the metrics tell that.
 //   "job " name -> JobMemory & {"boot"}    in the ledger's memory
 // Where a job was counts only for as long as what it did still holds: not after a power cut, which the ledger may have lost
 // something by and this memory not; not for a ledger that is behind, or made anew; not when a disk was replaced since.
 import { bootId } from "../boot";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
+import { gauges } from "../metrics";
 
 /** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;
@@ -41,8 +43,13 @@ export type Ended = {
   readonly counts: Readonly<Record<string, number>>;
 };
 
-/** Under which name a job is remembered. */
-export function jobName(job: RememberedJob): string {
+const age = gauges("mkv_verify_age_seconds", "Seconds since a verify had compared everything.", []);
+const found = gauges("mkv_verify_findings", "What the last verify that compared everything has found.", ["kind"]);
+
+/** What a verify counts that is no finding. */
+const others: ReadonlySet<string> = new Set(["keys", "files", "repaired", "bytes"]);
+
+function jobName(job: RememberedJob): string {
   return `job ${job}`;
 }
 
@@ -71,4 +78,18 @@ export async function forgetBegun(memory: Memory): Promise<void> {
     const found = (await memory.get(jobName(job))) as JobMemory | undefined;
     if (found?.begun) await rememberJob(memory, job, { ...found, begun: { ...found.begun, task: "" } });
   }
+}
+
+/** Tells of the last verify until it is disposed of: one thread does so for all. */
+export function tellOfVerify(memory: Memory): Disposable {
+  const look = async () => {
+    const { ended } = ((await memory.get(jobName("verify"))) as JobMemory | undefined) ?? {};
+    if (!ended) return;
+    age.of().set((Date.now() - ended.atMs) / 1000);
+    for (const [kind, count] of Object.entries(ended.counts)) if (!others.has(kind)) found.of(kind).set(count);
+  };
+  const tell = () => void look().catch(() => {}); // The ledger cannot be asked: other metrics say so.
+  const timer = setInterval(tell, limits.cursorMs);
+  tell();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -7,7 +7,7 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type Claim } from "../ledger/ledger";
 import { type Volumes } from "../volumes/volumes";
-import { inspectCopies, volumesIn } from "./copies";
+import { inspectCopies, isWhole } from "./copies";
 import { md5Of } from "./copy";
 import { stagedPathOf } from "./forward";
 import { type Store } from "./store";
@@ -24,8 +24,7 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
     .map(({ volume }) => today(volume))
     .filter((volume) => volumes.isSettled(volume));
   if (late.length === 0) return;
-  const seen = await inspectCopies(volumes, claim.key, record, { depth: "length" });
-  if (volumesIn(seen, "good").length === record.volumes.length) return;
+  if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
   const moved: string[] = [];
   for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
   if (moved.length === 0) return;

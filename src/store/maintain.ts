@@ -1,16 +1,15 @@
 // Owns the work in the background that keeps a store well: a watch over its volumes, and the paying of what is owed. Neither
 // waits for the other.
-import { setTimeout } from "node:timers/promises";
 import { reasonOf } from "../errors";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./care";
+import { pause } from "./pace";
 import { type Store } from "./store";
 
 /** Looks after the volumes until it is disposed of, and changes nothing. */
 export function keepWatch(watch: () => Promise<void>): AsyncDisposable {
-  const stop = new AbortController();
-  return ending(stop, [again(stop.signal, limits.meetMs, watch)]);
+  return inBackground((stop) => again(stop, limits.meetMs, watch));
 }
 
 /**
@@ -18,20 +17,22 @@ export function keepWatch(watch: () => Promise<void>): AsyncDisposable {
  * @param watch looks after the volumes: one thread does so for all
  */
 export function maintain(store: Store, watch?: () => Promise<void>): AsyncDisposable {
-  const stop = new AbortController();
   const waitingLog = new WaitingLog();
   const saidAfterMs = performance.now() + limits.patienceMs;
-  const running = [
-    again(stop.signal, limits.probeMs, async () => {
-      const waiting = await cleanUpDue(store, stop.signal);
-      if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
-    }),
-    ...(watch ? [again(stop.signal, limits.meetMs, watch)] : []),
-  ];
-  return ending(stop, running);
+  const pay = async (stop: AbortSignal) => {
+    const waiting = await cleanUpDue(store, stop);
+    if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
+  };
+  return inBackground(
+    (stop) => again(stop, limits.probeMs, () => pay(stop)),
+    async (stop) => watch && (await again(stop, limits.meetMs, watch)),
+  );
 }
 
-function ending(stop: AbortController, running: readonly Promise<void>[]): AsyncDisposable {
+/** Work that goes on until it is disposed of, which waits for its end. */
+export function inBackground(...work: ((stop: AbortSignal) => Promise<unknown>)[]): AsyncDisposable {
+  const stop = new AbortController();
+  const running = work.map((each) => each(stop.signal));
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -47,6 +48,6 @@ export async function again(stop: AbortSignal, pauseMs: number, work: () => Prom
     const failure = await work().then(() => "", reasonOf);
     if (failure !== "" && failure !== said) warn(`in the background: ${failure}`);
     said = failure;
-    await setTimeout(pauseMs, undefined, { signal: stop }).catch(() => {}); // Stopped.
+    await pause(pauseMs, stop);
   }
 }

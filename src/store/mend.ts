@@ -1,8 +1,8 @@
 // Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for.
 import { MkvError, reasonOf } from "../errors";
-import { type Key, showKey } from "../format/key";
+import { type Key } from "../format/key";
 import { type ValueRecord, decodeRecord } from "../format/record";
-import { type Care, failures, healed } from "./caring";
+import { type Care } from "./caring";
 import { type Depth } from "./copies";
 import { type Finding, findProblems, healKey } from "./heal";
 import { type Pace } from "./pace";
@@ -21,12 +21,17 @@ export async function mend(
   { depth, reading }: { depth: Depth; reading: Pace },
 ): Promise<Mended> {
   const { store } = care;
-  const record = readRecord(text);
-  if (typeof record === "string") return { findings: [{ problem: "damaged", line: record }], isMended: false };
+  let record: ValueRecord;
+  try {
+    record = decodeRecord(text);
+  } catch (error) {
+    return { findings: [{ problem: "damaged", line: reasonOf(error) }], isMended: false };
+  }
   const look = { depth, pace: reading, targets: record.volumes };
   const suspected = await findProblems(store, key, record, look);
   if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
-  if (!suspected.some(isMendable)) return { findings: suspected, isMended: false };
+  const isMendable = suspected.some(({ problem }) => problem === "missing" || problem === "damaged");
+  if (!isMendable) return { findings: suspected, isMended: false };
   try {
     using _turn = await care.turns.enter();
     const { findings, isRepaired, failure } = await healKey(store, key, {
@@ -35,32 +40,13 @@ export async function mend(
       bring: (now) => ({ depth: "length", targets: now.volumes, pace: care.bytes }),
     });
     if (failure !== undefined) throw new MkvError("failed", failure);
-    if (isRepaired) {
-      healed.add();
-      care.log.healed();
-    }
+    if (isRepaired) care.log.healed();
     return { findings, isMended: isRepaired };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     if (care.stop.aborted) return { findings: [], isMended: false };
-    if (error.code !== "busy") {
-      failures.add();
-      care.log.failed(`${JSON.stringify(showKey(key))}: ${error.message}`);
-    }
+    if (error.code !== "busy") care.log.failed(key, error);
     await store.hints.add(key, { why: depth === "md5" ? "damaged" : "missing" });
     return { findings: suspected, isMended: false };
   }
-}
-
-/** The record, or why it cannot be read. */
-function readRecord(text: string): ValueRecord | string {
-  try {
-    return decodeRecord(text);
-  } catch (error) {
-    return reasonOf(error);
-  }
-}
-
-function isMendable({ problem }: Finding): boolean {
-  return problem === "missing" || problem === "damaged";
 }

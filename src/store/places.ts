@@ -1,5 +1,7 @@
 // Owns which places a store has, by the ids that they carry: whether two names are one place (a server under a new name
-// would be given a copy of its own file, which then went as the stray), and what is remembered of the ids.
+// would be given a copy of its own file, which then went as the stray), what is remembered of the ids, and which disks are
+// to be filled (`refill.ts`).
+//   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { limits } from "../limits";
@@ -7,10 +9,10 @@ import { type Ledger, type Memory } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
-import { wantRefill } from "./to-refill";
 
-/** Under which name the id of a volume or disk is remembered. */
+/** Under which name the id of a volume or disk is remembered, and what is to be filled. */
 export const idPrefix = "id ";
+export const refillPrefix = "refill ";
 
 /**
  * Takes a disk, or a volume with all its disks, for what it is now: it was replaced.
@@ -30,7 +32,7 @@ function rememberIn(memory: Memory) {
     get: () => undefined,
     names: () => [],
     async put(name: string, id: string | null) {
-      if (id !== null) await wantRefill({ memory }, name, id); // First: after a crash it is adopted again, or filled.
+      await memory.put(`${refillPrefix}${name} ${id}`, true); // First: after a crash it is adopted again, or filled.
       await memory.put(idPrefix + name, id);
     },
   };

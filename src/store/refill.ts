@@ -5,7 +5,7 @@ import { entriesOf } from "../ledger/ledger";
 import { log } from "../log";
 import { type Care } from "./caring";
 import { mend } from "./mend";
-import { refillPrefix } from "./to-refill";
+import { refillPrefix } from "./places";
 import { walkOn } from "./walk";
 
 /** Fills the disks that are there, one after another, as far as that is possible now. */

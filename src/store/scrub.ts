@@ -2,14 +2,14 @@
 //   "scrubbed" -> Scrubbed                  in the ledger's memory: the last one that came to its end
 import { nowMs } from "../clock";
 import { counted } from "../counted";
-import { showKey } from "../format/key";
+import { type Key, showKey } from "../format/key";
 import { limits } from "../limits";
 import { log, warn } from "../log";
 import { counters, gauge } from "../metrics";
 import { type Care } from "./caring";
-import { mend } from "./mend";
+import { type Mended, mend } from "./mend";
 import { type Pace, paceOf, pause } from "./pace";
-import { type Progress, walkOn } from "./walk";
+import { walkOn } from "./walk";
 
 type Scrubbed = { readonly atMs: number };
 
@@ -32,7 +32,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
       name: "scrub",
       counts: true,
       concerns: () => true,
-      waitMs({ done, total, spentMs }: Progress) {
+      waitMs({ done, total, spentMs }) {
         [keys, tookMs] = [done, spentMs];
         const waitMs = Math.min(1, done / total) * 0.9 * periodMs - spentMs;
         isLate = waitMs < -limits.scrubLate * periodMs;
@@ -40,13 +40,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
       },
       mayGoOn: () => true,
       async look(entry) {
-        const { findings, isMended } = await mend(care, entry, { depth: "md5", reading });
-        if (isMended) seen.mended();
-        for (const { problem, line } of findings) {
-          if (problem !== "missing" && problem !== "damaged" && problem !== "unknown") continue;
-          kinds[problem].add();
-          seen.found(problem, `${JSON.stringify(showKey(entry[0]))}: ${line}`);
-        }
+        seen.saw(entry[0], await mend(care, entry, { depth: "md5", reading }));
       },
     },
     stop,
@@ -71,13 +65,17 @@ export class ScrubLog {
   #more = 0;
   #saidMs = Number.NEGATIVE_INFINITY;
 
-  /** A key was mended. */
-  mended(): void {
-    this.#mended++;
+  saw(key: Key, { findings, isMended }: Mended): void {
+    if (isMended) this.#mended++;
+    for (const { problem, line } of findings) {
+      if (problem !== "missing" && problem !== "damaged" && problem !== "unknown") continue;
+      kinds[problem].add();
+      this.#found[problem]++;
+      this.#tell(`${JSON.stringify(showKey(key))}: ${line}`);
+    }
   }
 
-  found(problem: keyof typeof kinds, line: string): void {
-    this.#found[problem]++;
+  #tell(line: string): void {
     if (nowMs() < this.#saidMs + limits.careLogMs) return void this.#more++;
     const more = this.#more > 0 ? ` (and ${this.#more} more)` : "";
     warn(`scrub: ${line}${more}`);

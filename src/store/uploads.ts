@@ -6,7 +6,6 @@
 // 2. What a crash has left of an upload is swept when uploads of its age are.
 // 3. The age of an upload is by the wall's clock, which may jump: none is ended that this process has not known as too old for
 //    `s3Limits.knownOldMs`, by a clock that does not.
-import { setTimeout } from "node:timers/promises";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
@@ -15,6 +14,7 @@ import { type Attributes, type MemoryPage, entriesOf } from "../ledger/ledger";
 import { s3Limits } from "../s3-limits";
 import { warn } from "../log";
 import { deleteKey } from "./delete";
+import { again, inBackground } from "./maintain";
 import { lookAt } from "./read";
 import { retryBusy } from "./retry-busy";
 import { endOf } from "./find";
@@ -123,22 +123,9 @@ export type OldUploads = Map<string, number>;
 
 /** Ends the uploads that are too old, and what crashes have left of others, again and again until it is disposed of. */
 export function sweepUploads(store: Store): AsyncDisposable {
-  const stop = new AbortController();
-  const running = (async () => {
-    const old: OldUploads = new Map();
-    while (!stop.signal.aborted) {
-      await sweep(store, old, stop.signal).catch((error) =>
-        warn(`old uploads are not all removed: ${reasonOf(error)}`),
-      );
-      await setTimeout(s3Limits.sweepMs, undefined, { signal: stop.signal }).catch(() => {}); // Stopped.
-    }
-  })();
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await running;
-    },
-  };
+  const old: OldUploads = new Map();
+  const fail = (error: unknown) => warn(`old uploads are not all removed: ${reasonOf(error)}`);
+  return inBackground((stop) => again(stop, s3Limits.sweepMs, () => sweep(store, old, stop).catch(fail)));
 }
 
 /** Ends what has been known as too old for long, and remembers in `old` what else is too old now. */

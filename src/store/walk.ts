@@ -49,7 +49,60 @@ const self = crypto.randomUUID();
 export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<"done" | "later"> {
   const name = `walk ${walk.name}`;
   const begun = await begin(ledger, { name, counts: walk.counts, stop });
-  return begun ? await new Walking(ledger, walk, { name, note: begun, stop }).run() : "later";
+  if (!begun) return "later";
+  const { memory } = ledger;
+  let note = begun;
+  let notedMs = nowMs();
+  const beganMs = notedMs - note.spentMs;
+  const { tally } = walk;
+  if (tally) Object.assign(tally, note.tally);
+  const passed = (key: Key, count: number) => (note = { ...note, after: key.toHex(), done: note.done + count });
+
+  /** Writes down how far it is, unless another process walks by now. */
+  async function writeDown(by: string): Promise<boolean> {
+    if (((await memory.get(name)) as Note | undefined)?.by !== self) return false;
+    const spentMs = nowMs() - beganMs;
+    note = { ...note, by, beat: note.beat + 1, spentMs, ...(tally && { tally: { ...tally } }) };
+    await memory.put(name, note);
+    notedMs = nowMs();
+    return true;
+  }
+
+  /** Waits until so many more keys may be looked at. Returns whether it goes on. */
+  async function waits(count: number): Promise<boolean> {
+    for (;;) {
+      await whileLoaded(stop);
+      if (stop.aborted || !walk.mayGoOn()) return false;
+      if (nowMs() > notedMs + limits.walkNoteMs && !(await writeDown(self))) return false;
+      const progress = { done: note.done + count, total: note.total, spentMs: nowMs() - beganMs };
+      const waitMs = count === 0 ? 0 : walk.waitMs(progress);
+      if (waitMs <= 0) return true;
+      await pause(Math.min(waitMs, limits.walkNoteMs), stop);
+    }
+  }
+
+  async function lookAtAll(page: readonly RawEntry[]): Promise<boolean> {
+    const concerned = page.filter(([, record]) => walk.concerns(record));
+    for (let at = 0; at < concerned.length; at += limits.healsAtOnce) {
+      const some = concerned.slice(at, at + limits.healsAtOnce);
+      if (!(await waits(some.length))) return false;
+      await Promise.all(some.map((entry) => walk.look(entry))).catch((error) => {
+        if (!stop.aborted) throw error;
+      });
+      if (stop.aborted) return false; // What was looked at may have been cut short.
+      passed(some.at(-1)![0], some.length);
+    }
+    passed(page.at(-1)![0], page.length - concerned.length);
+    return await waits(0);
+  }
+
+  for (let page = await pageOf(ledger, note); page.length > 0; page = await pageOf(ledger, note)) {
+    if (await lookAtAll(page)) continue;
+    await writeDown(""); // The rest is left to whoever walks on.
+    return "later";
+  }
+  await memory.delete(name);
+  return "done";
 }
 
 /** The note as it is from now on; undefined if it was stopped, or another process walks. */
@@ -82,86 +135,8 @@ async function countKeys(ledger: Ledger, stop: AbortSignal): Promise<number> {
   return count;
 }
 
-class Walking {
-  readonly #ledger: Ledger;
-  readonly #walk: Walk;
-  readonly #name: string;
-  readonly #stop: AbortSignal;
-  readonly #beganMs: number;
-  #note: Note;
-  #notedMs = nowMs();
-
-  constructor(ledger: Ledger, walk: Walk, { name, note, stop }: { name: string; note: Note; stop: AbortSignal }) {
-    this.#ledger = ledger;
-    this.#walk = walk;
-    this.#name = name;
-    this.#note = note;
-    this.#stop = stop;
-    if (walk.tally) Object.assign(walk.tally, note.tally);
-    this.#beganMs = nowMs() - note.spentMs;
-  }
-
-  async run(): Promise<"done" | "later"> {
-    for (let page = await this.#page(); page.length > 0; page = await this.#page()) {
-      const concerned = page.filter(([, record]) => this.#walk.concerns(record));
-      for (let at = 0; at < concerned.length; at += limits.healsAtOnce) {
-        const some = concerned.slice(at, at + limits.healsAtOnce);
-        if (!(await this.#waits(some.length))) return await this.#leave();
-        const looks = Promise.all(some.map((entry) => this.#walk.look(entry)));
-        await looks.catch((error) => {
-          if (!this.#stop.aborted) throw error;
-        });
-        if (this.#stop.aborted) return await this.#leave(); // What was looked at may have been cut short.
-        this.#passes(some.at(-1)![0], some.length);
-      }
-      this.#passes(page.at(-1)![0], page.length - concerned.length);
-      if (!(await this.#waits(0))) return await this.#leave();
-    }
-    await this.#ledger.memory.delete(this.#name);
-    return "done";
-  }
-
-  async #page(): Promise<readonly RawEntry[]> {
-    const { after } = this.#note;
-    const start = after === "" ? undefined : Buffer.concat([Buffer.from(after, "hex"), Buffer.alloc(1)]);
-    for await (const page of this.#ledger.scan({ start }, { atOnce: limits.batchRecords })) return page; // None stays open.
-    return [];
-  }
-
-  #passes(key: Key, count: number): void {
-    this.#note = { ...this.#note, after: key.toHex(), done: this.#note.done + count };
-  }
-
-  /** Waits until so many more keys may be looked at, and writes down how far it is. Returns whether it goes on. */
-  async #waits(count: number): Promise<boolean> {
-    for (;;) {
-      await whileLoaded(this.#stop);
-      if (this.#stop.aborted || !this.#walk.mayGoOn()) return false;
-      if (nowMs() > this.#notedMs + limits.walkNoteMs && !(await this.#writeDown({ by: self }))) return false;
-      const { done, total } = this.#note;
-      const waitMs =
-        count === 0 ? 0 : this.#walk.waitMs({ done: done + count, total, spentMs: nowMs() - this.#beganMs });
-      if (waitMs <= 0) return true;
-      await pause(Math.min(waitMs, limits.walkNoteMs), this.#stop);
-    }
-  }
-
-  /** Writes down how far it is, unless another process walks by now. */
-  async #writeDown(change: Pick<Note, "by">): Promise<boolean> {
-    const { memory } = this.#ledger;
-    if (((await memory.get(this.#name)) as Note | undefined)?.by !== self) return false;
-    const { tally } = this.#walk;
-    const counted = tally && { tally: { ...tally } };
-    const spentMs = nowMs() - this.#beganMs;
-    this.#note = { ...this.#note, ...change, ...counted, beat: this.#note.beat + 1, spentMs };
-    await memory.put(this.#name, this.#note);
-    this.#notedMs = nowMs();
-    return true;
-  }
-
-  /** Leaves the rest to whoever walks on. */
-  async #leave(): Promise<"later"> {
-    await this.#writeDown({ by: "" });
-    return "later";
-  }
+async function pageOf(ledger: Ledger, { after }: Note): Promise<readonly RawEntry[]> {
+  const start = after === "" ? undefined : Buffer.concat([Buffer.from(after, "hex"), Buffer.alloc(1)]);
+  for await (const page of ledger.scan({ start }, { atOnce: limits.batchRecords })) return page; // None stays open.
+  return [];
 }

@@ -20,7 +20,6 @@ import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { type Pace, paceOf } from "../../store/pace";
 import { adoptPlace } from "../../store/places";
-import { lookAtStaged } from "../../store/staged";
 import { recordText } from "../../store/find";
 import { type Store } from "../../store/store";
 import { announcedBytes } from "../framing";
@@ -58,9 +57,8 @@ export async function answerJob(
     case "staged": {
       verified.add();
       const volume = Buffer.from(operation.value).toString();
-      const how = { volume, repair: has("repair"), remove: has("remove"), dryRun };
-      const look = operation.name === "staged" ? lookAtStaged : lookAtOrphan;
-      return Response.json(await look(store, key, how));
+      const look = { place: operation.name, volume, repair: has("repair"), remove: has("remove"), dryRun } as const;
+      return Response.json(await lookAtOrphan(store, key, look));
     }
     case "adopt":
       await adoptPlace(store, Buffer.from(operation.value).toString());
