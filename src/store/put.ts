@@ -15,9 +15,9 @@ import { noRoomBeside } from "../volumes/stored";
 import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
 import { claimSettled } from "./forward";
-import { Replacement, staging } from "./replace";
+import { replace, staging } from "./replace";
 import { type Store } from "./store";
-import { type Incoming, Transfer, type Transferred } from "./transfer";
+import { type Incoming, Transfer, type Transferred, type Write } from "./transfer";
 import { union, without } from "./volume-lists";
 
 /**
@@ -53,8 +53,8 @@ export async function put(
   const sends = value.bytes !== undefined && value.bytes <= limits.shortBytes ? "short" : "streams";
   await using claim = await claimSettled(store, key, begin, { expect: "nothing", sends });
   const held = { ...store, volumes: volumes.within(claim) };
-  const work = isOver() ? new Replacement(held, claim, { ranked, before }) : new Write(held, claim, { ranked, before });
-  return await work.run(value, likely);
+  const write = { value, ranked, likely, before };
+  return await (isOver() ? replace(held, claim, write) : writeAbsent(held, claim, write));
 }
 
 /**
@@ -82,57 +82,44 @@ function inFlight({ record, owed }: Entry, volumes: readonly string[]): Entry {
   };
 }
 
-class Write {
-  readonly #transfer: Transfer;
-  readonly #before: Entry;
-
-  constructor(
-    readonly store: Store,
-    readonly claim: Claim,
-    { ranked, before }: { ranked: readonly string[]; before: Entry },
-  ) {
-    this.#transfer = new Transfer(store, claim, { ranked, before, path: pathOf(claim.key), owing: inFlight });
-    this.#before = before;
+/** A write of a key that is not live. */
+async function writeAbsent(store: Store, claim: Claim, write: Write): Promise<Transferred> {
+  const transfer = new Transfer(store, claim, { ...write, path: pathOf(claim.key), owing: inFlight });
+  let stored: Transferred;
+  try {
+    stored = await transfer.run();
+    await commit(transfer, stored, write.value.attributes?.());
+  } catch (error) {
+    await rollBack(transfer);
+    throw error;
   }
+  if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+  return stored;
+}
 
-  async run(value: Incoming, likely: readonly string[]): Promise<Transferred> {
-    const { store, claim } = this;
-    let stored: Transferred;
-    try {
-      stored = await this.#transfer.run(value, likely);
-      await this.#commit(stored, value.attributes?.());
-    } catch (error) {
-      await this.#rollBack();
-      throw error;
-    }
-    if (claim.entry.owed.length > 0) await cleanUp(store, claim);
-    return stored;
-  }
+/** Whatever else the key has goes then: copies that failed, and those of an unlinked value. */
+async function commit(transfer: Transfer, { volumes, md5 }: Transferred, attributes: Attributes = {}): Promise<void> {
+  const { claim, store, way } = transfer;
+  const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
+  const others = claim.entry.owed.filter(({ volume, kind }) => kind === "staged" || !volumes.includes(volume));
+  const rest = landed(store, others, transfer.written());
+  const strays = rest.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the value before.
+  const old = without(union(way.before.record?.volumes ?? [], strays), volumes);
+  const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
+  if (owed.length === 0) await claim.end({ record, owed, attributes });
+  else await claim.put({ record, owed, attributes });
+}
 
-  /** Whatever else the key has goes then: copies that failed, and those of an unlinked value. */
-  async #commit({ volumes, md5 }: Transferred, attributes: Attributes = {}): Promise<void> {
-    const { claim, store } = this;
-    const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
-    const others = claim.entry.owed.filter(({ volume, kind }) => kind === "staged" || !volumes.includes(volume));
-    const rest = landed(store, others, this.#transfer.written());
-    const strays = rest.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the value before.
-    const old = without(union(this.#before.record?.volumes ?? [], strays), volumes);
-    const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
-    if (owed.length === 0) await claim.end({ record, owed, attributes });
-    else await claim.put({ record, owed, attributes });
-  }
-
-  /** Undoes what has been done: record and debts as they were, no file of this write on any volume that can be reached. */
-  async #rollBack(): Promise<void> {
-    const { claim, store } = this;
-    const { record: before, owed: earlier } = this.#before;
-    const volumes = this.#transfer.written(({ sent }) => sent === "all" || (sent === "some" && !before));
-    const isUntouched = !before?.volumes.some((volume) => volumes.includes(volume));
-    const owed = claim.entry.owed.flatMap((debt) => {
-      if (debt.kind !== "in-flight" || volumes.includes(debt.volume)) return [debt];
-      return earlier.filter(({ volume, kind }) => kind !== "staged" && volume === debt.volume);
-    });
-    await claim.put({ record: isUntouched ? before : claim.entry.record, owed: landed(store, owed, volumes) });
-    await cleanUp(store, claim);
-  }
+/** Undoes what has been done: record and debts as they were, no file of this write on any volume that can be reached. */
+async function rollBack(transfer: Transfer): Promise<void> {
+  const { claim, store } = transfer;
+  const { record: before, owed: earlier } = transfer.way.before;
+  const volumes = transfer.written(({ sent }) => sent === "all" || (sent === "some" && !before));
+  const isUntouched = !before?.volumes.some((volume) => volumes.includes(volume));
+  const owed = claim.entry.owed.flatMap((debt) => {
+    if (debt.kind !== "in-flight" || volumes.includes(debt.volume)) return [debt];
+    return earlier.filter(({ volume, kind }) => kind !== "staged" && volume === debt.volume);
+  });
+  await claim.put({ record: isUntouched ? before : claim.entry.record, owed: landed(store, owed, volumes) });
+  await cleanUp(store, claim);
 }

@@ -14,7 +14,7 @@ import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
 import { moveStaged, notYet, stagedPathOf } from "./forward";
 import { type Store } from "./store";
-import { type Incoming, Transfer, type Transferred } from "./transfer";
+import { Transfer, type Transferred, type Write } from "./transfer";
 
 /** The entry with staged files about to be written to these volumes. */
 export function staging(entry: Entry, volumes: readonly string[]): Entry {
@@ -22,49 +22,40 @@ export function staging(entry: Entry, volumes: readonly string[]): Entry {
   return { record, owed: owe(owed, volumes, { kind: "staged", forMs: limits.fenceOverMs }) };
 }
 
-/** A write over a live value. */
-export class Replacement {
-  readonly #transfer: Transfer;
-
-  constructor(
-    readonly store: Store,
-    readonly claim: Claim,
-    { ranked, before }: { ranked: readonly string[]; before: Entry },
-  ) {
-    const require = (volumes: readonly string[]) => requireMove(store, volumes, [true, undefined]);
-    const how = { ranked, before, path: stagedPathOf(claim.key), owing: staging, require, durable: true as const };
-    this.#transfer = new Transfer(store, claim, how);
+/** A write over a live value. Throws MkvError as `put` does; unavailable, too, if it was committed, and goes on later. */
+export async function replace(store: Store, claim: Claim, write: Write): Promise<Transferred> {
+  const require = (volumes: readonly string[]) => requireMove(store, volumes, [true, undefined]);
+  const way = { ...write, path: stagedPathOf(claim.key), owing: staging, require, durable: true as const };
+  const transfer = new Transfer(store, claim, way);
+  let stored: Transferred;
+  try {
+    stored = await transfer.run();
+    await commit(transfer, stored, write.value.attributes?.());
+  } catch (error) {
+    const { record, owed, forward } = claim.entry;
+    if (!forward) await claim.put({ record, owed: landed(store, owed, transfer.written()) });
+    await cleanUp(store, claim);
+    throw error;
   }
+  const late = await moveStaged(store, claim);
+  if (late.size > 0) throw notYet(late);
+  if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+  return stored;
+}
 
-  /** Throws MkvError as `put` does; unavailable, too, if it was committed, and goes on later. */
-  async run(value: Incoming, likely: readonly string[]): Promise<Transferred> {
-    const { store, claim } = this;
-    let stored: Transferred;
-    try {
-      stored = await this.#transfer.run(value, likely);
-      await this.#commit(stored, value.attributes?.());
-    } catch (error) {
-      const { record, owed } = claim.entry;
-      if (!claim.entry.forward) await claim.put({ record, owed: landed(store, owed, this.#transfer.written()) });
-      await cleanUp(store, claim);
-      throw error;
-    }
-    const late = await moveStaged(store, claim);
-    if (late.size > 0) throw notYet(late);
-    if (claim.entry.owed.length > 0) await cleanUp(store, claim);
-    return stored;
-  }
-
-  async #commit({ volumes, bytes, md5, date }: Transferred, attributes: Attributes = {}): Promise<void> {
-    const { store, claim } = this;
-    const { record, owed } = claim.entry;
-    requireMove(store, volumes, [true]); // All of them have been asked by now.
-    const forward = {
-      record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
-      ...{ over: encodeRecord(record!), bytes, date, attributes },
-    };
-    await claim.put({ record, owed: landed(store, owed, this.#transfer.written()), forward }, { sync: true });
-  }
+async function commit(
+  transfer: Transfer,
+  { volumes, bytes, md5, date }: Transferred,
+  attributes: Attributes = {},
+): Promise<void> {
+  const { store, claim } = transfer;
+  const { record, owed } = claim.entry;
+  requireMove(store, volumes, [true]); // All of them have been asked by now.
+  const forward = {
+    record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
+    ...{ over: encodeRecord(record!), bytes, date, attributes },
+  };
+  await claim.put({ record, owed: landed(store, owed, transfer.written()), forward }, { sync: true });
 }
 
 /** Throws MkvError unsupported if one of these volumes has no MOVE: the fence and it came together. */

@@ -36,12 +36,19 @@ export type Transferred = {
   readonly date: string;
 };
 
-/** How values come to volumes. */
-export type Way = {
+/** A value that is to be written. */
+export type Write = {
+  readonly value: Incoming;
   /** All volumes in placement order. */
   readonly ranked: readonly string[];
+  /** Those that the claim owes already. */
+  readonly likely: readonly string[];
   /** The key as it was before it was claimed. */
   readonly before: Entry;
+};
+
+/** How it comes to its volumes. */
+type Way = Write & {
   /** Where the files go, on each volume. */
   readonly path: string;
   /** The entry with these volumes about to be written to. */
@@ -76,19 +83,17 @@ export class Transfer {
     );
   }
 
-  /**
-   * @param likely the volumes that the claim owes already
-   * @throws MkvError unavailable (too few volumes), what the value throws or is refused for
-   */
-  async run(value: Incoming, likely: readonly string[]): Promise<Transferred> {
+  /** Throws MkvError unavailable (too few volumes), what the value throws or is refused for. */
+  async run(): Promise<Transferred> {
     const { store, claim, way } = this;
+    const { value } = way;
     const { topology, minreplicas } = store;
     const targets = await store.volumes.choose(this.#ranked, { wanted: topology.replicas, atLeast: minreplicas });
     this.#require(targets.length, "answer");
     way.require?.(targets);
-    if (!sameVolumes(targets, likely)) await claim.put(way.owing(claim.entry, targets));
+    if (!sameVolumes(targets, way.likely)) await claim.put(way.owing(claim.entry, targets));
     const date = await store.dates.next(claim.key, await this.#dateBefore());
-    const { stored, bytes, md5 } = await this.#receive(value, { targets, date });
+    const { stored, bytes, md5 } = await this.#receive(targets, date);
     const good = await this.#replaceFailed(
       stored.map(({ volume }) => volume),
       { bytes, md5 },
@@ -105,11 +110,9 @@ export class Transfer {
     return [...this.#uploads.filter(isMeant).map(({ volume }) => volume), ...this.#copied];
   }
 
-  async #receive(
-    value: Incoming,
-    { targets, date }: { targets: readonly string[]; date: string },
-  ): Promise<Replicated> {
+  async #receive(targets: readonly string[], date: string): Promise<Replicated> {
     const { store, way } = this;
+    const { value } = way;
     const syncs = await Promise.all(targets.map((volume) => this.#syncOf(volume)));
     const upload = (volume: string, i: number) =>
       store.volumes.upload(volume, way.path, { bytes: value.bytes, date, ...syncs[i] });
