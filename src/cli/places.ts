@@ -50,7 +50,7 @@ export async function watchPlaces(
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
   const [twins] = await check();
   if (twins) {
-    const [a, b] = twins.names;
+    const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
   }
   return {
@@ -66,7 +66,7 @@ export async function watchPlaces(
         await Bun.sleep(limits.probeMs); // It is due at once.
         throw error;
       });
-      for (const { names } of twins) warn(`${names.join(" and ")} are one and the same place`);
+      for (const names of twins) warn(`${names.join(" and ")} are one and the same place`);
     },
   };
 }
@@ -92,7 +92,7 @@ export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promis
   const ids = idsIn(memory);
   await ids.refresh();
   if (ids.names().length === 0) return new Map();
-  const seen = await seeAll(volumes, ids);
+  const seen = await seeAll(volumes, ids.names());
   for (const name of ids.names()) {
     const known = ids.get(name);
     if (typeof known !== "string" || !seen.has(name) || seen.get(name) === known) continue;

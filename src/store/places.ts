@@ -5,7 +5,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { limits } from "../limits";
-import { type Ledger, type Memory } from "../ledger/ledger";
+import { type Ledger } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
@@ -22,20 +22,12 @@ export async function adoptPlace(
   { volumes, ledger }: { volumes: Volumes; ledger: Ledger },
   name: string,
 ): Promise<void> {
-  await adopt(volumes, rememberIn(ledger.memory), name);
-  await forgetBegun(ledger.memory); // What a job has seen on the disk is not there any more.
-}
-
-/** Remembering that need not know what was remembered before. */
-function rememberIn(memory: Memory) {
-  return {
-    get: () => undefined,
-    names: () => [],
-    async put(name: string, id: string | null) {
-      await memory.put(`${refillPrefix}${name} ${id}`, true); // First: after a crash it is adopted again, or filled.
-      await memory.put(idPrefix + name, id);
-    },
-  };
+  const { memory } = ledger;
+  await adopt(volumes, name, async (place, id) => {
+    await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.
+    await memory.put(idPrefix + place, id);
+  });
+  await forgetBegun(memory); // What a job has seen on the disk is not there any more.
 }
 
 /** What the places of a store say who they are; each is asked once in a while. */

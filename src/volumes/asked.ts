@@ -3,7 +3,7 @@ import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
-import { type Counter, type Histogram, counters, histograms } from "../metrics";
+import { counters, histograms } from "../metrics";
 
 const requests = counters("mkv_volume_requests_total", "Requests to volumes.", ["volume", "verb", "outcome"]);
 const seconds = histograms("mkv_volume_request_seconds", "Time until a volume answered, or was given up.", ["verb"]);
@@ -13,12 +13,11 @@ const seconds = histograms("mkv_volume_request_seconds", "Time until a volume an
  * client of a PUT went away.
  */
 type Outcome = "ok" | "refused" | "error" | "timeout" | "unreachable" | "abandoned";
-type Verb = { readonly outcomes: Map<Outcome, Counter>; readonly seconds: Histogram };
 
 /** The requests of a thread to its volumes. */
 export class Asked {
-  /** By the volume, disk or server that was asked, and the verb. */
-  readonly #verbs = new Map<string, Map<string, Verb>>();
+  /** The volumes that names of volumes, disks and servers belong to. */
+  readonly #labels = new Map<string, string>();
 
   constructor(readonly topology: Topology) {}
 
@@ -36,17 +35,13 @@ export class Asked {
   }
 
   #note(name: string, verb: string, outcome: Outcome, startMs: number): void {
-    let verbs = this.#verbs.get(name);
-    if (!verbs) {
-      if (this.#verbs.size > limits.namesCounted) this.#verbs.clear(); // Records of old may name any number of volumes.
-      this.#verbs.set(name, (verbs = new Map<string, Verb>()));
+    let label = this.#labels.get(name);
+    if (label === undefined) {
+      if (this.#labels.size > limits.namesCounted) this.#labels.clear(); // Records of old may name any number of volumes.
+      this.#labels.set(name, (label = this.#labelOf(name)));
     }
-    let known = verbs.get(verb);
-    if (!known) verbs.set(verb, (known = { outcomes: new Map(), seconds: seconds.of(verb) }));
-    let counter = known.outcomes.get(outcome);
-    if (!counter) known.outcomes.set(outcome, (counter = requests.of(this.#labelOf(name), verb, outcome)));
-    counter.add();
-    known.seconds.observe((performance.now() - startMs) / 1000);
+    requests.of(label, verb, outcome).add();
+    seconds.of(verb).observe((performance.now() - startMs) / 1000);
   }
 
   /** The volume that a name belongs to; of a server that has several, the first. */

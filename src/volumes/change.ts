@@ -7,7 +7,7 @@ import { limits } from "../limits";
 import { type Client, unexpected } from "./client";
 import { refuseForeign } from "./health";
 import { headFile } from "./read";
-import { syncFile, syncValue } from "./sync";
+import { syncFile } from "./sync";
 
 /** Removes a value, wherever it lies; else as `removeFile`. */
 export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
@@ -28,7 +28,7 @@ export async function removeFile(client: Client, volume: string, path: string, t
   const { status } = await client.change(volume, path, request, timeoutMs);
   const isAbsent = status === 404 || (status === 409 && (await headFile(client, volume, path)) === undefined);
   if (status !== 204 && !isAbsent) throw unexpected(volume, status);
-  if (client.settings.sync) await syncFile(client, volume, path, { expected: "gone" });
+  if (client.settings.sync) await syncFile(client, volume, path, "gone");
 }
 
 /**
@@ -46,19 +46,8 @@ export async function moveFile(
   const { status } = await client.change(volume, from, request, limits.confirmMs);
   if (status === 404) return false;
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
-  if (sync) await syncFile(client, volume, to, { expected: "there" });
+  if (sync) await syncFile(client, volume, to, "there");
   const earlier = earlierPathOf(to);
   if (earlier !== undefined) await removeFile(client, volume, earlier, limits.confirmMs);
   return true;
-}
-
-/** Waits until a value, wherever it lies, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
-export async function syncPlaced(
-  client: Client,
-  volume: string,
-  path: string,
-  options: { expected: "there" | "gone" },
-): Promise<void> {
-  refuseForeign(client.health, volume);
-  await syncValue(client, volume, path, options);
 }

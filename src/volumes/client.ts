@@ -29,14 +29,11 @@ export type VolumeSettings = {
 /** For how long something is somebody's, by `nowMs`; it may be renewed meanwhile, or turn out to be over. */
 export type Lease = { readonly untilMs: number };
 
-const forever: Lease = { untilMs: Number.POSITIVE_INFINITY };
-
 /** What all users of a thread share. */
 type Shared = { readonly pools: Pools; readonly asked: Asked };
 
-function newShared(health: Health): Shared {
-  return { pools: new Pools((server) => health.lost(server)), asked: new Asked(health.topology) };
-}
+/** Who asks, and until when changes may be made. */
+type User = { readonly credentials: string | undefined; readonly signer: Signer; readonly lease: Lease };
 
 /** One user's way to the volumes; those of all users share connections, and what is believed of the volumes. */
 export class Client {
@@ -46,37 +43,41 @@ export class Client {
   constructor(
     readonly health: Health,
     readonly settings: VolumeSettings,
-    readonly shared: Shared = newShared(health),
-    readonly credentials: string | undefined = settings.credentials,
-    readonly signer: Signer = new Signer(health, settings.link),
-    readonly lease: Lease = forever,
+    readonly user: User = {
+      ...{ credentials: settings.credentials, signer: new Signer(health, settings.link) },
+      lease: { untilMs: Number.POSITIVE_INFINITY },
+    },
+    readonly shared: Shared = {
+      pools: new Pools((server) => health.lost(server)),
+      asked: new Asked(health.topology),
+    },
   ) {
+    const { credentials } = user;
     this.authorization = credentials === undefined ? "" : `Authorization: ${credentials}\r\n`;
   }
 
   /** The same for another user, or for nobody. */
   as(credentials: string | undefined): Client {
-    const { health, settings, shared, signer, lease } = this;
-    return credentials === undefined
-      ? new Client(health, { ...settings, credentials }, shared, undefined, signer, lease)
-      : new Client(health, settings, shared, credentials, signer, lease);
+    return this.#with({ credentials });
   }
 
   /** The same for changes that may only be made during this lease. */
   within(lease: Lease): Client {
-    const { health, settings, shared, credentials, signer } = this;
-    return new Client(health, settings, shared, credentials, signer, lease);
+    return this.#with({ lease });
   }
 
   /** The same without a signature: a volume judges it by its credentials alone. */
   unsigned(): Client {
-    const { health, settings, shared, credentials } = this;
-    return new Client(health, settings, shared, credentials, new Signer(health, undefined));
+    return this.#with({ signer: new Signer(this.health, undefined) });
+  }
+
+  #with(change: Partial<User>): Client {
+    return new Client(this.health, this.settings, { ...this.user, ...change }, this.shared);
   }
 
   /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
   signChange(server: string, method: string, uri: string, destination?: string): Signature | undefined {
-    const signature = this.signer.change(server, method, uri, this.lease.untilMs, destination);
+    const signature = this.user.signer.change(server, method, uri, this.user.lease.untilMs, destination);
     this.requireLease(); // After the clock was looked at: another thread may have learnt meanwhile that there was a pause.
     return signature;
   }
@@ -86,7 +87,7 @@ export class Client {
    * MkvError volume-failed or timeout, too.
    */
   async confirmLease(server: string): Promise<void> {
-    if (this.lease.untilMs === Number.POSITIVE_INFINITY) return;
+    if (this.user.lease.untilMs === Number.POSITIVE_INFINITY) return;
     const { status } = await this.greet(server, this.settings.stalltimeoutMs);
     if (status >= 500) throw unexpected(server, status);
     this.requireLease();
@@ -94,7 +95,7 @@ export class Client {
 
   /** Throws MkvError unavailable if the lease is over: somebody else may be at work. */
   requireLease(): void {
-    if (nowMs() < this.lease.untilMs) return;
+    if (nowMs() < this.user.lease.untilMs) return;
     throw new MkvError("unavailable", "it took longer than the key was this master's: try again");
   }
 
@@ -115,7 +116,8 @@ export class Client {
     timeoutMs = this.settings.voltimeoutMs,
     more = "",
   ): Promise<Answer> {
-    const signed = more + this.authorization + this.signer.lines(serverOf(volume), method, belowServer(volume) + path);
+    const signed =
+      more + this.authorization + this.user.signer.lines(serverOf(volume), method, belowServer(volume) + path);
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     const onTimeout = () => this.lateBy(volume, timeoutMs);
     try {
@@ -156,7 +158,7 @@ export class Client {
     try {
       if (!health.knowsClock(server)) await this.greet(server);
       for (let isLast = false; ; isLast = true) {
-        const believedMs = health.clockOf(server);
+        const believed = health.clockOf(server);
         const target = destination === undefined ? "" : `Destination: ${destination}\r\n`;
         const lines = headers + target + linesOf(this.signChange(server, method, uri, destination));
         const request = { method, volume, path, headers: lines, body };
@@ -165,7 +167,7 @@ export class Client {
         health.heard(volume);
         if (answer.status !== 412) return answer;
         learnClock(health, server, fieldOf(answer, "date"), sentMs);
-        if (isLast || !wasSet(believedMs, health.clockOf(server))) throw cameTooLate(volume);
+        if (isLast || !wasSet(believed, health.clockOf(server))) throw cameTooLate(volume);
       }
     } catch (error) {
       throw this.failure(volume, error);

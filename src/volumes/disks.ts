@@ -20,7 +20,7 @@ export type Space = {
 };
 
 /** What a volume says of one of its disks, by its name: `sv03`, or nothing for the folder of the values. */
-type Said = ReadonlyMap<string, Space | { readonly error: string }>;
+type Said = ReadonlyMap<string, { readonly space?: Space; readonly error?: string }>;
 
 const path = "/mkv/disks";
 
@@ -38,13 +38,13 @@ export class Disks {
   }
 
   /**
-   * The room on a disk of a volume; or why it is not known; undefined if the volume does not say.
+   * The room on a disk of a volume; or why it is not known; neither if the volume does not say.
    * @param disk as in `sv03`; empty if the volume has no such folders
    */
-  of(volume: string, disk: string): Space | { readonly error: string } | undefined {
-    if (belowServer(volume) !== "") return undefined; // What lies below it is not what its server speaks of.
+  of(volume: string, disk: string): { readonly space?: Space; readonly error?: string } {
+    if (belowServer(volume) !== "") return {}; // What lies below it is not what its server speaks of.
     const said = this.#said.get(volume);
-    return said?.get(disk) ?? said?.get(""); // A folder that is not there yet will be made on the disk above it.
+    return said?.get(disk) ?? said?.get("") ?? {}; // A folder that is not there yet will be made on the disk above it.
   }
 
   async #askOne(server: string): Promise<void> {
@@ -71,7 +71,7 @@ export function diskNames({ subvolumes }: Topology): string[] {
 
 /** What a server says of its disks; undefined if it does not. Throws MkvError if it does not answer, or something else. */
 async function askDisks(client: Client, server: string): Promise<Said | undefined> {
-  const headers = client.authorization + client.signer.lines(server, "GET", path);
+  const headers = client.authorization + client.user.signer.lines(server, "GET", path);
   const timeoutMs = limits.disksMs;
   const onTimeout = () => new MkvError("timeout", `${server} has not said for ${timeoutMs} ms how full its disks are`);
   try {
@@ -102,7 +102,7 @@ async function textOf(body: Body, wait: { timeoutMs: number; onTimeout: () => Mk
 
 /** Reads {"disks": [{"name", "device", ...} | {"name", "error"}]}; what is none of these is left out. */
 function parse(text: string): Said {
-  const said = new Map<string, Space | { error: string }>();
+  const said = new Map<string, { space?: Space; error?: string }>();
   const answer = JSON.parse(text) as { disks?: unknown };
   if (!Array.isArray(answer?.disks)) return said;
   for (const each of answer.disks as Partial<Space & { name: string; error: string }>[]) {
@@ -110,7 +110,7 @@ function parse(text: string): Said {
     const { name, error, device, bytesTotal, bytesFree, filesTotal, filesFree } = each;
     if (typeof error === "string") said.set(name, { error: error.slice(0, 200) });
     else if ([device, bytesTotal, bytesFree, filesTotal, filesFree].every((number) => Number.isFinite(number)))
-      said.set(name, { device, bytesTotal, bytesFree, filesTotal, filesFree } as Space);
+      said.set(name, { space: { device, bytesTotal, bytesFree, filesTotal, filesFree } as Space });
   }
   return said;
 }

@@ -10,23 +10,22 @@
 import { MkvError } from "../errors";
 import { nowMs, sawPause } from "../clock";
 import { limits } from "../limits";
-import { type Health } from "./health";
+import { type Clock, type Health } from "./health";
 
 /** Takes the server's clock from the date of an answer to what was sent then, by `nowMs`. */
 export function learnClock(health: Health, server: string, date: string | undefined, sentMs: number): void {
   const atMs = Date.parse(date ?? "");
   if (Number.isNaN(atMs)) return health.setClock(server, undefined);
   const clock = { leastMs: atMs - nowMs(), mostMs: atMs + 1000 - sentMs };
-  const believed = health.clockAtMost(server);
+  const believed = health.clockOf(server);
   // First: another thread may sign by the new time at once.
-  if (believed !== undefined && clock.leastMs > believed + limits.clockOffMs) sawPause();
+  if (believed && clock.leastMs > believed.mostMs + limits.clockOffMs) sawPause();
   health.setClock(server, clock);
 }
 
 /** Whether a server's clock is not what was believed of it: it was set. */
-export function wasSet(believedMs: number | undefined, offsetMs: number | undefined): boolean {
-  if (believedMs === undefined || offsetMs === undefined) return false;
-  return Math.abs(offsetMs - believedMs) >= limits.clockOffMs;
+export function wasSet(believed: Clock | undefined, now: Clock | undefined): boolean {
+  return believed !== undefined && now !== undefined && Math.abs(now.leastMs - believed.leastMs) >= limits.clockOffMs;
 }
 
 /** The failure of a change that the volume refused as late. */

@@ -32,7 +32,7 @@ const foreigners = 1;
 const watched = 2; // 1: somebody asks who comes back.
 
 /** How far a server's clock is ahead of `nowMs`: its answers tell whole seconds, and take their time. */
-type Clock = { readonly leastMs: number; readonly mostMs: number };
+export type Clock = { readonly leastMs: number; readonly mostMs: number };
 
 /** The health of the configured volumes. A volume that is not configured has none: it always counts as up. */
 export class Health {
@@ -176,16 +176,12 @@ export class Health {
     if (slot !== undefined) this.#numbers[slot + fence] = isFenced ? 1 : 2;
   }
 
-  /** How far the server's clock is ahead of `nowMs`, at least; undefined if it does not tell. */
-  clockOf(server: string): number | undefined {
+  /** How far the server's clock is ahead of `nowMs`; undefined if it does not tell. */
+  clockOf(server: string): Clock | undefined {
     const slot = this.#slots.get(server);
-    return slot === undefined ? this.#strangers.get(server)?.clock?.leastMs : this.#told(slot + clockOffset);
-  }
-
-  /** The same at most. */
-  clockAtMost(server: string): number | undefined {
-    const slot = this.#slots.get(server);
-    return slot === undefined ? this.#strangers.get(server)?.clock?.mostMs : this.#told(slot + clockMost);
+    if (slot === undefined) return this.#strangers.get(server)?.clock;
+    const leastMs = this.#numbers[slot + clockOffset]!;
+    return Number.isNaN(leastMs) ? undefined : { leastMs, mostMs: this.#numbers[slot + clockMost]! };
   }
 
   /** Whether the server was asked for its clock not long ago. */
@@ -205,11 +201,6 @@ export class Health {
     }
     if (this.#strangers.size >= limits.strangers) this.#strangers.clear();
     this.#strangers.set(server, { clock, atMs: nowMs() });
-  }
-
-  #told(field: number): number | undefined {
-    const number = this.#numbers[field]!;
-    return Number.isNaN(number) ? undefined : number;
   }
 
   #number(name: string, field: number): number {

@@ -45,6 +45,6 @@ export async function writeId(client: Client, name: string): Promise<SeenId> {
   const { stalltimeoutMs, sync } = client.settings;
   const { status } = await client.change(name, path, { method: "PUT", headers, body }, stalltimeoutMs);
   await requireStored(client, name, path, status);
-  if (sync) await syncFile(client, name, path, { expected: "there" });
+  if (sync) await syncFile(client, name, path, "there");
   return await askId(client, name);
 }

@@ -11,14 +11,14 @@
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
-import { subvolume } from "../format/placement";
+import { type Topology, subvolume } from "../format/placement";
 import { isConfigured, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
 import { Turns } from "../turns";
 import { foreignWarning } from "./health";
 import { type SeenId, askId, writeId } from "./id-file";
-import { SeenIds } from "./seen-ids";
+import { SeenIds, type Twins } from "./seen-ids";
 import { type Volumes } from "./volumes";
 
 /**
@@ -31,16 +31,13 @@ export type IdentityMemory = {
   names(): string[];
 };
 
-/** Two names for one and the same place. */
-export type Problem = { readonly kind: "twins"; readonly names: readonly [string, string] };
-
 /** The watch over the ids. One thread keeps it for all. */
 export class Identity {
   readonly #volumes: Volumes;
   readonly #memory: IdentityMemory;
   readonly #turns = new Turns(limits.foldersAtOnce);
   readonly #writing = new Turns(1);
-  #running: Promise<Problem[]> | undefined;
+  #running: Promise<Twins[]> | undefined;
   /** What was said last of a name. */
   readonly #said = new Map<string, string>();
   /** What takes no id. */
@@ -53,41 +50,31 @@ export class Identity {
   }
 
   /** Asks all volumes and disks who they are, acts on it, and returns what only the operator can mend. */
-  check(): Promise<Problem[]> {
+  check(): Promise<Twins[]> {
     this.#running ??= this.#check().finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #check(): Promise<Problem[]> {
+  async #check(): Promise<Twins[]> {
     const { topology } = this.#volumes;
     if (this.#memory.names().length === 0) {
-      for (const volume of topology.volumes)
-        for (const name of this.#placesOf(volume)) await this.#memory.put(name, null);
+      for (const name of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
+        await this.#memory.put(name, null);
     }
-    const seen = this.#remembered();
+    const names = this.#memory.names().filter((name) => isConfigured(topology, name));
+    const seen = new SeenIds(names.map((name) => [name, this.#memory.get(name)]));
     const { health } = this.#volumes.client;
     const { returns } = health;
     await Promise.all(topology.volumes.map((volume) => this.#checkVolume(volume, seen)));
     if (health.returns === returns) topology.volumes.forEach((volume) => health.met(volume)); // Else one was asked too early.
-    return seen.twins((name) => ownerOf(this.#volumes, name)).map((names) => ({ kind: "twins", names }));
-  }
-
-  #placesOf(volume: string): string[] {
-    return placesOf(this.#volumes, this.#memory, volume);
-  }
-
-  /** The ids as they are remembered, of what is configured. */
-  #remembered(): SeenIds {
-    const { topology } = this.#volumes;
-    const names = this.#memory.names().filter((name) => isConfigured(topology, name));
-    return new SeenIds(names, (name) => this.#memory.get(name));
+    return seen.twins((name) => ownerOf(topology, name));
   }
 
   async #checkVolume(volume: string, seen: SeenIds): Promise<void> {
     const own = await this.#see(volume);
     const isForeign = await this.#judge(volume, own, seen);
     if (isForeign || own.kind === "unknown" || own.kind === "nonsense" || this.#without.has(volume)) return;
-    const [, ...disks] = this.#placesOf(volume);
+    const [, ...disks] = placesOf(this.#volumes.topology, volume, this.#memory.names());
     await Promise.all(disks.map(async (disk) => this.#judge(disk, await this.#see(disk), seen)));
   }
 
@@ -115,7 +102,7 @@ export class Identity {
   /** Remembers an id, unless it is another's. */
   async #remember(name: string, found: SeenId & { kind: "id" }, seen: SeenIds): Promise<void> {
     seen.add(name, found);
-    if (seen.twinOf(name) === undefined) await this.#memory.put(name, found.id);
+    if (!seen.isAnothers(found.id, name)) await this.#memory.put(name, found.id);
   }
 
   #compare(name: string, known: string, found: SeenId): boolean {
@@ -156,58 +143,62 @@ export class Identity {
 
 /**
  * Takes a disk, or a volume with all its disks, for what it is now: its id is remembered, a new one if it has none.
- * @returns the id of the name
  * @throws MkvError bad-request (not one of the volumes), unavailable (it does not answer), volume-failed (takes no id)
  */
-export async function adopt(volumes: Volumes, memory: IdentityMemory, name: string): Promise<string> {
-  const volume = ownerOf(volumes, name);
-  const places = placesOf(volumes, memory, volume);
-  if (!volumes.topology.volumes.includes(volume) || !places.includes(name))
+export async function adopt(
+  { client, topology }: Volumes,
+  name: string,
+  remember: (name: string, id: string) => Promise<void>,
+): Promise<void> {
+  const volume = ownerOf(topology, name);
+  const places = placesOf(topology, volume);
+  if (!topology.volumes.includes(volume) || !places.includes(name))
     throw new MkvError("bad-request", `${name} is not one of the volumes or their disks: see -volumes, -subvolumes`);
-  const ids: string[] = [];
   for (const place of name === volume ? places : [name]) {
-    let found = await askId(volumes.client, place);
-    if (found.kind === "none" || found.kind === "nonsense") found = await writeId(volumes.client, place);
+    let found = await askId(client, place);
+    if (found.kind === "none" || found.kind === "nonsense") found = await writeId(client, place);
     if (found.kind === "unknown") throw new MkvError("unavailable", `${place} does not answer, or refuses access`);
     if (found.kind !== "id") throw new MkvError("volume-failed", `${place} takes no id: what it was sent is not there`);
-    await memory.put(place, found.id);
-    volumes.client.health.setForeign(place, false);
-    ids.push(found.id);
+    await remember(place, found.id);
+    client.health.setForeign(place, false);
   }
-  return ids[0]!;
 }
 
 /**
  * Who all places of these volumes say they are, each asked again for as long as it is silent; undefined for one without an id.
+ * @param once names that were configured once
  * @throws MkvError volume-failed, timeout: one cannot be asked
  */
-export async function seeAll(volumes: Volumes, memory: IdentityMemory): Promise<Map<string, string | undefined>> {
+export async function seeAll(
+  { client, topology }: Volumes,
+  once: readonly string[],
+): Promise<Map<string, string | undefined>> {
   const seen = new Map<string, string | undefined>();
   const turns = new Turns(limits.foldersAtOnce);
   const untilMs = nowMs() + limits.confirmMs;
   const see = async (name: string) => {
     using _turn = await turns.enter();
     for (;;) {
-      const found = await askId(volumes.client, name);
+      const found = await askId(client, name);
       if (found.kind !== "unknown") return void seen.set(name, found.kind === "id" ? found.id : undefined);
       if (found.why?.code !== "timeout" || nowMs() > untilMs) throw found.why;
     }
   };
-  await Promise.all(volumes.topology.volumes.flatMap((volume) => placesOf(volumes, memory, volume)).map(see));
+  await Promise.all(topology.volumes.flatMap((volume) => placesOf(topology, volume, once)).map(see));
   return seen;
 }
 
 /** The volume that a name is or is a disk of: some are named as disks are. */
-function ownerOf({ topology }: Volumes, name: string): string {
-  return topology.volumes.includes(name) ? name : volumeOf(name);
+function ownerOf({ volumes }: Topology, name: string): string {
+  return volumes.includes(name) ? name : volumeOf(name);
 }
 
-/** A volume and its disks, those that were configured once as well. */
-function placesOf(volumes: Volumes, memory: IdentityMemory, volume: string): string[] {
-  const { subvolumes } = volumes.topology;
+/** A volume and its disks, with those of these names that are its own. */
+function placesOf(topology: Topology, volume: string, names: readonly string[] = []): string[] {
+  const { subvolumes } = topology;
   const disks = subvolumes === 1 ? [] : Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
-  const once = memory.names().filter((name) => name !== volume && ownerOf(volumes, name) === volume);
-  return [volume, ...new Set([...disks, ...once])];
+  const own = names.filter((name) => ownerOf(topology, name) === volume);
+  return [...new Set([volume, ...disks, ...own])];
 }
 
 /** Whether nothing of value can lie there. Throws MkvError if it cannot be listed. */
@@ -216,7 +207,7 @@ async function isEmpty(volumes: Volumes, name: string): Promise<boolean> {
     for await (const page of volumes.list(name, "/")) {
       for (const entry of page) {
         if (entry.name === "mkv" || entry.name === "lost+found") continue;
-        const isDisk = name === ownerOf(volumes, name) && volumeOf(`${name}/${entry.name}`) === name;
+        const isDisk = name === ownerOf(volumes.topology, name) && volumeOf(`${name}/${entry.name}`) === name;
         if (!isDisk || !(await isEmpty(volumes, `${name}/${entry.name}`))) return false;
       }
     }

@@ -38,14 +38,8 @@ export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
   return topology.volumes.map((volume) => {
     const all = names.map((name): DiskReport => {
       const place = name === "" ? volume : `${volume}/${name}`;
-      const said = disks?.of(volume, name);
-      const space = said && "device" in said ? said : undefined;
-      return {
-        name,
-        state: stateOf(health, place, space),
-        space,
-        error: said && "error" in said ? said.error : undefined,
-      };
+      const { space, error } = disks?.of(volume, name) ?? {};
+      return { name, state: stateOf(health, place, space), space, error };
     });
     const state = states.find((each) => all.some((disk) => disk.state === each))!;
     return { name: volume, state, isSettled: health.isSettled(volume), disks: all };

@@ -2,58 +2,43 @@
 // that did not answer. A name that was seen with another id, or with none, does not count with the remembered one.
 import { type SeenId } from "./id-file";
 
-type Pair = readonly [string, string];
+/** Two names for one and the same place. */
+export type Twins = readonly [string, string];
 
 /** The ids of one look at the volumes. */
 export class SeenIds {
-  readonly #remembered: (name: string) => string | null | undefined;
-  readonly #ids = new Map<string, string | undefined>();
-  readonly #names = new Map<string, Set<string>>();
+  /** As they are remembered, until a name has been seen. */
+  readonly #ids: Map<string, string | null | undefined>;
+  readonly #seen = new Set<string>();
 
-  /** @param remembered the id of each of these names, if it has one */
-  constructor(names: readonly string[], remembered: (name: string) => string | null | undefined) {
-    this.#remembered = remembered;
-    for (const name of names) this.#index(name, remembered(name));
+  constructor(remembered: Iterable<[name: string, id: string | null | undefined]>) {
+    this.#ids = new Map(remembered);
   }
 
   add(name: string, found: SeenId): void {
-    const id = found.kind === "id" ? found.id : undefined;
-    this.#ids.set(name, id);
-    this.#index(name, id);
+    this.#seen.add(name);
+    this.#ids.set(name, found.kind === "id" ? found.id : undefined);
   }
 
-  /** Another name with the id that was seen of this one. */
-  twinOf(name: string): string | undefined {
-    const id = this.#ids.get(name);
-    if (id === undefined) return undefined;
-    for (const other of this.#names.get(id) ?? []) {
-      const theirs = this.#ids.has(other) ? this.#ids.get(other) : this.#remembered(other);
-      if (other !== name && theirs === id) return other;
-    }
-    return undefined;
+  /** Whether another name has this id. */
+  isAnothers(id: string, name: string): boolean {
+    for (const [other, theirs] of this.#ids) if (other !== name && theirs === id) return true;
+    return false;
   }
 
-  /** Pairs of names with one id; of the disks of two volumes only if those are no pair. */
-  twins(volumeOf: (name: string) => string): Pair[] {
-    const pairs = new Map<string, Pair>();
-    for (const name of this.#ids.keys()) {
-      const other = this.twinOf(name);
-      if (other !== undefined) pairs.set(keyOf([name, other]), name < other ? [name, other] : [other, name]);
-    }
-    return [...pairs.values()].filter((pair) => {
-      const above: Pair = [volumeOf(pair[0]), volumeOf(pair[1])];
-      return keyOf(above) === keyOf(pair) || !pairs.has(keyOf(above));
+  /** Names with one id, of which one has been seen; of the disks of two volumes only if those are no twins. */
+  twins(volumeOf: (name: string) => string): Twins[] {
+    const named = [...this.#ids].filter(([, id]) => typeof id === "string");
+    const groups = Map.groupBy(named, ([, id]) => id).values();
+    const twins = [...groups].flatMap(([[first] = [""], ...others]) =>
+      others
+        .filter(([other]) => this.#seen.has(first) || this.#seen.has(other))
+        .map(([other]) => [first, other].sort() as [string, string]),
+    );
+    const all = new Set(twins.map(String));
+    return twins.filter((pair) => {
+      const above = String(pair.map(volumeOf).sort());
+      return above === String(pair) || !all.has(above);
     });
   }
-
-  #index(name: string, id: string | null | undefined): void {
-    if (typeof id !== "string") return;
-    const names = this.#names.get(id);
-    if (names) names.add(name);
-    else this.#names.set(id, new Set([name]));
-  }
-}
-
-function keyOf(pair: Pair): string {
-  return [...pair].sort().join(" ");
 }

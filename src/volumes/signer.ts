@@ -85,7 +85,7 @@ export class Signer {
 
   /** How far a volume's clock is ahead of `nowMs`; with a key, a volume that has not told has the clock of this machine. */
   #offsetOf(server: string): number | undefined {
-    return this.#health.clockOf(server) ?? (this.#link && Date.now() - nowMs());
+    return this.#health.clockOf(server)?.leastMs ?? (this.#link && Date.now() - nowMs());
   }
 
   #sign(until: number, method: string, uri: string, destination = ""): Signature {

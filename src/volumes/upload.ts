@@ -73,7 +73,7 @@ export class Upload {
       this.sent = "all";
       await this.#stream!.finish();
     }
-    if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, { expected: "there" });
+    if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, "there");
     const earlier = earlierPathOf(this.#path);
     if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier, limits.confirmMs);
   }
@@ -117,7 +117,7 @@ export class Upload {
 
   #headers(server: string): Record<string, string> {
     const { bytes, date } = this.#value;
-    const { credentials } = this.#client;
+    const { credentials } = this.#client.user;
     return {
       date,
       ...fieldsOf(this.#client.signChange(server, "PUT", belowServer(this.volume) + this.#path)),

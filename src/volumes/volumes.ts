@@ -7,7 +7,7 @@ import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { moveFile, removeValue, syncPlaced } from "./change";
+import { moveFile, removeValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { Health } from "./health";
 import { askId } from "./id-file";
@@ -15,7 +15,7 @@ import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
 import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
-import { hasService } from "./sync";
+import { hasService, syncValue } from "./sync";
 import { Upload } from "./upload";
 
 /** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
@@ -179,7 +179,7 @@ export class Volumes {
 
   /** Waits until a file, or its absence, is on the disk. Throws MkvError volume-failed, timeout, unavailable. */
   sync(volume: string, path: string, options: { expected: "there" | "gone" }): Promise<void> {
-    return syncPlaced(this.client, volume, path, options);
+    return syncValue(this.client, volume, path, options.expected);
   }
 
   /** Whether its server has a sync service; remembered for `syncKnownMs`. Throws MkvError if it cannot tell. */
@@ -218,7 +218,7 @@ export class Volumes {
 
   /** What makes the URL of a file a link that its volume serves to anybody; undefined without a link key. */
   linkTo(volume: string, path: string): string | undefined {
-    return this.settings.link && this.client.signer.link(serverOf(volume), belowServer(volume) + path);
+    return this.settings.link && this.client.user.signer.link(serverOf(volume), belowServer(volume) + path);
   }
 
   /** Lists a folder, in nginx's order: see listing.ts. */

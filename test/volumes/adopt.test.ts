@@ -16,11 +16,11 @@ test("two names of one server are told, at the first start and later; neither ma
   await using volume = await startVolume();
   const names = [volume.address, `127.0.0.1:${volume.port}`].sort() as [string, string];
   const first = watch(names);
-  expect(await first.identity.check()).toEqual([{ kind: "twins", names }]);
+  expect(await first.identity.check()).toEqual([names]);
   const memory = new Memory();
   await watch([volume.address], { memory }).identity.check();
   const later = watch(names, { memory });
-  expect(await later.identity.check()).toEqual([{ kind: "twins", names }]);
+  expect(await later.identity.check()).toEqual([names]);
   expect(names.map((name) => later.volumes.isForeign(name))).toEqual([false, false]);
   expect(await watch([names.find((name) => name !== volume.address)!], { memory }).identity.check()).toEqual([]);
 });
@@ -33,7 +33,7 @@ test("a disk that two servers have is told", async () => {
   const memory = new Memory();
   write(b, "sv01/mkv/id", idAt(a, "sv00"));
   const names = [`${a.address}/sv00`, `${b.address}/sv01`].sort() as [string, string];
-  expect(await watch([a.address, b.address], { memory }).identity.check()).toEqual([{ kind: "twins", names }]);
+  expect(await watch([a.address, b.address], { memory }).identity.check()).toEqual([names]);
 });
 
 test("a volume that is added later gets ids if it is empty, with mounted disks as well", async () => {
@@ -128,7 +128,8 @@ test("adopt takes a replaced disk for what it is: a new id, and it is used again
   empty(volume, "sv01");
   await identity.check();
   expect(volumes.isForeign(disk)).toBe(true);
-  const id = await adopt(volumes, memory, disk);
+  await adopt(volumes, disk, memory.put);
+  const id = memory.get(disk)!;
   expect([id, memory.get(disk)]).toEqual([idAt(volume, "sv01").trimEnd(), id]);
   expect(id).not.toBe(before!);
   expect(volumes.isForeign(disk)).toBe(false);
@@ -146,7 +147,8 @@ test("adopt of a volume is adopt of all its disks, whose ids stay where there ar
   empty(volume, "sv01");
   await identity.check();
   expect(await volumes.idOf(volume.address)).toBeUndefined();
-  const id = await adopt(volumes, memory, volume.address);
+  await adopt(volumes, volume.address, memory.put);
+  const id = memory.get(volume.address)!;
   expect([await volumes.idOf(volume.address), idAt(volume, "sv00")]).toEqual([id, kept]);
   await identity.check();
   expect(["", "/sv00", "/sv01"].map((disk) => volumes.isForeign(volume.address + disk))).toEqual([false, false, false]);
@@ -157,7 +159,7 @@ test("adopt says what it cannot do", async () => {
   const dead = await deadVolume();
   const { memory, volumes } = watch([volume.address, dead]);
   for (const name of ["localhost:1", `${volume.address}/sv02`, "nonsense"])
-    await expect(adopt(volumes, memory, name)).rejects.toThrow(`${name} is not one of the volumes or their disks`);
-  await expect(adopt(volumes, memory, dead)).rejects.toThrow(`${dead} does not answer`);
+    await expect(adopt(volumes, name, memory.put)).rejects.toThrow(`${name} is not one of the volumes or their disks`);
+  await expect(adopt(volumes, dead, memory.put)).rejects.toThrow(`${dead} does not answer`);
   await expect(volumes.idOf(dead)).rejects.toThrow(`${dead} does not say who it is`);
 });

@@ -36,9 +36,7 @@ export class Memory implements IdentityMemory {
   readonly ids = new Map<string, string | null>();
   get = (name: string): string | null | undefined => this.ids.get(name);
   names = (): string[] => [...this.ids.keys()];
-  async put(name: string, id: string | null): Promise<void> {
-    this.ids.set(name, id);
-  }
+  put = async (name: string, id: string | null): Promise<void> => void this.ids.set(name, id);
 }
 
 /** A store over these volumes as the watch over the ids sees it. */
