@@ -46,7 +46,7 @@ async function openWhole(store: Store, key: Key): Promise<OpenValue | undefined>
     const file = await store.volumes.open(volume, pathOf(key));
     return { volume, file, bytes: file.bytes ?? 0, modified: file.modified };
   };
-  return await askForValue(store, key, open, ({ file }) => close(file));
+  return await askForValue(store, key, open, ({ file }) => file.close());
 }
 
 type OpenValue = SeenValue & { readonly volume: string; readonly file: OpenFile };
@@ -68,16 +68,15 @@ export async function openValue(
     const opened = isWhole && !bad ? await openWhole(store, key) : undefined;
     const seen = opened ?? (await statValue(store, key));
     if (!seen) return undefined;
-    await using unused = new AsyncDisposableStack();
-    if (opened) unused.defer(() => close(opened.file));
+    using unused = new DisposableStack();
+    if (opened) unused.defer(() => opened.file.close());
     const range = choose(seen);
     if (!range || range.bytes === 0) return { ...seen, chunks: undefined };
-    const reading = new Reading(store, key, { seen, range, avoid: bad?.get(key.toHex()) ?? [] });
+    const whole = range.bytes === seen.bytes ? opened : undefined;
+    const reading = new Reading(store, key, { seen, range, whole, avoid: bad?.get(key.toHex()) ?? [] });
     try {
-      if (opened && range.bytes === seen.bytes) {
-        unused.move();
-        reading.goOn(opened);
-      } else await reading.open();
+      if (whole) unused.move();
+      else await reading.open();
       const chunks = reading.chunks();
       const { md5 } = seen.record;
       const isProven = bad !== undefined && md5 !== undefined && range.bytes === seen.bytes;
@@ -92,13 +91,6 @@ export async function openValue(
   }
 }
 
-/** Closes a file of which nothing was read. One that has not begun would not let go of its connection. */
-async function close({ chunks }: OpenFile): Promise<void> {
-  const unread = chunks[Symbol.asyncIterator]();
-  await unread.next().catch(() => {});
-  await unread.return?.();
-}
-
 /**
  * What one of its volumes says of a value that did not change meanwhile; a copy that is found missing is told of.
  * @param drop is given what was found in vain
@@ -107,45 +99,35 @@ async function askForValue<T extends FileInfo>(
   store: Store,
   key: Key,
   ask: (volume: string) => Promise<T | undefined>,
-  drop: (found: T) => Promise<void> = async () => {},
+  drop: (found: T) => void = () => {},
 ): Promise<(Value & T) | undefined> {
   let isMissing = false;
-  const seen = await consistently(store, key, drop, (value) =>
-    fromAny(store, value.record, async (volume) => {
-      const found = await ask(volume).catch((error: unknown) => {
-        if (error instanceof MkvError && error.code === "absent") isMissing = true;
-        throw error;
-      });
-      if (found && found.bytes >= leastBytesOf(value.record.md5)) return found;
-      isMissing = true;
-      if (found) await drop(found);
-      throw new MkvError("absent", `${volume} has no copy`);
-    }),
-  );
-  if (isMissing) store.hints.tell(key); // It is looked at under its claim: it may be moved just now.
-  return seen;
-}
-
-/** What `ask` finds of a value that did not change meanwhile. */
-async function consistently<T extends FileInfo>(
-  store: Store,
-  key: Key,
-  drop: (found: T) => Promise<void>,
-  ask: (value: Value) => Promise<T>,
-): Promise<(Value & T) | undefined> {
   for (let isLast = false; ; isLast = true) {
     const value = await lookAt(store, key);
     if (!value) return undefined;
-    const found = await ask(value).catch((error: unknown) => error);
-    await using unused = new AsyncDisposableStack();
-    if (!(found instanceof Error)) unused.defer(() => drop(found as T));
-    const after = await lookAt(store, key);
-    const isSame = after?.record.md5 === value.record.md5;
-    if (isSame && !(found instanceof Error)) {
+    const { record } = value;
+    const asked = fromAny(store, record, async (volume) => {
+      const file = await ask(volume).catch((error: unknown) => {
+        if (!(error instanceof MkvError) || error.code !== "absent") throw error;
+      });
+      if (file && file.bytes >= leastBytesOf(record.md5)) return file;
+      isMissing = true;
+      if (file) drop(file);
+      throw new MkvError("absent", `${volume} has no copy`);
+    });
+    const [found, failure] = await asked.then(
+      (file) => [file] as const,
+      (error: unknown) => [undefined, error] as const,
+    );
+    using unused = new DisposableStack();
+    if (found) unused.defer(() => drop(found));
+    const isSame = (await lookAt(store, key))?.record.md5 === record.md5;
+    if (isSame && found) {
       unused.move();
-      return { ...value, ...(found as T) };
+      if (isMissing) store.hints.tell(key); // It is looked at under its claim: it may be moved just now.
+      return { ...value, ...found };
     }
-    if (isSame || isLast) throw found instanceof Error ? found : new MkvError("busy", "the value changes: try again");
+    if (isSame || isLast) throw failure ?? new MkvError("busy", "the value changes: try again");
   }
 }
 
@@ -182,13 +164,20 @@ class Reading {
   /** The volumes that bytes came from. */
   readonly used: string[] = [];
 
-  constructor(store: Store, key: Key, what: { seen: SeenValue; range: ByteRange; avoid: readonly string[] }) {
-    const { seen, range, avoid } = what;
+  /** @param what.whole all of it, where that is open */
+  constructor(
+    store: Store,
+    key: Key,
+    what: { seen: SeenValue; range: ByteRange; whole: OpenValue | undefined; avoid: readonly string[] },
+  ) {
+    const { seen, range, whole, avoid } = what;
     this.#store = store;
     this.#path = pathOf(key);
     this.#seen = seen;
     this.#range = range;
-    this.#left = without(seen.record.volumes, avoid);
+    this.#opened = whole?.file;
+    if (whole) this.used.push(whole.volume);
+    this.#left = without(seen.record.volumes, [...avoid, ...this.used]);
   }
 
   /** Opens the file on another volume. Throws MkvError gone, unavailable; corrupt if none is left that is to be read. */
@@ -201,16 +190,9 @@ class Reading {
         this.used.push(volume);
         return file;
       }
-      await close(file);
+      file.close();
       throw new MkvError("corrupt", `${volume} has a copy of another write`);
     });
-  }
-
-  /** Goes on with a file that is open. */
-  goOn({ volume, file }: OpenValue): void {
-    this.#left = without(this.#left, [volume]);
-    this.used.push(volume);
-    this.#opened = file;
   }
 
   async *chunks(): AsyncGenerator<Uint8Array> {

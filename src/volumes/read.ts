@@ -17,6 +17,8 @@ export type OpenFile = {
   readonly bytes: number | undefined;
   readonly modified: string;
   readonly chunks: AsyncIterable<Uint8Array>;
+  /** Lets go of its connection: to be called where nothing is read of it. */
+  close(): void;
 };
 
 /** What the volume says of a value, wherever it lies; undefined if it has none. Throws MkvError where it cannot tell. */
@@ -70,7 +72,7 @@ export async function openAny(
     throw unexpected(volume, status);
   }
   const total = range ? Number(/\/(\d+)$/.exec(fieldOf(answer, "content-range") ?? "")?.[1]) : answer.bytes;
-  return { bytes: total, modified, chunks: read(client, volume, body) };
+  return { bytes: total, modified, chunks: read(client, volume, body), close: () => body.close() };
 }
 
 /** Whether this is nginx's answer for a folder: that its path ends in "/". */
@@ -82,13 +84,7 @@ async function* read(client: Client, volume: string, body: Body): AsyncGenerator
   const { stalltimeoutMs } = client.settings;
   const onTimeout = () => client.lateBy(volume, stalltimeoutMs);
   try {
-    for (
-      let chunk = await body.next(stalltimeoutMs, onTimeout);
-      chunk;
-      chunk = await body.next(stalltimeoutMs, onTimeout)
-    ) {
-      yield chunk;
-    }
+    for (let chunk; (chunk = await body.next(stalltimeoutMs, onTimeout));) yield chunk;
   } catch (error) {
     throw client.failure(volume, error);
   } finally {
