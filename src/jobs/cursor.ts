@@ -1,6 +1,6 @@
 // Owns where a job goes on that was killed. What it has done is written down every few seconds, when nothing of it is under
 // way: so everything up to there is counted, once.
-import { type MkvError, reasonOf } from "../errors";
+import { reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { limits } from "../limits";
 import { type Begun, type JobMemory, type RememberedJob } from "../store/job-memory";
@@ -23,7 +23,8 @@ export type Place = Pick<Begun, "over" | "after" | "counts" | "rest">;
 
 /** The place of a job that is remembered. */
 export class Cursor {
-  readonly #task: string;
+  /** Where to go on; undefined at the beginning. */
+  readonly from: Place | undefined;
   readonly #sinceMs: number;
   #dueMs = performance.now() + limits.cursorMs;
   #said = "";
@@ -33,15 +34,16 @@ export class Cursor {
     readonly options: { task: Task; progress: JobProgress; memory: JobMemory },
   ) {
     const { task, memory } = options;
-    this.#task = textOf(task);
-    this.#sinceMs = this.from === undefined ? Date.now() : memory.begun!.sinceMs;
+    const { begun } = memory;
+    const goesOn = begun?.after !== undefined && !task.fromStart && begun.task === textOf(task);
+    this.from = goesOn ? begun : undefined;
+    this.#sinceMs = goesOn ? begun.sinceMs : Date.now();
   }
 
   /** Looks up where the last job of this kind was killed, and says so. Throws MkvError failed. */
-  static async open(target: JobTarget, options: { task: Task; progress: JobProgress }): Promise<Cursor> {
-    const { task, progress } = options;
+  static async open(target: JobTarget, { task, progress }: { task: Task; progress: JobProgress }): Promise<Cursor> {
     const memory = task.dryRun ? {} : ((await target.recall(task.job)) ?? {});
-    const cursor = new Cursor(target, { ...options, memory });
+    const cursor = new Cursor(target, { task, progress, memory });
     const { begun } = memory;
     if (!begun?.after) return cursor;
     const when = new Date(begun.atMs).toISOString();
@@ -53,13 +55,6 @@ export class Cursor {
         `${task.job}: begins anew, the one that was cut short at ${when} had another task, or another store`,
       );
     return cursor;
-  }
-
-  /** Where to go on; undefined at the beginning. */
-  get from(): Place | undefined {
-    const { task, memory } = this.options;
-    const { begun } = memory;
-    return begun?.after !== undefined && !task.fromStart && begun.task === textOf(task) ? begun : undefined;
   }
 
   /** How many keys the last whole job has found; undefined if there was none. */
@@ -75,8 +70,9 @@ export class Cursor {
   /** Writes down where the job is; nothing of it may be under way. What that has cost in time is a tenth of it at most. */
   async save(place: Place, waitedMs: number): Promise<void> {
     this.#dueMs = performance.now() + Math.max(limits.cursorMs, 10 * waitedMs);
-    const begun = { ...place, task: this.#task, sinceMs: this.#sinceMs, atMs: Date.now() };
-    await this.#remember({ ...this.options.memory, begun });
+    const { task, memory } = this.options;
+    const begun = { ...place, task: textOf(task), sinceMs: this.#sinceMs, atMs: Date.now() };
+    await this.#remember({ ...memory, begun });
   }
 
   /** Writes down that the job has ended, and with which counts if it went over everything. */
@@ -90,10 +86,7 @@ export class Cursor {
   async #remember(memory: JobMemory): Promise<void> {
     const { task, progress } = this.options;
     if (task.dryRun) return;
-    const said = await this.target.remember(task.job, memory).then(
-      () => "",
-      (error: MkvError) => reasonOf(error),
-    );
+    const said = await this.target.remember(task.job, memory).then(() => "", reasonOf);
     if (said !== "" && said !== this.#said) progress.note(`${task.job}: where it is cannot be written down: ${said}`);
     this.#said = said;
   }

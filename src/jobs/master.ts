@@ -2,10 +2,9 @@
 // and swept by POST.
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
-import { type Key, encodePercent, readShown, showKey } from "../format/key";
+import { type Key, encodePercent, keyOf, showKey } from "../format/key";
 import { type Topology } from "../format/placement";
 import { isVolumeName } from "../format/volume";
-import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed } from "../store/heal";
 import { type OrphanSeen } from "../store/orphan";
@@ -25,8 +24,7 @@ export function masterTarget(
   const pace = paceOf(bytesPerSecond);
   const turns = new Turns(bytesPerSecond > 0 ? limits.pacedMovesAtOnce : limits.movesAtOnce);
   const rate = bytesPerSecond > 0 ? `&rate=${Math.ceil(bytesPerSecond / limits.pacedMovesAtOnce)}` : "";
-  const ask = (method: string, target: string, body?: string) =>
-    request(url.replace(/\/$/, "") + target, { method, credentials, body });
+  const ask = (method: string, target: string, body?: string) => request(url, target, { method, credentials, body });
 
   /** The key as a path that nothing on the way takes for another: Bun folds slashes, and everybody "..". */
   function nameOf(key: Uint8Array): string {
@@ -35,22 +33,14 @@ export function masterTarget(
     return name;
   }
 
-  async function page(start: Uint8Array): Promise<Page> {
-    const from = encodePercent(Buffer.from(showKey(start)) as Uint8Array as Key).replaceAll("+", "%2B");
-    const response = await ask("GET", `/?records&start=${from}&limit=${limits.batchRecords}`);
-    const { next, keys } = (await whole(response)) as Shown;
-    return {
-      next,
-      entries: keys.map(([shown, record]) => [readShown(Buffer.from(shown)) as Uint8Array as Key, record]),
-    };
-  }
-
   return {
     async *scan(after) {
       for (let from: Uint8Array | undefined = after ? keyAfter(after) : new Uint8Array(); from;) {
-        const { next, entries } = await page(from);
-        yield entries;
-        from = next === "" ? undefined : readShown(Buffer.from(next));
+        const start = encodePercent(Buffer.from(showKey(from)) as Uint8Array as Key).replaceAll("+", "%2B");
+        const page = await whole(await ask("GET", `/?records&start=${start}&limit=${limits.batchRecords}`));
+        const { next, keys } = page as { next: string; keys: readonly (readonly [string, string])[] };
+        yield keys.map(([shown, record]) => [keyOf(shown), record]);
+        from = next === "" ? undefined : keyOf(next);
       }
     },
     async getAll(keys) {
@@ -98,38 +88,42 @@ function whole(response: Response): Promise<unknown> {
 
 const silent = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
 
-/** An answer to `?records` as it is, and as it is read. */
-type Shown = { readonly next: string; readonly keys: readonly (readonly [string, string])[] };
-type Page = { readonly next: string; readonly entries: readonly RawEntry[] };
-
 async function request(
-  url: string,
-  { method, credentials, body }: { method: string; credentials: string | undefined; body: string | undefined },
+  base: string,
+  target: string,
+  {
+    method = "GET",
+    credentials,
+    body,
+  }: { method?: string; credentials: string | undefined; body?: string | undefined },
 ): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;
-  const response = await withDeadline(limits.jobRequestMs, fetch(url, options), onTimeout).catch((error) => {
-    throw error instanceof MkvError ? error : new MkvError("failed", noMaster(url, error), { cause: error });
-  });
+  const response = await withDeadline(limits.jobRequestMs, fetch(urlOf(base, target), options), onTimeout).catch(
+    (error) => {
+      if (error instanceof MkvError) throw error;
+      const where = `the master at ${new URL(base).origin} cannot be reached (${codeOf(error)})`;
+      throw new MkvError("failed", `${where}: is it running, and is -master right?`, { cause: error });
+    },
+  );
   if (response.ok) return response;
   const text = withDeadline(limits.patienceMs, response.text(), silent).catch(() => ""); // That it is refused is known.
   const reason = (await text).trim() || `the master answers ${response.status}`;
   throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
 }
 
-function noMaster(url: string, error: unknown): string {
-  const code = (error as { code?: string }).code ?? reasonOf(error);
-  return `the master at ${new URL(url).origin} cannot be reached (${code}): is it running, and is -master right?`;
+function urlOf(base: string, target: string): string {
+  return base.replace(/\/$/, "") + target;
+}
+
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? reasonOf(error);
 }
 
 /** What the store of this master looks like. Throws MkvError failed, timeout. */
 export async function askTopology(url: string, credentials: string | undefined): Promise<Topology> {
-  const response = await request(`${url.replace(/\/$/, "")}/?topology`, {
-    method: "GET",
-    credentials,
-    body: undefined,
-  });
+  const response = await request(url, "/?topology", { credentials });
   const told = await whole(response).catch(() => undefined);
   if (isTopology(told)) return told;
   throw new MkvError("failed", `what answers at ${new URL(url).origin} is no master of mkv: is -master right?`);
@@ -147,8 +141,7 @@ function isTopology(told: unknown): told is Topology {
 
 /** The text of a backup of the ledger of this master, as it comes. Throws MkvError failed, timeout. */
 export async function* masterBackup(url: string, credentials: string | undefined): AsyncGenerator<Uint8Array> {
-  const target = `${url.replace(/\/$/, "")}/?export`;
-  const { body } = await request(target, { method: "GET", credentials, body: undefined });
+  const { body } = await request(url, "/?export", { credentials });
   const onTimeout = () => new MkvError("timeout", "the master has stopped in the middle of the backup");
   const reader = (body as ReadableStream<Uint8Array>).getReader();
   try {
@@ -169,13 +162,12 @@ export async function* masterBackup(url: string, credentials: string | undefined
 export async function askStatus(url: string): Promise<unknown> {
   const onTimeout = () => new MkvError("timeout", `${url} has not answered for ${limits.statusMs} ms`);
   const ask = async () => {
-    const response = await fetch(`${url.replace(/\/$/, "")}/status`, { redirect: "manual" });
+    const response = await fetch(urlOf(url, "/status"), { redirect: "manual" });
     return response.ok ? await response.json() : undefined;
   };
   return await withDeadline(limits.statusMs, ask(), onTimeout).catch((error) => {
     if (error instanceof MkvError) throw error;
-    const code = (error as { code?: string }).code ?? reasonOf(error);
     const hint = "is the master running with -adminport, and is -admin right?";
-    throw new MkvError("failed", `${url} cannot be asked (${code}): ${hint}`, { cause: error });
+    throw new MkvError("failed", `${url} cannot be asked (${codeOf(error)}): ${hint}`, { cause: error });
   });
 }
