@@ -35,7 +35,7 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
     });
   } catch (error) {
     if (!(error instanceof MkvError) || error.code !== "too-much-owed") throw error;
-    await using claim = await claimSettled(store, key, (before) => before);
+    await using claim = await claimSettled(store, key);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
     throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {
       cause: error,

@@ -1,4 +1,5 @@
 // Owns what needs no body and no job: finding, listing and unlinking keys.
+import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { earlierPathOf, pathOf } from "../format/path";
@@ -90,8 +91,9 @@ async function findHolder(
   location: Location,
   said: Promise<boolean>,
 ): Promise<Location | undefined> {
-  const first = await answerSoon(said);
-  if (first === "yes") return location;
+  // One that is dead, or slow, says nothing: another may answer.
+  const first = await withDeadline(limits.hedgeMs, said, slow).catch(() => undefined);
+  if (first) return location;
   const { path, record } = location;
   const answers = record.volumes.map(async (volume) => {
     if (await store.volumes.holds(volume, path, leastBytesOf(record.md5))) return volume;
@@ -99,7 +101,7 @@ async function findHolder(
   });
   try {
     const holder = await Promise.any(answers);
-    if (first === "no") await tellOfMissing(store, key, record);
+    if (first === false) await tellOfMissing(store, key, record);
     return { ...location, volume: holder };
   } catch (error) {
     const now = await store.ledger.get(key);
@@ -111,20 +113,7 @@ async function findHolder(
   }
 }
 
-/** What a volume says within `hedgeMs`. One that is dead, or slow, says nothing: another may answer. */
-function answerSoon(answer: Promise<boolean>): Promise<"yes" | "no" | "nothing"> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, limits.hedgeMs, "nothing" as const);
-    const settle = (said: "yes" | "no" | "nothing") => {
-      clearTimeout(timer);
-      resolve(said);
-    };
-    answer.then(
-      (isThere) => settle(isThere ? "yes" : "no"),
-      () => settle("nothing"),
-    );
-  });
-}
+const slow = () => new MkvError("timeout", "it takes long");
 
 /** Has a key looked at of which a recorded volume has no copy, unless it was being deleted or moved meanwhile. */
 async function tellOfMissing({ ledger, hints }: Store, key: Key, record: ValueRecord): Promise<void> {
@@ -133,7 +122,7 @@ async function tellOfMissing({ ledger, hints }: Store, key: Key, record: ValueRe
 }
 
 /** One of these volumes at random, of those that are up if any is. */
-function oneOf(candidates: readonly string[], volumes: Volumes): string {
+export function oneOf(candidates: readonly string[], volumes: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
   for (let i = 0; i < candidates.length; i++) {
     const volume = candidates[(start + i) % candidates.length]!;

@@ -25,41 +25,34 @@ export function stagedPathOf(key: Key): string {
   return `/staged${pathOf(key)}`;
 }
 
-/** Claims a key, of which no replacement is under way then. Throws as `Ledger.claim`; unavailable if one cannot be ended yet. */
+/** Puts nothing else in the place of what is there. */
+export const asItIs = (before: Entry): Entry => before;
+
+/**
+ * Claims a key, of which no replacement is under way then.
+ * @param options.dryRun whether it is only looked at: a replacement that is under way is left as it is
+ * @throws MkvError as `Ledger.claim`; unavailable if a replacement cannot be ended yet, busy for one that is left as it is
+ */
 export async function claimSettled(
   store: Store,
   key: Key,
-  begin: (before: Entry) => Entry,
-  options?: ClaimOptions,
+  begin: (before: Entry) => Entry = asItIs,
+  { dryRun = false, ...options }: ClaimOptions & { dryRun?: boolean | undefined } = {},
 ): Promise<Claim> {
   const settled = (before: Entry) => {
-    if (before.forward) throw new Unfinished();
-    return begin(before);
+    if (!before.forward) return begin(before);
+    throw dryRun ? new MkvError("busy", "the value is being replaced: try again") : new Unfinished();
   };
   for (;;) {
     try {
-      return await store.ledger.claim(key, settled, options);
+      return await store.ledger.claim(key, settled, dryRun ? {} : options);
     } catch (error) {
       if (!(error instanceof Unfinished)) throw error;
     }
-    await using claim = await store.ledger.claim(key, (before) => before);
+    await using claim = await store.ledger.claim(key, asItIs);
     const late = await moveStaged(store, claim);
     if (late.size > 0) throw notYet(late);
   }
-}
-
-/** Claims a key to look at it: a replacement that is under way is left as it is. Throws as `Ledger.claim`; busy for one. */
-export function claimUnchanged(
-  store: Store,
-  key: Key,
-  begin: (before: Entry) => Entry,
-  options?: ClaimOptions,
-): Promise<Claim> {
-  const resting = (before: Entry) => {
-    if (before.forward) throw new MkvError("busy", "the value is being replaced: try again");
-    return begin(before);
-  };
-  return store.ledger.claim(key, resting, options);
 }
 
 class Unfinished extends Error {}

@@ -5,7 +5,7 @@ import { type Topology, place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
-import { claimSettled, claimUnchanged } from "./forward";
+import { asItIs, claimSettled } from "./forward";
 import { type Bringing, bringHome } from "./move";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
@@ -49,8 +49,7 @@ export async function healKey(
   key: Key,
   { depth, repair = false, dryRun = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
 ): Promise<Healed> {
-  const claimed = dryRun ? claimUnchanged : claimSettled;
-  await using claim = await claimed(store, key, (before) => before, { sends: repair && !dryRun ? "streams" : "short" });
+  await using claim = await claimSettled(store, key, asItIs, { dryRun, sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
   if (!record) {
     await onWhole?.();

@@ -19,7 +19,7 @@ import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
-import { claimSettled, claimUnchanged } from "./forward";
+import { asItIs, claimSettled } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
@@ -37,8 +37,7 @@ export type Moved = {
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
  */
 export async function moveKey(store: Store, key: Key, how: Bringing = { depth: "length" }): Promise<Moved> {
-  const claimed = how.dryRun ? claimUnchanged : claimSettled;
-  await using claim = await claimed(store, key, (before) => before, { sends: how.dryRun ? "short" : "streams" });
+  await using claim = await claimSettled(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
   return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, how), how);

@@ -18,7 +18,7 @@ import { cleanUp } from "./care";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { owe } from "./debts";
-import { claimSettled, claimUnchanged, stagedPathOf } from "./forward";
+import { asItIs, claimSettled, stagedPathOf } from "./forward";
 import { moveIfSame } from "./late";
 import { bringHome } from "./move";
 import { ageOf, forgetOrphan } from "./orphan-memory";
@@ -54,8 +54,7 @@ export type OrphanLook = {
 export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Promise<OrphanSeen> {
   const { volume, place, repair, remove, dryRun } = look;
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  const claimed = dryRun ? claimUnchanged : claimSettled;
-  await using claim = await claimed(store, key, (before) => before, { sends: dryRun ? "short" : "streams" });
+  await using claim = await claimSettled(store, key, asItIs, { dryRun, sends: "streams" });
   const { record } = claim.entry;
   const isStaged = place === "staged";
   const path = isStaged ? stagedPathOf(key) : pathOf(key);

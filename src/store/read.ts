@@ -10,6 +10,7 @@ import { type Attributes, type KnownValue } from "../ledger/ledger";
 import { limits } from "../limits";
 import { s3Limits } from "../s3-limits";
 import { type ByteRange, type FileInfo, type OpenFile } from "../volumes/read";
+import { oneOf } from "./find";
 import { claimSettled } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "./retry-busy";
@@ -31,7 +32,7 @@ export async function lookAt(store: Store, key: Key): Promise<Value | undefined>
 
 /** Whoever replaces the value has the key until it is done. */
 async function settled(store: Store, key: Key): Promise<KnownValue> {
-  await using claim = await claimSettled(store, key, (before) => before);
+  await using claim = await claimSettled(store, key);
   return claim.entry;
 }
 
@@ -73,10 +74,10 @@ export async function openValue(
     const range = choose(seen);
     if (!range || range.bytes === 0) return { ...seen, chunks: undefined };
     const whole = range.bytes === seen.bytes ? opened : undefined;
-    const reading = new Reading(store, key, { seen, range, whole, avoid: bad?.get(key.toHex()) ?? [] });
+    const reading = readingOf(store, key, { seen, range, whole, avoid: bad?.get(key.toHex()) ?? [] });
     try {
       if (whole) unused.move();
-      else await reading.open();
+      await reading.open();
       const chunks = reading.chunks();
       const { md5 } = seen.record;
       const isProven = bad !== undefined && md5 !== undefined && range.bytes === seen.bytes;
@@ -139,7 +140,9 @@ async function fromAny<T>(
 ): Promise<T> {
   const reasons: string[] = [];
   let isSilent = false;
-  for (const volume of shuffled(record.volumes, (name) => volumes.isUp(name))) {
+  for (let left = record.volumes; left.length > 0;) {
+    const volume = oneOf(left, volumes);
+    left = without(left, [volume]);
     try {
       return await ask(volume);
     } catch (error) {
@@ -152,70 +155,51 @@ async function fromAny<T>(
   throw new MkvError(isSilent || ledger.isBehind ? "unavailable" : "gone", text);
 }
 
-/** The bytes of a range, from one volume after the other if they fail. */
-class Reading {
-  readonly #store: Store;
-  readonly #path: string;
-  readonly #seen: SeenValue;
-  /** What is still to come. */
-  #range: ByteRange;
-  #left: readonly string[];
-  #opened: OpenFile | undefined;
-  /** The volumes that bytes came from. */
-  readonly used: string[] = [];
-
-  /** @param what.whole all of it, where that is open */
-  constructor(
-    store: Store,
-    key: Key,
-    what: { seen: SeenValue; range: ByteRange; whole: OpenValue | undefined; avoid: readonly string[] },
-  ) {
-    const { seen, range, whole, avoid } = what;
-    this.#store = store;
-    this.#path = pathOf(key);
-    this.#seen = seen;
-    this.#range = range;
-    this.#opened = whole?.file;
-    if (whole) this.used.push(whole.volume);
-    this.#left = without(seen.record.volumes, [...avoid, ...this.used]);
-  }
+/**
+ * The bytes of a range, from one volume after the other if they fail; `used` are those that they came from.
+ * @param how.whole all of it, where that is open
+ */
+function readingOf(
+  store: Store,
+  key: Key,
+  how: { seen: SeenValue; range: ByteRange; whole: OpenValue | undefined; avoid: readonly string[] },
+) {
+  const { seen, whole } = how;
+  const used = whole ? [whole.volume] : [];
+  let left = without(seen.record.volumes, [...how.avoid, ...used]);
+  let file = whole?.file;
+  let { from, bytes } = how.range;
 
   /** Opens the file on another volume. Throws MkvError gone, unavailable; corrupt if none is left that is to be read. */
-  async open(): Promise<void> {
-    if (this.#left.length === 0) throw new MkvError("corrupt", "no copy of this value that can be read is good");
-    this.#opened = await fromAny(this.#store, { ...this.#seen.record, volumes: this.#left }, async (volume) => {
-      this.#left = without(this.#left, [volume]);
-      const file = await this.#store.volumes.open(volume, this.#path, this.#range);
-      if (file.bytes === this.#seen.bytes && file.modified === this.#seen.modified) {
-        this.used.push(volume);
-        return file;
+  async function open(): Promise<OpenFile> {
+    if (left.length === 0) throw new MkvError("corrupt", "no copy of this value that can be read is good");
+    return await fromAny(store, { ...seen.record, volumes: left }, async (volume) => {
+      left = without(left, [volume]);
+      const opened = await store.volumes.open(volume, pathOf(key), { from, bytes });
+      if (opened.bytes === seen.bytes && opened.modified === seen.modified) {
+        used.push(volume);
+        return opened;
       }
-      file.close();
+      opened.close();
       throw new MkvError("corrupt", `${volume} has a copy of another write`);
     });
   }
 
-  async *chunks(): AsyncGenerator<Uint8Array> {
-    while (this.#range.bytes > 0) {
-      if (!this.#opened) await this.open();
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    for (; bytes > 0; file = undefined) {
+      file ??= await open();
       try {
-        for await (const chunk of this.#opened!.chunks) {
-          this.#range = { from: this.#range.from + chunk.length, bytes: this.#range.bytes - chunk.length };
+        for await (const chunk of file.chunks) {
+          [from, bytes] = [from + chunk.length, bytes - chunk.length];
           yield chunk;
         }
       } catch (error) {
-        if (!(error instanceof MkvError) || this.#left.length === 0) throw error;
+        if (!(error instanceof MkvError) || left.length === 0) throw error;
       }
-      this.#opened = undefined;
     }
   }
-}
 
-/** In an order by chance, those first of which this holds. */
-function shuffled(names: readonly string[], isBetter: (name: string) => boolean): string[] {
-  const start = Math.floor(Math.random() * names.length);
-  const turned = [...names.slice(start), ...names.slice(0, start)];
-  return turned.sort((a, b) => Number(isBetter(b)) - Number(isBetter(a)));
+  return { used, chunks, open: async () => void (file ??= await open()) };
 }
 
 /** Puts other attributes beside a live value. Throws MkvError absent, busy; what `permit` throws. */

@@ -2,6 +2,7 @@
 // 1. Every wait (connection, room in the socket, the answer) ends after `stalltimeoutMs` without progress.
 // 2. A broken or aborted stream closes its connection before the end of the body, so nginx stores nothing of it.
 import { nowMs } from "../clock";
+import { withDeadline } from "../deadline";
 import { MkvError } from "../errors";
 import { serverOf } from "../format/volume";
 import { limits } from "../limits";
@@ -21,10 +22,8 @@ export class BodyStream {
   readonly #volume: string;
   readonly #abort = new AbortController();
   readonly #answered: Promise<void>;
-  readonly #watch: Timer;
   #body!: ReadableStreamDefaultController<Uint8Array>;
   #wanted = newDemand();
-  #waitingSinceMs = 0;
   #stored = false;
 
   constructor(client: Client, volume: string, path: string, headers: Record<string, string>) {
@@ -34,7 +33,6 @@ export class BodyStream {
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
     );
-    this.#watch = setInterval(() => this.#checkProgress(), Math.min(client.settings.stalltimeoutMs / 4, 1000));
     this.#answered = this.#send(path, { body, headers });
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
@@ -91,22 +89,12 @@ export class BodyStream {
       this.#stored = true;
     } catch (error) {
       throw this.abort(this.#client.failure(this.#volume, error));
-    } finally {
-      clearInterval(this.#watch);
     }
   }
 
-  async #progress<T>(step: Promise<T>): Promise<T> {
-    this.#waitingSinceMs = performance.now();
-    const result = await step;
-    this.#waitingSinceMs = 0;
-    return result;
-  }
-
-  #checkProgress(): void {
+  #progress<T>(step: Promise<T>): Promise<T> {
     const { stalltimeoutMs } = this.#client.settings;
-    if (this.#waitingSinceMs === 0 || performance.now() - this.#waitingSinceMs < stalltimeoutMs) return;
-    this.abort(this.#client.silentFor(this.#volume, stalltimeoutMs));
+    return withDeadline(stalltimeoutMs, step, () => this.abort(this.#client.silentFor(this.#volume, stalltimeoutMs)));
   }
 
   #close(): void {

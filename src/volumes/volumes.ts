@@ -107,13 +107,6 @@ export class Volumes {
    */
   async choose(ranked: readonly string[], { wanted, atLeast }: { wanted: number; atLeast: number }): Promise<string[]> {
     const health = this.#health;
-    const fresh: string[] = [];
-    for (let i = 0; i < ranked.length && fresh.length < wanted; i++) {
-      if (!health.isWritable(ranked[i]!)) continue;
-      if (!health.isFresh(ranked[i]!)) break;
-      fresh.push(ranked[i]!);
-    }
-    if (fresh.length === wanted) return fresh;
     const { probes } = this.#behind;
     const willing = ranked.filter((volume) => health.isWritable(volume));
     const found = await probes.firstAwake(this.client, willing, { wanted });
