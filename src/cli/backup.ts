@@ -2,8 +2,7 @@
 // at the end.
 import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
-import { exportTo } from "../jobs/export";
-import { importFrom } from "../jobs/import";
+import { exportTo, importFrom } from "../jobs/backup";
 import { masterBackup } from "../jobs/master";
 import { type BackupCounts, noCounts } from "../ledger/backup";
 import { say } from "../log";

@@ -24,7 +24,7 @@ import { tellOfVerify } from "../store/job-memory";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";
 import { sweepUploads } from "../store/uploads";
-import { noService } from "../volumes/sync";
+import { noService } from "../volumes/change";
 import { warmUp } from "../volumes/upload-stream";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";

@@ -1,13 +1,14 @@
-// Owns the changes of a volume that need no body: removing a file, moving one, bringing one to the disk.
+// Owns the changes of a volume that need no body: removing a file, moving one, and bringing one, or its absence, to the disk,
+// which the sync service does that `mkv volume` runs.
 // A DELETE of a path that ends in "/" would remove all that is in a folder: none does, and the script `volume` refuses it.
 import { strict as assert } from "node:assert";
+import { MkvError } from "../errors";
 import { earlierPathOf } from "../format/path";
-import { belowServer } from "../format/volume";
+import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client, unexpected } from "./client";
 import { refuseForeign } from "./health";
 import { headFile } from "./read";
-import { syncFile } from "./sync";
 
 /** Removes a value, wherever it lies; else as `removeFile`. */
 export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
@@ -50,4 +51,44 @@ export async function moveFile(
   const earlier = earlierPathOf(to);
   if (earlier !== undefined) await removeFile(client, volume, earlier, limits.confirmMs);
   return true;
+}
+
+/** Waits until a value, wherever it lies, or its absence is on the disk. Throws as `syncFile`; unavailable on a foreign disk. */
+export async function syncValue(client: Client, volume: string, path: string, expected: Expected): Promise<void> {
+  refuseForeign(client.health, volume);
+  const earlier = earlierPathOf(path);
+  const isEarlier = earlier !== undefined && expected === "there" && (await ask(client, volume, path)) === "gone";
+  await syncFile(client, volume, isEarlier ? earlier : path, expected);
+}
+
+type Expected = "there" | "gone";
+
+/** The same for the file of this very path. Throws MkvError volume-failed if there is no such service, or something else than expected; timeout. */
+export async function syncFile(client: Client, volume: string, path: string, expected: Expected): Promise<void> {
+  const found = await ask(client, volume, path);
+  if (found === undefined) throw noService(volume);
+  if (found !== expected) throw new MkvError("volume-failed", `${volume}${path} should be ${expected}, and is not`);
+}
+
+/** Whether the server has the service. Throws MkvError if it cannot tell. */
+export async function hasService(client: Client, server: string): Promise<boolean> {
+  return (await ask(client, server, "/")) !== undefined;
+}
+
+/** The failure of a volume without the service. */
+export function noService(volume: string): MkvError {
+  return new MkvError(
+    "volume-failed",
+    `${volume} has no sync service: start it with "mkv volume", or mkv without -sync`,
+  );
+}
+
+/** What the service finds; undefined if there is none. */
+async function ask(client: Client, volume: string, path: string): Promise<Expected | undefined> {
+  const { status } = await client.ask(serverOf(volume), `/.sync${belowServer(volume)}${path}`, "POST", limits.syncMs);
+  if (status === 204) return "there";
+  if (status === 410) return "gone";
+  if (status === 401) throw unexpected(volume, status);
+  if (status === 500) throw new MkvError("volume-failed", `${volume} cannot sync ${path}: its log says why`);
+  return undefined;
 }

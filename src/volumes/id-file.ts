@@ -4,7 +4,7 @@ import { MkvError } from "../errors";
 import { type Client } from "./client";
 import { openAny } from "./read";
 import { requireStored } from "./stored";
-import { syncFile } from "./sync";
+import { syncFile } from "./change";
 
 /**
  * What is there of an id. `unknown`: the volume does not answer, lets nobody in, or fails; `nonsense`: something else than

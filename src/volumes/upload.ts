@@ -4,12 +4,11 @@ import { type MkvError } from "../errors";
 import { earlierPathOf } from "../format/path";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
+import { removeFile, syncFile } from "./change";
 import { type Client } from "./client";
 import { refuseForeign } from "./health";
-import { removeFile } from "./change";
 import { fieldsOf } from "./signer";
 import { requireStored } from "./stored";
-import { syncFile } from "./sync";
 import { BodyStream } from "./upload-stream";
 
 /** A value as it goes to a volume. */

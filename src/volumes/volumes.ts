@@ -7,7 +7,7 @@ import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { moveFile, removeValue } from "./change";
+import { hasService, moveFile, removeValue, syncValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { Health } from "./health";
 import { askId } from "./id-file";
@@ -15,7 +15,6 @@ import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
 import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
-import { hasService, syncValue } from "./sync";
 import { Upload } from "./upload";
 
 /** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */

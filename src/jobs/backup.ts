@@ -1,5 +1,5 @@
-// Owns the making of a ledger out of a backup: it is filled as the backup comes in, and put in place when that has turned out
-// to be whole.
+// Owns backups as jobs: one goes out as its text comes, and is read on the way, so that one which ends well is known to be
+// whole; a ledger out of one is filled as it comes in, and put in place when it has turned out to be whole.
 import { MkvError } from "../errors";
 import { type BackupCounts, type BackupHeader } from "../ledger/backup";
 import { type Draft, type Known, type Lack } from "../ledger/ledger";
@@ -7,15 +7,38 @@ import { readBackup } from "../ledger/read-backup";
 import { limits } from "../limits";
 import { type JobProgress } from "./pool";
 
-/** What came in, and what the new ledger may lack. */
-export type Imported = {
-  readonly header: BackupHeader;
-  readonly counts: BackupCounts;
-  readonly lack: Lack | undefined;
-};
+/**
+ * Writes a backup.
+ * @param pieces its text
+ * @throws MkvError failed if it broke off; whatever `pieces` or `write` throws
+ */
+export async function exportTo(
+  write: (piece: Uint8Array) => Promise<void>,
+  { pieces, progress }: { pieces: AsyncIterable<Uint8Array>; progress: JobProgress },
+): Promise<{ header: BackupHeader; counts: BackupCounts }> {
+  let header: BackupHeader | undefined;
+  let counts: BackupCounts | undefined;
+  let keys = 0;
+  for await (const part of readBackup(written(pieces, write))) {
+    if (part.kind === "header") header = part.header;
+    else if (part.kind === "keys") progress.at({ what: "key", done: (keys += part.keys.length) });
+    else if (part.kind === "end") counts = part.counts;
+  }
+  return { header: header!, counts: counts! }; // Both have come, or reading it has thrown.
+}
+
+async function* written(
+  pieces: AsyncIterable<Uint8Array>,
+  write: (piece: Uint8Array) => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    await write(piece);
+    yield piece;
+  }
+}
 
 /** How a backup is taken in. */
-export type Import = {
+type Import = {
   /** Its text. */
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Whether nothing was changed since it was made. */
@@ -28,17 +51,23 @@ export type Import = {
 /**
  * Makes a ledger of a backup. What unfinished work owes is only taken over from the latest one: of an older one it may have
  * become a value.
+ * @returns what came in, and what the new ledger may lack
  * @throws MkvError failed if it is no whole backup, or there is a ledger: nothing has changed then
  */
-export async function importFrom({ chunks, isLatest, begin, progress }: Import): Promise<Imported> {
+export async function importFrom({
+  chunks,
+  isLatest,
+  begin,
+  progress,
+}: Import): Promise<{ counts: BackupCounts; lack: Lack | undefined }> {
   await using held = new AsyncDisposableStack();
   const memory = new Map<string, unknown>();
-  let begun: { header: BackupHeader; lack: Lack | undefined; draft: Draft } | undefined;
+  let begun: { lack: Lack | undefined; draft: Draft } | undefined;
   let keys = 0;
   for await (const part of readBackup(chunks)) {
     if (part.kind === "header") {
       const lack = lackOf(part.header, isLatest);
-      begun = { header: part.header, lack, draft: held.use(await begin(lack)) };
+      begun = { lack, draft: held.use(await begin(lack)) };
     } else if (part.kind === "memory") {
       if (memory.size >= limits.rememberedInBackup)
         throw new MkvError("failed", `the backup remembers more than ${limits.rememberedInBackup} names`);
@@ -48,9 +77,9 @@ export async function importFrom({ chunks, isLatest, begin, progress }: Import):
       await draft.putAll(lack ? part.keys.map(settled) : part.keys);
       progress.at({ what: "key", done: (keys += part.keys.length) });
     } else {
-      const { header, lack, draft } = begun!;
+      const { lack, draft } = begun!;
       await draft.finish(memory);
-      return { header, counts: part.counts, lack };
+      return { counts: part.counts, lack };
     }
   }
   throw new MkvError("failed", "the backup has no end");
