@@ -6,7 +6,7 @@ import { isConfigured, serverOf } from "../format/volume";
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
-import { type OrphanMemory, orphanPrefix } from "../store/orphan-memory";
+import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
 import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";

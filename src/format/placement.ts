@@ -27,6 +27,11 @@ export function subvolume(number: number): string {
   return (names[number] ??= `sv${number.toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
+/** The disks of a volume; none if it has no folders for them. */
+export function disksOf({ subvolumes }: Topology, volume: string): string[] {
+  return subvolumes === 1 ? [] : Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
+}
+
 /** The first so many: each is the best of those that are left. Few are wanted, and a sort would allocate. */
 function best(key: Key, { volumes, subvolumes }: Topology, count: number): string[] {
   score(key, volumes);

@@ -18,8 +18,7 @@ import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { type Volumes } from "../volumes/volumes";
-import { moveStaged, stagedPathOf } from "./forward";
-import { moveLate } from "./late";
+import { moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
 
 /** What could not be removed, by volume, with the reason. */

@@ -1,7 +1,8 @@
 // Owns what is put down as owed before volumes are touched, and after.
 import { nowMs } from "../clock";
-import { type Debt, placeOf } from "../ledger/ledger";
+import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { type Store } from "./store";
+import { union } from "./volume-lists";
 
 /**
  * Debts of this kind for these volumes, in the place of earlier ones for the same files, and the other earlier ones. What may
@@ -19,6 +20,21 @@ export function owe(
   });
   const places = added.map(placeOf);
   return [...earlier.filter((debt) => !places.includes(placeOf(debt))), ...added];
+}
+
+/** The volumes with a copy of the recorded value that is to go. */
+export function straysIn(owed: readonly Debt[]): string[] {
+  return owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume);
+}
+
+/** The volumes that may still carry out an earlier request for a key, which owed this. */
+export function barredFrom({ barred }: Claim, owed: readonly Debt[]): string[] {
+  const now = nowMs();
+  const pending = owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
+  return union(
+    barred,
+    pending.map(({ volume }) => volume),
+  );
 }
 
 /** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */

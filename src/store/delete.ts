@@ -6,7 +6,7 @@ import { type Key } from "../format/key";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
-import { owe } from "./debts";
+import { owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
@@ -29,8 +29,7 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
   };
   try {
     return await claimSettled(store, key, (before) => {
-      const strays = before.owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume);
-      const volumes = union(demand(before).volumes, strays);
+      const volumes = union(demand(before).volumes, straysIn(before.owed));
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {

@@ -6,6 +6,8 @@
 //    and others may yet, nothing changes: for as long as `limits.forwardMs`, since nobody can read the key by S3 meanwhile.
 // 3. Where the key has another record than the one that was to be replaced, somebody wrote it who knows of no replacements, as
 //    the Go program over the same index: nothing is moved over that. It was never acknowledged.
+// 4. Where the recorded copies are not all whole any more, what was late for the end may be the last good one: if it is the
+//    recorded value, by its MD5, it takes its place, and the record names its volume.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
@@ -15,7 +17,9 @@ import { type ValueRecord, readRecord } from "../format/record";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
-import { owe } from "./debts";
+import { inspectCopies, isWhole } from "./copies";
+import { md5Of } from "./copy";
+import { owe, straysIn } from "./debts";
 import { writtenUnder } from "./hints";
 import { type Store } from "./store";
 import { union, without } from "./volume-lists";
@@ -90,8 +94,7 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
   const kept = moved.length > 0 ? volumes.filter((volume) => moved.includes(volume)) : (before?.volumes ?? []);
   if (moved.length > 0 && !sameVolumes(kept, place(claim.key, store.topology)))
     await store.hints.add(claim.key, writtenUnder(store.topology));
-  const strays = owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the old value.
-  const old = moved.length > 0 ? union(before?.volumes ?? [], strays) : [];
+  const old = moved.length > 0 ? union(before?.volumes ?? [], straysIn(owed)) : []; // The strays are of the old value, too.
   const left = without(union(old, [...late.keys()]), kept);
   const rest = owed.filter(({ kind, volume }) =>
     kind === "staged" ? !moved.includes(volume) : !kept.includes(volume),
@@ -135,4 +138,42 @@ async function isMoved(
 function isOld(owed: readonly Debt[]): boolean {
   const since = owed.filter(({ kind }) => kind === "staged").map(({ sinceMs }) => sinceMs);
   return since.length > 0 && nowMs() - Math.min(...since) > limits.forwardMs;
+}
+
+/** Moves what is staged of the recorded value of a claimed key, if it is needed. Throws MkvError if the ledger fails. */
+export async function moveLate(store: Store, claim: Claim): Promise<void> {
+  const { record, owed, forward } = claim.entry;
+  if (forward || record?.state !== "live" || record.md5 === undefined) return;
+  const volumes = store.volumes.within(claim);
+  const today = (volume: string) => store.renamed.get(volume) ?? volume;
+  const late = owed
+    .filter(({ kind, untilMs }) => kind === "staged" && untilMs <= nowMs())
+    .map(({ volume }) => today(volume))
+    .filter((volume) => volumes.isSettled(volume));
+  if (late.length === 0) return;
+  if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
+  const moved: string[] = [];
+  for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
+  if (moved.length === 0) return;
+  const named = union(record.volumes.map(today), moved);
+  await claim.put({ record: { ...record, volumes: named }, owed }, { sync: true });
+  await store.hints.add(claim.key, { why: "missing" });
+}
+
+/** Moves what is staged on a volume to its place if it has this MD5; returns whether it has. What cannot be read or moved stays. */
+export async function moveIfSame(
+  volumes: Volumes,
+  key: Key,
+  { volume, md5 }: { volume: string; md5: string },
+): Promise<boolean> {
+  const from = stagedPathOf(key);
+  try {
+    const sync = volumes.settings.sync || (await volumes.hasSync(volume));
+    return (
+      (await md5Of(volumes, volume, from)) === md5 && (await volumes.move(volume, { from, to: pathOf(key), sync }))
+    );
+  } catch (error) {
+    if (error instanceof MkvError) return false;
+    throw error;
+  }
 }

@@ -1,19 +1,26 @@
-// Owns what heals by itself in a master, on its first thread: who begins, when, and how it ends. Whoever else has the same
-// ledger may do the same at once: all is done under claims.
+// Owns what heals by itself in a master, on its first thread: when it begins, and the rounds over the keys that have a hint.
+// Whoever else has the same ledger may do the same at once: all is done under claims.
+// 1. A key that a write put elsewhere is moved only under the topology that it was written under: what a change of the
+//    volumes asks for is left to a rebalance, and so is this key then.
+// 2. Of any other key the copies are mended where its record says that they are.
+// 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
-import { reasonOf } from "../errors";
-import { subvolume } from "../format/placement";
+import { MkvError, reasonOf } from "../errors";
+import { disksOf, place, rank, sameVolumes } from "../format/placement";
+import { type ValueRecord } from "../format/record";
 import { limits } from "../limits";
 import { log } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { type Care, HealLog } from "./caring";
-import { healHinted } from "./hinted";
+import { type Healing, healKey } from "./heal";
+import { type HintedKey, topologyId } from "./hints";
 import { again, inBackground } from "./maintain";
-import { pause, paceOf } from "./pace";
-import { refill } from "./refill";
+import { refill } from "./mend";
+import { pause, paceOf, whileLoaded } from "./pace";
 import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "./store";
+import { without } from "./volume-lists";
 
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
 
@@ -70,8 +77,106 @@ async function healInRounds(care: Care): Promise<void> {
 
 /** Which volumes and disks can be written to. */
 function fitOf({ topology, volumes }: Store): string {
-  const { subvolumes } = topology;
-  const disks = (volume: string) => Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
-  const places = topology.volumes.flatMap((volume) => [volume, ...(subvolumes === 1 ? [] : disks(volume))]);
+  const places = topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]);
   return places.map((place) => Number(volumes.isWritable(place))).join("");
+}
+
+/** Where the copies of a key are to be, for good or until its own volumes are back; or what it waits for. */
+type Plan = { readonly targets: readonly string[]; readonly isFinal: boolean } | { readonly waitsFor: string };
+
+/**
+ * Heals what can be healed now of all keys with a hint, and counts them.
+ * @returns how long the mere looking took, and how many keys stand a better chance in a moment
+ */
+async function healHinted(care: Care): Promise<{ lookedMs: number; busy: number }> {
+  const { store, stop } = care;
+  let [left, busy, lookedMs] = [0, 0, 0];
+  let page = await store.hints.page(undefined);
+  for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1))) {
+    const startMs = nowMs();
+    const reasons = await Promise.all(page.map((hinted) => whyNot(care, hinted)));
+    lookedMs += nowMs() - startMs;
+    for (const reason of reasons) if (reason !== undefined) care.log.waits(reason);
+    const ready = page.filter((_, i) => reasons[i] === undefined);
+    const outcomes = await Promise.all(ready.map((hinted) => heal(care, hinted)));
+    left += page.length - outcomes.filter((outcome) => outcome === "whole").length;
+    busy += outcomes.filter((outcome) => outcome === "busy").length;
+  }
+  if (!stop.aborted) store.hints.count = left;
+  return { lookedMs, busy };
+}
+
+/** What a key waits for; undefined if it can be looked at. */
+async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string | undefined> {
+  if (store.ledger.isBehind) return off;
+  try {
+    const record = await store.ledger.get(hinted.key);
+    const plan = record && planOf(store, hinted, record);
+    if (off !== undefined && plan) return mayBeWhole(store, hinted, record) ? undefined : off;
+    return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
+  } catch (error) {
+    if (!(error instanceof MkvError) || error.code !== "failed") throw error;
+    return "a rebuild, since their records are damaged";
+  }
+}
+
+/** Whether a job may have healed the key, as far as a short look can tell. */
+function mayBeWhole({ topology }: Store, { key, hint }: HintedKey, { volumes }: ValueRecord): boolean {
+  return hint.why === "missing" || (hint.why === "written" && sameVolumes(volumes, place(key, topology)));
+}
+
+function planOf({ topology, volumes }: Store, { key, hint }: HintedKey, record: ValueRecord): Plan {
+  const ranked = rank(key, topology);
+  const home = ranked.slice(0, topology.replicas);
+  const isMoved = hint.why === "written" && !sameVolumes(record.volumes, home);
+  if (isMoved && hint.topology !== topologyId(topology))
+    return { waitsFor: "a rebalance, since the volumes are others now" };
+  const targets = isMoved ? home : record.volumes;
+  const away = targets.find((volume) => !volumes.isWritable(volume));
+  if (away === undefined) return { targets, isFinal: true };
+  const spares = without(ranked, record.volumes).filter((volume) => volumes.isWritable(volume));
+  const wanted = isMoved ? spares.slice(0, Math.max(0, topology.replicas - record.volumes.length)) : [];
+  if (wanted.length === 0 || !record.volumes.every((volume) => volumes.isWritable(volume))) return { waitsFor: away };
+  return { targets: ranked.filter((one) => record.volumes.includes(one) || wanted.includes(one)), isFinal: false };
+}
+
+/** Heals a key. `whole`: its hint is gone. */
+async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "left"> {
+  const { store, log } = care;
+  const { key, hint } = hinted;
+  let isFinal = true;
+  let outcome: "whole" | "left" = "left";
+  const healing: Healing = {
+    depth: hint.why === "damaged" ? "md5" : "length",
+    repair: care.off === undefined,
+    bring(record) {
+      const plan = planOf(store, hinted, record);
+      if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
+      isFinal = plan.isFinal;
+      return { depth: "length", targets: plan.targets, pace: care.bytes };
+    },
+    async onWhole() {
+      await store.hints.drop(hinted);
+      outcome = "whole";
+    },
+  };
+  try {
+    using _turn = await care.turns.enter();
+    await care.keys(1);
+    await whileLoaded(care.stop);
+    const { isRepaired, failure } = await healKey(store, key, healing);
+    if (failure !== undefined) throw new MkvError("failed", failure);
+    if (!isRepaired) {
+      if (outcome === "left" && care.off !== undefined) log.waits(care.off);
+      return outcome;
+    }
+    // The hint goes when the key has been seen whole.
+    const { findings } = isFinal ? await healKey(store, key, { ...healing, repair: false }) : { findings: [] };
+    if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);
+    log.healed();
+  } catch (error) {
+    if (care.stop.aborted || (error instanceof MkvError && error.code === "busy")) return "busy";
+    log.failed(key, error);
+  }
+  return outcome;
 }

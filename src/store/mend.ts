@@ -1,11 +1,18 @@
-// Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for.
+// Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for. And
+// the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
+import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { type ValueRecord, decodeRecord } from "../format/record";
+import { isConfigured } from "../format/volume";
+import { entriesOf } from "../ledger/ledger";
+import { log } from "../log";
 import { type Care } from "./caring";
 import { type Depth } from "./copies";
 import { type Finding, findProblems, healKey } from "./heal";
 import { type Pace } from "./pace";
+import { refillPrefix } from "./places";
+import { walkOn } from "./walk";
 
 /** What was found of a key, and whether all of it was mended. */
 export type Mended = { readonly findings: readonly Finding[]; readonly isMended: boolean };
@@ -48,5 +55,40 @@ export async function mend(
     if (error.code !== "busy") care.log.failed(key, error);
     await store.hints.add(key, { why: depth === "md5" ? "damaged" : "missing" });
     return { findings: suspected, isMended: false };
+  }
+}
+
+/** Fills the disks that are there, one after another, as far as that is possible now. */
+export async function refill(care: Care): Promise<void> {
+  const { store, stop } = care;
+  const { ledger, volumes, topology } = store;
+  for await (const [name] of entriesOf(ledger.memory, refillPrefix)) {
+    const [place] = name.slice(refillPrefix.length).split(" ") as [string];
+    const isThere = () => isConfigured(topology, place) && volumes.isWritable(place);
+    if (!isThere()) continue;
+    const tally = { healed: 0, left: 0 };
+    const ended = await walkOn(
+      ledger,
+      {
+        name,
+        counts: false,
+        tally,
+        concerns: (record) => record.split(",").some((volume) => volume.endsWith(place)),
+        waitMs: () => 0,
+        mayGoOn: isThere,
+        async look(entry) {
+          await care.keys(1);
+          const { findings, isMended } = await mend(care, entry, { depth: "length", reading: care.bytes });
+          if (isMended) tally.healed++;
+          else if (findings.length > 0) tally.left++;
+          const isUnseen = !isMended && findings.some(({ problem }) => problem === "unknown");
+          if (isUnseen) await store.hints.add(entry[0], { why: "missing" }); // This walk does not come by again.
+        },
+      },
+      stop,
+    );
+    if (ended === "later") continue;
+    await ledger.memory.delete(name);
+    log(`heal: ${place} is filled: ${counted(tally.healed, "key")} healed, ${tally.left} left`);
   }
 }

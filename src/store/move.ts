@@ -6,7 +6,6 @@
 //    stays has been read to its end, even if no target lacks one.
 // 3. The record names the targets: the commit. The old copies elsewhere are owed with it, as strays.
 // 4. They stay for a while: until the new ones are surely on the disks, and nobody reads the old ones any more.
-import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -16,7 +15,7 @@ import { isConfigured } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
-import { landed, owe } from "./debts";
+import { barredFrom, landed, owe, straysIn } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
 import { asItIs, claimSettled } from "./forward";
@@ -80,8 +79,8 @@ export async function bringHome(
     Boolean,
   );
   try {
-    const old = claim.entry.owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // They stay what they are.
-    const owed = owe(claim.entry.owed, without(lacking, old), { kind: "in-flight", forMs: limits.fenceOverMs });
+    const added = without(lacking, straysIn(claim.entry.owed)); // Those stay what they are.
+    const owed = owe(claim.entry.owed, added, { kind: "in-flight", forMs: limits.fenceOverMs });
     if (lacking.length > 0) await claim.put({ record, owed });
     const isUnread = strays.length > 0 && seen.depth !== "md5";
     if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced, pace });
@@ -112,12 +111,7 @@ async function commit(
 
 /** Throws MkvError busy or unavailable unless all volumes where a key belongs can be written to. */
 async function requireReady({ volumes }: Store, claim: Claim, targets: readonly string[]): Promise<void> {
-  const now = nowMs();
-  const pending = claim.entry.owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
-  const barred = union(
-    claim.barred,
-    pending.map(({ volume }) => volume),
-  );
+  const barred = barredFrom(claim, claim.entry.owed);
   const late = targets.find((target) => barred.includes(target));
   if (late) throw new MkvError("busy", `${late} may still carry out an earlier request for this key: try again`);
   const foreign = targets.find((target) => volumes.isForeign(target));

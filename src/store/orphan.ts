@@ -7,21 +7,22 @@
 //    that of the value, which a move keeps, and the body of a replacement that nobody remembers may just have come.
 // 3. With the key claimed no replacement is under way: one that is committed has been ended first, and what that leaves
 //    staged is owed. A staged file is needed only where copies are lost: what is acknowledged lies at its place.
+//   "orphan " volume path -> OrphanMemory   in the ledger's memory: since when it is known, and which file it is
+import { bootId, sinceBootMs } from "../boot";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { leastBytesOf } from "../format/record";
 import { isConfigured } from "../format/volume";
-import { type Claim } from "../ledger/ledger";
+import { type Claim, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
+import { type FileInfo } from "../volumes/read";
 import { cleanUp } from "./care";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { owe } from "./debts";
-import { asItIs, claimSettled, stagedPathOf } from "./forward";
-import { moveIfSame } from "./late";
+import { asItIs, claimSettled, moveIfSame, stagedPathOf } from "./forward";
 import { bringHome } from "./move";
-import { ageOf, forgetOrphan } from "./orphan-memory";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
 
@@ -108,4 +109,48 @@ async function nameInRecord(store: Store, claim: Claim, volume: string): Promise
   await claim.put({ record: { ...record!, volumes: union(record!.volumes, [volume]) }, owed });
   const seen = await inspectCopies(store.volumes, claim.key, claim.entry.record!, { depth: "length" });
   await bringHome(store, claim, seen, { depth: "length" });
+}
+
+/**
+ * For how long a file has been known as an orphan, in milliseconds; from now on, if it was not, or another one lay there.
+ * Counted anew at each boot.
+ */
+async function ageOf(
+  memory: Memory,
+  file: string,
+  { bytes, modified, remember }: FileInfo & { remember: boolean },
+): Promise<number> {
+  const boot = bootId();
+  const seen = (await memory.get(nameOf(file))) as OrphanMemory | undefined;
+  if (seen?.boot === boot && seen.bytes === bytes && seen.modified === modified) return sinceBootMs() - seen.atMs;
+  if (!remember) return 0;
+  const count = await countOf(memory);
+  if (!seen && count >= limits.orphans) return 0; // No room: it stays young.
+  if (!seen) await memory.put(countName, { boot, count: count + 1 });
+  await memory.put(nameOf(file), { boot, atMs: sinceBootMs(), bytes, modified } satisfies OrphanMemory);
+  return 0;
+}
+
+/** Forgets what was removed. */
+async function forgetOrphan(memory: Memory, file: string): Promise<void> {
+  await memory.delete(nameOf(file));
+  await memory.put(countName, { boot: bootId(), count: Math.max(0, (await countOf(memory)) - 1) });
+}
+
+/** How many orphans are remembered, about: threads may count at once. */
+async function countOf(memory: Memory): Promise<number> {
+  const counted = (await memory.get(countName)) as { boot: string; count: number } | undefined;
+  return counted?.boot === bootId() ? counted.count : 0;
+}
+
+const countName = "orphans";
+
+/** What is remembered of an orphan: since when it is known, and which file it is. */
+export type OrphanMemory = FileInfo & { readonly boot: string; readonly atMs: number };
+
+/** Under which name an orphan is remembered. */
+export const orphanPrefix = "orphan ";
+
+function nameOf(file: string): string {
+  return orphanPrefix + file;
 }

@@ -13,7 +13,7 @@ import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
 import { cleanUp } from "./care";
-import { landed, owe } from "./debts";
+import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { replace, staging } from "./replace";
 import { type Store } from "./store";
@@ -103,8 +103,7 @@ async function commit(transfer: Transfer, { volumes, md5 }: Transferred, attribu
   const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
   const others = claim.entry.owed.filter(({ volume, kind }) => kind === "staged" || !volumes.includes(volume));
   const rest = landed(store, others, transfer.written());
-  const strays = rest.filter(({ kind }) => kind === "stray").map(({ volume }) => volume); // Of the value before.
-  const old = without(union(way.before.record?.volumes ?? [], strays), volumes);
+  const old = without(union(way.before.record?.volumes ?? [], straysIn(rest)), volumes); // The strays are of it, too.
   const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
   if (owed.length === 0) await claim.end({ record, owed, attributes });
   else await claim.put({ record, owed, attributes });

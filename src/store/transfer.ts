@@ -7,6 +7,7 @@ import { sameVolumes } from "../format/placement";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { type Upload } from "../volumes/upload";
 import { copy } from "./copy";
+import { barredFrom } from "./debts";
 import { writtenUnder } from "./hints";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
@@ -74,13 +75,8 @@ export class Transfer {
     readonly claim: Claim,
     readonly way: Way,
   ) {
-    const now = nowMs();
-    const pending = way.before.owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
     this.#home = way.ranked.slice(0, store.topology.replicas);
-    this.#ranked = without(
-      without(way.ranked, claim.barred),
-      pending.map(({ volume }) => volume),
-    );
+    this.#ranked = without(way.ranked, barredFrom(claim, way.before.owed));
   }
 
   /** Throws MkvError unavailable (too few volumes), what the value throws or is refused for. */

@@ -11,7 +11,7 @@
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
-import { type Topology, subvolume } from "../format/placement";
+import { type Topology, disksOf } from "../format/placement";
 import { isConfigured, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
@@ -195,10 +195,8 @@ function ownerOf({ volumes }: Topology, name: string): string {
 
 /** A volume and its disks, with those of these names that are its own. */
 function placesOf(topology: Topology, volume: string, names: readonly string[] = []): string[] {
-  const { subvolumes } = topology;
-  const disks = subvolumes === 1 ? [] : Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
   const own = names.filter((name) => ownerOf(topology, name) === volume);
-  return [...new Set([volume, ...disks, ...own])];
+  return [...new Set([volume, ...disksOf(topology, volume), ...own])];
 }
 
 /** Whether nothing of value can lie there. Throws MkvError if it cannot be listed. */
