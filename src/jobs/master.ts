@@ -6,12 +6,13 @@ import { type Key, encodePercent, keyOf, showKey } from "../format/key";
 import { type Topology } from "../format/placement";
 import { isVolumeName } from "../format/volume";
 import { limits } from "../limits";
+import { keyAfter } from "../store/find";
 import { type Healed } from "../store/heal";
 import { type OrphanSeen } from "../store/orphan";
 import { type JobMemory } from "../store/job-memory";
 import { paceOf } from "../store/pace";
 import { Turns } from "../turns";
-import { type JobTarget, keyAfter } from "./target";
+import { type JobTarget } from "./target";
 
 /**
  * The master at this URL as the target. What it refuses is thrown with its reason, as MkvError.

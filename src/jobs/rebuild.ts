@@ -71,7 +71,8 @@ export async function gather(job: Gathering): Promise<RebuildCounts> {
       for (const listed of page) {
         const file = await withEarlier(job.volumes, folder, listed);
         const found = file && (await valueOf(job, counts, file));
-        if (found) batch.push(job.suspect ? await withOldFacts(job, found) : found);
+        const old = found && job.suspect && (await oldRecord(job, found.key));
+        if (found) batch.push(old ? await withFacts(job, found, old) : found);
       }
       if (batch.length >= limits.batchRecords) await job.next.putAll(batch.splice(0));
     }
@@ -112,7 +113,7 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
   const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
   const named = async () => (job.suspect ? undefined : (await oldRecord(job, key))?.volumes) ?? [];
-  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, { named, isLater });
+  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, named, isLater);
   for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
   const volumes = copies.map(({ volume }) => volume);
   counts.keys++;
@@ -129,16 +130,12 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
  */
 async function ofOneWrite(
   copies: readonly Copy[],
-  { named, isLater }: { named: () => Promise<readonly string[]>; isLater: (copy: Copy) => boolean },
+  named: () => Promise<readonly string[]>,
+  isLater: (copy: Copy) => boolean,
 ): Promise<readonly Copy[]> {
   const [first, ...others] = copies;
-  if (others.every((copy) => isAlike(copy, first!))) return copies;
-  const writes: Copy[][] = [];
-  for (const copy of copies) {
-    const write = writes.find(([one]) => isAlike(copy, one!));
-    if (write) write.push(copy);
-    else writes.push([copy]);
-  }
+  if (others.every(({ bytes, modified }) => bytes === first!.bytes && modified === first!.modified)) return copies;
+  const writes = [...Map.groupBy(copies, ({ bytes, modified }) => `${bytes} ${modified}`).values()];
   const recorded = await named();
   const rank = (write: readonly Copy[]) => [
     isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
@@ -148,10 +145,6 @@ async function ofOneWrite(
     write[0]!.bytes,
   ];
   return writes.reduce((best, write) => (isGreater(rank(write), rank(best)) ? write : best));
-}
-
-function isAlike(a: Copy, b: Copy): boolean {
-  return a.bytes === b.bytes && a.modified === b.modified;
 }
 
 function isGreater(a: readonly number[], b: readonly number[]): boolean {
@@ -199,11 +192,6 @@ function alongside(old: ReadIndex, onDamage: () => void): (key: Key) => Promise<
 }
 
 type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
-
-async function withOldFacts(job: Facts, found: Found): Promise<KeyRecord> {
-  const record = await oldRecord(job, found.key);
-  return record ? await withFacts(job, found, record) : found;
-}
 
 /** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
 async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {

@@ -7,7 +7,7 @@ import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
-import { recordText } from "../store/find";
+import { keyAfter, recordText } from "../store/find";
 import { type Store } from "../store/store";
 
 /** Whoever keeps the ledger. What changes a key is done under its claim; all but `scan` and `getAll` throw MkvError busy. */
@@ -48,9 +48,4 @@ export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: nu
     recall: (job) => recallJob(store.ledger, job),
     remember: (job, told) => rememberJob(store.ledger.memory, job, told),
   };
-}
-
-/** The least key after this one. */
-export function keyAfter(key: Uint8Array): Uint8Array {
-  return Buffer.concat([key, new Uint8Array(1)]);
 }

@@ -49,9 +49,15 @@ export async function verify(job: Verify): Promise<void> {
   const keyFrom = from?.over === "keys" ? keyOf(from.after!) : undefined;
   const work = async ([key, text]: RawEntry) => {
     progress.at({ what: "key", done: ++counts.keys, of: cursor.lastKeys });
-    const record = readRecord(job, key, text);
-    if (record?.volumes.some((volume) => !isConfigured(job.topology, volume))) isForeign = true;
-    if (record) await verifyKey(job, { key, record, later });
+    let record: ValueRecord;
+    try {
+      record = decodeRecord(text);
+    } catch (error) {
+      counts.damaged++;
+      return note(job, key, reasonOf(error));
+    }
+    if (record.volumes.some((volume) => !isConfigured(job.topology, volume))) isForeign = true;
+    await verifyKey(job, key, record, later);
   };
   const pause = pauseAfter<RawEntry>("keys", ([key]) => showKey(key));
   if (from?.over !== "files") await forEach(each(target.scan(keyFrom)), limits.movesAtOnce, work, pause);
@@ -69,26 +75,12 @@ export async function verify(job: Verify): Promise<void> {
   await cursor.end(isAllSeen ? counts : undefined);
 }
 
-/** The record; nothing if it is damaged, which is counted. */
-function readRecord(job: Verify, key: Key, text: string): ValueRecord | undefined {
-  try {
-    return decodeRecord(text);
-  } catch (error) {
-    job.counts.damaged++;
-    note(job, key, reasonOf(error));
-    return undefined;
-  }
-}
-
-async function verifyKey(
-  job: Verify,
-  { key, record, later }: { key: Key; record: ValueRecord; later: Later<Unrepaired> },
-): Promise<void> {
+async function verifyKey(job: Verify, key: Key, record: ValueRecord, later: Later<Unrepaired>): Promise<void> {
   const shown = showKey(key);
   if ((await findProblems(job, key, record, job)).length === 0) return;
   try {
-    const healed = await look(job, key, { forMs: limits.busyMs, forget: false });
-    count(job, { key, healed });
+    const healed = await look(job, key, { forMs: limits.busyMs });
+    count(job, key, healed);
     const counted = healed.findings.length;
     if (counted === 0 || !job.repair || healed.isRepaired) return;
     const { failure = "there was too much to do, run it again" } = healed;
@@ -97,7 +89,7 @@ async function verifyKey(
     if (!later.add(unrepaired)) note(job, key, `not repaired: ${failure}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    if (!later.takes({ key: shown, counted: 0 }, error)) countUnknown(job, { key, error });
+    if (!later.takes({ key: shown, counted: 0 }, error)) countUnknown(job, key, error);
   }
 }
 
@@ -117,7 +109,7 @@ async function verifyAgain(
   try {
     const healed = await look(job, key, { forMs, forget: isUnfinished && forget });
     const isWell = healed.isRepaired || healed.findings.length === 0;
-    if (counted === 0) count(job, { key, healed });
+    if (counted === 0) count(job, key, healed);
     else if (isWell) {
       job.counts.repaired += counted;
       job.counts.bytes += healed.bytes ?? 0;
@@ -126,20 +118,18 @@ async function verifyAgain(
     for (const why of new Set([failure, healed.failure])) if (why !== undefined) note(job, key, `not repaired: ${why}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    if (counted === 0) countUnknown(job, { key, error });
+    if (counted === 0) countUnknown(job, key, error);
     else note(job, key, `not repaired: ${error.message}`);
   }
 }
 
-function look(
-  { target, task, depth, repair }: Verify,
-  key: Key,
-  { forMs, forget }: { forMs: number; forget: boolean },
-): Promise<Healed> {
-  return retryBusy(() => target.heal(key, { depth, repair, forget, dryRun: task.dryRun }), forMs);
+/** Looks at a key under its claim, for so long if it is busy. */
+function look(job: Verify, key: Key, { forMs, forget = false }: { forMs: number; forget?: boolean }): Promise<Healed> {
+  const how = { depth: job.depth, repair: job.repair, forget, dryRun: job.task.dryRun };
+  return retryBusy(() => job.target.heal(key, how), forMs);
 }
 
-function count(job: Verify, { key, healed }: { key: Key; healed: Healed }): void {
+function count(job: Verify, key: Key, healed: Healed): void {
   const { counts } = job;
   for (const { problem, line } of healed.findings) {
     counts[problem]++;
@@ -150,7 +140,7 @@ function count(job: Verify, { key, healed }: { key: Key; healed: Healed }): void
   counts.bytes += healed.bytes ?? 0;
 }
 
-function countUnknown(job: Verify, { key, error }: { key: Key; error: MkvError }): void {
+function countUnknown(job: Verify, key: Key, error: MkvError): void {
   job.counts.unknown++;
   note(job, key, `could not be looked at: ${error.message}`);
 }

@@ -54,13 +54,10 @@ export class WriteDates {
       const last = Atomics.load(this.#seconds, slot);
       const second = Math.max(now(), last + 1);
       if (Atomics.compareExchange(this.#seconds, slot, last, second) !== last) continue;
-      if (second > now()) await this.#mayRunTo(second);
+      while (second > Math.max(now(), this.#remembered))
+        await (this.#saving ??= this.#save(second + limits.datesReserved));
       return second;
     }
-  }
-
-  async #mayRunTo(second: number): Promise<void> {
-    while (second > this.#remembered) await (this.#saving ??= this.#save(second + limits.datesReserved));
   }
 
   async #save(second: number): Promise<void> {

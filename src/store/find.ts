@@ -141,3 +141,8 @@ export function endOf(prefix: Uint8Array): Uint8Array | undefined {
   }
   return undefined;
 }
+
+/** The least key after this one. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  return Buffer.concat([key, new Uint8Array(1)]);
+}

@@ -82,7 +82,7 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
   await Promise.all(
     volumes.map(async (volume) => {
       try {
-        if (await isMoved(held, claim.key, { volume, forward })) moved.push(volume);
+        if (await isMoved(held, claim.key, volume, forward)) moved.push(volume);
       } catch (error) {
         if (!(error instanceof MkvError)) throw error;
         late.set(volume, reasonOf(error));
@@ -120,11 +120,7 @@ function isOvertaken({ record, over }: Forward, now: ValueRecord | undefined): b
 }
 
 /** Whether the new value lies at its place on this volume. Throws MkvError where that is not known. */
-async function isMoved(
-  volumes: Volumes,
-  key: Key,
-  { volume, forward }: { volume: string; forward: Forward },
-): Promise<boolean> {
+async function isMoved(volumes: Volumes, key: Key, volume: string, forward: Forward): Promise<boolean> {
   const path = pathOf(key);
   const sync = volumes.settings.sync || (await volumes.hasSync(volume));
   if (await volumes.move(volume, { from: stagedPathOf(key), to: path, sync })) return true;

@@ -57,7 +57,7 @@ export async function healKey(
   }
   const { targets = place(key, store.topology), ...how } = bring(record);
   const seen = await inspectCopies(store.volumes, key, record, { depth, pace: how.pace });
-  const findings = findingsOf({ record, seen, targets });
+  const findings = findingsOf(record, seen, targets);
   const isUnfinished = findings.some(({ problem }) => problem === "unfinished");
   if (findings.length === 0 || isUnfinished) await onWhole?.();
   if (findings.length === 0 || !(isUnfinished ? forget : repair)) return { findings, isRepaired: false };
@@ -82,18 +82,10 @@ export async function findProblems(
   look: { depth: Depth; pace?: Pace; targets?: readonly string[] },
 ): Promise<Finding[]> {
   const { targets = place(key, topology) } = look;
-  return findingsOf({ record, seen: await inspectCopies(volumes, key, record, look), targets });
+  return findingsOf(record, await inspectCopies(volumes, key, record, look), targets);
 }
 
-function findingsOf({
-  record,
-  seen,
-  targets,
-}: {
-  record: ValueRecord;
-  seen: Inspected;
-  targets: readonly string[];
-}): Finding[] {
+function findingsOf(record: ValueRecord, seen: Inspected, targets: readonly string[]): Finding[] {
   if (record.state === "unlinked" && volumesIn(seen, "missing").length === record.volumes.length) {
     return [{ problem: "unfinished", line: "unlinked, and no volume has it: left by an unfinished write or delete" }];
   }

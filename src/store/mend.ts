@@ -71,10 +71,8 @@ export async function refill(care: Care): Promise<void> {
       ledger,
       {
         name,
-        counts: false,
         tally,
         concerns: (record) => record.split(",").some((volume) => volume.endsWith(place)),
-        waitMs: () => 0,
         mayGoOn: isThere,
         async look(entry) {
           await care.keys(1);

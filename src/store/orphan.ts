@@ -74,7 +74,10 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
       if (!repair) return { state: "copy" };
       if (!dryRun && isStaged && !(await moveIfSame(store.volumes.within(claim), key, { volume, md5: record.md5! })))
         return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
-      if (!dryRun) await nameInRecord(store, claim, volume);
+      if (dryRun) return { state: "recorded" };
+      await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: claim.entry.owed });
+      const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
+      await bringHome(store, claim, all, { depth: "length" });
       return { state: "recorded" };
     }
   }
@@ -101,14 +104,6 @@ async function isCopy(
   if (md5 !== undefined) return (await md5Of(volumes, volume, path)) === md5;
   if (path !== pathOf(key)) return false;
   return seen.bytes === 0 ? volumesIn(seen, "unknown").length === 0 : bytes === seen.bytes;
-}
-
-/** Names the volume in the record of a claimed key, and brings the key home. */
-async function nameInRecord(store: Store, claim: Claim, volume: string): Promise<void> {
-  const { record, owed } = claim.entry;
-  await claim.put({ record: { ...record!, volumes: union(record!.volumes, [volume]) }, owed });
-  const seen = await inspectCopies(store.volumes, claim.key, claim.entry.record!, { depth: "length" });
-  await bringHome(store, claim, seen, { depth: "length" });
 }
 
 /**

@@ -31,14 +31,12 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
     {
       name: "scrub",
       counts: true,
-      concerns: () => true,
       waitMs({ done, total, spentMs }) {
         [keys, tookMs] = [done, spentMs];
         const waitMs = Math.min(1, done / total) * 0.9 * periodMs - spentMs;
         isLate = waitMs < -limits.scrubLate * periodMs;
         return waitMs;
       },
-      mayGoOn: () => true,
       async look(entry) {
         seen.saw(entry[0], await mend(care, entry, { depth: "md5", reading }));
       },

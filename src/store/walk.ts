@@ -7,6 +7,7 @@ import { nowMs } from "../clock";
 import { type Key } from "../format/key";
 import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
+import { keyAfter } from "./find";
 import { pause, whileLoaded } from "./pace";
 
 /** How far a walk is: keys, out of so many where they were counted; and for how long it has gone on, by all processes. */
@@ -16,14 +17,14 @@ export type Progress = { readonly done: number; readonly total: number; readonly
 export type Walk = {
   readonly name: string;
   /** Whether the keys are counted before. */
-  readonly counts: boolean;
+  readonly counts?: boolean;
   /** What `look` counts. It goes on from where it was, as the walk does. */
   readonly tally?: Record<string, number>;
-  /** Whether a key with this record, as it is written down, is looked at. */
-  concerns(record: string): boolean;
+  /** Whether a key with this record, as it is written down, is looked at; every one, if nothing is said. */
+  concerns?(record: string): boolean;
   /** How long the next few keys wait, and whether they may be looked at at all. */
-  waitMs(progress: Progress): number;
-  mayGoOn(): boolean;
+  waitMs?(progress: Progress): number;
+  mayGoOn?(): boolean;
   /** Looks at a key. What it throws ends the walk for this time. */
   look(entry: RawEntry): Promise<void>;
 };
@@ -48,7 +49,7 @@ const self = crypto.randomUUID();
  */
 export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<"done" | "later"> {
   const name = `walk ${walk.name}`;
-  const begun = await begin(ledger, { name, counts: walk.counts, stop });
+  const begun = await begin(ledger, walk, stop);
   if (!begun) return "later";
   const { memory } = ledger;
   let note = begun;
@@ -72,17 +73,17 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   async function waits(count: number): Promise<boolean> {
     for (;;) {
       await whileLoaded(stop);
-      if (stop.aborted || !walk.mayGoOn()) return false;
+      if (stop.aborted || walk.mayGoOn?.() === false) return false;
       if (nowMs() > notedMs + limits.walkNoteMs && !(await writeDown(self))) return false;
       const progress = { done: note.done + count, total: note.total, spentMs: nowMs() - beganMs };
-      const waitMs = count === 0 ? 0 : walk.waitMs(progress);
+      const waitMs = count === 0 ? 0 : (walk.waitMs?.(progress) ?? 0);
       if (waitMs <= 0) return true;
       await pause(Math.min(waitMs, limits.walkNoteMs), stop);
     }
   }
 
   async function lookAtAll(page: readonly RawEntry[]): Promise<boolean> {
-    const concerned = page.filter(([, record]) => walk.concerns(record));
+    const concerned = walk.concerns ? page.filter(([, record]) => walk.concerns!(record)) : page;
     for (let at = 0; at < concerned.length; at += limits.healsAtOnce) {
       const some = concerned.slice(at, at + limits.healsAtOnce);
       if (!(await waits(some.length))) return false;
@@ -106,11 +107,9 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
 }
 
 /** The note as it is from now on; undefined if it was stopped, or another process walks. */
-async function begin(
-  ledger: Ledger,
-  { name, counts, stop }: { name: string; counts: boolean; stop: AbortSignal },
-): Promise<Note | undefined> {
+async function begin(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<Note | undefined> {
   const { memory } = ledger;
+  const name = `walk ${walk.name}`;
   const found = (await memory.get(name)) as Note | undefined;
   if (found && found.by !== "" && found.by !== self) {
     await pause(limits.walkTurnMs, stop);
@@ -118,7 +117,7 @@ async function begin(
     if (later?.by !== found.by || later.beat !== found.beat) return undefined;
   }
   const fresh = { beat: 0, after: "", done: 0, spentMs: 0 };
-  const note = found ?? { ...fresh, total: counts ? await countKeys(ledger, stop) : 0 };
+  const note = found ?? { ...fresh, total: walk.counts ? await countKeys(ledger, stop) : 0 };
   if (stop.aborted) return undefined; // The count may not be all.
   const mine = { ...note, by: self, beat: note.beat + 1 };
   await memory.put(name, mine);
@@ -136,7 +135,7 @@ async function countKeys(ledger: Ledger, stop: AbortSignal): Promise<number> {
 }
 
 async function pageOf(ledger: Ledger, { after }: Note): Promise<readonly RawEntry[]> {
-  const start = after === "" ? undefined : Buffer.concat([Buffer.from(after, "hex"), Buffer.alloc(1)]);
+  const start = after === "" ? undefined : keyAfter(Buffer.from(after, "hex"));
   for await (const page of ledger.scan({ start }, { atOnce: limits.batchRecords })) return page; // None stays open.
   return [];
 }

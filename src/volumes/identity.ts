@@ -37,7 +37,6 @@ export class Identity {
   readonly #memory: IdentityMemory;
   readonly #turns = new Turns(limits.foldersAtOnce);
   readonly #writing = new Turns(1);
-  #running: Promise<Twins[]> | undefined;
   /** What was said last of a name. */
   readonly #said = new Map<string, string>();
   /** What takes no id. */
@@ -50,12 +49,7 @@ export class Identity {
   }
 
   /** Asks all volumes and disks who they are, acts on it, and returns what only the operator can mend. */
-  check(): Promise<Twins[]> {
-    this.#running ??= this.#check().finally(() => (this.#running = undefined));
-    return this.#running;
-  }
-
-  async #check(): Promise<Twins[]> {
+  async check(): Promise<Twins[]> {
     const { topology } = this.#volumes;
     if (this.#memory.names().length === 0) {
       for (const name of topology.volumes.flatMap((volume) => placesOf(topology, volume)))

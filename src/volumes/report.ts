@@ -49,9 +49,6 @@ export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
 function stateOf(health: Health, place: string, space: Space | undefined): PlaceState {
   if (!health.isUp(place)) return "down";
   if (health.isForeign(place)) return "foreign";
-  return health.isFull(place) || (space && hasNoRoom(space)) ? "full" : "up";
-}
-
-function hasNoRoom({ bytesFree, filesFree, filesTotal }: Space): boolean {
-  return bytesFree < limits.noRoomBytes || (filesTotal > 0 && filesFree === 0);
+  const hasNoRoom = space && (space.bytesFree < limits.noRoomBytes || (space.filesTotal > 0 && space.filesFree === 0));
+  return health.isFull(place) || hasNoRoom ? "full" : "up";
 }

@@ -38,7 +38,10 @@ async function requireFree(client: Client, volume: string, path: string): Promis
     const onTimeout = () =>
       new MkvError("conflict", `not written: ${volume}${path} is a folder, with files of other keys`);
     const file = await withDeadline(limits.patienceMs, firstBelow(client, volume, `${path}/`), onTimeout);
-    throw file === undefined ? emptyFolder(volume, path) : inTheWay(volume, file);
+    if (file !== undefined) throw inTheWay(volume, file);
+    const advice = `"verify -repair" removes it if "mkv volume" runs there, else rmdir does`;
+    const what = `${volume}${path} is an empty folder in the place of the file`;
+    throw new MkvError("conflict", `not written: ${what}: ${advice}`);
   }
 }
 
@@ -64,12 +67,4 @@ function inTheWay(volume: string, path: string): MkvError {
   const other = keyAt(path.replace(/^\/staged/, ""));
   if (other) return noRoomBeside(other, volume);
   return new MkvError("conflict", `not written: ${volume}${path} is in the way, which is no value: remove it there`);
-}
-
-function emptyFolder(volume: string, path: string): MkvError {
-  const advice = `"verify -repair" removes it if "mkv volume" runs there, else rmdir does`;
-  return new MkvError(
-    "conflict",
-    `not written: ${volume}${path} is an empty folder in the place of the file: ${advice}`,
-  );
 }

@@ -180,7 +180,11 @@ export class Volumes {
     const server = serverOf(volume);
     const known = syncs.get(server);
     if (known && known.untilMs > nowMs()) return known.answer;
-    const answer = this.#askForSync(server);
+    const ask = async () => {
+      if (!(await this.#behind.probes.isAwake(this.client, server))) throw new MkvError("timeout", `${server} is down`);
+      return await hasService(this.client, server);
+    };
+    const answer = ask();
     syncs.set(server, { untilMs: nowMs() + limits.syncKnownMs, answer });
     answer.catch(() => syncs.delete(server)); // Every caller awaits the answer itself.
     return answer;
@@ -229,11 +233,6 @@ export class Volumes {
       if (!(error instanceof MkvError)) throw error;
       return { volume, reason: reasonOf(error), wasAsked: true };
     }
-  }
-
-  async #askForSync(server: string): Promise<boolean> {
-    if (!(await this.#behind.probes.isAwake(this.client, server))) throw new MkvError("timeout", `${server} is down`);
-    return await hasService(this.client, server);
   }
 }
 
