@@ -7,7 +7,7 @@ import pkg from "../../package.json";
 import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
-import { Keys } from "../api/s3/keys";
+import { Keys } from "../api/s3/signature";
 import { serveS3 } from "../api/s3/serve";
 import { Admin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";

@@ -2,9 +2,8 @@
 import { expect, test } from "bun:test";
 import { newChecksum } from "../../src/api/s3/checksums";
 import { type Trailers, framingOf, unframed } from "../../src/api/s3/chunked";
-import { Keys } from "../../src/api/s3/keys";
 import { readRequest } from "../../src/api/s3/request";
-import { verify } from "../../src/api/s3/signature";
+import { Keys, verify } from "../../src/api/s3/signature";
 
 const keys = new Keys(new Map([["AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"]]));
 const credential = "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request";

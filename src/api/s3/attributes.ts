@@ -2,7 +2,7 @@
 // is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
 import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
-import { type Algorithm, algorithmOf, headerOf } from "./checksums";
+import { algorithmOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, headerText, objectOf } from "./request";
 
@@ -49,11 +49,6 @@ function withoutFraming(encoding: string | undefined): string | undefined {
     .map((part) => part.trim())
     .filter((part) => part.toLowerCase() !== "aws-chunked" && part !== "")
     .join(",");
-}
-
-/** The same with a sum of the bytes. */
-export function withSum(attributes: Attributes, sum: { algorithm: Algorithm; value: string } | undefined): Attributes {
-  return sum ? { ...attributes, [headerOf(sum.algorithm)]: sum.value } : attributes;
 }
 
 /** The attributes of a copy: what was of the upload of the parts is not of it. */

@@ -1,20 +1,20 @@
 // Owns POST ?delete: up to a thousand objects at once, each with an answer of its own.
-import { parseKey } from "../../format/key";
 import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
 import { requireBucket } from "./buckets";
 import { S3Error, s3ErrorOf } from "./errors";
 import { removeLive } from "./objects";
-import { type Payload } from "./payload";
+import { type Asked } from "./payload";
 import { type Element, documentIn, readXml, textOf } from "./read-xml";
-import { type S3Request, prefixOf } from "./request";
+import { type S3Request, keyOf, prefixOf, requireOwnVersion } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 const atOnce = 32;
 const conditions = ["ETag", "LastModifiedTime", "Size"];
 
 /** Answers it. Throws S3Error MalformedXML, InvalidRequest. */
-export async function deleteObjects(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+export async function deleteObjects(store: Store, asked: Asked): Promise<Response> {
+  const payload = asked.payload();
   const root = readXml(await documentIn(payload.chunks), "Delete");
   if (payload.md5 === undefined && !payload.sum())
     throw new S3Error("InvalidRequest", "Missing required header: Content-MD5");
@@ -42,10 +42,8 @@ async function remove(
     if (name === "") throw new S3Error("MalformedXML", "an Object has a Key");
     if (conditions.some((condition) => textOf(object, condition) !== undefined))
       throw new S3Error("NotImplemented", "a DELETE takes no conditions");
-    if (version !== undefined && version !== "" && version !== "null")
-      throw new S3Error("NoSuchVersion", "objects have one version here: null");
-    const path = [...prefixOf(bucket, name)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
-    await removeLive(store, parseKey(path));
+    requireOwnVersion(version);
+    await removeLive(store, keyOf(prefixOf(bucket, name)));
     return isQuiet ? "" : nest("Deleted", about);
   } catch (error) {
     const { s3, message } = s3ErrorOf(error);

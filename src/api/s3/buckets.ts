@@ -7,7 +7,9 @@ import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
+import { type Asked } from "./payload";
 import { requirePlain } from "./questions";
+import { documentIn, readXml } from "./read-xml";
 import { type S3Request, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
@@ -16,12 +18,26 @@ const ownership = "BucketOwnerEnforced";
 
 /** Throws S3Error NoSuchBucket. */
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
-  if (await existsBucket(store, bucket)) return;
+  if ((await isRemembered(store, bucket)) || (await hasObjects(store, bucket))) return;
   throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { fields: { BucketName: bucket } });
 }
 
+/** Answers HEAD of a bucket. */
+export async function headBucket(store: Store, { bucket }: S3Request): Promise<Response> {
+  await requireBucket(store, bucket);
+  return new Response(null, { headers: { "x-amz-bucket-region": "us-east-1" } });
+}
+
+/** Answers GET ?location. */
+export async function locateBucket(store: Store, { bucket }: S3Request): Promise<Response> {
+  await requireBucket(store, bucket);
+  return xmlAnswer("LocationConstraint", "");
+}
+
 /** Answers PUT of a bucket. */
-export async function createBucket(store: Store, asked: S3Request): Promise<Response> {
+export async function createBucket(store: Store, asked: Asked): Promise<Response> {
+  const document = await documentIn(asked.payload().chunks);
+  if (document.length > 0) readXml(document, "CreateBucketConfiguration");
   const { bucket, header } = asked;
   const isName =
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$/.test(bucket) && !bucket.includes("..");
@@ -38,7 +54,7 @@ export async function createBucket(store: Store, asked: S3Request): Promise<Resp
 }
 
 /** Answers DELETE of a bucket. */
-export async function deleteBucket(store: Store, bucket: string): Promise<Response> {
+export async function deleteBucket(store: Store, { bucket }: S3Request): Promise<Response> {
   await requireBucket(store, bucket);
   if (await hasObjects(store, bucket))
     throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", {
@@ -68,10 +84,6 @@ export async function listBuckets(store: Store, { query }: S3Request): Promise<R
 
 /** Who owns everything. */
 export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
-
-async function existsBucket(store: Store, bucket: string): Promise<boolean> {
-  return (await isRemembered(store, bucket)) || (await hasObjects(store, bucket));
-}
 
 async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {
   const start = prefixOf(bucket);

@@ -6,8 +6,7 @@
 // A signature covers the one before and its chunk. The bytes are handed on as they come: what is wrong with them is thrown
 // before the end, and nothing counts before that.
 import { S3Error } from "./errors";
-import { hmac } from "./keys";
-import { type Seed, isEqual } from "./signature";
+import { type Seed, hmac, isEqual } from "./signature";
 
 /** What stands after the last chunk, by names in lower case. */
 export type Trailers = Map<string, string>;

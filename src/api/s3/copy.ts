@@ -2,8 +2,9 @@
 import { type Key } from "../../format/key";
 import { type Attributes, type KnownValue } from "../../ledger/ledger";
 import { type SeenValue, openValue, setAttributes } from "../../store/read";
-import { type BadCopies, fromGoodCopies } from "../../store/recopy";
+import { fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
+import { type Transferred } from "../../store/transfer";
 import { isReserved } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfCopy, attributesOfUpload, etagOf, typeOf } from "./attributes";
@@ -12,14 +13,17 @@ import { permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
-import { type Payload } from "./payload";
+import { type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
-import { type S3Request, objectOf, readRequest } from "./request";
+import { type S3Request, noSuchKey, objectOf, readRequest } from "./request";
 import { letGo } from "./stream";
 import { node } from "./xml";
 
+/** The request that would read what is copied. */
+type Source = S3Request & { readonly key: Key };
+
 /** What `x-amz-copy-source` names. Throws S3Error InvalidArgument, NoSuchVersion, AccessDenied. */
-export function sourceOf(asked: S3Request): S3Request & { readonly key: Key } {
+export function sourceOf(asked: S3Request): Source {
   const text = asked.header("x-amz-copy-source")!;
   const [name = "", query = ""] = text.split("?", 2);
   const decoded = name.replace(/^\//, "").replace(/%2f/i, "/"); // Some encode the slash after the bucket as well.
@@ -29,7 +33,7 @@ export function sourceOf(asked: S3Request): S3Request & { readonly key: Key } {
   if (query !== "" && query !== "versionId=null")
     throw new S3Error("NoSuchVersion", "objects have one version here: null");
   if (isReserved(source.key)) throw new S3Error("AccessDenied", "what x-amz-copy-source names is not for clients");
-  return source as S3Request & { key: Key };
+  return source as Source;
 }
 
 /** Copies an object. Throws S3Error NoSuchKey, PreconditionFailed, InvalidRequest. */
@@ -44,21 +48,13 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
     throw new S3Error("InvalidRequest", "An object is only copied onto itself with x-amz-metadata-directive: REPLACE");
   await requireBucket(store, asked.bucket);
   const permit = permitOf(asked);
-  const attributes = (seen: SeenValue) =>
-    directive === "REPLACE"
-      ? attributesIn(asked)
-      : attributesOfCopy(seen, typeOf(seen, objectOf(source.key, source.bucket)));
   if (isOnto) return await retype(store, asked, { attributes: attributesIn(asked), permit });
-  const { md5, date } = await fromGoodCopies(async (bad) => {
-    const whole = ({ bytes }: SeenValue) => ({ from: 0, bytes });
-    const { seen, payload } = await openSource(store, asked, { source, choose: whole, bad });
-    try {
-      return await storeBody(store, asked.key!, payload, { attributes: attributes(seen), permit });
-    } finally {
-      await letGo(payload.chunks[Symbol.asyncIterator]());
-    }
+  const how = { source, rangeOf: whole, root: "CopyObjectResult" };
+  return await copyFrom(store, asked, how, async (payload, seen) => {
+    const type = typeOf(seen, objectOf(source.key, source.bucket));
+    const attributes = directive === "REPLACE" ? attributesIn(asked) : attributesOfCopy(seen, type);
+    return await storeBody(store, asked.key!, payload, { attributes, permit });
   });
-  return result("CopyObjectResult", md5!, date);
 }
 
 /** Other attributes for an object that stays where it is. */
@@ -68,7 +64,7 @@ async function retype(
   { attributes, permit }: { attributes: Attributes; permit: ((before: KnownValue) => void) | undefined },
 ): Promise<Document> {
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
-  if (!seen) throw noSource(asked);
+  if (!seen) throw noSuchKey(asked);
   const kept = { ...attributes, ...attributesOfUpload(seen) };
   await setAttributes(store, asked.key!, {
     attributes: kept,
@@ -81,39 +77,51 @@ async function retype(
   return result("CopyObjectResult", etagOf(seen), seen.modified);
 }
 
-/** A part of another object, as a body. Throws S3Error NoSuchKey, PreconditionFailed, what `choose` throws. */
-export async function openSource(
+/** What is copied, and what the answer is called. */
+type Copying = { readonly source: Source; readonly rangeOf: (seen: SeenValue) => ByteRange; readonly root: string };
+
+/**
+ * Has what is to be copied stored, from copies of it that are good.
+ * @param storeCopy stores these bytes of the source
+ * @throws S3Error NoSuchKey, PreconditionFailed; what `rangeOf` and `storeCopy` throw
+ */
+export async function copyFrom(
   store: Store,
   asked: S3Request,
-  {
-    source,
-    choose,
-    bad,
-  }: { source: S3Request & { readonly key: Key }; choose: (seen: SeenValue) => ByteRange; bad: BadCopies },
-): Promise<{ seen: SeenValue; payload: Payload }> {
-  let bytes = 0;
-  const chosen = (value: SeenValue) => {
-    requireSource(asked, value);
-    const range = choose(value);
-    bytes = range.bytes;
-    return range;
-  };
-  const seen = await openValue(store, source.key, chosen, { bad });
-  if (!seen) {
-    await requireBucket(store, source.bucket);
-    throw noSource(source);
-  }
-  const chunks = seen.chunks ?? nothing();
-  return { seen, payload: { chunks, bytes, md5: undefined, withdrawn: undefined, sum: () => undefined } };
+  { source, rangeOf, root }: Copying,
+  storeCopy: (payload: Payload, source: SeenValue) => Promise<Transferred>,
+): Promise<Document> {
+  const { md5, date } = await fromGoodCopies(async (bad) => {
+    let bytes = 0;
+    const choose = (value: SeenValue) => {
+      requireSource(asked, value);
+      const range = rangeOf(value);
+      bytes = range.bytes;
+      return range;
+    };
+    const seen = await openValue(store, source.key, choose, { bad });
+    if (!seen) {
+      await requireBucket(store, source.bucket);
+      throw noSuchKey(source);
+    }
+    const chunks = seen.chunks ?? nothing();
+    try {
+      return await storeCopy(payloadFrom(chunks, bytes), seen);
+    } finally {
+      await letGo(chunks[Symbol.asyncIterator]());
+    }
+  });
+  return result(root, md5!, date);
+}
+
+/** All the bytes of a value. */
+export function whole({ bytes }: SeenValue): ByteRange {
+  return { from: 0, bytes };
 }
 
 /** What is told of a copy; `date` is an HTTP date. */
-export function result(root: string, etag: string, date: string): Document {
+function result(root: string, etag: string, date: string): Document {
   return { root, inner: node("LastModified", new Date(date).toISOString()) + node("ETag", `"${etag}"`) };
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-function noSource({ key, bucket }: S3Request): S3Error {
-  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });
-}

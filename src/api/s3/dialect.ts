@@ -7,21 +7,18 @@ import { isReserved } from "../../store/uploads";
 import { type Store } from "../../store/store";
 import { statValue } from "../../store/read";
 import { deleteObjects } from "./batch";
-import { createBucket, deleteBucket, listBuckets, requireBucket } from "./buckets";
+import { createBucket, deleteBucket, headBucket, listBuckets, locateBucket, requireBucket } from "./buckets";
 import { copyObject } from "./copy";
 import { S3Error, failed } from "./errors";
 import { type Document, keptAlive } from "./keep-alive";
-import { type Keys } from "./keys";
 import { listObjects } from "./list";
 import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from "./multipart";
 import { deleteObject, putObject, readObject } from "./objects";
-import { type Payload, payloadOf } from "./payload";
-import { answerBucketQuestion, answerObjectQuestion, notImplemented, subresourceOf } from "./questions";
-import { documentIn, readXml } from "./read-xml";
-import { type Incoming, type S3Request, readRequest } from "./request";
-import { type Signed, verify } from "./signature";
+import { type Asked, payloadOf } from "./payload";
+import { answerBucketQuestion, answerObjectQuestion, isParameter, notImplemented } from "./questions";
+import { type Incoming, noSuchKey, readRequest } from "./request";
+import { type Keys, verify } from "./signature";
 import { listParts, listUploads } from "./upload-lists";
-import { xmlAnswer } from "./xml";
 
 /** What the dialect needs. */
 export type S3 = {
@@ -39,12 +36,47 @@ type FromSocket = {
   readonly goesOn: (work: Promise<unknown>) => void;
 };
 
-/** A request whose sender is known, with its body still to come. */
-type Asked = S3Request & {
-  readonly payload: () => Payload;
-  readonly about: { resource: string; id: string };
-  readonly goesOn: FromSocket["goesOn"];
+/** A request whose sender is known. */
+type Known = Asked & { readonly about: ReturnType<typeof aboutOf>; readonly goesOn: FromSocket["goesOn"] };
+
+type Handler = (store: Store, asked: Known) => Response | Promise<Response>;
+
+/** What answers a method, on a bucket or an object, with the parameter that makes another operation of it. */
+const routes: Readonly<Record<string, Handler>> = {
+  "GET bucket": listObjects,
+  "GET bucket versions": listObjects,
+  "GET bucket location": locateBucket,
+  "GET bucket uploads": listUploads,
+  "HEAD bucket": headBucket,
+  "PUT bucket": createBucket,
+  "DELETE bucket": deleteBucket,
+  "POST bucket delete": deleteObjects,
+  "GET object": readObject,
+  "GET object partNumber": readObject,
+  "GET object uploadId": listParts,
+  "HEAD object": readObject,
+  "HEAD object partNumber": readObject,
+  "PUT object": (store, asked) => (isCopy(asked) ? later(copyObject(store, asked), asked) : putObject(store, asked)),
+  "PUT object partNumber": () => {
+    throw new S3Error("InvalidRequest", "a part has an uploadId");
+  },
+  "PUT object uploadId": (store, asked) =>
+    isCopy(asked) ? later(copyPart(store, asked), asked) : uploadPart(store, asked),
+  "POST object uploads": createUpload,
+  "POST object uploadId": (store, asked) => later(completeUpload(store, asked), asked),
+  "DELETE object": deleteObject,
+  "DELETE object uploadId": abortUpload,
 };
+
+/** The parameters that make another operation of a request: of several the first one counts. */
+const operations = ["location", "uploads", "uploadId", "partNumber", "delete", "versions"];
+
+const isCopy = ({ header }: Asked) => header("x-amz-copy-source") !== undefined;
+
+function later(work: Promise<Document>, { goesOn, about }: Known): Promise<Response> {
+  goesOn(work);
+  return keptAlive(work, about);
+}
 
 /** Answers a request; never throws. */
 export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Promise<Response> {
@@ -52,7 +84,7 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   let response: Response;
   try {
     const asked = readRequest(request);
-    const signed: Signed = verify(asked, s3.keys);
+    const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const payload = () => payloadOf(asked, signed, { clienttimeoutMs: s3.clienttimeoutMs, told });
     response = await dispatch(s3.store, { ...asked, payload, about, goesOn });
@@ -92,78 +124,37 @@ export function isWrite({ url, method }: Incoming): boolean {
   return method === "PUT" || (method === "POST" && /(^|&)uploadId=/.test(splitUrl(url).query));
 }
 
-async function dispatch(store: Store, asked: Asked): Promise<Response> {
+async function dispatch(store: Store, asked: Known): Promise<Response> {
   const { bucket, key, request } = asked;
+  const { method } = request;
   for (const name of refusedHeaders) if (asked.header(name) !== undefined) throw notImplemented(name);
   if (bucket === "") {
-    if (request.method === "GET" && asked.path === "/") return await listBuckets(store, asked);
+    if (method === "GET" && asked.path === "/") return await listBuckets(store, asked);
     throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {
       headers: { allow: "GET" },
     });
   }
   if (isReserved(Buffer.from(`/${bucket}/`))) throw new S3Error("AccessDenied", "what this names is not for clients");
-  return key === undefined ? await onBucket(store, asked) : await onObject(store, asked);
+  const place = key === undefined ? "bucket" : "object";
+  const routeOf = (name: string) => routes[`${method} ${place} ${name}`];
+  const isOther = (name: string) => (operations.includes(name) ? !routeOf(name) : !isParameter(name));
+  const other = asked.parameters.map(([name]) => name).find(isOther);
+  if (other !== undefined) return await answerQuestion(store, asked, other);
+  const operation = operations.find((name) => asked.query(name) !== undefined);
+  const route = operation === undefined ? routes[`${method} ${place}`] : routeOf(operation);
+  if (route) return await route(store, asked);
+  if (method === "POST" && key) throw new S3Error("NotImplemented", "POST of an object is not supported");
+  if (method === "POST") throw new S3Error("NotImplemented", "forms of browsers are not supported");
+  throw new S3Error("MethodNotAllowed", `${method} is not a method for ${key ? "an object" : "a bucket"}`);
 }
 
-async function onBucket(store: Store, asked: Asked): Promise<Response> {
-  const { bucket, request } = asked;
-  const subresource = subresourceOf(asked);
-  const has = (name: string) => asked.query(name) !== undefined;
-  if (request.method === "GET") {
-    if (subresource !== undefined || has("location")) await requireBucket(store, bucket);
-    if (subresource !== undefined) return answerBucketQuestion(subresource);
-    if (has("location")) return xmlAnswer("LocationConstraint", "");
-    return has("uploads") ? await listUploads(store, asked) : await listObjects(store, asked);
+/** Answers about a subresource that is not there, or a parameter that is of another method. */
+async function answerQuestion(store: Store, asked: Known, name: string): Promise<Response> {
+  if (asked.request.method !== "GET") throw notImplemented(name);
+  if (asked.key === undefined) {
+    await requireBucket(store, asked.bucket);
+    return answerBucketQuestion(name);
   }
-  if (request.method === "POST" && has("delete")) return await deleteObjects(store, asked, asked.payload());
-  if (subresource !== undefined) throw notImplemented(subresource);
-  switch (request.method) {
-    case "HEAD":
-      await requireBucket(store, bucket);
-      return new Response(null, { headers: { "x-amz-bucket-region": "us-east-1" } });
-    case "PUT": {
-      const document = await documentIn(asked.payload().chunks);
-      if (document.length > 0) readXml(document, "CreateBucketConfiguration");
-      return await createBucket(store, asked);
-    }
-    case "DELETE":
-      return await deleteBucket(store, bucket);
-    case "POST":
-      throw new S3Error("NotImplemented", "forms of browsers are not supported");
-    default:
-      throw new S3Error("MethodNotAllowed", `${request.method} is not a method for a bucket`);
-  }
-}
-
-async function onObject(store: Store, asked: Asked): Promise<Response> {
-  const { request, about, goesOn } = asked;
-  const subresource = subresourceOf(asked);
-  const [isPart, isUploads] = [asked.query("uploadId") !== undefined, asked.query("uploads") !== undefined];
-  const later = (work: Promise<Document>) => {
-    goesOn(work);
-    return keptAlive(work, about);
-  };
-  if (subresource !== undefined) {
-    if (request.method !== "GET") throw notImplemented(subresource);
-    if (!(await statValue(store, asked.key!))) throw new S3Error("NoSuchKey", "The specified key does not exist.");
-    return answerObjectQuestion(subresource);
-  }
-  const isCopy = asked.header("x-amz-copy-source") !== undefined;
-  switch (request.method) {
-    case "GET":
-    case "HEAD":
-      return isPart ? await listParts(store, asked) : await readObject(store, asked);
-    case "PUT":
-      if (isPart) return isCopy ? await later(copyPart(store, asked)) : await uploadPart(store, asked, asked.payload());
-      if (asked.query("partNumber") !== undefined) throw new S3Error("InvalidRequest", "a part has an uploadId");
-      return isCopy ? await later(copyObject(store, asked)) : await putObject(store, asked, asked.payload());
-    case "DELETE":
-      return isPart ? await abortUpload(store, asked) : await deleteObject(store, asked);
-    case "POST":
-      if (isUploads) return await createUpload(store, asked);
-      if (isPart) return await later(completeUpload(store, asked, asked.payload()));
-      throw new S3Error("NotImplemented", "POST of an object is not supported");
-    default:
-      throw new S3Error("MethodNotAllowed", `${request.method} is not a method for an object`);
-  }
+  if (!(await statValue(store, asked.key))) throw noSuchKey(asked);
+  return answerObjectQuestion(name);
 }

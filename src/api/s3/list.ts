@@ -11,13 +11,22 @@ import { etagOf } from "./attributes";
 import { ownerNodes, requireBucket } from "./buckets";
 import { S3Error } from "./errors";
 import { type S3Request, objectOf, prefixOf } from "./request";
+import { encoded } from "./signature";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** What is on a page: a key, or a prefix, as bytes of the whole native key, that stands for many. */
 type Entry = { readonly kind: "key" | "prefix"; readonly key: Key };
 
+/** What any list of names is asked: which ones, how many of them at most, how they are written. */
+export type Question = {
+  readonly prefix: string;
+  readonly delimiter: string;
+  readonly most: number;
+  readonly encode: (text: string) => string;
+};
+
 /** `after`: what the page begins after, a key or a common prefix with all that it stands for. */
-type Question = { bucket: string; prefix: string; delimiter: string; after: Uint8Array; maxKeys: number };
+type OfBucket = Question & { readonly bucket: string; readonly after: Uint8Array };
 
 /** `next`: what the next page begins after, if there is one. */
 type Page = { readonly entries: readonly Entry[]; readonly next: Key | undefined };
@@ -26,31 +35,20 @@ type Page = { readonly entries: readonly Entry[]; readonly next: Key | undefined
 export async function listObjects(store: Store, asked: S3Request): Promise<Response> {
   await requireBucket(store, asked.bucket);
   const version = asked.query("versions") !== undefined ? "versions" : asked.query("list-type") === "2" ? 2 : 1;
-  const encode = encoderOf(asked);
-  const [prefix, delimiter, maxKeys] = [
-    asked.query("prefix") ?? "",
-    asked.query("delimiter") ?? "",
-    maxOf(asked, "max-keys"),
-  ];
+  const question = questionOf(asked, "max-keys");
+  const { encode, delimiter, most } = question;
   const token = asked.query("continuation-token");
   const starts = { 2: "start-after", 1: "marker", versions: "key-marker" } as const;
   const start = asked.query(starts[version]) ?? "";
   const { bucket } = asked;
   const after = version === 2 && token !== undefined ? readToken(token, bucket) : prefixOf(bucket, start);
-  const { entries, next } = await pageOf(store, { bucket, prefix, delimiter, after, maxKeys });
+  const { entries, next } = await pageOf(store, { ...question, bucket, after });
   const withOwner = version !== 2 || asked.query("fetch-owner") === "true";
   const contents = await contentsOf(store, asked, { entries, encode, withOwner, version });
   const prefixes = entries.flatMap((entry) =>
     entry.kind === "prefix" ? [nest("CommonPrefixes", node("Prefix", encode(objectOf(entry.key, bucket))))] : [],
   );
-  const head = [
-    node("Name", asked.bucket),
-    node("Prefix", encode(prefix)),
-    delimiter === "" ? "" : node("Delimiter", encode(delimiter)),
-    node("MaxKeys", maxKeys),
-    node("EncodingType", asked.query("encoding-type")),
-    node("IsTruncated", String(next !== undefined)),
-  ];
+  const head = [node("Name", bucket), node("MaxKeys", most), headOf(asked, question, next !== undefined)];
   const last = next && encode(objectOf(next, bucket));
   if (version === 2) {
     head.push(node("KeyCount", contents.length + prefixes.length), node("ContinuationToken", token));
@@ -63,7 +61,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
 }
 
 /** The names of a page, in the order of their bytes. */
-async function pageOf(store: Store, { bucket, prefix, delimiter, after, maxKeys }: Question): Promise<Page> {
+async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: OfBucket): Promise<Page> {
   const entries: Entry[] = [];
   const first = prefixOf(bucket, prefix);
   const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
@@ -72,10 +70,10 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, maxKeys 
   let start: Uint8Array | undefined = isPrefix ? endOf(after) : Buffer.concat([after, Buffer.alloc(1)]);
   if (start && Buffer.compare(start, first) < 0) start = first;
   let last: Key | undefined;
-  while (maxKeys > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
+  while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
     let seek: Uint8Array | undefined;
     let skipped = 0;
-    scan: for await (const page of store.ledger.scan({ start, end }, { atOnce: maxKeys - entries.length + 1 })) {
+    scan: for await (const page of store.ledger.scan({ start, end }, { atOnce: most - entries.length + 1 })) {
       for (const [key, record] of page) {
         if (isUnlinked(record)) continue;
         const cut =
@@ -89,7 +87,7 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, maxKeys 
           seek = endOf(entry.key);
           break scan;
         }
-        if (entries.length === maxKeys) return { entries, next: last };
+        if (entries.length === most) return { entries, next: last };
         skipped = 0;
         last = entry.key;
         entries.push(entry);
@@ -144,15 +142,28 @@ async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefine
   }
 }
 
+/** @param max the parameter that says how many names are wanted. Throws S3Error InvalidArgument. */
+export function questionOf(asked: S3Request, max: string): Question {
+  const [prefix, delimiter] = [asked.query("prefix") ?? "", asked.query("delimiter") ?? ""];
+  return { prefix, delimiter, most: maxOf(asked, max), encode: encoderOf(asked) };
+}
+
+/** What every list repeats of its question. */
+export function headOf(asked: S3Request, { prefix, delimiter, encode }: Question, isTruncated: boolean): string {
+  return [
+    node("Prefix", encode(prefix)),
+    node("Delimiter", delimiter === "" ? undefined : encode(delimiter)),
+    node("EncodingType", asked.query("encoding-type")),
+    node("IsTruncated", String(isTruncated)),
+  ].join("");
+}
+
 /** How names are written: as they are, or percent-encoded. Throws S3Error InvalidArgument. */
 export function encoderOf(asked: S3Request): (text: string) => string {
   const type = asked.query("encoding-type");
   if (type === undefined || type === "") return (text) => text;
   if (type.toLowerCase() !== "url") throw new S3Error("InvalidArgument", "encoding-type is url or nothing");
-  return (text) =>
-    Buffer.from(text)
-      .toString("latin1")
-      .replace(/[^A-Za-z0-9._~/-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+  return (text) => encoded(Buffer.from(text)).replaceAll("%2F", "/");
 }
 
 /** Most entries of a page. Throws S3Error InvalidArgument. */

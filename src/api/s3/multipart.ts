@@ -20,16 +20,15 @@ import { requireBucket } from "./buckets";
 import { type Algorithm, type Sum, algorithmOf, headerOf, newChecksum } from "./checksums";
 import { requireSame, requireSum, sumIn, summed } from "./checksums";
 import { permitOf } from "./conditions";
-import { openSource, result, sourceOf } from "./copy";
+import { copyFrom, sourceOf, whole } from "./copy";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
-import { storeBody } from "./objects";
+import { storeBody, sumAttribute } from "./objects";
 import { partNumberOf, partsAttribute } from "./parts";
-import { type Payload } from "./payload";
+import { type Asked, type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
-import { letGo } from "./stream";
 import { node, xmlAnswer } from "./xml";
 
 /** Answers POST ?uploads. */
@@ -50,27 +49,19 @@ export async function createUpload(store: Store, asked: S3Request): Promise<Resp
 }
 
 /** Answers PUT of a part. */
-export async function uploadPart(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+export async function uploadPart(store: Store, asked: Asked): Promise<Response> {
+  const payload = asked.payload();
   if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a part needs a Content-Length");
   if (payload.bytes > s3Limits.putBytes) throw new S3Error("EntityTooLarge", "a part has at most 5 GiB");
   const { md5 } = await storePart(store, asked, payload);
-  const sum = payload.sum();
-  return new Response(null, { headers: { etag: `"${md5}"`, ...(sum && { [headerOf(sum.algorithm)]: sum.value }) } });
+  return new Response(null, { headers: { etag: `"${md5}"`, ...sumAttribute(payload) } });
 }
 
 /** Copies a part of an object into an upload. */
 export async function copyPart(store: Store, asked: S3Request): Promise<Document> {
-  const source = sourceOf(asked);
-  const { md5, date } = await fromGoodCopies(async (bad) => {
-    const choose = ({ bytes }: { bytes: number }) => sourceRange(asked, bytes);
-    const { payload } = await openSource(store, asked, { source, choose, bad });
-    try {
-      return await storePart(store, asked, payload);
-    } finally {
-      await letGo(payload.chunks[Symbol.asyncIterator]());
-    }
-  });
-  return result("CopyPartResult", md5!, date);
+  const rangeOf = (seen: SeenValue) => sourceRange(asked, seen);
+  const how = { source: sourceOf(asked), rangeOf, root: "CopyPartResult" };
+  return await copyFrom(store, asked, how, (payload) => storePart(store, asked, payload));
 }
 
 async function storePart(store: Store, asked: S3Request, payload: Payload) {
@@ -93,9 +84,9 @@ export async function abortUpload(store: Store, asked: S3Request): Promise<Respo
 }
 
 /** Makes the object of its parts. A refusal leaves the upload as it was; a repeated request is answered as the first. */
-export async function completeUpload(store: Store, asked: S3Request, payload: Payload): Promise<Document> {
+export async function completeUpload(store: Store, asked: Asked): Promise<Document> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
-  const named = partsIn(await documentIn(payload.chunks));
+  const named = partsIn(await documentIn(asked.payload().chunks));
   const before = await etagBy(store, key, id);
   const upload = await uploadOf(store, key, id);
   if (before === undefined) {
@@ -127,12 +118,11 @@ async function join(
   const bytesMeant = asked.header("x-amz-mp-object-size");
   if (bytesMeant !== undefined && bytesMeant !== String(bytes))
     throw new S3Error("InvalidRequest", `the parts have ${bytes} bytes, not the ${bytesMeant} of x-amz-mp-object-size`);
-  const payload = { bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
   try {
     await fromGoodCopies((bad) => {
       const chunks = joined(store, parts, bad);
-      const value = { ...payload, chunks: meant ? summed(chunks, meant) : chunks };
-      return storeBody(store, asked.key!, value, { attributes, permit });
+      const body = payloadFrom(meant ? summed(chunks, meant) : chunks, bytes);
+      return storeBody(store, asked.key!, body, { attributes, permit });
     });
   } catch (error) {
     if ((await etagBy(store, asked.key!, asked.query("uploadId")!)) === undefined) throw error; // Else another one was faster.
@@ -142,11 +132,11 @@ async function join(
 async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): AsyncGenerator<Uint8Array> {
   for (const { key, md5 } of parts) {
     const replaced = () => new S3Error("InvalidPart", "a part was replaced while the upload was completed");
-    const whole = ({ record, bytes }: SeenValue) => {
-      if (record.md5 !== md5) throw replaced();
-      return { from: 0, bytes };
+    const wholeOfPart = (seen: SeenValue) => {
+      if (seen.record.md5 !== md5) throw replaced();
+      return whole(seen);
     };
-    const opened = await openValue(store, key, whole, { bad });
+    const opened = await openValue(store, key, wholeOfPart, { bad });
     if (!opened) throw replaced();
     if (opened.chunks) yield* opened.chunks;
   }
@@ -227,7 +217,8 @@ async function etagBy(store: Store, key: Key, id: string): Promise<string | unde
   return value?.attributes?.[uploadName] === id ? value.attributes[tagName] : undefined;
 }
 
-async function requireUpload(store: Store, asked: S3Request): Promise<void> {
+/** Throws S3Error NoSuchUpload. */
+export async function requireUpload(store: Store, asked: S3Request): Promise<void> {
   if (!(await uploadOf(store, asked.key!, asked.query("uploadId") ?? ""))) throw noSuchUpload();
 }
 
@@ -235,12 +226,12 @@ function noSuchUpload(): S3Error {
   return new S3Error("NoSuchUpload", "The specified upload does not exist. It may have been aborted or completed.");
 }
 
-function sourceRange(asked: S3Request, bytes: number): ByteRange {
+function sourceRange(asked: S3Request, seen: SeenValue): ByteRange {
   const text = asked.header("x-amz-copy-source-range");
-  if (text === undefined) return { from: 0, bytes };
+  if (text === undefined) return whole(seen);
   const match = /^bytes=(\d+)-(\d+)$/.exec(text);
   const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
   if (from > to) throw new S3Error("InvalidArgument", "x-amz-copy-source-range is bytes=FIRST-LAST");
-  if (to >= bytes) throw new S3Error("InvalidRange", "the range is not within the source");
+  if (to >= seen.bytes) throw new S3Error("InvalidRange", "the range is not within the source");
   return { from, bytes: to - from + 1 };
 }

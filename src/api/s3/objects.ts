@@ -10,15 +10,15 @@ import { retryBusy } from "../../store/retry-busy";
 import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, headersOf, overrides, sumHeaders, withSum } from "./attributes";
+import { attributesIn, headersOf, overrides, sumHeaders } from "./attributes";
 import { requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
 import { isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
 import { partOf, partRead } from "./parts";
-import { type Payload, asDigest } from "./payload";
+import { type Asked, type Payload, asDigest } from "./payload";
 import { requirePlain } from "./questions";
-import { type S3Request, objectOf } from "./request";
+import { type S3Request, noSuchKey, requireOwnVersion } from "./request";
 import { streamed } from "./stream";
 
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */
@@ -27,7 +27,7 @@ type Head = { readonly status: number; readonly headers: Headers; readonly range
 /** Answers GET and HEAD of an object. */
 export async function readObject(store: Store, asked: S3Request): Promise<Response> {
   const key = asked.key!;
-  requireOwnVersion(asked);
+  requireOwnVersion(asked.query("versionId"));
   const isHead = asked.request.method === "HEAD";
   const [number, instead] = [partRead(asked), overrides(asked)];
   let head: Head | undefined;
@@ -36,7 +36,10 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
   const isWhole =
     number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
   const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
-  if (!found) throw await noSuchKey(store, asked);
+  if (!found) {
+    await requireBucket(store, asked.bucket);
+    throw noSuchKey(asked);
+  }
   if (isHead) choose(found);
   const chunks = "chunks" in found ? (found.chunks as AsyncIterable<Uint8Array> | undefined) : undefined;
   return new Response(chunks ? streamed(chunks) : null, head);
@@ -64,7 +67,8 @@ function headOf(
 }
 
 /** Answers PUT of an object. */
-export async function putObject(store: Store, asked: S3Request, payload: Payload): Promise<Response> {
+export async function putObject(store: Store, asked: Asked): Promise<Response> {
+  const payload = asked.payload();
   requirePlain(asked);
   if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a PUT needs a Content-Length");
   if (payload.bytes > s3Limits.putBytes)
@@ -73,10 +77,9 @@ export async function putObject(store: Store, asked: S3Request, payload: Payload
   const attributes = attributesIn(asked);
   await requireBucket(store, asked.bucket);
   const { md5 } = await storeBody(store, asked.key!, payload, { attributes, permit });
-  const sum = payload.sum();
-  const headers: Record<string, string> = { etag: `"${md5}"` };
-  if (sum) Object.assign(headers, { [headerOf(sum.algorithm)]: sum.value, "x-amz-checksum-type": "FULL_OBJECT" });
-  return new Response(null, { status: 200, headers });
+  const sums = sumAttribute(payload);
+  const type = Object.keys(sums).length > 0 && { "x-amz-checksum-type": "FULL_OBJECT" };
+  return new Response(null, { headers: { etag: `"${md5}"`, ...sums, ...type } });
 }
 
 /** What goes with a body; `permit` is as that of `put`. */
@@ -91,7 +94,7 @@ export async function storeBody(
 ): Promise<Transferred> {
   const { chunks, bytes, md5, withdrawn } = payload;
   const value = { chunks, bytes, md5, withdrawn, mayBeEmpty: true as const };
-  const late = { ...value, attributes: () => withSum(attributes, payload.sum()) };
+  const late = { ...value, attributes: () => ({ ...attributes, ...sumAttribute(payload) }) };
   try {
     // Of several at once each waits for the one before: the last one wins.
     return await retryBusy(
@@ -105,7 +108,7 @@ export async function storeBody(
 
 /** Answers DELETE of an object: that there is none is as good. */
 export async function deleteObject(store: Store, asked: S3Request): Promise<Response> {
-  requireOwnVersion(asked);
+  requireOwnVersion(asked.query("versionId"));
   for (const name of ["if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"])
     if (asked.header(name) !== undefined) throw new S3Error("NotImplemented", "a DELETE takes no conditions");
   await requireBucket(store, asked.bucket);
@@ -123,15 +126,8 @@ export async function removeLive(store: Store, key: Key): Promise<void> {
   }
 }
 
-/** Throws S3Error NoSuchVersion: every object has one version, which is called null. */
-export function requireOwnVersion(asked: S3Request): void {
-  const version = asked.query("versionId");
-  if (version !== undefined && version !== "null" && version !== "")
-    throw new S3Error("NoSuchVersion", "objects have one version here: null");
-}
-
-async function noSuchKey(store: Store, asked: S3Request): Promise<S3Error> {
-  await requireBucket(store, asked.bucket);
-  const name = objectOf(asked.key!, asked.bucket);
-  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: name } });
+/** The sum of a body, as an attribute and as a header; none if it was not asked for. */
+export function sumAttribute(payload: Payload): Record<string, string> {
+  const sum = payload.sum();
+  return sum ? { [headerOf(sum.algorithm)]: sum.sum } : {};
 }

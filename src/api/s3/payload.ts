@@ -3,7 +3,7 @@ import { MkvError } from "../../errors";
 import { type About, tallied } from "../access";
 import { chunksOf } from "../body";
 import { announcedBytes } from "../framing";
-import { type Algorithm, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";
+import { type Sum, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
 import { S3Error } from "./errors";
 import { type S3Request, isEndOfUpload } from "./request";
@@ -16,9 +16,17 @@ export type Payload = {
   /** In hex, where it is announced. */
   readonly md5: string | undefined;
   readonly withdrawn: AbortSignal | undefined;
-  /** Once all has come: the sum that was asked for, in Base64. */
-  sum(): { readonly algorithm: Algorithm; readonly value: string } | undefined;
+  /** Once all has come: the sum that was asked for. */
+  sum(): Sum | undefined;
 };
+
+/** A request whose sender is known, with its body still to come. */
+export type Asked = S3Request & { readonly payload: () => Payload };
+
+/** A body of our own, of which nothing is announced but its length. */
+export function payloadFrom(chunks: AsyncIterable<Uint8Array>, bytes: number): Payload {
+  return { chunks, bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
+}
 
 /** How a body is taken: how long its client may be silent, and what the log is to be told. */
 type Receiving = { readonly clienttimeoutMs: number; readonly told: About | undefined };
@@ -37,7 +45,7 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
   const sent = chunksOf(body, clienttimeoutMs, withdrawn);
   const raw = told ? tallied(sent, told) : sent;
   const plain = framing ? unframed(raw, framing, trailers) : raw;
-  let sum: { algorithm: Algorithm; value: string } | undefined;
+  let sum: Sum | undefined;
   async function* checked(): AsyncGenerator<Uint8Array> {
     const hasher = hash === undefined ? undefined : new Bun.CryptoHasher("sha256");
     const checksum = announced && (await newChecksum(announced.algorithm));
@@ -55,23 +63,15 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
     if (hasher && hasher.digest("hex") !== hash)
       throw new S3Error("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the SHA256 of the body");
     if (!checksum) return;
-    const value = Buffer.from(checksum.digest()).toString("base64");
-    requireAnnounced(announced, value, trailers);
-    sum = { algorithm: announced.algorithm, value };
+    const { algorithm } = announced;
+    sum = { algorithm, sum: Buffer.from(checksum.digest()).toString("base64") };
+    const meant = announced.sum ?? trailers.get(headerOf(algorithm));
+    if (meant === undefined)
+      throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
+    requireSum(algorithm, meant);
+    requireSame(sum.sum, { algorithm, sum: meant });
   }
   return { chunks: checked(), bytes, md5: md5In(header("content-md5")), withdrawn, sum: () => sum };
-}
-
-function requireAnnounced(
-  { algorithm, sum }: { algorithm: Algorithm; sum: string | undefined },
-  value: string,
-  trailers: Trailers,
-) {
-  const meant = sum ?? trailers.get(headerOf(algorithm));
-  if (meant === undefined)
-    throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
-  requireSum(algorithm, meant);
-  requireSame(value, { algorithm, sum: meant });
 }
 
 function decodedBytes(text: string | undefined): number {

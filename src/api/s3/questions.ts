@@ -13,16 +13,6 @@ const parameters = new Set([
   ...["response-content-disposition", "response-content-encoding"],
 ]);
 
-/** Those that make another operation of a request, and of which. */
-const operations: Readonly<Record<string, readonly string[]>> = {
-  uploads: ["GET bucket", "POST object"],
-  uploadId: ["GET object", "PUT object", "POST object", "DELETE object"],
-  partNumber: ["GET object", "HEAD object", "PUT object"],
-  delete: ["POST bucket"],
-  location: ["GET bucket"],
-  versions: ["GET bucket"],
-};
-
 const absent: Readonly<Record<string, S3Code>> = {
   policy: "NoSuchBucketPolicy",
   policyStatus: "NoSuchBucketPolicy",
@@ -45,12 +35,9 @@ const answers: Readonly<Record<string, readonly [root: string, inner: string]>> 
   accelerate: ["AccelerateConfiguration", ""],
 };
 
-/** The subresource that a request is about, or a parameter that is none of its method; undefined for none. */
-export function subresourceOf({ parameters: given, request, key }: S3Request): string | undefined {
-  const operation = `${request.method} ${key === undefined ? "bucket" : "object"}`;
-  const isOther = (name: string) =>
-    Object.hasOwn(operations, name) ? !operations[name]!.includes(operation) : !parameters.has(name);
-  return given.map(([name]) => name).find((name) => isOther(name) && !/^x-amz-/i.test(name));
+/** Whether a parameter says how something is done, or who asks: any other one is a subresource. */
+export function isParameter(name: string): boolean {
+  return parameters.has(name) || /^x-amz-/i.test(name);
 }
 
 /** Answers a GET of a subresource of a bucket that is there. Throws S3Error NotImplemented, or that there is none. */

@@ -37,13 +37,8 @@ const isLifted =
 /** Throws S3Error InvalidArgument, KeyTooLongError. */
 export function readRequest(request: Incoming): S3Request {
   const { path, query } = splitUrl(request.url);
-  const parameters =
-    query === ""
-      ? []
-      : query
-          .split("&")
-          .filter((part) => part !== "")
-          .map(readPair);
+  const parts = query.split("&").filter((part) => part !== "");
+  const parameters = parts.map(readPair);
   const slash = path.indexOf("/", 1);
   const bucket = decoded(slash < 0 ? path.slice(1) : path.slice(1, slash));
   const fields = new Headers(request.headers);
@@ -55,7 +50,7 @@ export function readRequest(request: Incoming): S3Request {
   const isObject = slash >= 0 && slash < path.length - 1;
   return {
     ...{ request, path, bucket, parameters, fields },
-    key: isObject ? keyOf(path) : undefined,
+    key: isObject ? keyOf(decodePercent(path)) : undefined,
     query: (name) => parameters.find(([other]) => other === name)?.[1],
     header: (name) => fields.get(name) ?? undefined,
   };
@@ -68,9 +63,9 @@ export function headerText(name: string, value: string): string {
   throw new S3Error("InvalidArgument", `the parameter ${name} could not be a header`);
 }
 
-function keyOf(path: string): Key {
-  const key = decodePercent(path);
-  if (key.length <= limits.keyBytes) return key as Uint8Array as Key;
+/** These bytes as a key. Throws S3Error KeyTooLongError. */
+export function keyOf(key: Uint8Array): Key {
+  if (key.length <= limits.keyBytes) return key as Key;
   throw new S3Error("KeyTooLongError", `bucket and key have at most ${limits.keyBytes - 2} bytes together`);
 }
 
@@ -92,6 +87,17 @@ export function prefixOf(bucket: string, prefix = ""): Key {
 /** The name of an object in its bucket. */
 export function objectOf(key: Uint8Array, bucket: string): string {
   return Buffer.from(key).toString("utf8", Buffer.byteLength(bucket) + 2);
+}
+
+/** The failure of a request about an object that is not there. */
+export function noSuchKey({ key, bucket }: S3Request): S3Error {
+  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });
+}
+
+/** Throws S3Error NoSuchVersion: every object has one version, which is called null. */
+export function requireOwnVersion(version: string | undefined): void {
+  if (version === undefined || version === "" || version === "null") return;
+  throw new S3Error("NoSuchVersion", "objects have one version here: null");
 }
 
 /** Whether a request makes an object of its parts. */

@@ -1,4 +1,5 @@
-// Owns who sent a request: AWS Signature Version 4, in the headers or in the query (a presigned link).
+// Owns who sent a request, and the keys of those who may: AWS Signature Version 4, in the headers or in the query (a
+// presigned link).
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and sigv4-query-string-auth.html
 // 1. The path is encoded anew, once, and never normalized. Any region will do.
 // 2. Every x-amz-* header must be signed. Sums are compared in constant time.
@@ -6,8 +7,41 @@ import { timingSafeEqual } from "node:crypto";
 import { s3Limits } from "../../s3-limits";
 import { decodePercent } from "../../format/key";
 import { S3Error } from "./errors";
-import { type Keys, hmac } from "./keys";
 import { type S3Request } from "./request";
+
+/** Access keys with their secrets. */
+export class Keys {
+  #secrets: ReadonlyMap<string, string>;
+  readonly #derived = new Map<string, Uint8Array>();
+
+  constructor(secrets: ReadonlyMap<string, string>) {
+    this.#secrets = secrets;
+  }
+
+  /** From now on these count, and no others. */
+  replace(secrets: ReadonlyMap<string, string>): void {
+    this.#secrets = secrets;
+    this.#derived.clear();
+  }
+
+  /**
+   * What a request of this day is signed with.
+   * @param scope `DAY/REGION/s3/aws4_request`
+   * @throws S3Error InvalidAccessKeyId
+   */
+  signingKey(accessKey: string, scope: string): Uint8Array {
+    const secret = this.#secrets.get(accessKey);
+    if (secret === undefined) throw new S3Error("InvalidAccessKeyId", `there is no access key ${accessKey}`);
+    const name = `${accessKey} ${scope}`;
+    let key = this.#derived.get(name);
+    if (key) return key;
+    key = Buffer.from(`AWS4${secret}`);
+    for (const part of scope.split("/")) key = hmac(key, part);
+    if (this.#derived.size >= 100) this.#derived.clear();
+    this.#derived.set(name, key);
+    return key;
+  }
+}
 
 /** A request whose signature fits. */
 export type Signed = {
@@ -65,6 +99,11 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
 export function isEqual(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
   return left.length === right.length && timingSafeEqual(left, right);
+}
+
+/** HMAC-SHA256. */
+export function hmac(key: Uint8Array, text: string): Uint8Array {
+  return new Bun.CryptoHasher("sha256", key).update(text).digest();
 }
 
 function claimedBy(asked: S3Request, nowMs: number): Claimed {
@@ -149,7 +188,7 @@ function canonicalRequest(
 }
 
 /** Bytes as AWS percent-encodes them. */
-function encoded(bytes: Uint8Array): string {
+export function encoded(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString("latin1")
     .replace(/[^A-Za-z0-9._~-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);

@@ -1,10 +1,10 @@
 // Owns the lists of uploads in parts, and of the parts of one.
 import { type Store } from "../../store/store";
-import { type Part, partsOf, uploadOf, uploadsPage } from "../../store/uploads";
+import { type Part, partsOf, uploadsPage } from "../../store/uploads";
 import { statValue } from "../../store/read";
 import { ownerNodes, requireBucket } from "./buckets";
-import { S3Error } from "./errors";
-import { encoderOf, maxOf } from "./list";
+import { encoderOf, headOf, maxOf, questionOf } from "./list";
+import { requireUpload } from "./multipart";
 import { type S3Request, objectOf, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
@@ -14,52 +14,41 @@ const owners = nest("Initiator", ownerNodes) + nest("Owner", ownerNodes) + node(
 export async function listUploads(store: Store, asked: S3Request): Promise<Response> {
   const { bucket } = asked;
   await requireBucket(store, bucket);
-  const encode = encoderOf(asked);
-  const [prefix, delimiter, most] = [
-    asked.query("prefix") ?? "",
-    asked.query("delimiter") ?? "",
-    maxOf(asked, "max-uploads"),
-  ];
+  const question = questionOf(asked, "max-uploads");
+  const { prefix, delimiter, most, encode } = question;
   const [keyMarker, idMarker] = [asked.query("key-marker") ?? "", asked.query("upload-id-marker") ?? ""];
   const nodes: string[] = [];
   let last: { key: Uint8Array; id: string } | undefined =
     keyMarker === "" ? undefined : { key: prefixOf(bucket, keyMarker), id: idMarker };
-  let common = "";
   let isTruncated = false;
-  while (most > 0) {
+  while (most > 0 && !isTruncated) {
     const page = await uploadsPage(store, prefixOf(bucket, prefix), { after: last, atMost: most - nodes.length + 1 });
-    const [found] = page;
-    if (!found) break;
-    if (nodes.length === most) {
-      isTruncated = true;
-      break;
+    if (page.length === 0) break;
+    for (const found of page) {
+      isTruncated = nodes.length === most;
+      if (isTruncated) break;
+      const name = objectOf(found.key, bucket);
+      const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
+      if (cut >= 0) {
+        const common = name.slice(0, cut + delimiter.length);
+        nodes.push(nest("CommonPrefixes", node("Prefix", encode(common))));
+        last = { key: Buffer.concat([prefixOf(bucket, common), Buffer.of(0xff)]), id: "" };
+        break; // What begins alike is passed over.
+      }
+      const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
+      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time));
+      last = found;
     }
-    const name = objectOf(found.key, bucket);
-    const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
-    if (cut >= 0) {
-      common = name.slice(0, cut + delimiter.length);
-      nodes.push(nest("CommonPrefixes", node("Prefix", encode(common))));
-      last = { key: Buffer.concat([prefixOf(bucket, common), Buffer.alloc(1, 0xff)]), id: "" };
-      continue;
-    }
-    const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
-    nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time));
-    last = found;
   }
-  const next =
-    isTruncated && last
-      ? [node("NextKeyMarker", encode(objectOf(last.key, bucket))), node("NextUploadIdMarker", last.id)]
-      : [];
+  const next = isTruncated ? last : undefined;
   const head = [
     node("Bucket", bucket),
     node("KeyMarker", encode(keyMarker)),
     node("UploadIdMarker", idMarker),
-    ...next,
-    node("Prefix", encode(prefix)),
-    delimiter === "" ? "" : node("Delimiter", encode(delimiter)),
+    node("NextKeyMarker", next && encode(objectOf(next.key, bucket))),
+    node("NextUploadIdMarker", next?.id),
     node("MaxUploads", most),
-    node("EncodingType", asked.query("encoding-type")),
-    node("IsTruncated", String(isTruncated)),
+    headOf(asked, question, isTruncated),
   ];
   return xmlAnswer("ListMultipartUploadsResult", [...head, ...nodes].join(""));
 }
@@ -68,8 +57,7 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
 export async function listParts(store: Store, asked: S3Request): Promise<Response> {
   const [id, most] = [asked.query("uploadId")!, maxOf(asked, "max-parts")];
   const marker = Number(asked.query("part-number-marker") ?? "0") || 0;
-  if (!(await uploadOf(store, asked.key!, id)))
-    throw new S3Error("NoSuchUpload", "The specified upload does not exist.");
+  await requireUpload(store, asked);
   const parts: Part[] = [];
   let isTruncated = false;
   for await (const part of partsOf(store, id, marker)) {
