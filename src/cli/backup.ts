@@ -9,13 +9,16 @@ import { say } from "../log";
 import { backup } from "../store/backup";
 import { type Config, shownDb } from "./config";
 import { draftLedger, openLedger } from "./ledgers";
+import { noIndex } from "./open";
 import { withProgress } from "./progress";
 import { reported } from "./report";
 
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {
   const { source, userpass } = config;
-  await using ledger = source.kind === "master" ? undefined : await openLedger(config);
+  const opened = source.kind === "master" ? undefined : await openLedger(config, () => Promise.reject(noIndex(config)));
+  await using ledger = opened?.ledger;
+  if (opened?.hasCrashed) opened.abandon(); // A master that comes next is to know of it.
   const { header, counts } = await withProgress("export", async (progress) => {
     const pieces = source.kind === "master" ? masterBackup(source.url, userpass) : backup(ledger!);
     return await exportTo(toStdout, { pieces, progress });

@@ -5,7 +5,7 @@ import { type LinkSettings } from "../volumes/signer";
 import { askTopology } from "../jobs/master";
 import { type CommandName, type Flag, type FlagName, flags, goFlags } from "./flags";
 import { type Kind, type LedgerPlace } from "./kinds";
-import { readLinkKey } from "./link-key";
+import { readLinkKey } from "./secrets";
 
 /** Who knows the keys: a ledger that is ours to open, in a folder or in a database, or a master that runs. */
 export type Source = LedgerPlace | { readonly kind: "master"; readonly url: string };

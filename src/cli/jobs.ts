@@ -11,6 +11,7 @@ import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../job
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
+import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
@@ -18,10 +19,10 @@ import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
 import { type Config, shownDb } from "./config";
+import { beginRebuild, joinRebuild } from "./ledgers";
 import { accessVolumes, openStore } from "./open";
 import { requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
-import { type Rebuild, beginRebuild, joinRebuild } from "./rebuilds";
 import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
 
@@ -37,7 +38,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 
 async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
   await using rebuild = await beginRebuild(config);
-  const { next, old, suspect, table } = rebuild;
+  const { next, old, suspect, names } = rebuild;
   const volumes = accessVolumes(config);
   const renamed = await renamedSince(volumes, rebuild);
   const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
@@ -48,7 +49,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
       const part = { owed, suspect, share: { number, of: config.threads } };
       const shown = progressOf(number);
       if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
-      const task: RebuildTask = { ...part, name: "rebuild", config, hasOld: old !== undefined, table };
+      const task: RebuildTask = { ...part, name: "rebuild", config, names };
       const onSaid = (said: unknown) => {
         if (typeof said === "string") shown.note(said);
         else shown.at(said as Step);
@@ -70,15 +71,12 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
 export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
   readonly name: "rebuild";
   readonly config: Config;
-  /** Whether there is an old index that can be read. */
-  readonly hasOld: boolean;
-  /** The name of the new one in a database. */
-  readonly table: string | undefined;
+  readonly names: IndexNames;
 };
 
 /** A worker thread's part of `runRebuild`. It says how many folders are done, and lines that must be seen. */
 export async function rebuildTask(task: RebuildTask, { stop, say }: ThreadContext): Promise<RebuildCounts> {
-  await using tables = await joinRebuild(task.config, task);
+  await using tables = await joinRebuild(task.config, task.names);
   const { next, old } = tables;
   const progress = { at: say, note: say };
   return await gather({ ...task, next, old, volumes: accessVolumes(task.config), progress, stop });

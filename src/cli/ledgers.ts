@@ -1,37 +1,33 @@
-// Owns the choice of the ledger: LevelDB in a folder, which one process has, or a database that several masters share.
+// Owns the choice of the ledger, and of where a new one is made: LevelDB in a folder, which one process has, or a database
+// that several masters share.
 import { writeSync } from "node:fs";
 import { type MessagePort, isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
 import { type Draft, type Lack, type Ledger } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
 import { remoteMemory } from "../ledger/level/memory-port";
-import {
-  type LevelOptions,
-  type LevelShared,
-  type OpenedLedger as OpenedLevel,
-  joinLevelLedger,
-  openLevelLedger,
-} from "../ledger/level/open";
-import { draftPostgres } from "../ledger/postgres/next";
+import { type LevelOptions, type LevelShared, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
+import { draftPostgres, joinPostgresRebuild, rebuildPostgres } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
+import { type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
 import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
-import { type Volumes } from "../volumes/volumes";
-import { type Config, dbOf, shownDb } from "./config";
+import { type Config, dbOf } from "./config";
 
 /** What the threads of a process share of their ledger. */
 export type SharedLedger = LevelShared | PostgresShared;
 
-/** A ledger that was opened for the first thread of a process; disposing of it closes it. */
-export type OpenedLedger = AsyncDisposable & {
+/** A ledger that was opened for the first thread of a process. */
+export type OpenedLedger = {
   readonly ledger: Ledger;
   readonly shared: SharedLedger;
-  /** Waits until no other process gives ids to volumes. */
-  takeTurn(): Promise<AsyncDisposable>;
-  /** Has it that nothing is written to volumes that may still hold a request of a process before this one. */
-  distrust(volumes: Volumes): void;
+  /** Whether the process before this one, if it alone had the ledger, has not ended by itself. */
+  readonly hasCrashed: boolean;
   /** The process does not end well: what it has not finished is not taken for done. */
   abandon(): void;
+  /** Waits until no other process gives ids to volumes, where there may be one. */
+  takeTurn?(): Promise<AsyncDisposable>;
 };
 
 /**
@@ -39,38 +35,21 @@ export type OpenedLedger = AsyncDisposable & {
  * @param onMissing is called where there is none, before one is made; what it throws is thrown
  * @throws MkvError failed; unavailable if it cannot be asked
  */
-export async function openSharedLedger(config: Config, onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger> {
-  if (config.source.kind === "database") {
-    const opened = await openPostgresLedger(config.source.address, { onMissing });
-    return {
-      ...opened,
-      distrust() {}, // A claim outlives its owner until nothing of it can come any more.
-      abandon() {},
-      [Symbol.asyncDispose]: () => opened.ledger[Symbol.asyncDispose](),
-    };
-  }
-  const { sync, grace: graceMs } = config;
-  const opened = await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
-  return {
-    ledger: opened.ledger,
-    shared: opened.shared,
-    takeTurn: async () => new AsyncDisposableStack(),
-    distrust: (volumes) => distrust(volumes, opened),
-    abandon: opened.abandon,
-    [Symbol.asyncDispose]: () => opened.ledger[Symbol.asyncDispose](),
-  };
+export async function openLedger(config: Config, onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger> {
+  const { source, sync, grace: graceMs } = config;
+  if (source.kind === "database") return await openPostgresLedger(source.address, { onMissing });
+  return await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
 }
 
-/** Opens the ledger of these settings without its volumes. Throws MkvError failed; also if there is none. */
-export async function openLedger(config: Config): Promise<Ledger> {
-  const onMissing = async () => {
-    throw new MkvError("failed", `there is no index at ${shownDb(config)}: run rebuild first`);
-  };
-  if (config.source.kind === "database") return (await openPostgresLedger(config.source.address, { onMissing })).ledger;
-  const { sync, grace: graceMs } = config;
-  const { ledger, hasCrashed, abandon } = await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
-  if (hasCrashed) abandon(); // A master that comes next is to know of it.
-  return ledger;
+/** Begins to make a new index beside the old one. Throws MkvError failed if another process uses that. */
+export function beginRebuild(config: Config): Promise<Rebuild> {
+  return config.source.kind === "database" ? rebuildPostgres(config.source.address) : rebuildLevel(dbOf(config));
+}
+
+/** Opens both for another thread. Throws MkvError failed. */
+export async function joinRebuild({ source }: Config, names: IndexNames): Promise<Indexes> {
+  if (source.kind === "database") return joinPostgresRebuild(source.address, names);
+  return await joinLevelRebuild(names);
 }
 
 /** Begins to make a ledger where these settings say. Throws MkvError failed if there is one. */
@@ -87,16 +66,6 @@ export async function joinLedger(
   if ("address" in shared) return joinPostgresLedger(shared);
   const memory = remoteMemory(port);
   return await joinLevelLedger(dbOf(config), { sync: config.sync, onBroken, shared, thread: number, memory });
-}
-
-/**
- * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
- * that it left something on; after a crash also those that have no fence.
- */
-function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLevel): void {
-  for (const owed of shared.barred.values()) for (const volume of owed) volumes.distrust(volume);
-  if (!hasCrashed) return;
-  for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
 }
 
 /** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */

@@ -9,7 +9,7 @@ import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
 import { type Config, shownDb } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
-import { type SharedLedger, joinLedger, openSharedLedger } from "./ledgers";
+import { type OpenedLedger, type SharedLedger, joinLedger, openLedger } from "./ledgers";
 import { watchPlaces } from "./places";
 
 /** What the threads of a process share. */
@@ -48,15 +48,15 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const volumes = accessVolumes(config, health);
   const db = shownDb(config);
   const onMissing = async (hadOne: boolean) => {
-    if (purpose !== "server") throw new MkvError("failed", `there is no index at ${db}: run rebuild first`);
+    if (purpose !== "server") throw noIndex(config);
     return await requireNoValues(volumes, { db, hadOne });
   };
-  const opened = await openSharedLedger(config, onMissing);
+  const opened = await openLedger(config, onMissing);
   const { ledger } = opened;
   try {
     await requireSameShape(ledger, config, { purpose });
     const watch = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
-    opened.distrust(volumes);
+    distrust(volumes, opened);
     const { renamed } = watch;
     const dates = await WriteDates.share(ledger.memory);
     const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
@@ -65,12 +65,29 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
       shared,
       watch: watch.round,
       abandon: opened.abandon,
-      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
     };
   } catch (error) {
-    await opened[Symbol.asyncDispose]();
+    await ledger[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The failure of what needs an index where there is none. */
+export function noIndex(config: Config): MkvError {
+  return new MkvError("failed", `there is no index at ${shownDb(config)}: run rebuild first`);
+}
+
+/**
+ * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
+ * that it left something on; after a crash also those that have no fence. (In a database a claim outlives its owner until
+ * nothing of it can come any more.)
+ */
+function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLedger): void {
+  const barred = "barred" in shared ? shared.barred.values() : [];
+  for (const owed of barred) for (const volume of owed) volumes.distrust(volume);
+  if (!hasCrashed) return;
+  for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */

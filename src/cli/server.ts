@@ -28,21 +28,19 @@ import { noService } from "../volumes/change";
 import { warmUp } from "../volumes/upload-stream";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
-import { readS3Keys } from "./s3-keys";
+import { readS3Keys } from "./secrets";
 import { type OpenedStore, type Shared, joinStore, openStore } from "./open";
 import { type ThreadContext, inThread } from "./threads";
 
-/** What a master may use of its process. */
-type ServerContext = { readonly stop: AbortSignal; readonly reload?: EventTarget; readonly entry: string };
-
 /**
  * Serves until `stop` is aborted, then ends the running requests and closes the index.
+ * @param options.reload has a `reload` when the access keys are to be read anew
  * @param options.entry URL of the program, which worker threads run too
  * @throws MkvError failed if the index or the port is not to be had, or a thread has died
  */
 export async function runServer(
   config: Config,
-  { stop, reload = new EventTarget(), entry }: ServerContext,
+  { stop, reload = new EventTarget(), entry }: { stop: AbortSignal; reload?: EventTarget; entry: string },
 ): Promise<void> {
   const { bind, port, adminport, s3port } = config;
   if (port !== 0) requireFreePort({ port, bind });

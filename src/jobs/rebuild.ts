@@ -7,7 +7,8 @@ import { keyAt, pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, decodeRecord, leastBytesOf } from "../format/record";
 import { isConfigured } from "../format/volume";
-import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger/ledger";
+import { type KeyRecord, type RawEntry } from "../ledger/ledger";
+import { type Owed, type ReadIndex, type Suspect, type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { union } from "../store/volume-lists";
@@ -18,30 +19,6 @@ import { type JobProgress, each, forEach } from "./pool";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
-
-/**
- * By key in hex: the volumes on which unfinished work, not a record, accounts for the file; strays are good copies. Of what
- * was about to be replaced, only the bytes tell which write they are of.
- */
-export type Owed = ReadonlyMap<
-  string,
-  { readonly rubbish: readonly string[]; readonly strays: readonly string[]; readonly isReplaced: boolean }
->;
-
-/**
- * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
- * From `laterMs` on, all it says of them is.
- */
-export type Suspect = { readonly fromMs: number; readonly toMs: number; readonly laterMs: number };
-
-/** An index that is read. */
-export type ReadIndex = {
-  get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
-  scan(range: KeyRange): AsyncIterable<readonly RawEntry[]>;
-};
-
-/** An index that is written. */
-export type WrittenIndex = ReadIndex & { putAll(entries: readonly KeyRecord[]): Promise<void> };
 
 /** What a gathering takes. */
 export type Gathering = {

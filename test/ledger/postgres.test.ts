@@ -190,15 +190,17 @@ test("while the server is frozen a request is refused in its time, and soon afte
   for (const pid of await at.backends()) frozen.use(server.freeze(pid));
   frozen.use(server.freeze());
   const told = await Promise.all([
-    timed(() => at.one.get(keyOf("/key"))),
+    timed(async () => at.one.get(keyOf("/key"))),
     timed(() => at.one.claim(keyOf("/key"), () => owing("a:1"))),
     timed(() => Array.fromAsync(at.one.scan({}))),
   ]);
   for (const [code, ms] of told) expect([code, ms < limits.databaseMs + 500]).toEqual(["unavailable", true]);
-  const [code, ms] = await timed(() => at.one.get(keyOf("/key")));
+  const [code, ms] = await timed(async () => at.one.get(keyOf("/key")));
   expect([code, ms < limits.databaseAwayMs + 500]).toEqual(["unavailable", true]); // It is known to be away by now.
   frozen.dispose();
-  await until(async () => (await codeOf(at.one.get(keyOf("/key")))) === "done", { what: "it is asked again" });
+  await until(async () => (await codeOf(Promise.resolve(at.one.get(keyOf("/key"))))) === "done", {
+    what: "it is asked again",
+  });
 });
 
 test("a server that is restarted, well or by force, is missed for a moment and no longer", async () => {

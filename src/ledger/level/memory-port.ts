@@ -1,20 +1,16 @@
 // Owns the way of other threads to what the first one remembers beside the index: it alone has that open.
 import { type MessagePort } from "node:worker_threads";
 import { MkvError, reasonOf } from "../../errors";
-import { type Memory, type MemoryPage } from "../ledger";
+import { type Memory } from "../ledger";
 
-type Asked =
-  | { readonly verb: "get" | "delete"; readonly name: string }
-  | { readonly verb: "put"; readonly name: string; readonly value: unknown }
-  | { readonly verb: "page"; readonly name: string; readonly options: Parameters<Memory["page"]>[1] };
-type Call = Asked & { readonly id: number };
+type Call = { readonly id: number; readonly verb: keyof Memory; readonly args: readonly unknown[] };
 type Answer = { readonly id: number; readonly value?: unknown; readonly failure?: string };
 
 /** Answers what another thread asks of this memory. */
 export function serveMemory(memory: Memory, port: MessagePort): void {
-  port.on("message", (call: Call) => {
-    const { id } = call;
-    Promise.resolve(carryOut(memory, call)).then(
+  port.on("message", ({ id, verb, args }: Call) => {
+    const carryOut = memory[verb].bind(memory) as (...args: readonly unknown[]) => unknown;
+    Promise.try(() => carryOut(...args)).then(
       (value) => port.postMessage({ id, value } satisfies Answer),
       (error) => port.postMessage({ id, failure: reasonOf(error) } satisfies Answer),
     );
@@ -22,28 +18,15 @@ export function serveMemory(memory: Memory, port: MessagePort): void {
   port.unref();
 }
 
-function carryOut(memory: Memory, call: Call): unknown {
-  switch (call.verb) {
-    case "get":
-      return memory.get(call.name);
-    case "put":
-      return memory.put(call.name, call.value);
-    case "delete":
-      return memory.delete(call.name);
-    case "page":
-      return memory.page(call.name, call.options);
-  }
-}
-
 /** The memory at the other end of this port. */
 export function remoteMemory(port: MessagePort): Memory {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   let last = 0;
-  const ask = (call: Asked): Promise<unknown> => {
+  const ask = <T>(verb: keyof Memory, ...args: readonly unknown[]): Promise<T> => {
     const answer = Promise.withResolvers<unknown>();
     waiting.set(++last, answer);
-    port.postMessage({ id: last, ...call } satisfies Call);
-    return answer.promise;
+    port.postMessage({ id: last, verb, args } satisfies Call);
+    return answer.promise as Promise<T>;
   };
   port.on("message", ({ id, value, failure }: Answer) => {
     const answer = waiting.get(id);
@@ -53,9 +36,9 @@ export function remoteMemory(port: MessagePort): Memory {
   });
   port.unref();
   return {
-    get: (name) => ask({ verb: "get", name }),
-    put: async (name, value) => void (await ask({ verb: "put", name, value })),
-    delete: async (name) => void (await ask({ verb: "delete", name })),
-    page: async (prefix, options) => (await ask({ verb: "page", name: prefix, options })) as MemoryPage,
+    get: (name) => ask("get", name),
+    put: (name, value) => ask("put", name, value),
+    delete: (name) => ask("delete", name),
+    page: (prefix, options) => ask("page", prefix, options),
   };
 }

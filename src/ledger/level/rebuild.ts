@@ -4,32 +4,18 @@ import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { warn } from "../../log";
-import { type Owed, accountedFor } from "../owed";
-import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
+import { openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
-import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
+import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { isOlder } from "./replay";
 import { mendSwap, rebuildOf, swapIndex } from "./swap";
 
-/** A new index in the making. Disposing of it before the swap leaves the old one as it was. */
-export type LevelRebuild = AsyncDisposable & {
-  /** Where the new one is made. */
-  readonly folder: string;
-  readonly next: LevelIndex;
-  readonly old: LevelIndex | undefined;
-  readonly memory: Beside;
-  /** What unfinished work has left, by the names that volumes have today. */
-  owedBy(nameOf: (volume: string) => string): Owed;
-  readonly suspect: (Suspect & { readonly laterMs: number }) | undefined;
-  /** Puts the new index in the place of the old one. */
-  swap(): Promise<void>;
-};
-
 /** Begins to make a new index. Throws MkvError failed if another process uses the old one. */
-export async function rebuildLevel(path: string): Promise<LevelRebuild> {
+export async function rebuildLevel(path: string): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
@@ -54,7 +40,8 @@ export async function rebuildLevel(path: string): Promise<LevelRebuild> {
   const opened = undo.move();
   let isSwapped = false;
   return {
-    ...{ folder, next, old, memory, suspect: suspect && { ...suspect, laterMs } },
+    names: { next: folder, old: old && path },
+    ...{ next, old, memory, suspect: suspect && { ...suspect, laterMs } },
     owedBy: (nameOf) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
     async swap() {
       await next[Symbol.asyncDispose]();
@@ -74,12 +61,21 @@ export async function rebuildLevel(path: string): Promise<LevelRebuild> {
   };
 }
 
+/** Opens both for another thread. Throws MkvError failed. */
+export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
+  await using undo = new AsyncDisposableStack();
+  const next = undo.use(await openLevelIndex(names.next));
+  const old = names.old === undefined ? undefined : undo.use(await openLevelIndex(names.old));
+  const opened = undo.move();
+  return { next, old, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+}
+
 /** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
 function owedIn(
   lines: ReadonlyMap<string, readonly ReadLine[]>,
   { old, nameOf }: { old: LevelIndex | undefined; nameOf: (volume: string) => string },
 ): Owed {
-  const owed: Owed = new Map();
+  const owed = new Map<string, OwedByKey>();
   for (const [hex, ofKey] of lines) {
     const { key, record, marks, owed: debts } = ofKey.at(-1)!;
     if (debts.length === 0) continue;

@@ -1,7 +1,5 @@
 // Owns the ledger in a database that speaks PostgreSQL's wire, as one thread of one of several masters sees it.
-import { type Key } from "../../format/key";
-import { type Debt, type KeyRange, type KnownValue, type Ledger, type Memory, type Picture } from "../ledger";
-import { type ValueRecord } from "../../format/record";
+import { type Ledger } from "../ledger";
 import { Claims } from "./claims";
 import { type Database } from "./connection";
 import { Debts } from "./debts";
@@ -20,58 +18,28 @@ export type PostgresParts = {
 };
 
 /** The ledger that several masters share. */
-export class PostgresLedger implements Ledger {
-  readonly memory: Memory;
-  readonly isBehind: boolean;
-  readonly claim: Claims["claim"];
-  readonly #database: Database;
-  readonly #reads: Reads;
-  readonly #claims: Claims;
-  readonly #debts: Debts | undefined;
-  readonly #presence: AsyncDisposable | undefined;
-
-  constructor({ database, isBehind, looksForDebts, presence }: PostgresParts) {
-    this.#presence = presence;
-    this.isBehind = isBehind;
-    this.#database = database;
-    this.memory = new SharedMemory(database);
-    this.#reads = new Reads(database);
-    this.#claims = new Claims(database);
-    this.#debts = looksForDebts ? new Debts(database) : undefined;
-    this.claim = this.#claims.claim.bind(this.#claims);
-  }
-
-  get owing(): number {
-    return this.#debts?.owing ?? 0;
-  }
-
-  get(key: Key): Promise<ValueRecord | undefined> {
-    return this.#reads.get(key);
-  }
-
-  look(key: Key): Promise<KnownValue> {
-    return this.#reads.look(key);
-  }
-
-  picture(): Picture {
-    return { isConsistent: false, keys: knownKeys(this.#database) };
-  }
-
-  scan(range: KeyRange, options?: { atOnce?: number }) {
-    return scanTable(this.#database, keysTable, range, options);
-  }
-
-  async *due() {
-    if (this.#debts) yield* this.#debts.due();
-  }
-
-  owedBy(key: Key): Promise<readonly Debt[]> {
-    return this.#claims.owedBy(key);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#claims[Symbol.asyncDispose]();
-    await this.#presence?.[Symbol.asyncDispose]();
-    await this.#database[Symbol.asyncDispose]();
-  }
+export function postgresLedger({ database, isBehind, looksForDebts, presence }: PostgresParts): Ledger {
+  const [reads, claims] = [new Reads(database), new Claims(database)];
+  const debts = looksForDebts ? new Debts(database) : undefined;
+  return {
+    memory: new SharedMemory(database),
+    isBehind,
+    get owing() {
+      return debts?.owing ?? 0;
+    },
+    get: (key) => reads.get(key),
+    look: (key) => reads.look(key),
+    scan: (range, options) => scanTable(database, keysTable, range, options),
+    picture: () => ({ isConsistent: false, keys: knownKeys(database) }),
+    claim: (key, begin, options) => claims.claim(key, begin, options),
+    async *due() {
+      if (debts) yield* debts.due();
+    },
+    owedBy: (key) => claims.owedBy(key),
+    async [Symbol.asyncDispose]() {
+      await claims[Symbol.asyncDispose]();
+      await presence?.[Symbol.asyncDispose]();
+      await database[Symbol.asyncDispose]();
+    },
+  };
 }

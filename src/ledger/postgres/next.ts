@@ -7,17 +7,9 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import {
-  type Draft,
-  type Known,
-  type KeyRange,
-  type KeyRecord,
-  type Lack,
-  type Memory,
-  type RawEntry,
-} from "../ledger";
+import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, type RawEntry } from "../ledger";
 import { factsOfKnown } from "../facts";
-import { type Owed, accountedFor } from "../owed";
+import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { type DatabaseAddress } from "./address";
 import { Database, sqlState } from "./connection";
 import { SharedMemory } from "./memory";
@@ -71,36 +63,32 @@ export class KeysTable {
   }
 }
 
-/** The old table and the new one, of this name, for another thread of a rebuild. */
-export function joinTables(
-  address: DatabaseAddress,
-  table: string,
-): { old: KeysTable; next: KeysTable } & AsyncDisposable {
+/** The old table and the new one, for another thread of a rebuild. */
+export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames): Indexes {
   const database = new Database(address);
   return {
-    old: new KeysTable(database, keysTable),
-    next: new KeysTable(database, table),
+    old: names.old === undefined ? undefined : new KeysTable(database, names.old),
+    next: new KeysTable(database, names.next),
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };
 }
 
-/** A new table in the making. Disposing of it before the swap leaves the old one as it was. */
-export type Next = AsyncDisposable & {
+/** A new table in the making, for a rebuild or an import. */
+export type Next = Omit<Rebuild, "next" | "old" | "swap"> & {
   readonly next: KeysTable;
   readonly old: KeysTable;
-  /** The name of the new one. */
-  readonly table: string;
-  readonly memory: Memory;
-  /** Whether the old one may lack what was acknowledged. */
-  readonly isBehind: boolean;
-  /** What unfinished work has left, by the names that volumes have today. */
-  owedBy(nameOf: (volume: string) => string): Promise<Owed>;
   /**
    * Puts the new one in the place of the old one.
    * @param options.keepsRest whether what lies beside the old records, and what is owed, goes along
    */
   swap(options: { keepsRest: boolean }): Promise<void>;
 };
+
+/** Begins to make a new table out of what volumes have. Throws MkvError failed if masters are at work on the store. */
+export async function rebuildPostgres(address: DatabaseAddress): Promise<Rebuild> {
+  const made = await makeNext(address);
+  return { ...made, swap: () => made.swap({ keepsRest: true }) };
+}
 
 /** Begins to make a new table. Throws MkvError failed if masters are at work on the store. */
 export async function makeNext(address: DatabaseAddress): Promise<Next> {
@@ -119,9 +107,9 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
   return {
     next: new KeysTable(database, table),
     old: new KeysTable(database, keysTable),
-    table,
+    names: { old: keysTable, next: table },
     memory,
-    isBehind,
+    suspect: isBehind ? { fromMs: 0, toMs: Date.now(), laterMs: Number.POSITIVE_INFINITY } : undefined,
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap({ keepsRest }) {
       if (keepsRest) await keepRest(database, table, { owed: !isBehind });
@@ -184,7 +172,7 @@ async function keepRest(database: Database, table: string, { owed }: { owed: boo
 }
 
 async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {
-  const owed: Owed = new Map();
+  const owed = new Map<string, OwedByKey>();
   for await (const page of knownKeys(database, "owing")) {
     for (const { key, record, owed: debts } of page)
       owed.set(key.toHex(), accountedFor(record === undefined ? undefined : decodeRecord(record), debts, nameOf));

@@ -4,18 +4,22 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
+import { type Ledger } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
-import { PostgresLedger } from "./ledger";
+import { postgresLedger } from "./ledger";
 import { SharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, makeSchema } from "./schema";
 
 /** What a process has opened. */
 export type OpenedPostgres = {
-  readonly ledger: PostgresLedger;
+  readonly ledger: Ledger;
   /** What its other threads need to know. */
   readonly shared: PostgresShared;
+  /** No claim of a process before this one holds any more when a key is claimed anew. */
+  readonly hasCrashed: false;
+  abandon(): void;
   /** Waits until no other process gives ids to volumes. */
   takeTurn(): Promise<AsyncDisposable>;
 };
@@ -41,18 +45,20 @@ export async function openPostgresLedger(
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
   const isBehind = (await new SharedMemory(database).get(behindName)) === true;
-  const ledger = new PostgresLedger({ database, isBehind, looksForDebts: true, presence });
+  const ledger = postgresLedger({ database, isBehind, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
     shared: { address, isBehind },
+    hasCrashed: false,
+    abandon() {},
     takeTurn: () => takeTurn(ledger),
   };
 }
 
 /** Opens the same ledger for another thread. */
-export function joinPostgresLedger({ address, isBehind }: PostgresShared): PostgresLedger {
-  return new PostgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
+export function joinPostgresLedger({ address, isBehind }: PostgresShared): Ledger {
+  return postgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
 }
 
 async function begin(
@@ -71,7 +77,7 @@ async function begin(
 /** No key of a value begins like this: a turn is a claim. */
 const turnKey = Buffer.from("ids of volumes") as Uint8Array as Key;
 
-async function takeTurn(ledger: PostgresLedger): Promise<AsyncDisposable> {
+async function takeTurn(ledger: Ledger): Promise<AsyncDisposable> {
   const untilMs = performance.now() + 2 * (limits.leaseMs + limits.leaseGraceMs);
   for (;;) {
     try {

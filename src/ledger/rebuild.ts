@@ -1,0 +1,66 @@
+// Owns what a rebuild needs of a ledger: the old index and the new one, and what unfinished work says of files: which are no
+// values, and which are copies on their way out.
+import { type Key } from "../format/key";
+import { type ValueRecord } from "../format/record";
+import { type Debt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
+
+/** An index that is read. */
+export type ReadIndex = {
+  get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
+  scan(range: KeyRange): AsyncIterable<readonly RawEntry[]>;
+};
+
+/** An index that is written. */
+export type WrittenIndex = ReadIndex & { putAll(entries: readonly KeyRecord[]): Promise<void> };
+
+/** A new index in the making, and the old one, which is undefined if it cannot be read. */
+export type Indexes = AsyncDisposable & { readonly next: WrittenIndex; readonly old: ReadIndex | undefined };
+
+/** What they are called, for threads that open the same: folders or tables. */
+export type IndexNames = { readonly next: string; readonly old: string | undefined };
+
+/** The same for the first thread of a rebuild. Disposing of it before the swap leaves the old one as it was. */
+export type Rebuild = Indexes & {
+  readonly names: IndexNames;
+  readonly memory: Memory;
+  readonly suspect: Suspect | undefined;
+  /** What unfinished work has left, by the names that volumes have today. */
+  owedBy(nameOf: (volume: string) => string): Owed | Promise<Owed>;
+  /** Puts the new index in the place of the old one. */
+  swap(): Promise<void>;
+};
+
+/**
+ * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
+ * From `laterMs` on, all it says of them is.
+ */
+export type Suspect = { readonly fromMs: number; readonly toMs: number; readonly laterMs: number };
+
+/** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
+export type Owed = ReadonlyMap<string, OwedByKey>;
+
+export type OwedByKey = {
+  readonly rubbish: readonly string[];
+  readonly strays: readonly string[];
+  /** The value was about to be replaced: of which write the files are, only their bytes tell. */
+  readonly isReplaced: boolean;
+};
+
+/** What the debts of a key account for, by the names that volumes have today. */
+export function accountedFor(
+  known: ValueRecord | undefined,
+  debts: readonly Pick<Debt, "volume" | "kind">[],
+  nameOf: (volume: string) => string,
+): OwedByKey {
+  const volumes = known?.volumes.map(nameOf) ?? [];
+  const isReplaced = debts.some(({ kind }) => kind === "staged");
+  const placed = debts.filter(({ kind }) => kind !== "staged"); // No staged file lies where values do.
+  const outside = placed.map(({ volume, kind }) => ({ volume: nameOf(volume), kind }));
+  const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
+  // What a move was copying is the value of the live record.
+  const isRubbish = ({ kind }: (typeof unnamed)[number]) =>
+    !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
+  const rubbish = unnamed.filter(isRubbish).map(({ volume }) => volume);
+  const strays = unnamed.filter(({ kind }) => known && kind === "stray").map(({ volume }) => volume);
+  return { rubbish, strays, isReplaced };
+}
