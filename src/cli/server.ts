@@ -9,9 +9,8 @@ import { Authorizer } from "../api/authorize";
 import { Lists } from "../api/native/list";
 import { Keys } from "../api/s3/signature";
 import { serveS3 } from "../api/s3/serve";
-import { Admin } from "../api/admin/dialect";
+import { serveAdmin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";
-import { serveAdmin } from "../api/admin/serve";
 import { requireFreePort } from "../api/listening";
 import { type Service, serve } from "../api/serve";
 import { counted } from "../counted";
@@ -63,7 +62,8 @@ export async function runServer(
   await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
   using _verified = tellOfVerify(store.ledger.memory);
   const observer = new Observer(store, { ports: [service.port, s3port], isAsked: adminport !== 0 });
-  using _admin = adminport === 0 ? undefined : startAdmin(config, { store, observer });
+  const sources = { store, observer, version: pkg.version, threads: config.threads };
+  using _admin = adminport === 0 ? undefined : serveAdmin(sources, { port: adminport, bind });
   log(`listening on ${whatIsServed(config, store.volumes, service.port)}`);
   using _observing = observer.start();
 
@@ -71,11 +71,6 @@ export async function runServer(
   log("stopping: running requests end first");
   drain.abort();
   await Promise.all([service.drain(), s3?.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
-}
-
-function startAdmin({ adminport, bind, threads }: Config, parts: { store: Store; observer: Observer }): Disposable {
-  const admin = new Admin({ ...parts, version: pkg.version, threads });
-  return serveAdmin(admin, { port: adminport, bind });
 }
 
 /** The S3 port, of this thread alone. */

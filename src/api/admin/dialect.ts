@@ -1,73 +1,67 @@
-// Owns what an operator may ask, on a port of its own: a function from Request to Response. It changes nothing.
-import { type Measured, readMetrics } from "../../metrics";
+// Owns what an operator may ask, on a port of its own, of the first thread alone. It changes nothing.
 import { MkvError } from "../../errors";
+import { readMetrics } from "../../metrics";
 import { mostConnections } from "../admission";
+import { type Listening, portError } from "../listening";
 import { failed } from "../respond";
 import { splitUrl } from "../url";
 import { expose, expositionType } from "./exposition";
 import { connectionMetrics, processMetrics, volumeMetrics } from "./look";
 import { answerPage } from "./page";
 import { Readiness } from "./readiness";
-import { type Status, type StatusSources, statusOf } from "./status";
+import { type StatusSources, statusOf } from "./status";
 
-/** The operator's side of a store. */
-export class Admin {
-  readonly #readiness: Readiness;
-
-  constructor(readonly sources: StatusSources) {
-    this.#readiness = new Readiness(sources.store);
+/** Serves until it is disposed of. Throws MkvError failed if the port is not to be had. */
+export function serveAdmin(sources: StatusSources, { port, bind }: Listening): Disposable {
+  const answers = answersOf(sources);
+  try {
+    const server = Bun.serve({
+      port,
+      ...(bind !== undefined && { hostname: bind }),
+      development: false,
+      fetch: (request) => answer(answers, request).catch(failed),
+    });
+    return { [Symbol.dispose]: () => void server.stop(true) };
+  } catch (error) {
+    throw portError({ port, bind }, error, "-adminport");
   }
+}
 
-  /** Answers a request; never throws. */
-  async answer(request: Request): Promise<Response> {
-    try {
-      if (request.method !== "GET" && request.method !== "HEAD")
-        throw new MkvError("method", "the admin port only answers GET", { allow: "GET, HEAD" });
-      const answer = this.#answers.get(splitUrl(request.url).path);
-      if (!answer) throw new MkvError("absent", `there is ${[...this.#answers.keys()].join(", ")}`);
-      const response = await answer();
-      response.headers.set("cache-control", "no-store");
-      return response;
-    } catch (error) {
-      return failed(error);
-    }
-  }
+type Answers = Readonly<Record<string, () => Response | Promise<Response>>>;
 
-  readonly #answers = new Map<string, () => Response | Promise<Response>>([
-    ["/", answerPage],
-    ["/healthz", () => text(200, "the process answers")],
-    ["/readyz", () => this.#ready()],
-    [
-      "/metrics",
-      async () => new Response(expose(await this.#metrics()), { headers: { "content-type": expositionType } }),
-    ],
-    ["/status", async () => Response.json(await this.#status())],
-    ["/history", () => Response.json({ samples: this.sources.observer.samples })],
-  ]);
+async function answer(answers: Answers, request: Request): Promise<Response> {
+  if (request.method !== "GET" && request.method !== "HEAD")
+    throw new MkvError("method", "the admin port only answers GET", { allow: "GET, HEAD" });
+  const ask = answers[splitUrl(request.url).path];
+  if (!ask) throw new MkvError("absent", `there is ${Object.keys(answers).join(", ")}`);
+  const response = await ask();
+  response.headers.set("cache-control", "no-store");
+  return response;
+}
 
-  async #status(): Promise<Status> {
-    const [whyNotReady, connections] = await Promise.all([this.#whyNotReady(), this.sources.observer.connections()]);
-    return statusOf(this.sources, { whyNotReady, connections });
-  }
-
-  #whyNotReady(): Promise<string | undefined> {
-    return this.#readiness.whyNot(this.sources.observer.reports());
-  }
-
-  async #ready(): Promise<Response> {
-    const why = await this.#whyNotReady();
-    return why === undefined ? text(200, "ready") : text(503, why);
-  }
-
-  async #metrics(): Promise<Measured[]> {
-    const { observer, version } = this.sources;
-    return [
-      ...readMetrics(),
-      ...volumeMetrics(observer.reports()),
-      ...connectionMetrics(await observer.connections(), mostConnections),
-      ...processMetrics(version),
-    ];
-  }
+function answersOf(sources: StatusSources): Answers {
+  const { store, observer, version } = sources;
+  const readiness = new Readiness(store);
+  const whyNotReady = () => readiness.whyNot(observer.reports());
+  return {
+    "/": answerPage,
+    "/healthz": () => text(200, "the process answers"),
+    async "/readyz"() {
+      const why = await whyNotReady();
+      return why === undefined ? text(200, "ready") : text(503, why);
+    },
+    async "/metrics"() {
+      const ofVolumes = volumeMetrics(observer.reports());
+      const ofConnections = connectionMetrics(await observer.connections(), mostConnections);
+      const all = [...readMetrics(), ...ofVolumes, ...ofConnections, ...processMetrics(version)];
+      return new Response(expose(all), { headers: { "content-type": expositionType } });
+    },
+    async "/status"() {
+      const [why, connections] = await Promise.all([whyNotReady(), observer.connections()]);
+      return Response.json(statusOf(sources, { whyNotReady: why, connections }));
+    },
+    "/history": () => Response.json({ samples: observer.samples }),
+  };
 }
 
 function text(status: number, line: string): Response {

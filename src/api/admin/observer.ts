@@ -7,7 +7,7 @@ import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
 import { Disks } from "../../volumes/disks";
 import { type VolumeReport, reportOf } from "../../volumes/report";
-import { History, type Sample } from "./history";
+import { type Sample, sampleOf } from "./history";
 import { JobWatch, type RunningJob } from "./job-watch";
 import { cpuSeconds } from "./look";
 import { StateLog } from "./state-log";
@@ -17,11 +17,12 @@ export class Observer {
   readonly #store: Store;
   readonly #ports: readonly number[];
   readonly #disks: Disks | undefined;
-  readonly #history = new History();
+  readonly #samples: Sample[] = [];
+  /** What the last sample was taken of. */
+  #sampled: { readonly metrics: readonly Measured[]; readonly atMs: number } | undefined;
   readonly #jobs = new JobWatch();
   readonly #states = new StateLog();
   #askedMs = Number.NEGATIVE_INFINITY;
-  #sampledMs = Number.NEGATIVE_INFINITY;
   #counted: { readonly untilMs: number; readonly connections: Promise<number | undefined> } | undefined;
 
   /**
@@ -34,8 +35,9 @@ export class Observer {
     this.#disks = isAsked ? new Disks(store.volumes) : undefined;
   }
 
+  /** Those of the last hour, in their order. */
   get samples(): readonly Sample[] {
-    return this.#history.samples;
+    return this.#samples;
   }
 
   get jobs(): readonly RunningJob[] {
@@ -73,9 +75,14 @@ export class Observer {
     this.#sample(metrics, reports);
   }
 
+  /** Takes a sample of what has changed since the one before; the first one only begins. */
   #sample(metrics: readonly Measured[], reports: readonly VolumeReport[]): void {
-    if (nowMs() - this.#sampledMs < limits.sampleMs - limits.watchMs) return;
-    this.#sampledMs = nowMs();
-    this.#history.add([...metrics, cpuSeconds()], reports);
+    const [before, now] = [this.#sampled, { metrics: [...metrics, cpuSeconds()], atMs: nowMs() }];
+    if (before && now.atMs - before.atMs < limits.sampleMs - limits.watchMs) return;
+    this.#sampled = now;
+    if (!before) return;
+    const seconds = (now.atMs - before.atMs) / 1000;
+    this.#samples.push(sampleOf(before.metrics, now.metrics, { seconds, reports }));
+    if (this.#samples.length > limits.samples) this.#samples.shift();
   }
 }
