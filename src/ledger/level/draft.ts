@@ -15,7 +15,7 @@ import { factsOf, openFacts, requireWholeFacts } from "./facts";
 import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { readJournals } from "./read-journals";
 import { rememberNew } from "./remembered";
-import { mendSwap, rebuildOf, swapIndex } from "./swap";
+import { cleared, mendSwap, swapIndex } from "./swap";
 
 /**
  * Begins to make an index at this path.
@@ -27,15 +27,16 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   await requireEmpty(path, lack);
-  const folder = rebuildOf(path);
-  for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
+  const folder = cleared(path);
   const factsFolder = `${factsOf(path)}.rebuild`;
-  rmSync(factsFolder, { recursive: true, force: true });
+  const removeFacts = () => rmSync(factsFolder, { recursive: true, force: true });
+  removeFacts();
+  undo.defer(removeFacts);
+  undo.defer(() => rmSync(folder, { recursive: true, force: true })); // Once it is in place there is none.
   const next = undo.use(await openLevelIndex(folder, { make: true }));
   const facts = undo.use(await openLevelIndex(factsFolder, { make: true }));
   const journal = undo.use(draftJournal(journalFor(path)));
   const opened = undo.move();
-  let isFinished = false;
   return {
     async putAll(keys) {
       const recorded = keys.filter(({ record }) => record !== undefined);
@@ -49,17 +50,12 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       for (const [name, value] of entries) if (memory.get(name) === undefined) await memory.put(name, value);
       await addFacts(path, facts);
       await facts[Symbol.asyncDispose]();
-      rmSync(factsFolder, { recursive: true });
+      removeFacts();
       await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
       journal.finish();
       swapIndex(folder, path);
-      isFinished = true;
     },
-    async [Symbol.asyncDispose]() {
-      if (isFinished) return await memory[Symbol.asyncDispose]();
-      await opened[Symbol.asyncDispose]();
-      for (const made of [folder, factsFolder]) rmSync(made, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
 

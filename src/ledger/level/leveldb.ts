@@ -152,7 +152,9 @@ export class LevelIndex implements AsyncDisposable {
     }
   }
 
+  /** May be disposed of again. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#db.status === "closed") return;
     const nowhere = new Uint8Array();
     try {
       await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.

@@ -12,7 +12,7 @@ import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { isOlder } from "./replay";
-import { mendSwap, rebuildOf, swapIndex } from "./swap";
+import { cleared, mendSwap, swapIndex } from "./swap";
 
 /** Begins to make a new index. Throws MkvError failed if another process uses the old one. */
 export async function rebuildLevel(path: string): Promise<Rebuild> {
@@ -34,11 +34,10 @@ export async function rebuildLevel(path: string): Promise<Rebuild> {
   const suspect = bothSuspect(doubt?.suspect, earlier);
   // Where it has served since it was put back, it may have learnt of any of those files.
   const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
-  const folder = rebuildOf(path);
-  for (const left of [`${path}.old`, folder]) rmSync(left, { recursive: true, force: true }); // Of runs that were cut short.
+  const folder = cleared(path);
+  undo.defer(() => rmSync(folder, { recursive: true, force: true })); // Once it is in place there is none.
   const next = undo.use(await openLevelIndex(folder, { make: true }));
   const opened = undo.move();
-  let isSwapped = false;
   return {
     names: { next: folder, old: old && path },
     ...{ next, old, memory, suspect: suspect && { ...suspect, laterMs } },
@@ -49,15 +48,10 @@ export async function rebuildLevel(path: string): Promise<Rebuild> {
       const { suspect, doubt } = remembered(memory) ?? {};
       await rememberNew(memory, path, { suspect, doubt });
       swapIndex(folder, path);
-      isSwapped = true;
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
     },
-    async [Symbol.asyncDispose]() {
-      if (isSwapped) return await memory[Symbol.asyncDispose]();
-      await opened[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
 

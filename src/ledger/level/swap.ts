@@ -16,6 +16,13 @@ export function rebuildOf(index: string): string {
   return beside(index, "rebuild");
 }
 
+/** The empty folder where a new index is made: what runs have left that were cut short is removed. */
+export function cleared(index: string): string {
+  const folder = rebuildOf(index);
+  for (const left of [beside(index, "old"), folder]) rmSync(left, { recursive: true, force: true });
+  return folder;
+}
+
 /**
  * Puts a finished index, which is closed, in the place of the one that is in use, and removes that one.
  * @throws MkvError failed: a folder cannot be renamed; `mendSwap` goes on from there
