@@ -1,8 +1,11 @@
-// Owns what is counted of requests: how many there were, how long they took, what came in and went out.
+// Owns what is counted of requests: how many there were, how long they took, what came in and went out; and what the log tells
+// of them: who asked, what it was about, how it ended.
+import { logAccess } from "../log";
 import { type Counter, counter, counters, histograms } from "../metrics";
+import { splitUrl } from "./url";
 
 const answered = counters("mkv_requests_total", "Requests that were answered.", ["method", "status"]);
-const seconds = histograms(
+const durations = histograms(
   "mkv_request_seconds",
   "Time from a request to its answer; of a list to the first byte of it.",
   ["operation"],
@@ -16,14 +19,14 @@ const methods = new Map(
   ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST"].map((name): [string, Method] => [name, { name, statuses: [] }]),
 );
 const operations = {
-  get: seconds.of("get"),
-  head: seconds.of("head"),
-  put: seconds.of("put"),
-  delete: seconds.of("delete"),
-  unlink: seconds.of("unlink"),
-  list: seconds.of("list"),
-  job: seconds.of("job"),
-  other: seconds.of("other"),
+  get: durations.of("get"),
+  head: durations.of("head"),
+  put: durations.of("put"),
+  delete: durations.of("delete"),
+  unlink: durations.of("unlink"),
+  list: durations.of("list"),
+  job: durations.of("job"),
+  other: durations.of("other"),
 };
 
 /** What a request is about. */
@@ -44,17 +47,60 @@ export function ofLength(response: Response, bytes: number): Response {
   return response;
 }
 
-/** How long the body of an answer is, as far as it says so or `ofLength` was told. */
-export function lengthOf(response: Response): number {
-  return lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);
+/** What is learnt of a request while it is answered, for the log. */
+export type About = {
+  /** Whom the volumes have let in; empty if nobody in particular. */
+  user: string;
+  /** Bytes of a value that came in. */
+  receivedBytes: number;
+  /** Where the value is, or was put. */
+  volumes: readonly string[];
+};
+
+export function aboutNothing(): About {
+  return { user: "", receivedBytes: 0, volumes: [] };
 }
 
-/** Counts a request that was answered with this status after so long. */
-export function countRequest(
-  method: string,
-  { operation, status, ms }: { operation: Operation; status: number; ms: number },
-): void {
+/** The same chunks, whose bytes are told. */
+export async function* tallied(chunks: AsyncIterable<Uint8Array>, about: About): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    about.receivedBytes += chunk.length;
+    yield chunk;
+  }
+}
+
+/** A request that has been answered; it is logged if there is an `about`. */
+type Ended = {
+  readonly method: string;
+  readonly url: string;
+  readonly operation: Operation;
+  readonly startMs: number;
+  readonly client: string;
+  readonly about: About | undefined;
+};
+
+/** Counts a request with its answer, and logs it. */
+export function noteEnd(response: Response, { method, url, operation, startMs, client, about }: Ended): void {
+  const { status } = response;
+  const seconds = (performance.now() - startMs) / 1000;
   const { name, statuses } = methods.get(method) ?? otherMethod; // Clients may make up any number of them.
   (statuses[status] ??= answered.of(name, String(status))).add();
-  operations[operation].observe(ms / 1000);
+  operations[operation].observe(seconds);
+  if (!about) return;
+  const { path, query } = splitUrl(url);
+  logAccess({
+    client: client.replace(/^::ffff:(?=\d+\.)/, ""),
+    user: about.user,
+    method,
+    path: query === "" ? path : `${path}?${query}`,
+    status,
+    bytes: about.receivedBytes || (method === "HEAD" ? 0 : lengthOf(response)),
+    seconds,
+    volume: about.volumes.join(","),
+  });
+}
+
+/** How long the body of an answer is, as far as it says so or `ofLength` was told. */
+function lengthOf(response: Response): number {
+  return lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);
 }

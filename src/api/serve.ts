@@ -1,11 +1,10 @@
 // Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
 import { limits } from "../limits";
-import { type About, aboutNothing, logRequest } from "./access";
 import { discard } from "./body";
 import { type Admission } from "./admission";
 import { type Listening, portError } from "./listening";
 import { type Asked, type Native, answer, operationOf } from "./native/dialect";
-import { countRequest } from "./requests";
+import { type About, aboutNothing, noteEnd } from "./requests";
 import { failed } from "./respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
@@ -84,9 +83,8 @@ class Exchange implements Asked {
   /** Counts and logs it with its answer. */
   end(response: Response): Response {
     const { method, url, about } = this;
-    const ms = performance.now() - this.#startMs;
-    countRequest(method, { operation: operationOf(method, url), status: response.status, ms });
-    if (about) logRequest({ method, url }, { about, client: this.#client, response, ms });
+    const operation = operationOf(method, url);
+    noteEnd(response, { method, url, operation, startMs: this.#startMs, client: this.#client, about });
     return response;
   }
 }

@@ -9,12 +9,11 @@ import { type Location, locate, unlink } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { chunksOf, shortBodyOf } from "../body";
-import { type About, tallied } from "../access";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
 import { answerJob, answerJobQuestion, isJob } from "./jobs";
 import { type Lists, answerList } from "./list";
-import { type Operation } from "../requests";
+import { type About, type Operation, tallied } from "../requests";
 import { empty, failed } from "../respond";
 import { readParameter, splitUrl } from "../url";
 

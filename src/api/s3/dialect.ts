@@ -1,7 +1,6 @@
 // Owns the S3 dialect: a function from Request to Response. Nothing is done, or told, before the signature has been seen to
 // fit; what is asked for and would not be done is refused.
-import { type About } from "../access";
-import { type Operation } from "../requests";
+import { type About, type Operation } from "../requests";
 import { splitUrl } from "../url";
 import { isReserved } from "../../store/uploads";
 import { type Store } from "../../store/store";

@@ -1,6 +1,6 @@
 // Owns the body of a request: what it says of itself, its bytes, and the proof that they are those that were meant.
 import { MkvError } from "../../errors";
-import { type About, tallied } from "../access";
+import { type About, tallied } from "../requests";
 import { chunksOf } from "../body";
 import { announcedBytes } from "../framing";
 import { type Sum, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";

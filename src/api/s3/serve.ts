@@ -6,11 +6,10 @@ import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { logBug } from "../../log";
-import { aboutNothing, logRequest } from "../access";
 import { type Admission } from "../admission";
 import { discard } from "../body";
 import { type Listening, portError } from "../listening";
-import { countRequest, sent } from "../requests";
+import { aboutNothing, noteEnd, sent } from "../requests";
 import { type S3, aboutOf, answer, isWrite, operationOf } from "./dialect";
 import { failed } from "./errors";
 import { type Incoming } from "./request";
@@ -69,14 +68,12 @@ type Exchange = {
 
 async function handle(s3: S3, { incoming, outgoing, verbose, admission, running }: Exchange): Promise<void> {
   const startMs = performance.now();
-  const told = verbose ? aboutNothing() : undefined;
+  const about = verbose ? aboutNothing() : undefined;
   const client = incoming.socket.remoteAddress ?? "";
   const request = requestOf(incoming, outgoing);
-  const response = await admitted(s3, { admission, running }, { request, told });
-  const ms = performance.now() - startMs;
-  countRequest(request.method, { operation: operationOf(request), status: response.status, ms });
+  const response = await admitted(s3, { admission, running }, { request, told: about });
   const url = request.url.replace(/(?<=X-Amz-Signature=)[^&]*/i, "..."); // Whoever reads the log may not use the link.
-  if (told) logRequest({ method: request.method, url }, { about: told, client, response, ms });
+  noteEnd(response, { method: request.method, url, operation: operationOf(request), startMs, client, about });
   const isRefused = response.status >= 400 && request.body !== null && !incoming.complete;
   if (isRefused) response.headers.set("connection", "close");
   await send(response, outgoing);
