@@ -55,21 +55,9 @@ export function rowOf(name: string, { is, help, shown, default: text }: Flag): r
 function section(heading: string, rows: readonly (readonly [string, string])[]): string {
   const indent = "  ";
   const first = Math.max(16, ...rows.map(([name]) => name.length + 2));
-  const lines = rows.flatMap(([name, text]) =>
-    wrap(text, columns - indent.length - first).map(
-      (line, i) => indent + (i === 0 ? name : "").padEnd(first) + line.replaceAll(unbroken, " "),
-    ),
-  );
+  const lines = rows.flatMap(([name, text]) => {
+    const wrapped = Bun.wrapAnsi(text, columns - indent.length - first).replaceAll(unbroken, " ");
+    return wrapped.split("\n").map((line, i) => indent + (i === 0 ? name : "").padEnd(first) + line);
+  });
   return [heading, ...lines].join("\n");
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line === "") lines[lines.length - 1] = word;
-    else if (line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

@@ -9,7 +9,7 @@
 // 5. What lies beside the record (`facts.ts`) is written before it, and what goes with an old record goes after that.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
+import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { knownOf, readFacts, writeFacts } from "../facts";
@@ -18,10 +18,8 @@ import {
   type Debt,
   type Entry,
   type KeyRange,
-  type KnownValue,
   type Ledger,
   type Memory,
-  type Picture,
   type PutOptions,
   placeOf,
 } from "../ledger";
@@ -53,75 +51,54 @@ export type LevelParts = {
 const nothing: readonly never[] = [];
 
 /** The ledger over LevelDB. */
-export class LevelLedger implements Ledger {
-  readonly memory: Memory;
-  readonly isBehind: boolean;
-  readonly #parts: LevelParts;
-  /** The journals of all threads as they were at `#readMs`. */
-  #written: Journals | undefined;
-  #readMs = Number.NEGATIVE_INFINITY;
-
-  constructor(parts: LevelParts) {
-    this.#parts = parts;
-    this.memory = parts.memory;
-    this.isBehind = parts.isBehind;
-  }
-
-  get owing(): number {
-    return this.#parts.journal.size;
-  }
-
-  get(key: Key): ValueRecord | undefined {
-    return this.#parts.index.get(key);
-  }
-
-  look(key: Key): KnownValue {
-    const record = this.#parts.index.get(key);
-    return knownOf(record, readFacts(this.#parts.facts.getText(key)));
-  }
-
-  scan(range: KeyRange, options?: { atOnce?: number }) {
-    return this.#parts.index.scan(range, options);
-  }
-
-  picture(): Picture {
-    return pictureOf(this.#parts);
-  }
-
-  async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {
-    const lock = this.#parts.locks.take(key);
-    try {
-      const claim = new LevelClaim(this.#parts, key, lock);
-      const entry = begin(claim.entry);
-      if (entry !== claim.entry) await claim.put(entry);
-      return claim;
-    } catch (error) {
-      lock[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  async *due(): AsyncGenerator<readonly Owing[]> {
-    const now = nowMs();
-    yield [...this.#parts.journal.owing].filter(({ dueMs }) => dueMs <= now);
-  }
-
-  owedBy(key: Key): readonly Debt[] {
-    const hex = key.toHex();
-    const own = this.#parts.journal.of(hex);
-    if (own) return own.owed;
-    if (nowMs() > this.#readMs + limits.freshMs) {
-      this.#written = readJournals(this.#parts.path);
-      this.#readMs = nowMs();
-    }
-    const { owed } = this.#written?.lines.get(hex)?.at(-1) ?? { owed: nothing };
-    return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts.close();
-  }
+export function levelLedger(parts: LevelParts) {
+  const { path, index, facts, journal, locks, memory, isBehind, close } = parts;
+  /** The journals of all threads as they were at `readMs`. */
+  let written: Journals | undefined;
+  let readMs = Number.NEGATIVE_INFINITY;
+  return {
+    memory,
+    isBehind,
+    get owing() {
+      return journal.size;
+    },
+    get: (key: Key) => index.get(key),
+    look: (key: Key) => knownOf(index.get(key), readFacts(facts.getText(key))),
+    scan: (range: KeyRange, options?: { atOnce?: number }) => index.scan(range, options),
+    picture: () => pictureOf(parts),
+    async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {
+      const lock = locks.take(key);
+      try {
+        const claim = new LevelClaim(parts, key, lock);
+        const entry = begin(claim.entry);
+        if (entry !== claim.entry) await claim.put(entry);
+        return claim;
+      } catch (error) {
+        lock[Symbol.dispose]();
+        throw error;
+      }
+    },
+    async *due() {
+      const now = nowMs();
+      yield [...journal.owing].filter(({ dueMs }) => dueMs <= now);
+    },
+    owedBy(key: Key): readonly Debt[] {
+      const hex = key.toHex();
+      const own = journal.of(hex);
+      if (own) return own.owed;
+      if (nowMs() > readMs + limits.freshMs) {
+        written = readJournals(path);
+        readMs = nowMs();
+      }
+      const { owed } = written?.lines.get(hex)?.at(-1) ?? { owed: nothing };
+      return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
+    },
+    [Symbol.asyncDispose]: close,
+  } satisfies Ledger;
 }
+
+/** What `levelLedger` makes: it reads at once. */
+export type LevelLedger = ReturnType<typeof levelLedger>;
 
 class LevelClaim implements Claim {
   readonly untilMs = Number.POSITIVE_INFINITY;

@@ -14,7 +14,7 @@ import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectIndex } from "./inspect";
 import { Journal, journalsOf } from "./journal";
-import { LevelLedger } from "./ledger";
+import { type LevelLedger, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
@@ -108,7 +108,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     await memory[Symbol.asyncDispose]();
   };
   undo.move(); // Nothing is to be undone any more.
-  const ledger = new LevelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
+  const ledger = levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
   const abandon = () => void (isClean = false);
   return {
     ledger,
@@ -132,7 +132,7 @@ export async function joinLevelLedger(
     await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
   };
-  return new LevelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
+  return levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
 }
 
 type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {
