@@ -7,8 +7,8 @@ import { masterBackup } from "../jobs/master";
 import { type BackupCounts, noCounts } from "../ledger/backup";
 import { say } from "../log";
 import { backup } from "../store/backup";
-import { type Config, shownDb } from "./config";
-import { draftLedger, openLedger } from "./ledgers";
+import { type Config } from "./config";
+import { ledgerAt } from "./ledgers";
 import { noIndex } from "./open";
 import { withProgress } from "./progress";
 import { reported } from "./report";
@@ -16,7 +16,8 @@ import { reported } from "./report";
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {
   const { source, userpass } = config;
-  const opened = source.kind === "master" ? undefined : await openLedger(config, () => Promise.reject(noIndex(config)));
+  const kind = source.kind === "master" ? undefined : ledgerAt(config);
+  const opened = await kind?.open(() => Promise.reject(noIndex(kind)));
   await using ledger = opened?.ledger;
   if (opened?.hasCrashed) opened.abandon(); // A master that comes next is to know of it.
   const { header, counts } = await withProgress("export", async (progress) => {
@@ -39,14 +40,14 @@ export async function runImport(config: Config): Promise<void> {
 }
 
 async function importAll(config: Config, counts: BackupCounts): Promise<void> {
-  const db = shownDb(config);
+  const kind = ledgerAt(config);
   if (process.stdin.isTTY)
     throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
   const { lack, ...found } = await withProgress("import", (progress) =>
     importFrom({
       chunks: Bun.stdin.stream(),
       isLatest: config.latest,
-      begin: (lack) => draftLedger(config, lack),
+      begin: kind.draft,
       progress,
     }),
   );
@@ -54,12 +55,14 @@ async function importAll(config: Config, counts: BackupCounts): Promise<void> {
   const { keys, unlinked, damaged, owing } = counts;
   if (lack) {
     say(
-      `mkv: ${db} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
+      `mkv: ${kind.shown} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
         'word; "mkv rebuild" finds what was stored',
     );
   }
   const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
-  console.log(`imported ${counted(keys, "key")} into ${db}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`);
+  console.log(
+    `imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`,
+  );
 }
 
 async function toStdout(piece: Uint8Array): Promise<void> {

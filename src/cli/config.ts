@@ -64,7 +64,9 @@ export function readConfig(given: Given, options: { volumes: "needed" | "optiona
   const settings = readSettings(given);
   const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
   const { db, master, volumes, replicas, linkkey, ...others } = settings;
-  const source = master !== undefined ? ({ kind: "master", url: master } as const) : requireLedger(db);
+  const source = master === undefined ? db : ({ kind: "master", url: master } as const);
+  if (source === undefined)
+    throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
   if (volumes === undefined && options.volumes === "needed")
     throw wrong("-volumes is missing (or MKV_VOLUMES): the volume servers, as in -volumes host1:3001,host2:3001");
   if (volumes && replicas > volumes.length) {
@@ -98,19 +100,15 @@ export async function learn(given: Given): Promise<Given> {
   if (settings.master === undefined) return given;
   const { volumes, replicas, subvolumes } = await askTopology(settings.master, settings.userpass);
   const told = { volumes: volumes.join(","), replicas: String(replicas), subvolumes: String(subvolumes) };
+  const learnt = { ...given };
   for (const name of ["volumes", "replicas", "subvolumes"] as const) {
     const asked = String(settings[name]);
     const isSame = name === "volumes" ? sorted(asked) === sorted(told.volumes) : asked === told[name];
     if (isSet(given, name) && !isSame)
       throw wrong(`${given[name]!.from} ${asked} is not what the master has, ${told[name]}: leave it out`);
+    learnt[name] = { text: told[name], from: settings.master };
   }
-  const from = settings.master;
-  return {
-    ...given,
-    volumes: { text: told.volumes, from },
-    replicas: { text: told.replicas, from },
-    subvolumes: { text: told.subvolumes, from },
-  };
+  return learnt;
 }
 
 function sorted(list: string): string {
@@ -129,22 +127,6 @@ export function adminOf(given: Given): string {
   const { admin } = readSettings(given);
   if (admin !== undefined) return admin.replace(/\/$/, "");
   throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
-}
-
-/** The folder of the index. Throws MkvError usage if a database or a master is asked instead. */
-export function dbOf({ source }: Config): string {
-  if (source.kind === "folder") return source.db;
-  throw wrong("this works on -db PATH alone");
-}
-
-/** What `-db` names, as it may be shown. Throws MkvError usage if a master is asked instead. */
-export function shownDb(config: Config): string {
-  return config.source.kind === "database" ? config.source.address.shown : dbOf(config);
-}
-
-function requireLedger(db: LedgerPlace | undefined): LedgerPlace {
-  if (db !== undefined) return db;
-  throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
 }
 
 /** Each flag for itself. */

@@ -18,8 +18,8 @@ import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
 import { type Volumes } from "../volumes/volumes";
-import { type Config, shownDb } from "./config";
-import { beginRebuild, joinRebuild } from "./ledgers";
+import { type Config } from "./config";
+import { ledgerAt } from "./ledgers";
 import { accessVolumes, openStore } from "./open";
 import { requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
@@ -37,7 +37,8 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 }
 
 async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
-  await using rebuild = await beginRebuild(config);
+  const kind = ledgerAt(config);
+  await using rebuild = await kind.rebuild();
   const { next, old, suspect, names } = rebuild;
   const volumes = accessVolumes(config);
   const renamed = await renamedSince(volumes, rebuild);
@@ -64,7 +65,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
   await rebuild.swap();
   const { keys, files, rejected } = counts;
   const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
-  console.log(`rebuilt ${shownDb(config)}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
+  console.log(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
 }
 
 /** What a worker thread gathers, and where to. */
@@ -76,7 +77,7 @@ export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
 
 /** A worker thread's part of `runRebuild`. It says how many folders are done, and lines that must be seen. */
 export async function rebuildTask(task: RebuildTask, { stop, say }: ThreadContext): Promise<RebuildCounts> {
-  await using tables = await joinRebuild(task.config, task.names);
+  await using tables = await ledgerAt(task.config).joinRebuild(task.names);
   const { next, old } = tables;
   const progress = { at: say, note: say };
   return await gather({ ...task, next, old, volumes: accessVolumes(task.config), progress, stop });

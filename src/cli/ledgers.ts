@@ -13,7 +13,7 @@ import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../
 import { type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
 import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
-import { type Config, dbOf } from "./config";
+import { type Config } from "./config";
 
 /** What the threads of a process share of their ledger. */
 export type SharedLedger = LevelShared | PostgresShared;
@@ -30,42 +30,49 @@ export type OpenedLedger = {
   takeTurn?(): Promise<AsyncDisposable>;
 };
 
-/**
- * Opens the ledger of these settings for the first thread of a process.
- * @param onMissing is called where there is none, before one is made; what it throws is thrown
- * @throws MkvError failed; unavailable if it cannot be asked
- */
-export async function openLedger(config: Config, onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger> {
-  const { source, sync, grace: graceMs } = config;
-  if (source.kind === "database") return await openPostgresLedger(source.address, { onMissing });
-  return await openLevelLedger(dbOf(config), { sync, graceMs, onMissing, onBroken });
-}
+/** What is done with a ledger as a whole. Everything throws MkvError: failed; unavailable if it cannot be asked. */
+export type LedgerKind = {
+  /** Where it is, as it may be shown. */
+  readonly shown: string;
+  /**
+   * Opens it for the first thread of a process.
+   * @param onMissing is called where there is none, before one is made; what it throws is thrown
+   */
+  open(onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger>;
+  /** Opens the same for another thread; `port` leads to what the first one remembers. */
+  join(thread: { shared: SharedLedger; number: number; port: MessagePort }): Promise<Ledger>;
+  /** Begins to make a new index beside the old one, which no other process may use. */
+  rebuild(): Promise<Rebuild>;
+  /** Opens both for another thread. */
+  joinRebuild(names: IndexNames): Promise<Indexes>;
+  /** Begins to make a ledger out of a backup, where there is none. */
+  draft(lack: Lack | undefined): Promise<Draft>;
+};
 
-/** Begins to make a new index beside the old one. Throws MkvError failed if another process uses that. */
-export function beginRebuild(config: Config): Promise<Rebuild> {
-  return config.source.kind === "database" ? rebuildPostgres(config.source.address) : rebuildLevel(dbOf(config));
-}
-
-/** Opens both for another thread. Throws MkvError failed. */
-export async function joinRebuild({ source }: Config, names: IndexNames): Promise<Indexes> {
-  if (source.kind === "database") return joinPostgresRebuild(source.address, names);
-  return await joinLevelRebuild(names);
-}
-
-/** Begins to make a ledger where these settings say. Throws MkvError failed if there is one. */
-export function draftLedger(config: Config, lack: Lack | undefined): Promise<Draft> {
-  if (config.source.kind === "database") return draftPostgres(config.source.address, { lack });
-  return draftLevel(dbOf(config), { lack });
-}
-
-/** Opens the same ledger for another thread. Throws MkvError failed. */
-export async function joinLedger(
-  config: Config,
-  { shared, number, port }: { shared: SharedLedger; number: number; port: MessagePort },
-): Promise<Ledger> {
-  if ("address" in shared) return joinPostgresLedger(shared);
-  const memory = remoteMemory(port);
-  return await joinLevelLedger(dbOf(config), { sync: config.sync, onBroken, shared, thread: number, memory });
+/** The kind of the ledger of these settings, and where it is. Throws MkvError usage if a master is asked instead. */
+export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
+  if (source.kind === "master") throw new MkvError("usage", "this works on -db alone");
+  if (source.kind === "database") {
+    const { address } = source;
+    return {
+      shown: address.shown,
+      open: (onMissing) => openPostgresLedger(address, { onMissing }),
+      join: async ({ shared: { isBehind } }) => joinPostgresLedger({ address, isBehind }),
+      rebuild: () => rebuildPostgres(address),
+      joinRebuild: async (names) => joinPostgresRebuild(address, names),
+      draft: (lack) => draftPostgres(address, { lack }),
+    };
+  }
+  const { db } = source;
+  return {
+    shown: db,
+    open: (onMissing) => openLevelLedger(db, { sync, graceMs, onMissing, onBroken }),
+    join: ({ shared, number: thread, port }) =>
+      joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread, memory: remoteMemory(port) }),
+    rebuild: () => rebuildLevel(db),
+    joinRebuild: joinLevelRebuild,
+    draft: (lack) => draftLevel(db, { lack }),
+  };
 }
 
 /** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */

@@ -7,9 +7,9 @@ import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
-import { type Config, shownDb } from "./config";
+import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
-import { type OpenedLedger, type SharedLedger, joinLedger, openLedger } from "./ledgers";
+import { type LedgerKind, type OpenedLedger, type SharedLedger, ledgerAt } from "./ledgers";
 import { watchPlaces } from "./places";
 
 /** What the threads of a process share. */
@@ -46,12 +46,12 @@ export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volum
 export async function openStore(config: Config, { purpose }: { purpose: Purpose }): Promise<OpenedStore> {
   const health = Volumes.share(config.topology);
   const volumes = accessVolumes(config, health);
-  const db = shownDb(config);
+  const kind = ledgerAt(config);
   const onMissing = async (hadOne: boolean) => {
-    if (purpose !== "server") throw noIndex(config);
-    return await requireNoValues(volumes, { db, hadOne });
+    if (purpose !== "server") throw noIndex(kind);
+    return await requireNoValues(volumes, { db: kind.shown, hadOne });
   };
-  const opened = await openLedger(config, onMissing);
+  const opened = await kind.open(onMissing);
   const { ledger } = opened;
   try {
     await requireSameShape(ledger, config, { purpose });
@@ -74,8 +74,8 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
 }
 
 /** The failure of what needs an index where there is none. */
-export function noIndex(config: Config): MkvError {
-  return new MkvError("failed", `there is no index at ${shownDb(config)}: run rebuild first`);
+export function noIndex({ shown }: LedgerKind): MkvError {
+  return new MkvError("failed", `there is no index at ${shown}: run rebuild first`);
 }
 
 /**
@@ -95,7 +95,7 @@ export async function joinStore(
   config: Config,
   { shared, number, port }: { shared: Shared; number: number; port: MessagePort },
 ): Promise<Store & AsyncDisposable> {
-  const ledger = await joinLedger(config, { shared: shared.ledger, number, port });
+  const ledger = await ledgerAt(config).join({ shared: shared.ledger, number, port });
   const dates = new WriteDates(ledger.memory, shared.dates, number);
   const store = storeOf(config, { shared, ledger, volumes: accessVolumes(config, shared.volumes), dates });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
