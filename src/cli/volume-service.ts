@@ -5,12 +5,11 @@
 // 2. Before a 410, empty folders on the way to the file are removed, but for those of the hash: see `removeEmpty`.
 // 3. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
 // 4. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
-import { type FileHandle, open, realpath, rmdir } from "node:fs/promises";
+import { type FileHandle, open, readdir, realpath, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
 import { warn } from "../log";
-import { disksOf } from "./disks";
 
 /** Answers for the values below `dir` on a Unix socket, until it is disposed of. */
 export function serveBeside(dir: string, socket: string): AsyncDisposable {
@@ -114,4 +113,35 @@ function valuePath(url: string): string | undefined {
   const path = /^(?:[a-z]+:\/\/[^/]*)?\/\.sync(\/[^?#]*)$/.exec(url)?.[1];
   const names = path?.slice(1).split("/");
   return names?.every((name) => /^(?!\.)[A-Za-z0-9+=~_.-]+$/.test(name)) || path === "/" ? path : undefined;
+}
+
+/** A disk; the folders of one file system have one `device`. `name` is empty for the folder of the values itself. */
+type Disk = { readonly name: string } & (
+  | {
+      readonly device: number;
+      readonly bytesTotal: number;
+      /** What others than root may still use. */
+      readonly bytesFree: number;
+      /** 0 where the file system has no bound. */
+      readonly filesTotal: number;
+      readonly filesFree: number;
+    }
+  | { readonly error: string }
+);
+
+/** The disks below a folder, in the order of their names. */
+async function disksOf(dir: string): Promise<Disk[]> {
+  const names = (await readdir(dir)).filter((name) => /^sv[0-9A-F]{2,}$/.test(name)).sort();
+  return await Promise.all(["", ...names].map((name) => diskAt(dir, name)));
+}
+
+async function diskAt(dir: string, name: string): Promise<Disk> {
+  try {
+    const path = join(dir, name);
+    const [{ dev }, { bsize, blocks, bavail, files, ffree }] = await Promise.all([stat(path), statfs(path)]);
+    const [bytesTotal, bytesFree] = [blocks * bsize, bavail * bsize];
+    return { name, device: dev, bytesTotal, bytesFree, filesTotal: files, filesFree: ffree };
+  } catch (error) {
+    return { name, error: reasonOf(error) };
+  }
 }

@@ -10,7 +10,7 @@ import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
 import { SharedMemory } from "./memory";
 import { enter } from "./processes";
-import { hasSchema, makeSchema } from "./schema";
+import { hasSchema, makeTables, markMade } from "./schema";
 
 /** What a process has opened. */
 export type OpenedPostgres = {
@@ -69,7 +69,8 @@ async function begin(
     if (await hasSchema(database)) return { isSure: true }; // Another master was first, and values have been stored since.
     throw error;
   });
-  await makeSchema(database);
+  await makeTables(database);
+  await markMade(database);
   if (!isSure) await new SharedMemory(database).put(behindName, true);
   log(`the tables of a new store are made in ${database.shown}`);
 }

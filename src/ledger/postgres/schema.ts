@@ -64,13 +64,7 @@ async function addMemoryVersion(database: Database): Promise<void> {
   }
 }
 
-/** Makes the tables of a new store. Another master may do so at the same time. */
-export async function makeSchema(database: Database): Promise<void> {
-  await makeTables(database);
-  await markMade(database);
-}
-
-/** The same for a store that does not count as made before `markMade`. */
+/** Makes the tables of a store, which does not count as made before `markMade`. Another master may do so at the same time. */
 export async function makeTables(database: Database): Promise<void> {
   const key = await keyOrder(database);
   for (const statement of [createKeys(keysTable, key), createDue(keysTable), ...createOthers]) {
