@@ -6,20 +6,44 @@ import { MkvError } from "../errors";
 import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../format/record";
 import { type Attributes, type Forward, type Known, type KnownValue } from "./ledger";
 
-/** What lies beside a record. */
-export type Facts = {
-  readonly md5?: string;
-  readonly attributes?: Attributes;
-  readonly forward?: Forward;
-};
+/** What lies beside a record, as it is written down; nothing where nothing does. */
+export type FactsText = string | null | undefined;
+
+type Facts = { readonly md5?: string; readonly attributes?: Attributes; readonly forward?: Forward };
 
 type Written = Omit<Facts, "forward"> & {
   readonly forward?: Omit<Forward, "record"> & { readonly record: string };
 };
 
-/** An entry that is read. Throws MkvError failed if it is damaged. */
-export function readFacts(text: string | undefined): Facts {
-  if (text === undefined) return {};
+/** What is to lie beside the record of this entry; undefined for nothing. */
+export function writeFacts(before: FactsText, { record, attributes, forward }: KnownValue): string | undefined {
+  const kept = attributes === undefined ? keptOf(readFacts(before), record) : attributesOf(attributes, record);
+  const moving = forward && { ...forward, record: encodeRecord(forward.record) };
+  if (!kept && !moving) return undefined;
+  return JSON.stringify({ ...kept, ...(moving && { forward: moving }) } satisfies Written);
+}
+
+/** A record with what lies beside it, as far as that is of its value. Throws MkvError failed if that is damaged. */
+export function knownOf(record: ValueRecord | undefined, facts: FactsText): KnownValue {
+  const { md5, attributes, forward } = readFacts(facts);
+  const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
+  return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
+}
+
+/** The same of a record as it is written down, for a backup: one that is damaged has no attributes. */
+export function besideOf(record: string | undefined, facts: FactsText): Omit<KnownValue, "record"> {
+  const { record: _, ...beside } = knownOf(record === undefined ? undefined : readRecord(record), facts);
+  return beside;
+}
+
+/** What is to lie beside the record of a key out of a backup; undefined for nothing. */
+export function factsOfKnown({ record, attributes, forward }: Known): string | undefined {
+  return writeFacts(undefined, { record: record === undefined ? undefined : readRecord(record), attributes, forward });
+}
+
+/** Throws MkvError failed if it is damaged. */
+function readFacts(text: FactsText): Facts {
+  if (text === null || text === undefined) return {};
   let written: Written;
   try {
     written = JSON.parse(text) as Written;
@@ -30,31 +54,6 @@ export function readFacts(text: string | undefined): Facts {
   }
   const { forward, ...rest } = written;
   return { ...rest, ...(forward && { forward: { ...forward, record: decodeRecord(forward.record) } }) };
-}
-
-/** What is to lie beside the record of this entry; undefined for nothing. */
-export function writeFacts(before: Facts, { record, attributes, forward }: KnownValue): string | undefined {
-  const kept = attributes === undefined ? keptOf(before, record) : attributesOf(attributes, record);
-  const moving = forward && { ...forward, record: encodeRecord(forward.record) };
-  if (!kept && !moving) return undefined;
-  return JSON.stringify({ ...kept, ...(moving && { forward: moving }) } satisfies Written);
-}
-
-/** A record with what lies beside it, as far as that is of its value. */
-export function knownOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
-  const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
-  return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
-}
-
-/** The same of a record as it is written down, for a backup: one that is damaged has no attributes. */
-export function besideOf(record: string | undefined, facts: string | undefined): Omit<KnownValue, "record"> {
-  const { record: _, ...beside } = knownOf(record === undefined ? undefined : readRecord(record), readFacts(facts));
-  return beside;
-}
-
-/** What is to lie beside the record of a key out of a backup; undefined for nothing. */
-export function factsOfKnown({ record, attributes, forward }: Known): string | undefined {
-  return writeFacts({}, { record: record === undefined ? undefined : readRecord(record), attributes, forward });
 }
 
 /** Over an unlinked value the record has no MD5 for a while, and gets it back if the write fails. */

@@ -13,6 +13,7 @@ import { MkvError, reasonOf } from "../../errors";
 import { GroupCommit } from "../../group-commit";
 import { type Memory, type MemoryPage } from "../ledger";
 import { inspectIndex } from "./inspect";
+import { isLocked } from "./leveldb";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
@@ -158,8 +159,4 @@ function inUse(index: string, cause?: unknown): MkvError {
 function cannotOpen(folder: string, cause: unknown): MkvError {
   const text = `${folder} cannot be opened: ${reasonOf(cause)}. It only holds what mkv remembers of the volumes`;
   return new MkvError("failed", `${text}: if it is damaged, move it away and start again`, { cause });
-}
-
-function isLocked(error: unknown): boolean {
-  return ((error as Error).cause as { code?: string } | undefined)?.code === "LEVEL_LOCKED";
 }

@@ -12,7 +12,7 @@ import { type Key } from "../../format/key";
 import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
-import { knownOf, readFacts, writeFacts } from "../facts";
+import { knownOf, writeFacts } from "../facts";
 import {
   type Claim,
   type Debt,
@@ -63,7 +63,7 @@ export function levelLedger(parts: LevelParts) {
       return journal.size;
     },
     get: (key: Key) => index.get(key),
-    look: (key: Key) => knownOf(index.get(key), readFacts(facts.getText(key))),
+    look: (key: Key) => knownOf(index.get(key), facts.getText(key)),
     scan: (range: KeyRange, options?: { atOnce?: number }) => index.scan(range, options),
     picture: () => pictureOf(parts),
     async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {
@@ -122,7 +122,7 @@ class LevelClaim implements Claim {
     this.#text = parts.index.getText(key);
     const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
     this.#facts = parts.facts.getText(key);
-    this.#entry = { ...knownOf(record, readFacts(this.#facts)), owed: parts.journal.of(this.#hex)?.owed ?? nothing };
+    this.#entry = { ...knownOf(record, this.#facts), owed: parts.journal.of(this.#hex)?.owed ?? nothing };
   }
 
   get entry(): Entry {
@@ -169,7 +169,7 @@ class LevelClaim implements Claim {
     if (isEarly) await this.#putFacts(entry, { sync });
     if (isNewRecord) await index.put(this.key, record, { sync });
     if (!isEarly) await this.#putFacts(entry, { sync });
-    this.#entry = { ...knownOf(entry.record, readFacts(this.#facts)), owed: entry.owed };
+    this.#entry = { ...knownOf(entry.record, this.#facts), owed: entry.owed };
     this.#text = record;
     if (written === entry.owed) return;
     if (!isNewRecord && owesAlike) return journal.schedule(this.#hex, dueMs);
@@ -179,7 +179,7 @@ class LevelClaim implements Claim {
   }
 
   async #putFacts(entry: Entry, options: { sync: boolean }): Promise<void> {
-    const text = writeFacts(readFacts(this.#facts), entry);
+    const text = writeFacts(this.#facts, entry);
     if (text === this.#facts) return;
     await this.#parts.facts.put(this.key, text, options);
     this.#facts = text;

@@ -12,7 +12,7 @@ import { encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
-import { knownOf, readFacts, writeFacts } from "../facts";
+import { knownOf, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
@@ -175,7 +175,7 @@ class SharedClaim implements Claim {
     const { record, owed } = this.#entry;
     const text = record === found?.entry.record ? (found?.text ?? null) : record ? encodeRecord(record) : null;
     this.#facts = found?.facts ?? undefined;
-    const facts = writeFacts(readFacts(this.#facts), this.#entry);
+    const facts = writeFacts(this.#facts, this.#entry);
     const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];
     const [statement, all] = found ? [takeRow, [...values, found.version]] : [makeRow, values];
     const rows = await timed(putSeconds, this.#database.run(statement, all));
@@ -209,7 +209,7 @@ class SharedClaim implements Claim {
     this.#versions = [...this.#versions, crypto.randomUUID()];
     const { version } = this;
     const record = entry.record ? encodeRecord(entry.record) : null;
-    const facts = writeFacts(readFacts(this.#facts), entry);
+    const facts = writeFacts(this.#facts, entry);
     const values = [this.key, version, record, facts ?? null, owedColumn(entry.owed), dueMs, isHeld];
     const written = this.#database.run(writeRow, [...values, plainArray(this.#versions)]);
     const rows = await timed(putSeconds, written);
@@ -222,7 +222,7 @@ class SharedClaim implements Claim {
   /** This is in the row now. */
   #written(entry: Entry, facts: string | undefined): void {
     this.#facts = facts;
-    this.#entry = { ...knownOf(entry.record, readFacts(facts)), owed: entry.owed };
+    this.#entry = { ...knownOf(entry.record, facts), owed: entry.owed };
   }
 
   async #erase(): Promise<void> {

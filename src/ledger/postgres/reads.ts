@@ -2,7 +2,7 @@
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { besideOf, knownOf, readFacts } from "../facts";
+import { besideOf, knownOf } from "../facts";
 import { type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
 import { getSeconds, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
@@ -29,7 +29,7 @@ export class Reads {
 
   async look(key: Key): Promise<KnownValue> {
     const found = await this.#find(key);
-    return knownOf(found && decodeRecord(found.record), readFacts(found?.facts ?? undefined));
+    return knownOf(found && decodeRecord(found.record), found?.facts);
   }
 
   #find(key: Key): Promise<Texts | undefined> {
@@ -100,7 +100,7 @@ export async function* knownKeys(database: Database, which: "all" | "owing" = "a
     yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
       const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
       const text = record ?? undefined;
-      return { key, record: text, owed: debts, ...besideOf(text, facts ?? undefined) };
+      return { key, record: text, owed: debts, ...besideOf(text, facts) };
     });
     after = rows.at(-1)![0] as Uint8Array;
   }

@@ -9,7 +9,7 @@
 import { nowMs } from "../../clock";
 import { MkvError } from "../../errors";
 import { decodeRecord } from "../../format/record";
-import { knownOf, readFacts } from "../facts";
+import { knownOf } from "../facts";
 import { type Debt, type Entry } from "../ledger";
 import { type Row } from "./connection";
 import { databaseMs } from "./database-clock";
@@ -32,7 +32,7 @@ export const foundColumns = `record, facts, owed, version, (extract(epoch from n
 export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found {
   const record = text === null ? undefined : decodeRecord(text as string);
   return {
-    entry: { ...knownOf(record, readFacts((facts as string | null) ?? undefined)), owed: debtsIn(owed, ageMs) },
+    entry: { ...knownOf(record, facts as string | null), owed: debtsIn(owed, ageMs) },
     text: text as string | null,
     facts: facts as string | null,
     version: version as string,
