@@ -18,7 +18,9 @@ test("a server can be told everything by its environment, and what is typed wins
     ...{ MKV_BIND: "127.0.0.1", MKV_V: "true", MKV_LOG: "json", MKV_PROTECT: "", MKV_THREADS: "1" },
   };
   await using server = new RunningProcess({ command: mkv(["-port", "0", "server"]), env });
-  const [, port] = await server.says(/listening on port (\d+) of 127\.0\.0\.1, 3 volumes, 2 replicas, 1 thread/);
+  const [, port] = await server.says(
+    /listening on port (\d+) of 127\.0\.0\.1, 3 volumes \(3 not heard of yet\), 2 replicas, 1 thread/,
+  );
   expect((await request(Number(port), { target: "/absent" })).status).toBe(404);
   await server.says(/"method":"GET","path":"\/absent","status":404/);
 });
