@@ -5,7 +5,7 @@ import { MkvError } from "../errors";
 import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
-import { type Given, adminOf, flagsGiven, learn, readConfig, requireGuarded } from "./config";
+import { type Given, adminOf, flagsGiven, readConfig, requireGuarded } from "./config";
 import { type CommandName, type Flag, commands, flags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
@@ -67,7 +67,7 @@ type Words = {
 async function runOnStore(command: StoreCommand, { words, given, context }: Words): Promise<void> {
   const { by: users }: Flag = flags.volumes;
   const volumes = users.includes(command) ? "needed" : "optional";
-  const config = readConfig(await learn(given), { volumes });
+  const config = await readConfig(given, { volumes });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "folder" ? closeToOthers(config.source.db) : undefined;

@@ -56,59 +56,49 @@ export function variableOf(name: string): string {
 }
 
 /**
- * The settings that these flags make.
+ * The settings that these flags make, with what the master says of its store, if one is to be asked.
  * @param options.volumes whether the command does without the volumes: their list is empty if none are named
- * @throws MkvError usage
+ * @throws MkvError usage; failed, timeout if the master cannot be asked
  */
-export function readConfig(given: Given, options: { volumes: "needed" | "optional" } = { volumes: "needed" }): Config {
+export async function readConfig(
+  given: Given,
+  options: { volumes: "needed" | "optional" } = { volumes: "needed" },
+): Promise<Config> {
   const settings = readSettings(given);
+  const { db, master, volumes = [], replicas, linkkey, ...others } = settings;
   const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
-  const { db, master, volumes, replicas, linkkey, ...others } = settings;
   const source = master === undefined ? db : ({ kind: "master", url: master } as const);
   if (source === undefined)
     throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
-  if (volumes === undefined && options.volumes === "needed")
+  const own = { volumes, replicas, subvolumes: settings.subvolumes ?? 10 };
+  const topology = master === undefined ? own : await learn(master, { given, settings });
+  const count = topology.volumes.length;
+  if (count === 0 && options.volumes === "needed")
     throw wrong("-volumes is missing (or MKV_VOLUMES): the volume servers, as in -volumes host1:3001,host2:3001");
-  if (volumes && replicas > volumes.length) {
-    throw wrong(
-      `${named("replicas")} ${replicas} needs as many volumes, ${named("volumes")} names ${volumes.length}: ` +
-        "add volumes or lower -replicas",
-    );
+  if (count > 0 && topology.replicas > count) {
+    const needs = `${named("replicas")} ${topology.replicas} needs as many volumes`;
+    throw wrong(`${needs}, ${named("volumes")} names ${count}: add volumes or lower -replicas`);
   }
   if (settings.s3port !== 0 && settings.s3keys === undefined)
     throw wrong("-s3port needs -s3keys: a file with lines ACCESSKEY:SECRET, which only its owner may read");
   if (settings.s3port === 0 && settings.s3keys !== undefined) throw wrong("-s3keys is of no use without -s3port");
   if (settings.s3port !== 0 && !settings.md5sum) throw wrong("-s3port needs MD5s: leave out -md5sum=false");
-  const minreplicas = settings.minreplicas ?? replicas;
-  if (minreplicas > replicas)
-    throw wrong(`${named("minreplicas")} is a whole number from 1 to ${replicas}, not "${minreplicas}"`);
-  return {
-    ...others,
-    source,
-    topology: { volumes: volumes ?? [], replicas, subvolumes: settings.subvolumes ?? 10 },
-    minreplicas,
-    link: linkkey === undefined ? undefined : { key: readLinkKey(linkkey), ttlMs: settings.linkttl },
-  };
+  const minreplicas = settings.minreplicas ?? topology.replicas;
+  if (minreplicas > topology.replicas)
+    throw wrong(`${named("minreplicas")} is a whole number from 1 to ${topology.replicas}, not "${minreplicas}"`);
+  const link = linkkey === undefined ? undefined : { key: readLinkKey(linkkey), ttlMs: settings.linkttl };
+  return { ...others, source, topology, minreplicas, link };
 }
 
-/**
- * The same flags with what the master says of its store, if one is to be asked.
- * @throws MkvError usage for a flag that says something else of it; failed, timeout if the master cannot be asked
- */
-export async function learn(given: Given): Promise<Given> {
-  const settings = readSettings(given);
-  if (settings.master === undefined) return given;
-  const { volumes, replicas, subvolumes } = await askTopology(settings.master, settings.userpass);
-  const told = { volumes: volumes.join(","), replicas: String(replicas), subvolumes: String(subvolumes) };
-  const learnt = { ...given };
+/** What the master says of its store. Throws MkvError usage for a flag that says something else of it. */
+async function learn(master: string, { given, settings }: { given: Given; settings: Settings }): Promise<Topology> {
+  const told = await askTopology(master, settings.userpass);
   for (const name of ["volumes", "replicas", "subvolumes"] as const) {
-    const asked = String(settings[name]);
-    const isSame = name === "volumes" ? sorted(asked) === sorted(told.volumes) : asked === told[name];
-    if (isSet(given, name) && !isSame)
-      throw wrong(`${given[name]!.from} ${asked} is not what the master has, ${told[name]}: leave it out`);
-    learnt[name] = { text: told[name], from: settings.master };
+    const [asked, has] = [String(settings[name]), String(told[name])];
+    if (isSet(given, name) && sorted(asked) !== sorted(has))
+      throw wrong(`${given[name]!.from} ${asked} is not what the master has, ${has}: leave it out`);
   }
-  return learnt;
+  return told;
 }
 
 function sorted(list: string): string {

@@ -59,6 +59,6 @@ test("the first failure stops all threads, and is thrown when they have ended", 
 test("a master one of whose threads dies ends, and says which and why", async () => {
   await using folder = temporaryFolder();
   const flags = { db: join(folder.path, "index"), volumes: "localhost:1", replicas: "1", port: "0", threads: "2" };
-  const served = runServer(readConfig(flagsGiven("server", flags, {})), { stop: never, entry });
+  const served = runServer(await readConfig(flagsGiven("server", flags, {})), { stop: never, entry });
   await expect(served).rejects.toThrow("thread 1 has died (out of luck): stopping");
 });

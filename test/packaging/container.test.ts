@@ -20,11 +20,11 @@ const compose = Bun.YAML.parse(textOf("compose.yaml")) as {
 };
 const { master, ...volumes } = compose.services;
 
-test("what the master is started with is a command line of the program, with all four volumes", () => {
+test("what the master is started with is a command line of the program, with all four volumes", async () => {
   const { command, args } = readCommandLine(master!.command.split(" "));
   expect(command).toBe("server");
   const given = Object.fromEntries(args.map((arg) => /^--([^=]+)=(.*)$/s.exec(arg)!.slice(1)));
-  const { topology } = readConfig(flagsGiven("server", given, {}));
+  const { topology } = await readConfig(flagsGiven("server", given, {}));
   const ports = Object.values(volumes).map(({ environment }) => `127.0.0.1:${environment!["PORT"]}`);
   expect([ports.length, topology.volumes]).toEqual([4, ports]);
 });
