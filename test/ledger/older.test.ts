@@ -1,12 +1,13 @@
 // Whether an index is an older copy, after a crash: its journals tell, and are not misread.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type Entry, type Ledger } from "../../src/ledger/ledger";
 import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
 import { rebuildLevel } from "../../src/ledger/level/rebuild";
 import { temporaryFolder } from "../support/folder";
+import { until } from "../support/until";
 import { debt, isNew, keyOf, live, same } from "./ledgers";
 
 setDefaultTimeout(30_000);
@@ -23,7 +24,7 @@ async function start() {
   ends.use(other);
   let copies = 0;
   return {
-    ...{ one, other, path },
+    ...{ one, other, path, memory },
     endOther: () => ends.disposeAsync(),
     copy() {
       const to = join(folder.path, `copy-${copies++}`);
@@ -76,6 +77,23 @@ test.each([
     const late = at.copy();
     rmSync(late, { recursive: true });
     cpSync(early, late, { recursive: true });
+    expect(await open(late)).toBe(true);
+  }
+});
+
+test("a copy of all but what is remembered, made during a run and put back after a kill, is an older one", async () => {
+  await using at = await start();
+  await change(at.one, "/early", ...write);
+  const early = dirname(at.copy());
+  const noted = at.memory.get("reached") as number;
+  await change(at.one, "/late", ...write);
+  await until(() => (at.memory.get("reached") as number) > noted, { what: "how far the journals have come is noted" });
+  for (const open of [isBehind, isRebuiltAsBehind]) {
+    const late = at.copy();
+    for (const name of readdirSync(early).filter((name) => name !== ".index.mkv")) {
+      rmSync(join(dirname(late), name), { recursive: true });
+      cpSync(join(early, name), join(dirname(late), name), { recursive: true });
+    }
     expect(await open(late)).toBe(true);
   }
 });

@@ -24,7 +24,8 @@ async function replayed(found: string | undefined, lines: readonly Written[], fl
     ];
     return { key, n, record, marks: [], owed, isSettled: owed.length === 0 };
   });
-  await replay(index, { lines: new Map([[key.toHex(), read]]), floor }, { inDoubt: true, graceMs: 0 });
+  const journals = { lines: new Map([[key.toHex(), read]]), floor, last: read.length - 1 };
+  await replay(index, journals, { inDoubt: true, graceMs: 0 });
   return index.getText(key);
 }
 

@@ -18,9 +18,9 @@ import { type LevelLedger, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
-import { Reached, noteReached, reachedBefore } from "./reached";
-import { type Journals, readJournals, removeSettled } from "./read-journals";
-import { isOlder, replay } from "./replay";
+import { Reached, noteReached } from "./reached";
+import { readJournals, removeSettled } from "./read-journals";
+import { replay } from "./replay";
 import { mendSwap } from "./swap";
 
 /** What the threads of a process share: the first one opens, the others join. */
@@ -72,11 +72,9 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
 
   const journals = readJournals(path);
-  const last = lastOf(journals);
+  const { last } = journals;
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
-  const doubt =
-    known ??
-    (await judgeByJournals(memory, { found, isOlder: () => last < reachedBefore(memory) || isOlder(index, journals) }));
+  const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
   const facts = undo.use(await openFacts(path, options));
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
@@ -171,13 +169,6 @@ function shareOf(opened: {
   new BigInt64Array(sequence)[0] = BigInt(last + 1);
   const barredUntilMs = nowMs() + limits.fenceOverMs;
   return { locks: KeyLocks.share(), sequence, reached: Reached.share(last), isBehind, barred, barredUntilMs };
-}
-
-/** The highest number of a line. */
-function lastOf({ lines, floor }: Journals): number {
-  let last = floor;
-  for (const ofKey of lines.values()) last = Math.max(last, ofKey.at(-1)!.n);
-  return last;
 }
 
 function partsOf({ locks, sequence, reached: _, ...rest }: LevelShared) {

@@ -23,16 +23,18 @@ export type Journals = {
   readonly lines: ReadonlyMap<string, readonly ReadLine[]>;
   /** Lines of these numbers or lower may have been dropped. */
   readonly floor: number;
+  /** The highest number of a line. */
+  readonly last: number;
 };
 
 /** Reads the journals beside an index. */
 export function readJournals(index: string): Journals {
   const all = new Map<string, ReadLine[]>();
   const lasts = new Map<string, ReadLine[]>();
-  let highest = 0;
+  let floor = 0;
   for (const path of journalsOf(index)) {
-    const { lines, floor } = readJournal(path);
-    highest = Math.max(highest, floor);
+    const { lines, floor: ofFile } = readJournal(path);
+    floor = Math.max(floor, ofFile);
     for (const [hex, ofKey] of lines) {
       all.set(hex, [...(all.get(hex) ?? []), ...ofKey]);
       lasts.set(hex, [...(lasts.get(hex) ?? []), ofKey.at(-1)!]);
@@ -42,7 +44,9 @@ export function readJournals(index: string): Journals {
     ofKey.sort((a, b) => a.n - b.n);
     ofKey[ofKey.length - 1] = { ...ofKey.at(-1)!, ...together(lasts.get(hex)!) };
   }
-  return { lines: all, floor: highest };
+  let last = floor;
+  for (const ofKey of all.values()) last = Math.max(last, ofKey.at(-1)!.n);
+  return { lines: all, floor, last };
 }
 
 /**

@@ -11,7 +11,6 @@ import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
-import { isOlder } from "./replay";
 import { cleared, mendSwap, swapIndex } from "./swap";
 
 /** Begins to make a new index. Throws MkvError failed if another process uses the old one. */
@@ -28,8 +27,7 @@ export async function rebuildLevel(path: string): Promise<Rebuild> {
   }
   const journals = readJournals(path);
   const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
-  const isOld = () => old !== undefined && isOlder(old, journals);
-  const doubt = known ?? (await judgeByJournals(memory, { found, isOlder: isOld }));
+  const doubt = known ?? (await judgeByJournals(memory, { found, index: old, journals }));
   const earlier = remembered(memory)?.suspect;
   const suspect = bothSuspect(doubt?.suspect, earlier);
   // Where it has served since it was put back, it may have learnt of any of those files.

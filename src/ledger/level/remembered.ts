@@ -13,6 +13,10 @@ import { limits } from "../../limits";
 import { entriesOf } from "../ledger";
 import { type Beside } from "./beside";
 import { type IndexState, inspectIndex } from "./inspect";
+import { type LevelIndex } from "./leveldb";
+import { reachedBefore } from "./reached";
+import { type Journals } from "./read-journals";
+import { isOlder } from "./replay";
 
 /** Files of which the index may say what was true of an earlier write: written in this time, in milliseconds of the wall. */
 export type Suspect = { readonly fromMs: number; readonly toMs: number };
@@ -85,17 +89,17 @@ export async function judgeIndex(memory: Beside, path: string, found: IndexState
 
 /**
  * The same by the journals, for an index without a doubt that has just been opened, and that nobody else has opened since a
- * process of mkv did not close it.
+ * process of mkv did not close it: they may know better, or may not have come as far as was noted.
  * @param found how it was before it was opened
- * @param isOlder whether the journals know better
  */
 export async function judgeByJournals(
   memory: Beside,
-  { found, isOlder }: { found: IndexState; isOlder: () => boolean },
+  { found, index, journals }: { found: IndexState; index: LevelIndex | undefined; journals: Journals },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  if (!before || before.isClosed || found.kind !== "whole" || found.manifest !== before.manifest) return undefined;
-  if (!isOlder()) return undefined;
+  if (!index || !before || before.isClosed || found.kind !== "whole" || found.manifest !== before.manifest)
+    return undefined;
+  if (journals.last >= reachedBefore(memory) && !isOlder(index, journals)) return undefined;
   const doubt = olderCopy(await runsOf(memory), found.manifest);
   await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
