@@ -10,7 +10,7 @@ import { type VolumeReport, reportOf } from "../../volumes/report";
 import { type Sample, sampleOf } from "./history";
 import { JobWatch, type RunningJob } from "./job-watch";
 import { cpuSeconds } from "./look";
-import { StateLog } from "./state-log";
+import { stateLog } from "./state-log";
 
 /** What is looked at, and was seen last. */
 export class Observer {
@@ -21,7 +21,7 @@ export class Observer {
   /** What the last sample was taken of. */
   #sampled: { readonly metrics: readonly Measured[]; readonly atMs: number } | undefined;
   readonly #jobs = new JobWatch();
-  readonly #states = new StateLog();
+  readonly #tellStates = stateLog();
   #askedMs = Number.NEGATIVE_INFINITY;
   #counted: { readonly untilMs: number; readonly connections: Promise<number | undefined> } | undefined;
 
@@ -65,7 +65,7 @@ export class Observer {
   #look(): void {
     const now = nowMs();
     const reports = this.reports();
-    this.#states.look(reports);
+    this.#tellStates(reports);
     if (now - this.#askedMs < limits.disksEveryMs) return;
     this.#askedMs = now;
     const metrics = readMetrics();

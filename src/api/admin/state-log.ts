@@ -12,18 +12,17 @@ type Said = {
   fullMs: number;
 };
 
-/** Tells of each change once. */
-export class StateLog {
-  readonly #said = new Map<string, Said>();
-
-  look(reports: readonly VolumeReport[]): void {
+/** A look at all volumes, which tells of each change once. */
+export function stateLog(): (reports: readonly VolumeReport[]) => void {
+  const all = new Map<string, Said>();
+  return (reports) => {
     for (const report of reports) {
-      const said = this.#said.get(report.name) ?? { downMs: undefined, full: new Set<string>(), fullMs: 0 };
-      this.#said.set(report.name, said);
+      const said = all.get(report.name) ?? { downMs: undefined, full: new Set<string>(), fullMs: 0 };
+      all.set(report.name, said);
       lookAtServer(report, said);
       lookAtDisks(report, said);
     }
-  }
+  };
 }
 
 function lookAtServer({ name, state }: VolumeReport, said: Said): void {

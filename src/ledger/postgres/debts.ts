@@ -18,30 +18,27 @@ const countOwing = `select count(*)::int from
 const first = ["-infinity", new Uint8Array()] as const;
 
 /** The keys that owe something. */
-export class Debts {
-  readonly #database: Database;
-  #after: readonly [due: string, key: Uint8Array] = first;
-  #countedMs = Number.NEGATIVE_INFINITY;
-  /** How many there were when they were counted last; of very many not all are. */
-  owing = 0;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  /** The next of those that are due, longest waiting first: one page a call, from the first again after the last. */
-  async *due(): AsyncGenerator<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]> {
-    if (nowMs() > this.#countedMs + limits.countMs) await this.count();
-    const rows = await this.#database.run(duePage, [...this.#after, limits.batchRecords]);
-    const [, , , due, key] = [...(rows.at(-1) ?? []), rows.at(-1)?.[0]];
-    this.#after = rows.length < limits.batchRecords ? first : [due as string, key as Uint8Array];
-    if (rows.length > 0) yield rows.map(([key, owed, ageMs]) => ({ key: key as Key, owed: debtsIn(owed, ageMs) }));
-  }
-
-  async count(): Promise<void> {
-    this.#countedMs = nowMs();
-    const [row] = await this.#database.run(countOwing, [limits.debts]);
-    this.owing = row![0] as number;
-    keysOwed.set(this.owing);
-  }
+export function debtsOf(database: Database) {
+  let after: readonly [due: string, key: Uint8Array] = first;
+  let countedMs = Number.NEGATIVE_INFINITY;
+  let owing = 0;
+  return {
+    /** How many there were when they were counted last; of very many not all are. */
+    get owing() {
+      return owing;
+    },
+    /** The next of those that are due, longest waiting first: one page a call, from the first again after the last. */
+    async *due(): AsyncGenerator<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]> {
+      if (nowMs() > countedMs + limits.countMs) {
+        countedMs = nowMs();
+        const [row] = await database.run(countOwing, [limits.debts]);
+        owing = row![0] as number;
+        keysOwed.set(owing);
+      }
+      const rows = await database.run(duePage, [...after, limits.batchRecords]);
+      const last = rows.length < limits.batchRecords ? undefined : rows.at(-1);
+      after = last ? [last[3] as string, last[0] as Uint8Array] : first;
+      if (rows.length > 0) yield rows.map(([key, owed, ageMs]) => ({ key: key as Key, owed: debtsIn(owed, ageMs) }));
+    },
+  };
 }

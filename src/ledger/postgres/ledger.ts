@@ -2,9 +2,9 @@
 import { type Ledger } from "../ledger";
 import { Claims } from "./claims";
 import { type Database } from "./connection";
-import { Debts } from "./debts";
-import { SharedMemory } from "./memory";
-import { Reads, knownKeys, scanTable } from "./reads";
+import { debtsOf } from "./debts";
+import { sharedMemory } from "./memory";
+import { knownKeys, readsOf, scanTable } from "./reads";
 import { keysTable } from "./schema";
 
 /** What is known of a ledger when it is opened. */
@@ -19,16 +19,15 @@ export type PostgresParts = {
 
 /** The ledger that several masters share. */
 export function postgresLedger({ database, isBehind, looksForDebts, presence }: PostgresParts): Ledger {
-  const [reads, claims] = [new Reads(database), new Claims(database)];
-  const debts = looksForDebts ? new Debts(database) : undefined;
+  const claims = new Claims(database);
+  const debts = looksForDebts ? debtsOf(database) : undefined;
   return {
-    memory: new SharedMemory(database),
+    memory: sharedMemory(database),
     isBehind,
     get owing() {
       return debts?.owing ?? 0;
     },
-    get: (key) => reads.get(key),
-    look: (key) => reads.look(key),
+    ...readsOf(database),
     scan: (range, options) => scanTable(database, keysTable, range, options),
     picture: () => ({ isConsistent: false, keys: knownKeys(database) }),
     claim: (key, begin, options) => claims.claim(key, begin, options),

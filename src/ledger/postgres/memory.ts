@@ -1,47 +1,42 @@
 // Owns what a store remembers beside its keys, in a table that all masters share.
 // A statement changes only the version of a row that was seen: one that was given up, and runs late, changes nothing newer.
 // What it can do at worst is to bring back what was new, and has been deleted since.
-import { type Memory, type MemoryPage } from "../ledger";
+import { type Memory } from "../ledger";
 import { type Database, type Row } from "./connection";
 
 /** The memory in this database. */
-export class SharedMemory implements Memory {
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  async get(name: string): Promise<unknown> {
-    const [row] = await this.#database.run("select value from mkv_memory where name = $1", [Buffer.from(name)]);
-    return row && JSON.parse(row[0] as string);
-  }
-
-  async put(name: string, value: unknown): Promise<void> {
-    const values = [Buffer.from(name), JSON.stringify(value), crypto.randomUUID()];
-    await this.#change(name, (seen) => this.#database.run(seen ? replaceRow : addRow, [...values, ...(seen ?? [])]));
-  }
-
-  async delete(name: string): Promise<void> {
-    await this.#change(name, (seen) => seen && this.#database.run(deleteRow, [Buffer.from(name), ...seen]));
-  }
-
+export function sharedMemory(database: Database): Memory & { get(name: string): Promise<unknown> } {
   /** Changes the row as it was seen, which is its version; anew if that was changed meanwhile, and has brought back no row. */
-  async #change(name: string, change: (seen: Row | undefined) => Promise<readonly Row[]> | undefined): Promise<void> {
+  async function change(
+    name: string,
+    by: (seen: Row | undefined) => Promise<readonly Row[]> | undefined,
+  ): Promise<void> {
     for (;;) {
-      const [seen] = await this.#database.run("select version from mkv_memory where name = $1", [Buffer.from(name)]);
-      const changed = await change(seen);
+      const [seen] = await database.run("select version from mkv_memory where name = $1", [Buffer.from(name)]);
+      const changed = await by(seen);
       if (!changed || changed.length > 0) return;
     }
   }
-
-  async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {
-    const from = after === undefined ? `name >= $1` : `name > $1`;
-    const text = `select name, value from mkv_memory where ${from} and name < $2 order by name limit $3::int`;
-    const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)]); // No UTF-8 has this byte.
-    const rows = await this.#database.run(text, [Buffer.from(after ?? prefix), end, atMost]);
-    return rows.map(([name, value]) => [(name as Buffer).toString(), JSON.parse(value as string)]);
-  }
+  return {
+    async get(name) {
+      const [row] = await database.run("select value from mkv_memory where name = $1", [Buffer.from(name)]);
+      return row && JSON.parse(row[0] as string);
+    },
+    async put(name, value) {
+      const values = [Buffer.from(name), JSON.stringify(value), crypto.randomUUID()];
+      await change(name, (seen) => database.run(seen ? replaceRow : addRow, [...values, ...(seen ?? [])]));
+    },
+    async delete(name) {
+      await change(name, (seen) => seen && database.run(deleteRow, [Buffer.from(name), ...seen]));
+    },
+    async page(prefix, { after, atMost }) {
+      const from = after === undefined ? `name >= $1` : `name > $1`;
+      const text = `select name, value from mkv_memory where ${from} and name < $2 order by name limit $3::int`;
+      const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)]); // No UTF-8 has this byte.
+      const rows = await database.run(text, [Buffer.from(after ?? prefix), end, atMost]);
+      return rows.map(([name, value]) => [(name as Buffer).toString(), JSON.parse(value as string)]);
+    },
+  };
 }
 
 // Each may be tried twice by `Database.run`, and finds its own version the second time. Rows of old have none.

@@ -7,12 +7,12 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, type RawEntry } from "../ledger";
+import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack } from "../ledger";
 import { factsOfKnown } from "../facts";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { type DatabaseAddress } from "./address";
 import { Database, sqlState } from "./connection";
-import { SharedMemory } from "./memory";
+import { sharedMemory } from "./memory";
 import { behindName } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
@@ -21,35 +21,14 @@ import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, mark
 
 const long = { forMs: limits.databaseLongMs, answerMs: limits.databaseLongMs };
 
+export type KeysTable = ReturnType<typeof tableOf>;
+
 /** A table of keys, as a rebuild reads and fills it. */
-export class KeysTable {
-  readonly #database: Database;
-  readonly #table: string;
-
-  constructor(database: Database, table: string) {
-    this.#database = database;
-    this.#table = table;
-  }
-
-  async get(key: Key): Promise<ValueRecord | undefined> {
-    const text = `select record from ${this.#table} where key = $1 and record is not null`;
-    const [row] = await this.#database.run(text, [key], long);
-    return row && decodeRecord(row[0] as string);
-  }
-
-  scan(range: KeyRange): AsyncIterable<readonly RawEntry[]> {
-    return scanTable(this.#database, this.#table, range, long);
-  }
-
-  /** Puts records, over those that are there. */
-  async putAll(entries: readonly KeyRecord[]): Promise<void> {
-    await this.putKnown(entries.map(({ key, record }) => ({ key, record: encodeRecord(record), owed: [] })));
-  }
-
-  async putKnown(keys: readonly Known[]): Promise<void> {
+function tableOf(database: Database, table: string) {
+  async function putKnown(keys: readonly Known[]): Promise<void> {
     if (keys.length === 0) return;
     const owed = ({ owed }: Known) => owed.map(({ kind, volume }) => `${kind} 0 ${limits.fenceOverMs} ${volume}`);
-    const text = `insert into ${this.#table} (key, record, facts, owed, version, due)
+    const text = `insert into ${table} (key, record, facts, owed, version, due)
       select k, r, f, string_to_array(o, e'\\n'), gen_random_uuid(), case when o is null then null else now() end
       from unnest($1::bytea[], $2::text[], $3::text[], $4::text[]) as t (k, r, f, o)
       on conflict (key) do update set record = excluded.record`;
@@ -59,16 +38,28 @@ export class KeysTable {
       textArray(keys.map((known) => factsOfKnown(known) ?? null)),
       textArray(keys.map((known) => (known.owed.length > 0 ? owed(known).join("\n") : null))),
     ];
-    await this.#database.run(text, columns, long);
+    await database.run(text, columns, long);
   }
+  return {
+    async get(key: Key): Promise<ValueRecord | undefined> {
+      const text = `select record from ${table} where key = $1 and record is not null`;
+      const [row] = await database.run(text, [key], long);
+      return row && decodeRecord(row[0] as string);
+    },
+    scan: (range: KeyRange) => scanTable(database, table, range, long),
+    putKnown,
+    /** Puts records, over those that are there. */
+    putAll: (entries: readonly KeyRecord[]) =>
+      putKnown(entries.map(({ key, record }) => ({ key, record: encodeRecord(record), owed: [] }))),
+  };
 }
 
 /** The old table and the new one, for another thread of a rebuild. */
 export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames): Indexes {
   const database = new Database(address);
   return {
-    old: names.old === undefined ? undefined : new KeysTable(database, names.old),
-    next: new KeysTable(database, names.next),
+    old: names.old === undefined ? undefined : tableOf(database, names.old),
+    next: tableOf(database, names.next),
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };
 }
@@ -101,12 +92,12 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
   await dropLeftOver(database);
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
-  const memory = new SharedMemory(database);
+  const memory = sharedMemory(database);
   const isBehind = (await memory.get(behindName)) === true;
   const opened = undo.move();
   return {
-    next: new KeysTable(database, table),
-    old: new KeysTable(database, keysTable),
+    next: tableOf(database, table),
+    old: tableOf(database, keysTable),
     names: { old: keysTable, next: table },
     memory,
     suspect: isBehind ? { fromMs: 0, toMs: Date.now(), laterMs: Number.POSITIVE_INFINITY } : undefined,

@@ -8,7 +8,7 @@ import { type Ledger } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
-import { SharedMemory } from "./memory";
+import { sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, makeTables, markMade } from "./schema";
 
@@ -44,7 +44,7 @@ export async function openPostgresLedger(
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
-  const isBehind = (await new SharedMemory(database).get(behindName)) === true;
+  const isBehind = (await sharedMemory(database).get(behindName)) === true;
   const ledger = postgresLedger({ database, isBehind, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {
@@ -71,7 +71,7 @@ async function begin(
   });
   await makeTables(database);
   await markMade(database);
-  if (!isSure) await new SharedMemory(database).put(behindName, true);
+  if (!isSure) await sharedMemory(database).put(behindName, true);
   log(`the tables of a new store are made in ${database.shown}`);
 }
 

@@ -13,53 +13,45 @@ import { keysTable } from "./schema";
 type Texts = { readonly record: string; readonly facts: string | null };
 type Asked = { readonly key: Key; readonly answer: PromiseWithResolvers<Texts | undefined> };
 
-/** Reads records. */
-export class Reads {
-  readonly #database: Database;
-  #asked = new Map<string, Asked>();
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  async get(key: Key): Promise<ValueRecord | undefined> {
-    const found = await this.#find(key);
-    return found && decodeRecord(found.record);
-  }
-
-  async look(key: Key): Promise<KnownValue> {
-    const found = await this.#find(key);
-    return knownOf(found && decodeRecord(found.record), found?.facts);
-  }
-
-  #find(key: Key): Promise<Texts | undefined> {
+/** The reading of single records. */
+export function readsOf(database: Database) {
+  let asked = new Map<string, Asked>();
+  const find = (key: Key): Promise<Texts | undefined> => {
     const name = nameOf(key);
-    const known = this.#asked.get(name);
+    const known = asked.get(name);
     if (known) return known.answer.promise;
-    if (this.#asked.size === 0) setImmediate(() => this.#send());
+    if (asked.size === 0) setImmediate(send);
     const answer = Promise.withResolvers<Texts | undefined>();
-    this.#asked.set(name, { key, answer });
-    if (this.#asked.size >= limits.batchRecords) this.#send();
+    asked.set(name, { key, answer });
+    if (asked.size >= limits.batchRecords) send();
     return answer.promise;
-  }
-
-  #send(): void {
-    const asked = this.#asked;
-    if (asked.size === 0) return;
-    this.#asked = new Map();
-    const keys = bytesArray([...asked.values()].map(({ key }) => key));
-    timed(getSeconds, this.#database.run(getRecords, [keys])).then(
+  };
+  const send = () => {
+    const sent = asked;
+    if (sent.size === 0) return;
+    asked = new Map();
+    const keys = bytesArray([...sent.values()].map(({ key }) => key));
+    timed(getSeconds, database.run(getRecords, [keys])).then(
       (rows) => {
-        for (const [key, record, facts] of rows as [Key, string, string | null][]) {
-          asked.get(nameOf(key))!.answer.resolve({ record, facts });
-        }
-        for (const { answer } of asked.values()) answer.resolve(undefined); // All that have none.
+        for (const [key, record, facts] of rows as [Key, string, string | null][])
+          sent.get(nameOf(key))!.answer.resolve({ record, facts });
+        for (const { answer } of sent.values()) answer.resolve(undefined); // All that have none.
       },
       (error) => {
-        for (const { answer } of asked.values()) answer.reject(error);
+        for (const { answer } of sent.values()) answer.reject(error);
       },
     );
-  }
+  };
+  return {
+    async get(key: Key): Promise<ValueRecord | undefined> {
+      const found = await find(key);
+      return found && decodeRecord(found.record);
+    },
+    async look(key: Key): Promise<KnownValue> {
+      const found = await find(key);
+      return knownOf(found && decodeRecord(found.record), found?.facts);
+    },
+  };
 }
 
 const getRecords = `select key, record, facts from ${keysTable} where key = any($1::bytea[]) and record is not null`;
