@@ -44,12 +44,11 @@ export function noCounts(): BackupCounts {
 /**
  * The text of a backup, in pieces of bounded size.
  * @param options.names of what is remembered that goes with it: their beginnings
- * @param options.onKeys is told how many keys were written
  * @throws MkvError failed, unavailable if the ledger cannot be read: what was written before has no trailer then
  */
 export async function* backupOf(
   ledger: Ledger,
-  options: { topology: Topology | undefined; names: readonly string[]; onKeys?: (keys: number) => void },
+  options: { topology: Topology | undefined; names: readonly string[] },
 ): AsyncGenerator<Uint8Array> {
   const sum = new Bun.CryptoHasher("sha256");
   const counts = noCounts();
@@ -71,10 +70,7 @@ export async function* backupOf(
   );
   for (const prefix of options.names)
     for await (const [name, value] of entriesOf(ledger.memory, prefix)) yield summed(line({ remembered: name, value }));
-  for await (const page of keys) {
-    if (page.length > 0) yield summed(page.map((known) => lineOf(known, counts)).join(""));
-    options.onKeys?.(counts.keys);
-  }
+  for await (const page of keys) if (page.length > 0) yield summed(page.map((known) => lineOf(known, counts)).join(""));
   yield Buffer.from(line({ end: backupMark, ...counts, sha256: sum.digest("hex") }));
 }
 

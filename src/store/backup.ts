@@ -16,10 +16,7 @@ export const shapeName = "shape";
 const remembered = [bucketPrefix, idPrefix, refillPrefix, shapeName, uploadPrefix];
 
 /** The text of a backup of this ledger, in pieces. Throws as `backupOf`. */
-export async function* backup(
-  ledger: Ledger,
-  options: { topology?: Topology | undefined; onKeys?: (keys: number) => void } = {},
-): AsyncGenerator<Uint8Array> {
+export async function* backup(ledger: Ledger, options: { topology?: Topology } = {}): AsyncGenerator<Uint8Array> {
   const topology = options.topology ?? ((await ledger.memory.get(shapeName)) as Topology | undefined);
-  yield* backupOf(ledger, { ...options, topology, names: remembered });
+  yield* backupOf(ledger, { topology, names: remembered });
 }
