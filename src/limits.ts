@@ -200,7 +200,7 @@ export const limits = {
   volumeRequests: 16_384,
   /** Folders that all threads of a rebuild list at once; keys that a rebalance moves at once, and with a rate through a master. */
   foldersAtOnce: 32,
-  movesAtOnce: 16,
+  movesAtOnce: 32,
   pacedMovesAtOnce: 4,
   /** Records that one write of a job puts, or that it asks a master for at once. */
   batchRecords: 1000,

@@ -32,20 +32,34 @@ export async function forEach<T>(
   work: (item: T) => Promise<void>,
   pause?: Pause<T>,
 ): Promise<void> {
-  const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  for await (const item of items) {
-    const task: Promise<void> = work(item)
-      .catch((error) => void failures.push(error))
-      .finally(() => running.delete(task));
-    running.add(task);
-    if (running.size >= atOnce) await Promise.race(running);
-    const isDue = pause?.isDue() === true;
-    const dueMs = performance.now();
-    if (isDue) await Promise.all(running);
-    if (failures.length > 0) break;
-    if (isDue) await pause.rest(item, performance.now() - dueMs);
+  let running = 0;
+  let hasRoom = () => {};
+  async function run(item: T): Promise<void> {
+    running++;
+    try {
+      await work(item);
+    } catch (error) {
+      failures.push(error);
+    }
+    running--;
+    hasRoom();
   }
-  await Promise.all(running);
+  async function atMost(count: number): Promise<void> {
+    while (running > count) await new Promise<void>((resolve) => (hasRoom = resolve));
+  }
+  try {
+    for await (const item of items) {
+      void run(item);
+      if (running >= atOnce) await atMost(atOnce - 1);
+      const isDue = pause?.isDue() === true;
+      const dueMs = performance.now();
+      if (isDue) await atMost(0);
+      if (failures.length > 0) break;
+      if (isDue) await pause.rest(item, performance.now() - dueMs);
+    }
+  } finally {
+    await atMost(0);
+  }
   if (failures.length > 0) throw failures[0];
 }

@@ -2,7 +2,7 @@
 // and again and again for what could not be reached then.
 // 1. A debt is only paid under a claim, against the record as it is then.
 // 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
-//    the recorded copies have just been seen, whole; and so does what a move was copying, and what was staged.
+//    the recorded copies have just been seen, or stored, whole; so does what a move was copying, and what was staged.
 // 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
 // 4. A replacement that is committed goes on before anything else.
 // 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
@@ -27,8 +27,13 @@ export type Waiting = ReadonlyMap<string, string>;
 /**
  * Pays what a key owes, as far as it may be and as the volumes can be reached, and ends the claim; the rest stays owed.
  * @param options.waitMs how long volumes that are there are waited for until they have settled
+ * @param options.wholeSinceMs since when, by `nowMs`, each recorded copy has been seen whole, or has been stored whole
  */
-export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): Promise<Waiting> {
+export async function cleanUp(
+  store: Store,
+  claim: Claim,
+  { waitMs = 0, wholeSinceMs = Number.NEGATIVE_INFINITY } = {},
+): Promise<Waiting> {
   const late = await moveStaged(store, claim);
   if (late.size > 0) {
     await claim.end(claim.entry, {
@@ -41,7 +46,7 @@ export async function cleanUp(store: Store, claim: Claim, { waitMs = 0 } = {}): 
   const today = (volume: string) => store.renamed.get(volume) ?? volume;
   const named = record?.volumes.map(today) ?? [];
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(today(volume)));
-  const removable = await removableOf(store, claim.key, { record, open });
+  const removable = await removableOf(store, claim.key, { record, open, wholeSinceMs });
   const waiting = new Map<string, string>();
   const [unconfirmed, asked] = [new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
@@ -129,7 +134,7 @@ export class WaitingLog {
 async function removableOf(
   { volumes, topology, places }: Store,
   key: Key,
-  { record, open }: { record: ValueRecord | undefined; open: readonly Debt[] },
+  { record, open, wholeSinceMs }: { record: ValueRecord | undefined; open: readonly Debt[]; wholeSinceMs: number },
 ): Promise<readonly Debt[]> {
   if (record === undefined) return open;
   const now = nowMs();
@@ -147,13 +152,18 @@ async function removableOf(
   }
   // What a move was copying is the value, too, and the only copy perhaps; so is what was late for the end of a replacement.
   const needsProof = ({ kind }: Debt) => kind === "stray" || (kind !== "left-over" && record.state === "live");
-  if (!due.some(needsProof) || (await isWhole(volumes, key, record))) return due;
+  if (!due.some(needsProof) || (await isWhole(volumes, key, { record, wholeSinceMs }))) return due;
   return due.filter((debt) => !needsProof(debt));
 }
 
-/** Whether all recorded copies are there, of one length. */
-async function isWhole(volumes: Volumes, key: Key, record: ValueRecord): Promise<boolean> {
+/** Whether all recorded copies are there, of one length, or have just been seen or stored. */
+async function isWhole(
+  volumes: Volumes,
+  key: Key,
+  { record, wholeSinceMs }: { record: ValueRecord; wholeSinceMs: number },
+): Promise<boolean> {
   if (!record.volumes.every((volume) => volumes.isUp(volume))) return false;
+  if (nowMs() - wholeSinceMs < limits.freshMs) return true;
   const path = pathOf(key);
   const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
   return seen.every(

@@ -3,10 +3,12 @@
 // length if not. Of two lengths in equal number the larger is good, since damage shortens; of two MD5s none is.
 // Copies that agree outvote the record: where none has the recorded MD5, and two or more have one and the same, it is the
 // record that is wrong.
+import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
+import { type OpenFile } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
 import { md5Of } from "./copy";
 import { type Pace } from "./pace";
@@ -22,8 +24,13 @@ export type CopySeen = {
   readonly print: string;
 };
 
+/** A copy whose file was opened instead of being asked for: whoever reads it need not ask again. */
+export type OpenCopy = { readonly volume: string; readonly file: OpenFile };
+
 /** The recorded copies of a key, in the order of the record. */
 export type Inspected = {
+  /** When the volumes were asked, by `nowMs`: nothing of this is older. */
+  readonly sinceMs: number;
   /** What the prints are: where lengths differ, the copies are read if their MD5 is known. */
   readonly depth: Depth;
   readonly copies: readonly CopySeen[];
@@ -31,6 +38,8 @@ export type Inspected = {
   readonly bytes: number;
   /** The MD5 that the good copies agree in, where it is known. */
   readonly md5: string | undefined;
+  /** The copy that was to be opened, unless it was to be read or is not there. Somebody must close it. */
+  readonly opened: OpenCopy | undefined;
 };
 
 /** The volumes whose copies are in this state. */
@@ -43,18 +52,28 @@ export function isWhole({ copies }: Inspected): boolean {
   return copies.every(({ state }) => state === "good");
 }
 
-/** Asks the recorded volumes what they have, and reads it if asked to, at this pace. */
+/**
+ * Asks the recorded volumes what they have, and reads it if asked to, at this pace.
+ * @param how.open the volume whose copy is opened, if it is looked at by its length
+ */
 export async function inspectCopies(
   volumes: Volumes,
   key: Key,
   record: ValueRecord,
-  { depth, pace }: { depth: Depth; pace?: Pace | undefined },
+  { depth, pace, open }: { depth: Depth; pace?: Pace | undefined; open?: string | undefined },
 ): Promise<Inspected> {
   const path = pathOf(key);
-  const seen = await Promise.all(record.volumes.map((volume) => look(volumes, volume, path, { depth, pace })));
+  const sinceMs = nowMs();
+  const seen = await Promise.all(
+    record.volumes.map((volume) =>
+      look(volumes, volume, path, { depth, pace, isOpened: depth === "length" && volume === open }),
+    ),
+  );
+  const opened = seen.find(({ file }) => file !== undefined) as OpenCopy | undefined;
   const least = leastBytesOf(record.md5);
   const prints = seen.filter(({ bytes, state }) => !state && bytes >= least).map(({ print }) => print);
   if (depth === "length" && record.md5 !== undefined && new Set(prints).size > 1) {
+    opened?.file.close();
     return await inspectCopies(volumes, key, record, { depth: "md5", pace });
   }
   const right = rightOf(prints, depth, record.md5);
@@ -62,7 +81,7 @@ export async function inspectCopies(
     return { volume, print, state: state ?? (bytes < least ? "empty" : print === right ? "good" : "differs") };
   });
   const bytes = seen.find(({ bytes, print }) => bytes >= least && print === right)?.bytes ?? 0;
-  return { depth, copies, bytes, md5: depth === "md5" ? right : record.md5 };
+  return { sinceMs, depth, copies, bytes, md5: depth === "md5" ? right : record.md5, opened };
 }
 
 type Look = {
@@ -70,21 +89,27 @@ type Look = {
   readonly bytes: number;
   readonly print: string;
   readonly state?: "missing" | "unknown";
+  readonly file?: OpenFile;
 };
 
 async function look(
   volumes: Volumes,
   volume: string,
   path: string,
-  { depth, pace }: { depth: Depth; pace: Pace | undefined },
+  { depth, pace, isOpened }: { depth: Depth; pace: Pace | undefined; isOpened: boolean },
 ): Promise<Look> {
   try {
+    if (isOpened) {
+      const file = await volumes.open(volume, path);
+      return { volume, bytes: file.bytes ?? 0, print: String(file.bytes ?? 0), file };
+    }
     const file = await volumes.head(volume, path);
     if (!file) return { volume, bytes: 0, print: "", state: "missing" };
     const isRead = depth === "md5";
     return { volume, bytes: file.bytes, print: isRead ? await md5Of(volumes, volume, path, pace) : String(file.bytes) };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
+    if (isOpened && error.code === "absent") return { volume, bytes: 0, print: "", state: "missing" };
     return { volume, bytes: 0, print: error.message, state: "unknown" };
   }
 }

@@ -1,6 +1,7 @@
 // Owns the reading of a value from one of its volumes: to copy it to others, or to know what it is.
 import { MkvError } from "../errors";
 import { leastBytesOf } from "../format/record";
+import { type OpenFile } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
 import { type Pace, paced } from "./pace";
 import { replicate } from "./replicate";
@@ -8,6 +9,7 @@ import { replicate } from "./replicate";
 /**
  * Copies a file to the same path on other volumes, with its time.
  * @param expected what is known of the value; a source that differs is corrupt, and nothing of it is stored
+ * @param options.opened the file on `from`, if it is open already
  * @param options.sync the copies are on the disks when this resolves
  * @param options.as path of the copies, if another
  * @param options.pace how fast it may be read
@@ -19,6 +21,7 @@ export async function copy(
   options: {
     from: string;
     to: readonly string[];
+    opened?: OpenFile | undefined;
     expected: { bytes?: number | undefined; md5?: string | undefined };
     sync?: boolean;
     as?: string;
@@ -26,7 +29,7 @@ export async function copy(
   },
 ): Promise<void> {
   const { from, to, expected, as = path, pace } = options;
-  const { bytes, modified: date, chunks } = await volumes.open(from, path);
+  const { bytes, modified: date, chunks } = options.opened ?? (await volumes.open(from, path));
   const value = { bytes, date, ...(options.sync && { sync: true }) };
   const uploads = to.map((volume) => volumes.upload(volume, as, value));
   await replicate(pace ? paced(chunks, pace) : chunks, uploads, {

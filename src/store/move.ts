@@ -5,7 +5,8 @@
 //    source, and on a target it is replaced; where no copy is good, nothing is removed. Where copies are to go, one that
 //    stays has been read to its end, even if no target lacks one.
 // 3. The record names the targets: the commit. The old copies elsewhere are owed with it, as strays.
-// 4. They stay for a while: until the new ones are surely on the disks, and nobody reads the old ones any more.
+// 4. They stay for a while: until the new ones are surely on the disks, and nobody reads the old ones any more. With no such
+//    while they go at once, if what the move has seen, read and stored is not a second old; else after another look.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -39,7 +40,15 @@ export async function moveKey(store: Store, key: Key, how: Bringing = { depth: "
   await using claim = await claimSettled(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
-  return await bringHome(store, claim, await inspectCopies(store.volumes, key, record, how), how);
+  const { targets = place(key, store.topology) } = how;
+  const moves = !how.dryRun && !sameVolumes(record.volumes, targets);
+  const open = moves ? targets.find((volume) => record.volumes.includes(volume)) : undefined;
+  const seen = await inspectCopies(store.volumes, key, record, { ...how, open });
+  try {
+    return await bringHome(store, claim, seen, { ...how, targets });
+  } finally {
+    seen.opened?.file.close();
+  }
 }
 
 /** How a key is brought home. */
@@ -90,7 +99,8 @@ export async function bringHome(
     await cleanUp(store, claim);
     throw error;
   }
-  await commit(store, claim, { targets, strays, isSynced, md5: isRight ? record.md5 : seen.md5 });
+  const md5 = isRight ? record.md5 : seen.md5;
+  await commit(store, claim, { targets, strays, isSynced, md5, wholeSinceMs: seen.sinceMs });
   return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }
 
@@ -99,14 +109,20 @@ const unchanged: Moved = { changed: false, leftBehind: [], bytes: 0 };
 async function commit(
   store: Store,
   claim: Claim,
-  move: { targets: readonly string[]; strays: readonly string[]; isSynced: boolean; md5: string | undefined },
+  move: {
+    targets: readonly string[];
+    strays: readonly string[];
+    isSynced: boolean;
+    md5: string | undefined;
+    wholeSinceMs: number;
+  },
 ): Promise<void> {
-  const { targets, strays, isSynced, md5 } = move;
+  const { targets, strays, isSynced, md5, wholeSinceMs } = move;
   const record = { ...claim.entry.record!, md5, volumes: targets };
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
   const rest = claim.entry.owed.filter(({ volume }) => !targets.includes(volume));
   await claim.put({ record, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
-  await cleanUp(store, claim);
+  await cleanUp(store, claim, { wholeSinceMs });
 }
 
 /** Throws MkvError busy or unavailable unless all volumes where a key belongs can be written to. */
@@ -159,7 +175,8 @@ async function fill(
     const to = targets.filter((target) => target !== from && (!isLike(target) || damaged.includes(target)));
     const paceOfAll = pace && ((ofOne: number) => pace(ofOne * Math.max(to.length, 1)));
     try {
-      return await copy(volumes, pathOf(key), { from, to, expected, sync, pace: paceOfAll });
+      const opened = from === seen.opened?.volume ? seen.opened.file : undefined;
+      return await copy(volumes, pathOf(key), { from, to, opened, expected, sync, pace: paceOfAll });
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       if (error.code === "corrupt" || error.code === "absent") damaged.push(from);

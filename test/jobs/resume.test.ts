@@ -12,7 +12,7 @@ import { countsOf } from "./verified";
 
 setDefaultTimeout(60_000);
 withoutGrace();
-const KEYS = 45;
+const KEYS = 70;
 const keys = Array.from({ length: KEYS }, (_, i) => `/key-${String(i).padStart(2, "0")}`);
 
 /** Starts a job that is slow, waits until it has written down where it is, and kills it. */

@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { fileOf } from "../jobs/damage";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
@@ -72,6 +73,28 @@ test.concurrent.each([
     for (let i = 0; i < 5; i++) expect((await follow(await cluster.ask("GET", `/kept-${i}`))).text).toBe(`kept ${i}`);
   },
 );
+
+test.concurrent("law 1: a copy that goes while another one is made keeps the old one where it is", async () => {
+  const flags = ["-replicas", "2", "-grace", "0"];
+  await using cluster = await startGatedCluster({ volumes: 4, flags });
+  const key = keyFirstOn(cluster, 3, "moved");
+  await cluster.startMaster(flags, cluster.addresses.slice(0, 3));
+  await cluster.store(key, "moved");
+  const before = Object.keys(copiesOf(cluster, key));
+  const [fresh, stays] = homeOf(cluster, key, 2) as [string, string];
+  await cluster.startMaster();
+  const gate = cluster.gates[3]!;
+  gate.hold("PUT", "arrival");
+  const moving = cluster.ask("POST", `${key}?rebalance`);
+  await gate.holds("PUT");
+  await Bun.sleep(1100); // What was seen of the copies is old by now.
+  rmSync(fileOf(cluster, key, stays));
+  gate.open();
+  expect((await moving).status).toBe(204);
+  expect(Object.keys(copiesOf(cluster, key)).sort()).toEqual(
+    [fresh, ...before.filter((volume) => volume !== stays)].sort(),
+  );
+});
 
 test.concurrent(
   "law 3: a volume that is silent has not lost anything: 503, and `unknown` in a verify, never 410 or missing",
