@@ -63,14 +63,11 @@ export class Authorizer {
         reasons.push(reasonOf(error));
       }
     }
-    this.#say(`no volume can check passwords: ${reasons.join("; ")}`);
+    if (performance.now() - this.#saidMs >= limits.crowdedLogMs) {
+      this.#saidMs = performance.now();
+      warn(`no volume can check passwords: ${reasons.join("; ")}`);
+    }
     throw new MkvError("unavailable", "no volume can check the authorization: the log of the master says why");
-  }
-
-  #say(line: string): void {
-    if (performance.now() - this.#saidMs < limits.crowdedLogMs) return;
-    this.#saidMs = performance.now();
-    warn(`${line}`);
   }
 }
 

@@ -88,19 +88,15 @@ export function noteEnd(response: Response, { method, url, operation, startMs, c
   operations[operation].observe(seconds);
   if (!about) return;
   const { path, query } = splitUrl(url);
+  const sentBytes = lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);
   logAccess({
     client: client.replace(/^::ffff:(?=\d+\.)/, ""),
     user: about.user,
     method,
     path: query === "" ? path : `${path}?${query}`,
     status,
-    bytes: about.receivedBytes || (method === "HEAD" ? 0 : lengthOf(response)),
+    bytes: about.receivedBytes || (method === "HEAD" ? 0 : sentBytes),
     seconds,
     volume: about.volumes.join(","),
   });
-}
-
-/** How long the body of an answer is, as far as it says so or `ofLength` was told. */
-function lengthOf(response: Response): number {
-  return lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);
 }

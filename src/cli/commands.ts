@@ -57,14 +57,10 @@ export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
   return task.name === "server" ? serveTask(task, context) : rebuildTask(task, context);
 }
 
-type StoreCommand = Exclude<CommandName, "volume" | "status">;
-type Words = {
-  readonly words: readonly string[];
-  readonly given: Given;
-  readonly context: ProcessContext;
-};
-
-async function runOnStore(command: StoreCommand, { words, given, context }: Words): Promise<void> {
+async function runOnStore(
+  command: Exclude<CommandName, "volume" | "status">,
+  { words, given, context }: { words: readonly string[]; given: Given; context: ProcessContext },
+): Promise<void> {
   const { by: users }: Flag = flags.volumes;
   const volumes = users.includes(command) ? "needed" : "optional";
   const config = await readConfig(given, { volumes });

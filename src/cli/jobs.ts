@@ -58,7 +58,7 @@ async function rebuildAll(config: Config, { entry, counts }: { entry: string; co
       return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
     });
     if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
-    for (const share of shares) add(counts, share);
+    for (const share of shares) for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
   });
   await requireOwnPlaces(volumes, rebuild.memory); // What was not there any more has been listed as empty.
   await forgetBegun(rebuild.memory);
@@ -94,12 +94,6 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
     },
     note: (line) => progress.note(line),
   });
-}
-
-function add(counts: RebuildCounts, { keys, files, rejected }: RebuildCounts): void {
-  counts.keys += keys;
-  counts.files += files;
-  counts.rejected += rejected;
 }
 
 /**

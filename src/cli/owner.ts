@@ -16,17 +16,18 @@ export function closeToOthers(index: string): () => void {
   process.umask(0o077);
   const owner = lookAt(index) ?? lookAt(besideOf(index)) ?? lookAt(dirname(index));
   try {
-    if (lookAt(index)?.isDirectory()) chmodSync(index, 0o700);
+    if (isFolder(index)) chmodSync(index, 0o700);
   } catch {
     // It is another user's, and stays as it is.
   }
   return () => {
     if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
     for (const folder of [index, besideOf(index), factsOf(index)]) {
-      for (const name of namesIn(folder).filter((name) => namesOfLevelDb.test(name))) give(join(folder, name), owner);
+      const names = isFolder(folder) ? readdirSync(folder) : [];
+      for (const name of names.filter((name) => namesOfLevelDb.test(name))) give(join(folder, name), owner);
       give(folder, owner);
     }
-    for (const path of journals(index)) give(path, owner);
+    if (isFolder(dirname(index))) for (const path of journalsOf(index)) give(path, owner);
   };
 }
 
@@ -41,10 +42,6 @@ function lookAt(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
 }
 
-function namesIn(folder: string): string[] {
-  return lookAt(folder)?.isDirectory() ? readdirSync(folder) : [];
-}
-
-function journals(index: string): string[] {
-  return lookAt(dirname(index))?.isDirectory() ? journalsOf(index) : [];
+function isFolder(path: string): boolean {
+  return lookAt(path)?.isDirectory() === true;
 }

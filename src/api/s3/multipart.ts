@@ -193,7 +193,9 @@ async function partsToJoin(
   const algorithm = upload.sums as Algorithm | undefined;
   return named.map(({ number, etag, sums }, i) => {
     const part = stored.get(number);
-    const isSame = part && isTag(etag, part.md5) && [...sums].every(([name, sum]) => isSum(part, name, sum));
+    // A sum that the part was not put with says nothing.
+    const isSum = ([name, sum]: [Algorithm, string]) => (part?.attributes[headerOf(name)] ?? sum) === sum;
+    const isSame = part && isTag(etag, part.md5) && [...sums].every(isSum);
     if (!isSame) throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`);
     if (algorithm && (!sums.has(algorithm) || part.attributes[headerOf(algorithm)] === undefined))
       throw new S3Error(
@@ -204,11 +206,6 @@ async function partsToJoin(
       throw new S3Error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
     return part;
   });
-}
-
-/** A sum that the part was not put with says nothing. */
-function isSum({ attributes }: Part, algorithm: Algorithm, sum: string): boolean {
-  return (attributes[headerOf(algorithm)] ?? sum) === sum;
 }
 
 /** The entity tag of the object, if it came by this upload. */

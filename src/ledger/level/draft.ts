@@ -41,7 +41,8 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
     async putAll(keys) {
       const recorded = keys.filter(({ record }) => record !== undefined);
       await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
-      await Promise.all(keys.map((known) => putFacts(facts, known)));
+      const beside = keys.map((known) => ({ key: known.key, text: factsOfKnown(known) }));
+      await Promise.all(beside.map(({ key, text }) => text !== undefined && facts.put(key, text)));
       for (const known of keys) if (known.owed.length > 0) journal.owe(known);
     },
     async finish(entries) {
@@ -57,11 +58,6 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
-}
-
-async function putFacts(facts: LevelIndex, known: Known): Promise<void> {
-  const text = factsOfKnown(known);
-  if (text !== undefined) await facts.put(known.key, text);
 }
 
 /** What lies beside the records already, of the index that was lost, is of a later time than a backup. */

@@ -160,7 +160,10 @@ class LevelClaim implements Claim {
       entry.owed.length === before.owed.length && entry.owed.every((debt) => before.owed.includes(debt));
     let written: readonly Debt[] | undefined;
     if (entry.owed.some((debt) => !before.owed.includes(debt))) {
-      if (before.owed.length === 0 && journal.size >= limits.debts) throw tooMuchOwed();
+      if (before.owed.length === 0 && journal.size >= limits.debts) {
+        const text = `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`;
+        throw new MkvError("too-much-owed", text);
+      }
       written = isNewRecord ? both(entry.owed, before.owed) : entry.owed;
       await journal.owe(this.#hex, this.#line(record, written, dueMs));
     } else if (isNewRecord && before.owed.length === 0)
@@ -194,11 +197,4 @@ class LevelClaim implements Claim {
 function both(owed: readonly Debt[], before: readonly Debt[]): readonly Debt[] {
   const rest = before.filter((debt) => !owed.some((other) => placeOf(other) === placeOf(debt)));
   return rest.length === 0 ? owed : [...owed, ...rest];
-}
-
-function tooMuchOwed(): MkvError {
-  return new MkvError(
-    "too-much-owed",
-    `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`,
-  );
 }

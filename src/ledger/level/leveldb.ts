@@ -46,7 +46,9 @@ export async function openLevelIndex(
   try {
     await db.open();
   } catch (error) {
-    throw openFailure(folder, error);
+    const why = `cannot be opened: ${reasonOf((error as Error).cause ?? error)}`;
+    const text = isLocked(error) ? "is in use by another process: stop that one first" : why;
+    throw new MkvError("failed", `the index ${folder} ${text}`, { cause: error });
   }
   return new LevelIndex(db, options);
 }
@@ -162,16 +164,6 @@ export class LevelIndex implements AsyncDisposable {
       await this.#db.close();
     }
   }
-}
-
-function openFailure(folder: string, error: unknown): MkvError {
-  const cause = (error as Error).cause;
-  if (isLocked(error)) {
-    return new MkvError("failed", `the index ${folder} is in use by another process: stop that one first`, {
-      cause: error,
-    });
-  }
-  return new MkvError("failed", `the index ${folder} cannot be opened: ${reasonOf(cause ?? error)}`, { cause: error });
 }
 
 /** Whether LevelDB failed to open since another process has it open. */

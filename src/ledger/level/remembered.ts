@@ -146,7 +146,9 @@ function olderCopy(runs: readonly Run[], copied: number, closed?: Run): Doubt {
 
 function restartDoubt(path: string, before: Remembered): Doubt | undefined {
   if (before.isClosed || before.isSynced) return undefined;
-  const suspect = { fromMs: lastWriteMs(path) - limits.unsyncedMs, toMs: Date.now() + limits.datesAheadMs };
+  const names = existsSync(path) ? readdirSync(path) : [];
+  const lastWriteMs = Math.max(0, ...names.map((name) => statSync(join(path, name)).mtimeMs));
+  const suspect = { fromMs: lastWriteMs - limits.unsyncedMs, toMs: Date.now() + limits.datesAheadMs };
   if (before.boot !== bootId()) return { why: "the machine was restarted under it", isCertain: true, suspect };
   if (before.mount === mountId(dirname(path))) return undefined;
   return { why: "its disk was mounted anew under it", isCertain: false, suspect };
@@ -161,9 +163,4 @@ function lookOf(folder: string): string {
   const names = readdirSync(folder).filter((name) => !/^LO(G|CK)/.test(name));
   const lines = names.sort().map((name) => `${name} ${statSync(join(folder, name)).size}`);
   return new Bun.CryptoHasher("md5").update(lines.join("\n")).digest("hex");
-}
-
-function lastWriteMs(folder: string): number {
-  if (!existsSync(folder)) return 0;
-  return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).mtimeMs));
 }

@@ -53,7 +53,9 @@ export class Claims implements AsyncDisposable {
       if (own) return this.#keep(own);
       if (found?.state === "held" || (found && this.#clock.wasSet && !isSettled(found))) break;
       const entry = guess ?? begin(found?.entry ?? nothing);
-      const claim = new SharedClaim(this.#database, { key, entry, holdMs }, (ended) => this.#forget(ended));
+      const claim = new SharedClaim(this.#database, { key, entry, holdMs }, (ended) => {
+        if (this.#open.delete(ended)) claimsOpen.add(-1);
+      });
       if (!found) made.set(claim.version, claim);
       if (!(await claim.take(found))) continue;
       if (found?.state === "lapsed") this.#takenOver++;
@@ -66,10 +68,6 @@ export class Claims implements AsyncDisposable {
     this.#open.add(claim);
     claimsOpen.add(1);
     return claim;
-  }
-
-  #forget(claim: SharedClaim): void {
-    if (this.#open.delete(claim)) claimsOpen.add(-1);
   }
 
   async #find(key: Key): Promise<Found | undefined> {

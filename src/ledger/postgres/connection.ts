@@ -51,7 +51,9 @@ export class Database implements AsyncDisposable {
   async run(text: string, values: readonly unknown[] = [], patience: Patience = {}): Promise<readonly Row[]> {
     const { answerMs = limits.databaseAnswerMs } = patience;
     const startMs = nowMs();
-    const untilMs = startMs + (this.#isLongAway() ? limits.databaseAwayMs : (patience.forMs ?? limits.databaseMs));
+    // A request has nearly waited in vain for as long as one may: further ones need not wait as long.
+    const isLongAway = this.#awaySinceMs !== undefined && startMs - this.#awaySinceMs > limits.databaseMs / 2;
+    const untilMs = startMs + (isLongAway ? limits.databaseAwayMs : (patience.forMs ?? limits.databaseMs));
     for (let pauseMs = limits.databasePauseMs; ; pauseMs *= 2) {
       try {
         const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));
@@ -65,11 +67,6 @@ export class Database implements AsyncDisposable {
         await Bun.sleep(waitMs);
       }
     }
-  }
-
-  /** A request has nearly waited in vain for as long as one may: further ones need not wait as long. */
-  #isLongAway(): boolean {
-    return this.#awaySinceMs !== undefined && nowMs() - this.#awaySinceMs > limits.databaseMs / 2;
   }
 
   async #ask(text: string, values: readonly unknown[], timeoutMs: number): Promise<readonly Row[]> {
