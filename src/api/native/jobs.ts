@@ -64,7 +64,11 @@ export async function answerJob(
       await adoptPlace(store, Buffer.from(operation.value).toString());
       return empty(204);
     case "records": {
-      const keys = (await readKeys(request)).map((shown) => readShown(Buffer.from(shown)) as Uint8Array as Key);
+      const told = await readJson(request, "a JSON array of keys");
+      const isKeys = Array.isArray(told) && told.every((shown) => typeof shown === "string");
+      if (!isKeys || told.length > limits.batchRecords)
+        throw new MkvError("bad-request", `the body is a JSON array of at most ${limits.batchRecords} keys`);
+      const keys = told.map((shown) => readShown(Buffer.from(shown)) as Uint8Array as Key);
       verified.add(keys.length);
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
@@ -109,14 +113,6 @@ function paceIn(parameters: readonly Parameter[]): Pace | undefined {
 function asBadRequest(error: unknown): never {
   if (!(error instanceof MkvError) || error.code === "absent" || error.code === "busy") throw error;
   throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
-}
-
-/** The keys in the body of a request. Throws MkvError bad-request, too-many, client-slow. */
-async function readKeys(request: Request): Promise<string[]> {
-  const keys = await readJson(request, "a JSON array of keys");
-  if (Array.isArray(keys) && keys.length <= limits.batchRecords && keys.every((key) => typeof key === "string"))
-    return keys;
-  throw new MkvError("bad-request", `the body is a JSON array of at most ${limits.batchRecords} keys`);
 }
 
 /** The body of a request. Throws MkvError bad-request, too-many, client-slow. */

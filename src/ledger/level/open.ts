@@ -26,7 +26,7 @@ import { mendSwap } from "./swap";
 /** What the threads of a process share: the first one opens, the others join. */
 export type LevelShared = {
   readonly locks: SharedArrayBuffer;
-  readonly sequence: SharedArrayBuffer;
+  readonly sequence: BigInt64Array;
   readonly reached: SharedArrayBuffer;
   readonly isBehind: boolean;
   readonly barred: ReadonlyMap<string, readonly string[]>;
@@ -64,8 +64,11 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectIndex(path);
-  if (found.kind === "damaged") await requireUnlocked(path);
-  if (found.kind === "damaged") throw damaged(path, found.why);
+  if (found.kind === "damaged") {
+    await requireUnlocked(path);
+    const text = `the index ${path} is damaged (${found.why}): nothing was changed; run rebuild`;
+    throw new MkvError("failed", text);
+  }
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
@@ -88,7 +91,11 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
         `from the journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
     );
   }
-  const shared = shareOf({ last, barred, isBehind: suspect !== undefined });
+  const sequence = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)).fill(BigInt(last + 1));
+  const shared: LevelShared = {
+    ...{ locks: KeyLocks.share(), sequence, reached: Reached.share(last), isBehind: suspect !== undefined, barred },
+    barredUntilMs: nowMs() + limits.fenceOverMs,
+  };
   const reached = new Reached(shared.reached);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, reached });
   const noting = await noteReached(memory, reached); // Before it counts: a new count may begin with this run.
@@ -154,23 +161,6 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
   return isSure ? undefined : { fromMs: 0, toMs: Date.now() };
 }
 
-/** The refusal of an index that is not whole. */
-function damaged(path: string, why: string): MkvError {
-  return new MkvError("failed", `the index ${path} is damaged (${why}): nothing was changed; run rebuild`);
-}
-
-function shareOf(opened: {
-  last: number;
-  barred: ReadonlyMap<string, readonly string[]>;
-  isBehind: boolean;
-}): LevelShared {
-  const { last, barred, isBehind } = opened;
-  const sequence = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
-  new BigInt64Array(sequence)[0] = BigInt(last + 1);
-  const barredUntilMs = nowMs() + limits.fenceOverMs;
-  return { locks: KeyLocks.share(), sequence, reached: Reached.share(last), isBehind, barred, barredUntilMs };
-}
-
-function partsOf({ locks, sequence, reached: _, ...rest }: LevelShared) {
-  return { ...rest, locks: new KeyLocks(locks), sequence: new BigInt64Array(sequence) };
+function partsOf({ locks, reached: _, ...rest }: LevelShared) {
+  return { ...rest, locks: new KeyLocks(locks) };
 }
