@@ -3,10 +3,10 @@
 import { writeSync } from "node:fs";
 import { type MessagePort, isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Draft, type Lack, type Ledger } from "../ledger/ledger";
+import { type Draft, type Lack, type Ledger, type OnMissing, type Opened } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
 import { remoteMemory } from "../ledger/level/memory-port";
-import { type LevelOptions, type LevelShared, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { type LevelShared, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { draftPostgres, joinPostgresRebuild, rebuildPostgres } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
@@ -18,27 +18,12 @@ import { type Config } from "./config";
 /** What the threads of a process share of their ledger. */
 export type SharedLedger = LevelShared | PostgresShared;
 
-/** A ledger that was opened for the first thread of a process. */
-export type OpenedLedger = {
-  readonly ledger: Ledger;
-  readonly shared: SharedLedger;
-  /** Whether the process before this one, if it alone had the ledger, has not ended by itself. */
-  readonly hasCrashed: boolean;
-  /** The process does not end well: what it has not finished is not taken for done. */
-  abandon(): void;
-  /** Waits until no other process gives ids to volumes, where there may be one. */
-  takeTurn?(): Promise<AsyncDisposable>;
-};
-
 /** What is done with a ledger as a whole. Everything throws MkvError: failed; unavailable if it cannot be asked. */
 export type LedgerKind = {
   /** Where it is, as it may be shown. */
   readonly shown: string;
-  /**
-   * Opens it for the first thread of a process.
-   * @param onMissing is called where there is none, before one is made; what it throws is thrown
-   */
-  open(onMissing: LevelOptions["onMissing"]): Promise<OpenedLedger>;
+  /** Opens it for the first thread of a process. */
+  open(onMissing: OnMissing): Promise<Opened<SharedLedger>>;
   /** Opens the same for another thread; `port` leads to what the first one remembers. */
   join(thread: { shared: SharedLedger; number: number; port: MessagePort }): Promise<Ledger>;
   /** Begins to make a new index beside the old one, which no other process may use. */

@@ -1,7 +1,7 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
 import { type MessagePort } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Ledger } from "../ledger/ledger";
+import { type Ledger, type Opened } from "../ledger/ledger";
 import { WriteDates } from "../store/dates";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
@@ -9,7 +9,7 @@ import { type Store } from "../store/store";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
-import { type LedgerKind, type OpenedLedger, type SharedLedger, ledgerAt } from "./ledgers";
+import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
 import { watchPlaces } from "./places";
 
 /** What the threads of a process share. */
@@ -83,7 +83,7 @@ export function noIndex({ shown }: LedgerKind): MkvError {
  * that it left something on; after a crash also those that have no fence. (In a database a claim outlives its owner until
  * nothing of it can come any more.)
  */
-function distrust(volumes: Volumes, { shared, hasCrashed }: OpenedLedger): void {
+function distrust(volumes: Volumes, { shared, hasCrashed }: Opened<SharedLedger>): void {
   const barred = "barred" in shared ? shared.barred.values() : [];
   for (const owed of barred) for (const volume of owed) volumes.distrust(volume);
   if (!hasCrashed) return;

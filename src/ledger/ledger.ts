@@ -184,3 +184,22 @@ export type Ledger = AsyncDisposable & {
   /** What a key owes, whoever of this process found it out. */
   owedBy(key: Key): readonly Debt[] | Promise<readonly Debt[]>;
 };
+
+/**
+ * Called where there is no ledger, before one is made; what it throws is thrown, and nothing is made. It says whether it is
+ * sure that there are no values.
+ * @param hadOne whether there was one before
+ */
+export type OnMissing = (hadOne: boolean) => Promise<{ readonly isSure: boolean }>;
+
+/** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
+export type Opened<Shared> = {
+  readonly ledger: Ledger;
+  readonly shared: Shared;
+  /** Whether the process before this one, if it alone had the ledger, has not ended by itself. */
+  readonly hasCrashed: boolean;
+  /** Has it that this process does not end well either, since other threads may still be writing. */
+  abandon(): void;
+  /** Waits until no other process gives ids to volumes, where there may be one. */
+  takeTurn?(): Promise<AsyncDisposable>;
+};

@@ -9,7 +9,7 @@ import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Memory, entriesOf } from "../ledger";
+import { type Memory, type OnMissing, type Opened, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectIndex } from "./inspect";
@@ -38,25 +38,13 @@ export type LevelOptions = {
   readonly sync: boolean;
   /** How long strays stay that an earlier process has left. */
   readonly graceMs: number;
-  /**
-   * Called where there is no index, before one is made; what it throws is thrown, and nothing is made. It says whether it is
-   * sure that there are no values.
-   * @param hadOne whether there was one before
-   */
-  readonly onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }>;
+  readonly onMissing: OnMissing;
   /** Is told of the first write that failed: the process must end. */
   readonly onBroken?: (error: MkvError) => void;
 };
 
-/** What a process has opened. `hasCrashed`: the one before it has not ended by itself. */
-export type OpenedLedger = {
-  readonly ledger: LevelLedger;
-  readonly memory: Beside;
-  readonly shared: LevelShared;
-  readonly hasCrashed: boolean;
-  /** Has it that this process does not end well either, since other threads may still be writing. */
-  abandon(): void;
-};
+/** What a process has opened. */
+export type OpenedLedger = Opened<LevelShared> & { readonly ledger: LevelLedger; readonly memory: Beside };
 
 /** Opens the ledger for the first thread of a process. Throws MkvError failed. */
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<OpenedLedger> {

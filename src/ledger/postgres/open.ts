@@ -4,7 +4,7 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Ledger } from "../ledger";
+import { type Ledger, type OnMissing, type Opened } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
@@ -12,17 +12,8 @@ import { sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, makeTables, markMade } from "./schema";
 
-/** What a process has opened. */
-export type OpenedPostgres = {
-  readonly ledger: Ledger;
-  /** What its other threads need to know. */
-  readonly shared: PostgresShared;
-  /** No claim of a process before this one holds any more when a key is claimed anew. */
-  readonly hasCrashed: false;
-  abandon(): void;
-  /** Waits until no other process gives ids to volumes. */
-  takeTurn(): Promise<AsyncDisposable>;
-};
+/** What a process has opened. `hasCrashed` is false: its claims hold until nothing of it can come any more. */
+export type OpenedPostgres = Opened<PostgresShared>;
 
 /** What the threads of a process share. */
 export type PostgresShared = { readonly address: DatabaseAddress; readonly isBehind: boolean };
@@ -32,12 +23,11 @@ export const behindName = "behind";
 
 /**
  * Opens the ledger for the first thread of a process.
- * @param options.onMissing is called where there is none, before one is made; what it throws is thrown
  * @throws MkvError unavailable if the database cannot be asked, failed if it refuses or a rebuild is at work
  */
 export async function openPostgresLedger(
   address: DatabaseAddress,
-  { onMissing }: { onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }> },
+  { onMissing }: { onMissing: OnMissing },
 ): Promise<OpenedPostgres> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
@@ -61,10 +51,7 @@ export function joinPostgresLedger({ address, isBehind }: PostgresShared): Ledge
   return postgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
 }
 
-async function begin(
-  database: Database,
-  onMissing: (hadOne: boolean) => Promise<{ readonly isSure: boolean }>,
-): Promise<void> {
+async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   const { isSure } = await onMissing(false).catch(async (error) => {
     if (await hasSchema(database)) return { isSure: true }; // Another master was first, and values have been stored since.
     throw error;

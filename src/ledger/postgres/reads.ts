@@ -17,7 +17,7 @@ type Asked = { readonly key: Key; readonly answer: PromiseWithResolvers<Texts | 
 export function readsOf(database: Database) {
   let asked = new Map<string, Asked>();
   const find = (key: Key): Promise<Texts | undefined> => {
-    const name = nameOf(key);
+    const name = key.toHex();
     const known = asked.get(name);
     if (known) return known.answer.promise;
     if (asked.size === 0) setImmediate(send);
@@ -34,7 +34,7 @@ export function readsOf(database: Database) {
     timed(getSeconds, database.run(getRecords, [keys])).then(
       (rows) => {
         for (const [key, record, facts] of rows as [Key, string, string | null][])
-          sent.get(nameOf(key))!.answer.resolve({ record, facts });
+          sent.get(key.toHex())!.answer.resolve({ record, facts });
         for (const { answer } of sent.values()) answer.resolve(undefined); // All that have none.
       },
       (error) => {
@@ -96,8 +96,4 @@ export async function* knownKeys(database: Database, which: "all" | "owing" = "a
     });
     after = rows.at(-1)![0] as Uint8Array;
   }
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
