@@ -1,5 +1,17 @@
 // Owns taking turns: work that must not be done by everybody at once.
 
+/** What `work` makes of each of a few items, in their order: so many at once, then the next ones. */
+export async function inBatches<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += atOnce)
+    results.push(...(await Promise.all(items.slice(at, at + atOnce).map(work))));
+  return results;
+}
+
 /** Runs at most so many tasks at once; further ones wait their turn. */
 export class Turns {
   #free: number;

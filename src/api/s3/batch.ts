@@ -1,6 +1,7 @@
 // Owns POST ?delete: up to a thousand objects at once, each with an answer of its own.
 import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
+import { inBatches } from "../../turns";
 import { requireBucket } from "./buckets";
 import { S3Error, s3ErrorOf } from "./errors";
 import { removeLive } from "./objects";
@@ -23,11 +24,7 @@ export async function deleteObjects(store: Store, asked: Asked): Promise<Respons
   if (objects.length === 0 || objects.length > s3Limits.pageKeys)
     throw new S3Error("MalformedXML", `a Delete names 1 to ${s3Limits.pageKeys} objects`);
   const isQuiet = textOf(root, "Quiet")?.trim() === "true";
-  const nodes: string[] = [];
-  for (let at = 0; at < objects.length; at += atOnce)
-    nodes.push(
-      ...(await Promise.all(objects.slice(at, at + atOnce).map((object) => remove(store, asked, { object, isQuiet })))),
-    );
+  const nodes = await inBatches(objects, atOnce, (object) => remove(store, asked, { object, isQuiet }));
   return xmlAnswer("DeleteResult", nodes.join(""));
 }
 

@@ -1,7 +1,7 @@
 // Owns the answers that take long: the client is kept by white space until the document is there. S3 does the same: such an
 // answer has status 200 and may still tell of a failure.
 import { s3Limits } from "../../s3-limits";
-import { type S3Error, errorNodes, s3ErrorOf } from "./errors";
+import { errorNodes, s3ErrorOf } from "./errors";
 import { xmlAnswer, xmlDocument } from "./xml";
 
 /** A document that is worked on. */
@@ -21,7 +21,7 @@ export async function keptAlive(work: Promise<Document>, about: { resource: stri
       space = setInterval(() => controller.enqueue(Buffer.from(" ")), s3Limits.patienceMs);
       const text = await work.then(
         ({ root, inner }) => xmlDocument(root, inner),
-        (error: unknown) => failure(s3ErrorOf(error), about),
+        (error: unknown) => xmlDocument("Error", errorNodes(s3ErrorOf(error), about), { namespace: "none" }),
       );
       if (isGone) return;
       clearInterval(space);
@@ -34,8 +34,4 @@ export async function keptAlive(work: Promise<Document>, about: { resource: stri
     },
   });
   return new Response(body, { headers: { "content-type": "application/xml" } });
-}
-
-function failure(error: S3Error, about: { resource: string; id: string }): string {
-  return xmlDocument("Error", errorNodes(error, about), { namespace: "none" });
 }

@@ -7,6 +7,7 @@ import { s3Limits } from "../../s3-limits";
 import { type SeenValue, statValue } from "../../store/read";
 import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
+import { inBatches } from "../../turns";
 import { etagOf } from "./attributes";
 import { ownerNodes, requireBucket } from "./buckets";
 import { S3Error } from "./errors";
@@ -112,25 +113,20 @@ async function contentsOf(
   { entries, encode, withOwner, version }: Shown,
 ): Promise<string[]> {
   const keys = entries.flatMap((entry) => (entry.kind === "key" ? [entry.key] : []));
-  const nodes: string[] = [];
-  for (let at = 0; at < keys.length; at += s3Limits.statsAtOnce) {
-    const some = keys.slice(at, at + s3Limits.statsAtOnce);
-    const found = await Promise.all(some.map((key) => statIfThere(store, key)));
-    found.forEach((value, i) => {
-      if (!value) return;
-      const parts = [
-        node("Key", encode(objectOf(some[i]!, asked.bucket))),
-        ...(version === "versions" ? [node("VersionId", "null"), node("IsLatest", "true")] : []),
-        node("LastModified", new Date(value.modified).toISOString()),
-        node("ETag", `"${etagOf(value)}"`),
-        node("Size", value.bytes),
-        withOwner ? nest("Owner", ownerNodes) : "",
-        node("StorageClass", "STANDARD"),
-      ];
-      nodes.push(nest(version === "versions" ? "Version" : "Contents", ...parts));
-    });
-  }
-  return nodes;
+  const found = await inBatches(keys, s3Limits.statsAtOnce, (key) => statIfThere(store, key));
+  return found.flatMap((value, i) => {
+    if (!value) return [];
+    const parts = [
+      node("Key", encode(objectOf(keys[i]!, asked.bucket))),
+      ...(version === "versions" ? [node("VersionId", "null"), node("IsLatest", "true")] : []),
+      node("LastModified", new Date(value.modified).toISOString()),
+      node("ETag", `"${etagOf(value)}"`),
+      node("Size", value.bytes),
+      withOwner ? nest("Owner", ownerNodes) : "",
+      node("StorageClass", "STANDARD"),
+    ];
+    return [nest(version === "versions" ? "Version" : "Contents", ...parts)];
+  });
 }
 
 async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefined> {

@@ -6,7 +6,7 @@ import { announcedBytes } from "../framing";
 import { type Sum, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
 import { S3Error } from "./errors";
-import { type S3Request, isEndOfUpload } from "./request";
+import { type S3Request } from "./request";
 import { type Signed } from "./signature";
 
 /** A body on its way in. `chunks` throw what is wrong with it, before their end. */
@@ -38,7 +38,8 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
   const wire = announcedBytes(request);
   const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;
   const hash = hashOf(signed.payload, framing !== undefined);
-  const announced = isEndOfUpload(asked) ? undefined : announcedSum(request.headers); // There it is of the object.
+  const isEndOfUpload = request.method === "POST" && asked.query("uploadId") !== undefined;
+  const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is of the object.
   const withdrawn = wire === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
   const trailers: Trailers = new Map();

@@ -100,11 +100,6 @@ export function requireOwnVersion(version: string | undefined): void {
   throw new S3Error("NoSuchVersion", "objects have one version here: null");
 }
 
-/** Whether a request makes an object of its parts. */
-export function isEndOfUpload({ request, query }: S3Request): boolean {
-  return request.method === "POST" && query("uploadId") !== undefined;
-}
-
 /** Whether this names an entity tag: as it is, or in quotes. */
 export function isTag(text: string, etag: string): boolean {
   return text.trim().replace(/^W\//, "").replace(/^"|"$/g, "") === etag;

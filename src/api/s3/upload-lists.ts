@@ -1,5 +1,7 @@
 // Owns the lists of uploads in parts, and of the parts of one.
+import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
+import { inBatches } from "../../turns";
 import { type Part, partsOf, uploadsPage } from "../../store/uploads";
 import { statValue } from "../../store/read";
 import { ownerNodes, requireBucket } from "./buckets";
@@ -65,7 +67,7 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
     if (isTruncated) break;
     parts.push(part);
   }
-  const times = await Promise.all(parts.map(({ key }) => statValue(store, key)));
+  const times = await inBatches(parts, s3Limits.statsAtOnce, ({ key }) => statValue(store, key));
   const nodes = parts.map(({ number, md5, attributes }, i) =>
     nest(
       "Part",
