@@ -1,4 +1,6 @@
-// Owns the metrics that nobody counts, since they can be looked at: volumes, disks, the process.
+// Owns the metrics that nobody counts, since they can be looked at: volumes, disks, the process, and its connections, which the
+// system counts and Bun does not.
+import { readFile } from "node:fs/promises";
 import { type Measured } from "../../metrics";
 import { mostOpenFiles, openFiles } from "../../open-files";
 import { type DiskReport, type VolumeReport } from "../../volumes/report";
@@ -95,4 +97,30 @@ export function processMetrics(version: string): Measured[] {
     measured("gauge", ["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
     ...rows.map(([name, help, number]) => measured("gauge", [name, help], [[number]])),
   ];
+}
+
+const established = "01";
+
+/** How many clients are connected to these ports; undefined where the system does not say. Takes about 1 µs for each of all. */
+export async function countConnections(ports: readonly number[]): Promise<number | undefined> {
+  const local = ports.map((port) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`);
+  let count = 0;
+  try {
+    for (const table of await Promise.all(["tcp", "tcp6"].map(read))) {
+      for (const line of table.split("\n")) {
+        const [, address, , state] = line.trim().split(/ +/, 4);
+        if (state === established && local.includes(address!.slice(-5))) count++;
+      }
+    }
+    return count;
+  } catch {
+    return undefined;
+  }
+}
+
+async function read(table: string): Promise<string> {
+  return await readFile(`/proc/self/net/${table}`, "latin1").catch((error) => {
+    if (table === "tcp6") return ""; // A Linux without IPv6.
+    throw error;
+  });
 }

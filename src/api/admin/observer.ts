@@ -1,7 +1,6 @@
 // Owns what the first thread looks at again and again for those who operate the store, so that every question of theirs is
 // answered at once from memory, whatever volumes and ledger are doing.
 import { nowMs } from "../../clock";
-import { countConnections } from "../../connections";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
@@ -9,7 +8,7 @@ import { Disks } from "../../volumes/disks";
 import { type VolumeReport, reportOf } from "../../volumes/report";
 import { type Sample, sampleOf } from "./history";
 import { JobWatch, type RunningJob } from "./job-watch";
-import { cpuSeconds } from "./look";
+import { countConnections, cpuSeconds } from "./look";
 import { stateLog } from "./state-log";
 
 /** What is looked at, and was seen last. */
