@@ -13,7 +13,6 @@ import { stateLog } from "./state-log";
 
 /** What is looked at, and was seen last. */
 export class Observer {
-  readonly #store: Store;
   readonly #ports: readonly number[];
   readonly #disks: Disks | undefined;
   readonly #samples: Sample[] = [];
@@ -28,8 +27,10 @@ export class Observer {
    * @param options.ports of the master, whose connections are counted
    * @param options.isAsked whether somebody may ask: if not, only what the log tells is looked at
    */
-  constructor(store: Store, { ports, isAsked }: { ports: readonly number[]; isAsked: boolean }) {
-    this.#store = store;
+  constructor(
+    readonly store: Store,
+    { ports, isAsked }: { ports: readonly number[]; isAsked: boolean },
+  ) {
     this.#ports = ports;
     this.#disks = isAsked ? new Disks(store.volumes) : undefined;
   }
@@ -44,7 +45,7 @@ export class Observer {
   }
 
   reports(): VolumeReport[] {
-    return reportOf(this.#store.volumes, this.#disks);
+    return reportOf(this.store.volumes, this.#disks);
   }
 
   /** Connections of clients as they were within the last second, where the system counts them. */

@@ -77,16 +77,14 @@ const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
 /** The signatures of chunks, each of which covers the one before. */
 class Chain {
-  readonly #seed: Seed;
   #last: string;
 
-  constructor(seed: Seed) {
-    this.#seed = seed;
+  constructor(readonly seed: Seed) {
     this.#last = seed.signature;
   }
 
   require(kind: string, hashes: readonly string[], signature: string): void {
-    const { key, date, scope } = this.#seed;
+    const { key, date, scope } = this.seed;
     const text = [kind, date, scope, this.#last, ...hashes].join("\n");
     this.#last = Buffer.from(hmac(key, text)).toString("hex");
     if (!isEqual(signature.toLowerCase(), this.#last))

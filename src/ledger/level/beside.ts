@@ -49,20 +49,18 @@ export async function openBeside(index: string): Promise<Beside> {
 }
 
 class LevelBeside implements Beside {
-  readonly #level: ClassicLevel;
-  readonly #folder: string;
   #changes: Change[] = [];
   readonly #commits = new GroupCommit(() => this.#commit());
   #broken: MkvError | undefined;
 
-  constructor(level: ClassicLevel, folder: string) {
-    this.#level = level;
-    this.#folder = folder;
-  }
+  constructor(
+    readonly level: ClassicLevel,
+    readonly folder: string,
+  ) {}
 
   get(name: string): unknown {
     try {
-      const text = this.#level.getSync(name);
+      const text = this.level.getSync(name);
       return text === undefined ? undefined : JSON.parse(text);
     } catch (error) {
       throw this.#failure(error);
@@ -82,7 +80,7 @@ class LevelBeside implements Beside {
   async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {
     try {
       const from = after === undefined ? { gte: prefix } : { gt: after };
-      const found = await this.#level.iterator({ ...from, limit: atMost }).all();
+      const found = await this.level.iterator({ ...from, limit: atMost }).all();
       const others = found.findIndex(([name]) => !name.startsWith(prefix));
       return found.slice(0, others < 0 ? found.length : others).map(([name, text]) => [name, JSON.parse(text)]);
     } catch (error) {
@@ -94,7 +92,7 @@ class LevelBeside implements Beside {
     const changes = this.#changes.splice(0);
     if (this.#broken) throw this.#broken;
     try {
-      await this.#level.batch(changes, { sync: true });
+      await this.level.batch(changes, { sync: true });
     } catch (error) {
       throw (this.#broken = this.#failure(error));
     }
@@ -102,12 +100,12 @@ class LevelBeside implements Beside {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
-    await this.#level.close();
-    held.delete(this.#folder);
+    await this.level.close();
+    held.delete(this.folder);
   }
 
   #failure(error: unknown): MkvError {
-    const text = `${this.#folder} cannot be read or written: ${reasonOf(error)}`;
+    const text = `${this.folder} cannot be read or written: ${reasonOf(error)}`;
     return new MkvError("failed", `${text}: mend that and start again`, { cause: error });
   }
 }

@@ -102,9 +102,7 @@ export type LevelLedger = ReturnType<typeof levelLedger>;
 
 class LevelClaim implements Claim {
   readonly untilMs = Number.POSITIVE_INFINITY;
-  readonly #parts: LevelParts;
   readonly #hex: string;
-  readonly #lock: Disposable;
   #entry: Entry;
   /** The record of the entry, and what lies beside it, as they are written down. */
   #text: string | undefined;
@@ -112,12 +110,10 @@ class LevelClaim implements Claim {
   #isEnded = false;
 
   constructor(
-    parts: LevelParts,
+    readonly parts: LevelParts,
     readonly key: Key,
-    lock: Disposable,
+    readonly lock: Disposable,
   ) {
-    this.#parts = parts;
-    this.#lock = lock;
     this.#hex = key.toHex();
     this.#text = parts.index.getText(key);
     const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
@@ -130,7 +126,7 @@ class LevelClaim implements Claim {
   }
 
   get barred(): readonly string[] {
-    const { barred, barredUntilMs } = this.#parts;
+    const { barred, barredUntilMs } = this.parts;
     return barred.size > 0 && nowMs() < barredUntilMs ? (barred.get(this.#hex) ?? nothing) : nothing;
   }
 
@@ -141,18 +137,18 @@ class LevelClaim implements Claim {
   async end(entry: Entry, options: PutOptions = {}): Promise<void> {
     await timed(putSeconds, this.#put(entry, options, nowMs() + (options.againMs ?? 0)));
     this.#isEnded = true;
-    this.#lock[Symbol.dispose]();
+    this.lock[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#parts.journal.schedule(this.#hex, nowMs());
-    this.#lock[Symbol.dispose]();
+    this.parts.journal.schedule(this.#hex, nowMs());
+    this.lock[Symbol.dispose]();
   }
 
   async #put(entry: Entry, { sync = false }: PutOptions, dueMs: number): Promise<void> {
-    const { index, journal } = this.#parts;
+    const { index, journal } = this.parts;
     const before = this.#entry;
     const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
     const isNewRecord = record !== this.#text;
@@ -184,12 +180,12 @@ class LevelClaim implements Claim {
   async #putFacts(entry: Entry, options: { sync: boolean }): Promise<void> {
     const text = writeFacts(this.#facts, entry);
     if (text === this.#facts) return;
-    await this.#parts.facts.put(this.key, text, options);
+    await this.parts.facts.put(this.key, text, options);
     this.#facts = text;
   }
 
   #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
-    return { key: this.key, n: Number(Atomics.add(this.#parts.sequence, 0, 1n)), record, owed, dueMs };
+    return { key: this.key, n: Number(Atomics.add(this.parts.sequence, 0, 1n)), record, owed, dueMs };
   }
 }
 

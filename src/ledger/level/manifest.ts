@@ -92,21 +92,18 @@ function* partsOf(block: Uint8Array): Generator<readonly [kind: number, part: Ui
 }
 
 class Cursor {
-  readonly #record: Uint8Array;
   #at = 0;
 
-  constructor(record: Uint8Array) {
-    this.#record = record;
-  }
+  constructor(readonly record: Uint8Array) {}
 
   get done(): boolean {
-    return this.#at === this.#record.length;
+    return this.#at === this.record.length;
   }
 
   number(): number {
     let value = 0;
     for (let unit = 1; unit < 2 ** 64; unit *= 128) {
-      const byte = this.#record[this.#at++] ?? refuse("a record is too short");
+      const byte = this.record[this.#at++] ?? refuse("a record is too short");
       value += (byte % 128) * unit;
       if (byte < 128) return value;
     }
@@ -115,8 +112,8 @@ class Cursor {
 
   bytes(): Uint8Array {
     const length = this.number();
-    if (this.#at + length > this.#record.length) refuse("a record is too short");
-    return this.#record.subarray(this.#at, (this.#at += length));
+    if (this.#at + length > this.record.length) refuse("a record is too short");
+    return this.record.subarray(this.#at, (this.#at += length));
   }
 }
 

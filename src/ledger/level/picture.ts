@@ -38,14 +38,11 @@ async function* known({ path, index, facts }: Parts): AsyncGenerator<readonly Kn
 
 /** Entries of a scan, the next of which can be looked at. */
 class Ahead implements AsyncDisposable {
-  readonly #pages: AsyncGenerator<readonly RawEntry[]>;
   #page: readonly RawEntry[] = [];
   #at = 0;
   #isEnded = false;
 
-  constructor(pages: AsyncGenerator<readonly RawEntry[]>) {
-    this.#pages = pages;
-  }
+  constructor(readonly pages: AsyncGenerator<readonly RawEntry[]>) {}
 
   /** The next key, if there is one. */
   get key(): Key | undefined {
@@ -58,7 +55,7 @@ class Ahead implements AsyncDisposable {
   }
 
   async fill(): Promise<void> {
-    const { done, value } = await this.#pages.next();
+    const { done, value } = await this.pages.next();
     this.#isEnded = done === true;
     this.#page = value ?? [];
     this.#at = 0;
@@ -70,7 +67,7 @@ class Ahead implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pages.return(undefined);
+    await this.pages.return(undefined);
   }
 }
 

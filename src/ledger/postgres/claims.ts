@@ -25,14 +25,12 @@ const nothing: Entry = { record: undefined, owed: [] };
 
 /** The claims of a thread, and their renewal. */
 export class Claims implements AsyncDisposable {
-  readonly #database: Database;
   readonly #open = new Set<SharedClaim>();
   readonly #timer: Timer;
   readonly #clock = new DatabaseClock();
   #takenOver = 0;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(readonly database: Database) {
     this.#timer = setInterval(() => void this.#renew(), limits.leaseMs / 3);
     this.#timer.unref();
   }
@@ -53,7 +51,7 @@ export class Claims implements AsyncDisposable {
       if (own) return this.#keep(own);
       if (found?.state === "held" || (found && this.#clock.wasSet && !isSettled(found))) break;
       const entry = guess ?? begin(found?.entry ?? nothing);
-      const claim = new SharedClaim(this.#database, { key, entry, holdMs }, (ended) => {
+      const claim = new SharedClaim(this.database, { key, entry, holdMs }, (ended) => {
         if (this.#open.delete(ended)) claimsOpen.add(-1);
       });
       if (!found) made.set(claim.version, claim);
@@ -72,7 +70,7 @@ export class Claims implements AsyncDisposable {
 
   async #find(key: Key): Promise<Found | undefined> {
     const askedMs = nowMs();
-    const rows = await this.#database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
+    const rows = await this.database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
     this.#clock.hear(rows, askedMs);
     return rows[0] && foundIn(rows[0]);
   }
@@ -91,7 +89,7 @@ export class Claims implements AsyncDisposable {
     const asked = thisMoment();
     const known = claims.map(({ version, isKnown }) => (isKnown ? version : undefined));
     try {
-      const rows = await this.#database.run(renewAll, [
+      const rows = await this.database.run(renewAll, [
         bytesArray(claims.map(({ key }) => key)),
         plainArray(claims.map(({ version }) => version)),
         plainArray(claims.map(({ holdMs }) => holdMs)),
@@ -133,8 +131,6 @@ class SharedClaim implements Claim {
   /** How long the row is its own from each write on. */
   readonly holdMs: number;
   readonly lease = new ClaimLease();
-  readonly #database: Database;
-  readonly #onEnd: (claim: SharedClaim) => void;
   #entry: Entry;
   /** What lies beside the record, as it is written down. */
   #facts: string | undefined;
@@ -142,12 +138,14 @@ class SharedClaim implements Claim {
   #versions: string[] = [crypto.randomUUID()];
   #isEnded = false;
 
-  constructor(database: Database, { key, entry, holdMs }: Taken, onEnd: (claim: SharedClaim) => void) {
+  constructor(
+    readonly database: Database,
+    { key, entry, holdMs }: Taken,
+    readonly onEnd: (claim: SharedClaim) => void,
+  ) {
     this.key = key;
     this.holdMs = holdMs;
-    this.#database = database;
     this.#entry = entry;
-    this.#onEnd = onEnd;
   }
 
   get entry(): Entry {
@@ -176,7 +174,7 @@ class SharedClaim implements Claim {
     const facts = writeFacts(this.#facts, this.#entry);
     const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];
     const [statement, all] = found ? [takeRow, [...values, found.version]] : [makeRow, values];
-    const rows = await timed(putSeconds, this.#database.run(statement, all));
+    const rows = await timed(putSeconds, this.database.run(statement, all));
     this.lease.confirm(asked);
     this.#written(this.#entry, facts);
     return rows.length > 0;
@@ -191,12 +189,12 @@ class SharedClaim implements Claim {
     if (isNothing) await this.#erase();
     else await this.#write(entry, { dueMs: entry.owed.length > 0 ? againMs : null, isHeld: false });
     this.#isEnded = true;
-    this.#onEnd(this);
+    this.onEnd(this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isEnded) return;
-    this.#onEnd(this); // It is not renewed any more, whatever comes.
+    this.onEnd(this); // It is not renewed any more, whatever comes.
     await this.end(this.#entry).catch((error) => {
       if (!(error instanceof MkvError)) throw error; // Otherwise it runs out, and somebody else pays what it owes.
     });
@@ -209,7 +207,7 @@ class SharedClaim implements Claim {
     const record = entry.record ? encodeRecord(entry.record) : null;
     const facts = writeFacts(this.#facts, entry);
     const values = [this.key, version, record, facts ?? null, owedColumn(entry.owed), dueMs, isHeld];
-    const written = this.#database.run(writeRow, [...values, plainArray(this.#versions)]);
+    const written = this.database.run(writeRow, [...values, plainArray(this.#versions)]);
     const rows = await timed(putSeconds, written);
     if (rows.length === 0) throw lost();
     this.#versions = [version];
@@ -224,9 +222,9 @@ class SharedClaim implements Claim {
   }
 
   async #erase(): Promise<void> {
-    const rows = await this.#database.run(eraseRow, [this.key, plainArray(this.#versions)]);
+    const rows = await this.database.run(eraseRow, [this.key, plainArray(this.#versions)]);
     if (rows.length > 0) return;
-    const [other] = await this.#database.run(`select 1 from ${keysTable} where key = $1`, [this.key]);
+    const [other] = await this.database.run(`select 1 from ${keysTable} where key = $1`, [this.key]);
     if (other) throw lost(); // Otherwise it is gone, by this statement or by whoever had paid the rest.
   }
 }

@@ -28,21 +28,13 @@ type Pool = { readonly sql: SQL; mustCheck: boolean };
 
 /** Connections to a database. */
 export class Database implements AsyncDisposable {
-  readonly #address: DatabaseAddress;
   #pool: Pool | undefined;
   #opening: Promise<Pool> | undefined;
   #host = 0;
   /** Since when it has not answered; undefined while it does. */
   #awaySinceMs: number | undefined;
 
-  constructor(address: DatabaseAddress) {
-    this.#address = address;
-  }
-
-  /** What is shown in the place of its URL. */
-  get shown(): string {
-    return this.#address.shown;
-  }
+  constructor(readonly address: DatabaseAddress) {}
 
   /**
    * Runs a statement, which must be one that may run late or twice.
@@ -94,7 +86,7 @@ export class Database implements AsyncDisposable {
 
   /** Tries one host after the other. Throws Unreachable. */
   async #open(): Promise<Pool> {
-    const { urls, hosts } = this.#address;
+    const { urls, hosts } = this.address;
     const failures: { host: string; error: unknown }[] = [];
     for (const _ of urls) {
       const at = this.#host % urls.length;
@@ -121,8 +113,12 @@ export class Database implements AsyncDisposable {
   #failure(error: unknown, isPassing: boolean): MkvError {
     const why = reasonOf(error).replaceAll(/\s+/g, " ");
     if (isPassing || error instanceof Unreachable)
-      return new MkvError("unavailable", `the database ${this.shown} cannot be asked: ${why}`, { cause: error });
-    return new MkvError("failed", `the database ${this.shown} refuses: ${why}${adviceOn(error)}`, { cause: error });
+      return new MkvError("unavailable", `the database ${this.address.shown} cannot be asked: ${why}`, {
+        cause: error,
+      });
+    return new MkvError("failed", `the database ${this.address.shown} refuses: ${why}${adviceOn(error)}`, {
+      cause: error,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -59,7 +59,7 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   await makeTables(database);
   await markMade(database);
   if (!isSure) await sharedMemory(database).put(behindName, true);
-  log(`the tables of a new store are made in ${database.shown}`);
+  log(`the tables of a new store are made in ${database.address.shown}`);
 }
 
 /** No key of a value begins like this: a turn is a claim. */

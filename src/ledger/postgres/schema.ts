@@ -46,7 +46,7 @@ export async function hasSchema(database: Database): Promise<boolean> {
       await addMemoryVersion(database);
       return true;
     }
-    const text = `the database ${database.shown} has tables of version ${found}, this mkv knows ${version}`;
+    const text = `the database ${database.address.shown} has tables of version ${found}, this mkv knows ${version}`;
     throw new MkvError("failed", `${text}: use the mkv that made them, or a later one`);
   } catch (error) {
     if (sqlState((error as Error).cause) === undefinedTable) return false;
