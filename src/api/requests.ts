@@ -18,19 +18,11 @@ const otherMethod: Method = { name: "other", statuses: [] };
 const methods = new Map(
   ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST"].map((name): [string, Method] => [name, { name, statuses: [] }]),
 );
-const operations = {
-  get: durations.of("get"),
-  head: durations.of("head"),
-  put: durations.of("put"),
-  delete: durations.of("delete"),
-  unlink: durations.of("unlink"),
-  list: durations.of("list"),
-  job: durations.of("job"),
-  other: durations.of("other"),
-};
+const operations = ["get", "head", "put", "delete", "unlink", "list", "job", "other"] as const;
+const secondsOf = new Map(operations.map((operation) => [operation, durations.of(operation)]));
 
 /** What a request is about. */
-export type Operation = keyof typeof operations;
+export type Operation = (typeof operations)[number];
 
 const lengths = new WeakMap<Response, number>();
 
@@ -85,7 +77,7 @@ export function noteEnd(response: Response, { method, url, operation, startMs, c
   const seconds = (performance.now() - startMs) / 1000;
   const { name, statuses } = methods.get(method) ?? otherMethod; // Clients may make up any number of them.
   (statuses[status] ??= answered.of(name, String(status))).add();
-  operations[operation].observe(seconds);
+  secondsOf.get(operation)!.observe(seconds);
   if (!about) return;
   const { path, query } = splitUrl(url);
   const sentBytes = lengths.get(response) ?? Number(response.headers.get("content-length") ?? 0);

@@ -22,12 +22,16 @@ export async function serveS3(
   s3: S3,
   { port, bind, verbose, admission }: ServingS3,
 ): Promise<{ readonly drain: () => Promise<void> }> {
-  const running: Running = new Set();
+  /** Requests that are not over: some go on when their answer has begun, or their client is gone. */
+  const running = new Set<Promise<void>>();
   const server = createServer((incoming, outgoing) => {
-    void handle(s3, { incoming, outgoing, verbose, admission, running }).catch((error: unknown) => {
-      if (!outgoing.destroyed) logBug(error);
-      outgoing.destroy();
-    });
+    const work = handle(s3, { incoming, outgoing, verbose, admission })
+      .catch((error: unknown) => {
+        if (!outgoing.destroyed) logBug(error);
+        outgoing.destroy();
+      })
+      .finally(() => running.delete(work));
+    running.add(work);
   });
   server.keepAliveTimeout = limits.idleSeconds * 1000;
   server.requestTimeout = 0; // Each wait has its own deadline.
@@ -41,10 +45,7 @@ export async function serveS3(
   return { drain: () => drain(server, running).finally(() => watch[Symbol.dispose]()) };
 }
 
-/** Requests that are not over: some go on when their answer has begun, or their client is gone. */
-type Running = Set<Promise<void>>;
-
-async function drain(server: Server, running: Running): Promise<void> {
+async function drain(server: Server, running: ReadonlySet<Promise<void>>): Promise<void> {
   const { promise: tooLong, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(() => {
     server.closeAllConnections();
@@ -63,43 +64,32 @@ type Exchange = {
   readonly outgoing: ServerResponse;
   readonly verbose: boolean;
   readonly admission: Admission;
-  readonly running: Running;
 };
 
-async function handle(s3: S3, { incoming, outgoing, verbose, admission, running }: Exchange): Promise<void> {
+async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchange): Promise<void> {
   const startMs = performance.now();
   const about = verbose ? aboutNothing() : undefined;
   const client = incoming.socket.remoteAddress ?? "";
   const request = requestOf(incoming, outgoing);
-  const response = await admitted(s3, { admission, running }, { request, told: about });
+  let rest: Promise<unknown> | undefined;
+  let place: Disposable | undefined;
+  let response: Response;
+  try {
+    place = admission.enter(isWrite(request) ? "PUT" : request.method);
+    response = await answer(s3, { request, told: about, goesOn: (work) => void (rest = work) });
+  } catch (error) {
+    response = failed(error, aboutOf(request));
+  }
+  const isOver = Promise.allSettled([rest]).then(() => place?.[Symbol.dispose]());
   const url = request.url.replace(/(?<=X-Amz-Signature=)[^&]*/i, "..."); // Whoever reads the log may not use the link.
   noteEnd(response, { method: request.method, url, operation: operationOf(request), startMs, client, about });
   const isRefused = response.status >= 400 && request.body !== null && !incoming.complete;
   if (isRefused) response.headers.set("connection", "close");
-  await send(response, outgoing);
-  if (isRefused && !request.body!.locked) await discard(request.body!.getReader());
-}
-
-async function admitted(
-  s3: S3,
-  { admission, running }: Pick<Exchange, "admission" | "running">,
-  asked: { request: Incoming; told: ReturnType<typeof aboutNothing> | undefined },
-): Promise<Response> {
-  const { promise: over, resolve: end } = Promise.withResolvers<void>();
-  running.add(over);
-  let rest: Promise<unknown> = Promise.resolve();
-  let place: Disposable | undefined;
   try {
-    place = admission.enter(isWrite(asked.request) ? "PUT" : asked.request.method);
-    return await answer(s3, { ...asked, goesOn: (work) => void (rest = work) });
-  } catch (error) {
-    return failed(error, aboutOf(asked.request));
+    await send(response, outgoing);
+    if (isRefused && !request.body!.locked) await discard(request.body!.getReader());
   } finally {
-    void Promise.allSettled([rest]).then(() => {
-      place?.[Symbol.dispose]();
-      running.delete(over);
-      end();
-    });
+    await isOver;
   }
 }
 
