@@ -4,7 +4,7 @@ import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { exportTo, importFrom } from "../jobs/backup";
 import { masterBackup } from "../jobs/master";
-import { type BackupCounts, noCounts } from "../ledger/backup";
+import { noCounts } from "../ledger/backup";
 import { say } from "../log";
 import { backup } from "../store/backup";
 import { type Config } from "./config";
@@ -36,33 +36,31 @@ export async function runExport(config: Config): Promise<void> {
 /** Makes a ledger of the backup on standard input. Throws MkvError failed if it is not whole, or there is a ledger. */
 export async function runImport(config: Config): Promise<void> {
   const counts = noCounts();
-  await reported("import", { config, counts }, () => importAll(config, counts));
-}
-
-async function importAll(config: Config, counts: BackupCounts): Promise<void> {
-  const kind = ledgerAt(config);
-  if (process.stdin.isTTY)
-    throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
-  const { lack, ...found } = await withProgress("import", (progress) =>
-    importFrom({
-      chunks: Bun.stdin.stream(),
-      isLatest: config.latest,
-      begin: kind.draft,
-      progress,
-    }),
-  );
-  Object.assign(counts, found.counts);
-  const { keys, unlinked, damaged, owing } = counts;
-  if (lack) {
-    say(
-      `mkv: ${kind.shown} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
-        'word; "mkv rebuild" finds what was stored',
+  await reported("import", { config, counts }, async () => {
+    const kind = ledgerAt(config);
+    if (process.stdin.isTTY)
+      throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
+    const { lack, ...found } = await withProgress("import", (progress) =>
+      importFrom({
+        chunks: Bun.stdin.stream(),
+        isLatest: config.latest,
+        begin: kind.draft,
+        progress,
+      }),
     );
-  }
-  const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
-  console.log(
-    `imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`,
-  );
+    Object.assign(counts, found.counts);
+    const { keys, unlinked, damaged, owing } = counts;
+    if (lack) {
+      say(
+        `mkv: ${kind.shown} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
+          'word; "mkv rebuild" finds what was stored',
+      );
+    }
+    const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
+    console.log(
+      `imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`,
+    );
+  });
 }
 
 async function toStdout(piece: Uint8Array): Promise<void> {

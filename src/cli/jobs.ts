@@ -33,39 +33,38 @@ import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
  */
 export async function runRebuild(config: Config, { entry }: { entry: string }): Promise<void> {
   const counts = { keys: 0, files: 0, rejected: 0 };
-  await reported("rebuild", { config, counts }, () => rebuildAll(config, { entry, counts }));
-}
-
-async function rebuildAll(config: Config, { entry, counts }: { entry: string; counts: RebuildCounts }): Promise<void> {
-  const kind = ledgerAt(config);
-  await using rebuild = await kind.rebuild();
-  const { next, old, suspect, names } = rebuild;
-  const volumes = accessVolumes(config);
-  const renamed = await renamedSince(volumes, rebuild);
-  const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
-  if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
-  await withProgress("rebuild", async (progress) => {
-    const progressOf = sharesOf(progress, config.threads);
-    const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
-      const part = { owed, suspect, share: { number, of: config.threads } };
-      const shown = progressOf(number);
-      if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
-      const task: RebuildTask = { ...part, name: "rebuild", config, names };
-      const onSaid = (said: unknown) => {
-        if (typeof said === "string") shown.note(said);
-        else shown.at(said as Step);
-      };
-      return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
+  await reported("rebuild", { config, counts }, async () => {
+    const kind = ledgerAt(config);
+    await using rebuild = await kind.rebuild();
+    const { next, old, suspect, names } = rebuild;
+    const volumes = accessVolumes(config);
+    const renamed = await renamedSince(volumes, rebuild);
+    const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
+    if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
+    await withProgress("rebuild", async (progress) => {
+      const progressOf = sharesOf(progress, config.threads);
+      const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
+        const part = { owed, suspect, share: { number, of: config.threads } };
+        const shown = progressOf(number);
+        if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
+        const task: RebuildTask = { ...part, name: "rebuild", config, names };
+        const onSaid = (said: unknown) => {
+          if (typeof said === "string") shown.note(said);
+          else shown.at(said as Step);
+        };
+        return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
+      });
+      if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
+      for (const share of shares)
+        for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });
-    if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
-    for (const share of shares) for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
+    await requireOwnPlaces(volumes, rebuild.memory); // What was not there any more has been listed as empty.
+    await forgetBegun(rebuild.memory);
+    await rebuild.swap();
+    const { keys, files, rejected } = counts;
+    const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
+    console.log(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
   });
-  await requireOwnPlaces(volumes, rebuild.memory); // What was not there any more has been listed as empty.
-  await forgetBegun(rebuild.memory);
-  await rebuild.swap();
-  const { keys, files, rejected } = counts;
-  const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
-  console.log(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
 }
 
 /** What a worker thread gathers, and where to. */
