@@ -171,6 +171,16 @@ export function isLocked(error: unknown): boolean {
   return ((error as Error).cause as { code?: string } | undefined)?.code === "LEVEL_LOCKED";
 }
 
+/** What is read; undefined if it cannot be. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof MkvError) return undefined;
+    throw error;
+  }
+}
+
 function failure(error: unknown): MkvError {
   if (error instanceof MkvError) return error;
   const code = isOutOfFiles(error) ? "unavailable" : "failed";

@@ -1,14 +1,13 @@
 // Owns the making of a new index beside the old one, and the putting of it in its place. The lock beside the index is held
 // from before anything is looked at until after the swap.
 import { rmSync } from "node:fs";
-import { MkvError } from "../../errors";
-import { type ValueRecord, decodeRecord } from "../../format/record";
+import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
 import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
-import { type LevelIndex, openLevelIndex } from "./leveldb";
+import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, mendSwap, swapIndex } from "./swap";
@@ -85,14 +84,5 @@ function owedIn(
 const absent = "";
 
 function recordIn(text: string | undefined): ValueRecord | undefined {
-  return text === undefined || text === absent ? undefined : readable(() => decodeRecord(text));
-}
-
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof MkvError) return undefined;
-    throw error;
-  }
+  return text === undefined || text === absent ? undefined : readRecord(text);
 }

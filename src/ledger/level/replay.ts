@@ -6,31 +6,21 @@
 // 2. That such a copy was put back after a crash shows in a key whose last line is settled and has another record.
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
 import { nowMs } from "../../clock";
-import { MkvError } from "../../errors";
-import { type Key } from "../../format/key";
-import { decodeRecord } from "../../format/record";
+import { readRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { type Debt } from "../ledger";
 import { type Owing } from "./journal";
 import { type Journals } from "./read-journals";
-import { type LevelIndex } from "./leveldb";
+import { type LevelIndex, readable } from "./leveldb";
 
 /** Whether the index, as a crash of the process has left it, is an older copy: it lacks what was put into it. */
 export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean {
   return lines.values().some((ofKey) => {
     const { key, n, record, owed, isSettled } = ofKey.at(-1)!;
-    return isSettled && owed.length === 0 && n > floor && differs(index, key, record);
+    if (!isSettled || owed.length > 0 || n <= floor) return false;
+    const found = readable(() => ({ text: index.getText(key) })); // What is damaged tells nothing.
+    return found !== undefined && found.text !== record;
   });
-}
-
-/** Whether the index is known to hold something else: what is damaged tells nothing. */
-function differs(index: LevelIndex, key: Key, record: string | undefined): boolean {
-  try {
-    return index.getText(key) !== record;
-  } catch (error) {
-    if (error instanceof MkvError) return false;
-    throw error;
-  }
 }
 
 /** What came of it. */
@@ -75,19 +65,11 @@ export async function replay(
     else {
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
       const dated = owed.map((debt) => datedFrom(debt, options.graceMs));
-      const known = found !== undefined && isReadable(found) ? found : record; // A damaged one says nothing to a rebuild.
+      const known = found !== undefined && readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
       inherited.push({ key, n, record: known, owed: dated, dueMs: 0 });
     }
   }
   return { inherited, redone, doubtful, barred };
-}
-
-function isReadable(text: string): boolean {
-  try {
-    return decodeRecord(text) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 /** A debt of an earlier process, whose last requests may still be on their way. */
