@@ -51,3 +51,13 @@ test("one that counts as dead puts nothing into a later one, nor in its place", 
   await later.swap({ keepsRest: true });
   expect(await keys()).toEqual([{ key: "/later" }]);
 });
+
+test("a record that cannot be read does not stand in the way of a rebuild, and its file is not taken for a left-over", async () => {
+  const { address, query } = await emptyStore("damaged");
+  const owed = `'{"in-flight 0 0 a:1"}', gen_random_uuid()`;
+  await query(`insert into mkv_keys (key, record, owed, version)
+    values ('/damaged', 'no record', ${owed}), ('/owing', null, ${owed})`);
+  await using made = await makeNext(address);
+  const found = await made.owedBy((volume) => volume);
+  expect([...found.keys()].map((hex) => Buffer.from(hex, "hex").toString())).toEqual(["/owing"]);
+});

@@ -3,7 +3,7 @@
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
 import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from "../../store/buckets";
-import { endOf } from "../../store/find";
+import { endOf, keyAfter } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
@@ -100,10 +100,10 @@ async function* namedByKeys({ ledger }: Store): AsyncGenerator<string> {
     for await (const page of ledger.scan({ start }, { atOnce: 1 })) {
       const found = page.find(([key, record]) => !isUnlinked(record) && !isReserved(key));
       steps += page.length - 1;
-      next = Buffer.concat([page.at(-1)![0], Buffer.alloc(1)]);
+      next = keyAfter(page.at(-1)![0]);
       if (!found) continue;
       const slash = found[0].indexOf(0x2f, 1);
-      next = slash > 1 ? endOf(found[0].subarray(0, slash + 1)) : Buffer.concat([found[0], Buffer.alloc(1)]);
+      next = slash > 1 ? endOf(found[0].subarray(0, slash + 1)) : keyAfter(found[0]);
       if (slash > 1) yield Buffer.from(found[0].subarray(1, slash)).toString("utf8");
       break;
     }

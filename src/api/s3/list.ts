@@ -5,7 +5,7 @@ import { isUnlinked } from "../../format/record";
 import { MkvError } from "../../errors";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, statValue } from "../../store/read";
-import { endOf } from "../../store/find";
+import { endOf, keyAfter } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { etagOf } from "./attributes";
@@ -68,7 +68,7 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: 
   const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
   const isPrefix =
     delimiter !== "" && after.length > first.length && Buffer.from(after).subarray(-cutter.length).equals(cutter);
-  let start: Uint8Array | undefined = isPrefix ? endOf(after) : Buffer.concat([after, Buffer.alloc(1)]);
+  let start: Uint8Array | undefined = isPrefix ? endOf(after) : keyAfter(after);
   if (start && Buffer.compare(start, first) < 0) start = first;
   let last: Key | undefined;
   while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {

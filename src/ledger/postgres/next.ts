@@ -5,7 +5,7 @@
 // 3. Each run has a table of its own name: what a dead one has sent, and runs late, finds no table.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
-import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
+import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack } from "../ledger";
 import { factsOfKnown } from "../facts";
@@ -165,8 +165,11 @@ async function keepRest(database: Database, table: string, { owed }: { owed: boo
 async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {
   const owed = new Map<string, OwedByKey>();
   for await (const page of knownKeys(database, "owing")) {
-    for (const { key, record, owed: debts } of page)
-      owed.set(key.toHex(), accountedFor(record === undefined ? undefined : decodeRecord(record), debts, nameOf));
+    for (const { key, record, owed: debts } of page) {
+      const known = record === undefined ? undefined : readRecord(record);
+      // Where nothing is known of the key its files may be the value.
+      if (known || record === undefined) owed.set(key.toHex(), accountedFor(known, debts, nameOf));
+    }
     if (owed.size > limits.owedInRebuild)
       throw new MkvError("failed", `more than ${limits.owedInRebuild} keys owe something: let masters pay that first`);
   }
