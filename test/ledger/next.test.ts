@@ -1,7 +1,7 @@
 // A rebuild in a database makes a table beside the old one: whatever runs late, or comes back, no master's word is lost.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
-import { type KeysTable, makeNext } from "../../src/ledger/postgres/next";
+import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgres/next";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { isNew, keyOf, live } from "./ledgers";
@@ -60,4 +60,10 @@ test("a record that cannot be read does not stand in the way of a rebuild, and i
   await using made = await makeNext(address);
   const found = await made.owedBy((volume) => volume);
   expect([...found.keys()].map((hex) => Buffer.from(hex, "hex").toString())).toEqual(["/owing"]);
+});
+
+test("an import is refused where a store has no keys, but files that are no values", async () => {
+  const { address, query } = await emptyStore("owing");
+  await query(`insert into mkv_keys (key, owed, version) values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid())`);
+  await expect(draftPostgres(address, { lack: undefined })).rejects.toThrow("is not empty");
 });

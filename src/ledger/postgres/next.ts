@@ -68,6 +68,8 @@ export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames)
 export type Next = Omit<Rebuild, "next" | "old" | "swap"> & {
   readonly next: KeysTable;
   readonly old: KeysTable;
+  /** Whether the old one has no keys, nor any that owe something. */
+  isEmpty(): Promise<boolean>;
   /**
    * Puts the new one in the place of the old one.
    * @param options.keepsRest whether what lies beside the old records, and what is owed, goes along
@@ -101,6 +103,10 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
     names: { old: keysTable, next: table },
     memory,
     suspect: isBehind ? { fromMs: 0, toMs: Date.now(), laterMs: Number.POSITIVE_INFINITY } : undefined,
+    async isEmpty() {
+      const any = `select 1 from ${keysTable} where record is not null or owed is not null limit 1`;
+      return (await database.run(any)).length === 0;
+    },
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap({ keepsRest }) {
       if (keepsRest) await keepRest(database, table, { owed: !isBehind });
@@ -184,8 +190,7 @@ async function owedIn(database: Database, nameOf: (volume: string) => string): P
 export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: Lack | undefined }): Promise<Draft> {
   await using undo = new AsyncDisposableStack();
   const made = undo.use(await makeNext(address));
-  for await (const page of made.old.scan({}))
-    if (page.length > 0) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
+  if (!(await made.isEmpty())) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
   const opened = undo.move();
   return {
     putAll: (keys) => made.next.putKnown(keys),
