@@ -179,20 +179,13 @@ async function openTarget(
 ): Promise<{ target: JobTarget; volumes: Volumes } & AsyncDisposable> {
   const { source, userpass: credentials, "dry-run": dryRun } = config;
   const bytesPerSecond = config.rate * 1e6;
+  const held = new AsyncDisposableStack();
+  const end = { [Symbol.asyncDispose]: () => held.disposeAsync() };
   if (source.kind === "master") {
-    const volumes = accessVolumes(config);
     const target = masterTarget(source.url, { credentials, bytesPerSecond });
-    return { target, volumes, async [Symbol.asyncDispose]() {} };
+    return { target, volumes: accessVolumes(config), ...end };
   }
-  const opened = await openStore(config, { purpose: dryRun ? "verify" : purpose }); // Which changes no shape.
-  const { store, watch } = opened;
-  const care = dryRun ? keepWatch(watch) : maintain(store, watch);
-  return {
-    target: ownTarget(store, { bytesPerSecond }),
-    volumes: store.volumes,
-    async [Symbol.asyncDispose]() {
-      await care[Symbol.asyncDispose]();
-      await opened[Symbol.asyncDispose]();
-    },
-  };
+  const { store, watch } = held.use(await openStore(config, { purpose: dryRun ? "verify" : purpose })); // Which changes no shape.
+  held.use(dryRun ? keepWatch(watch) : maintain(store, watch));
+  return { target: ownTarget(store, { bytesPerSecond }), volumes: store.volumes, ...end };
 }

@@ -51,26 +51,17 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     if (purpose !== "server") throw noIndex(kind);
     return await requireNoValues(volumes, { db: kind.shown, hadOne });
   };
+  await using undo = new AsyncDisposableStack();
   const opened = await kind.open(onMissing);
-  const { ledger } = opened;
-  try {
-    await requireSameShape(ledger, config, { purpose });
-    const watch = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
-    distrust(volumes, opened);
-    const { renamed } = watch;
-    const dates = await WriteDates.share(ledger.memory);
-    const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
-    return {
-      store: storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) }),
-      shared,
-      watch: watch.round,
-      abandon: opened.abandon,
-      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    await ledger[Symbol.asyncDispose]();
-    throw error;
-  }
+  const ledger = undo.use(opened.ledger);
+  await requireSameShape(ledger, config, { purpose });
+  const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
+  distrust(volumes, opened);
+  const dates = await WriteDates.share(ledger.memory);
+  const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
+  const store = storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) });
+  undo.move(); // Nothing is to be undone any more.
+  return { store, shared, watch, abandon: opened.abandon, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
 }
 
 /** The failure of what needs an index where there is none. */
