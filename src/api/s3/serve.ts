@@ -79,6 +79,7 @@ async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchan
     response = await answer(s3, { request, told: about, goesOn: (work) => void (rest = work) });
   } catch (error) {
     response = failed(error, aboutOf(request));
+    response.headers.set("connection", "close"); // There are too many: see Admission.
   }
   const isOver = Promise.allSettled([rest]).then(() => place?.[Symbol.dispose]());
   const url = request.url.replace(/(?<=X-Amz-Signature=)[^&]*/i, "..."); // Whoever reads the log may not use the link.
