@@ -48,7 +48,8 @@ export async function watchPlaces(
     return twins;
   }
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
-  const [twins] = await check();
+  let [twins] = await check();
+  for (let more = 0; volumes.returns !== returns && more < 3; more++) [twins] = await check(); // Another one has answered.
   if (twins) {
     const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);

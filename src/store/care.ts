@@ -34,7 +34,7 @@ export async function cleanUp(
   claim: Claim,
   { waitMs = 0, wholeSinceMs = Number.NEGATIVE_INFINITY } = {},
 ): Promise<Waiting> {
-  const late = await moveStaged(store, claim);
+  const { late } = await moveStaged(store, claim);
   if (late.size > 0) {
     await claim.end(claim.entry, {
       againMs: pauseOf(store, claim.entry.owed, { waiting: late, asked: new Set(late.keys()) }),
@@ -141,11 +141,11 @@ async function removableOf(
   const due: Debt[] = [];
   for (const debt of open) {
     if (debt.kind === "stray" && debt.untilMs > now) continue;
-    // A name of old may be that of a place which the record has under another.
+    // A name of old may be that of a place which the record has under another: it waits until both say who they are.
     if (
       debt.kind !== "staged" &&
       !isConfigured(topology, debt.volume) &&
-      (await places.isAmong(debt.volume, record.volumes))
+      (await places.mayBeAmong(debt.volume, record.volumes))
     )
       continue;
     due.push(debt);

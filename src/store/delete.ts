@@ -3,6 +3,7 @@
 // 2. The volumes remove the file. Where one is down or does not confirm, it stays owed, and goes when it is back.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
+import { rank } from "../format/placement";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
@@ -29,7 +30,8 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
   };
   try {
     return await claimSettled(store, key, (before) => {
-      const volumes = union(demand(before).volumes, straysIn(before.owed));
+      const known = union(demand(before).volumes, straysIn(before.owed));
+      const volumes = store.ledger.isBehind ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {

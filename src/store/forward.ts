@@ -16,6 +16,7 @@ import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord, readRecord } from "../format/record";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
 import { limits } from "../limits";
+import { type FileInfo } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
 import { inspectCopies, isWhole } from "./copies";
 import { md5Of } from "./copy";
@@ -54,7 +55,7 @@ export async function claimSettled(
       if (!(error instanceof Unfinished)) throw error;
     }
     await using claim = await store.ledger.claim(key, asItIs);
-    const late = await moveStaged(store, claim);
+    const { late } = await moveStaged(store, claim);
     if (late.size > 0) throw notYet(late);
   }
 }
@@ -67,14 +68,20 @@ export function notYet(late: ReadonlyMap<string, string>): MkvError {
   return new MkvError("unavailable", `the value is being replaced, which goes on when ${where} can be reached`);
 }
 
-/** Ends the replacement of a claimed key, if there is one; returns the volumes that it has to wait for, with the reasons. */
-export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMap<string, string>> {
+/**
+ * Ends the replacement of a claimed key, if there is one.
+ * @returns the volumes that it has to wait for, with the reasons, and on how many the new value has come to its place
+ */
+export async function moveStaged(
+  store: Store,
+  claim: Claim,
+): Promise<{ readonly late: ReadonlyMap<string, string>; readonly moved: number }> {
   const { forward, owed, record: before } = claim.entry;
   const late = new Map<string, string>();
-  if (!forward) return late;
-  if (!store.ledger.isBehind && isOvertaken(forward, before)) {
+  if (!forward) return { late, moved: 0 };
+  if (!store.ledger.isBehind && (await isOvertaken(store, claim.key, { forward, now: before }))) {
     await claim.put({ record: before, owed }, { sync: true });
-    return late;
+    return { late, moved: 0 };
   }
   const held = store.volumes.within(claim);
   const volumes = forward.record.volumes.map((volume) => store.renamed.get(volume) ?? volume);
@@ -90,7 +97,7 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
     }),
   );
   const isEnough = moved.length >= store.minreplicas || (moved.length > 0 && isOld(owed));
-  if (late.size > 0 && !isEnough) return late;
+  if (late.size > 0 && !isEnough) return { late, moved: moved.length };
   const kept = moved.length > 0 ? volumes.filter((volume) => moved.includes(volume)) : (before?.volumes ?? []);
   if (moved.length > 0 && !sameVolumes(kept, place(claim.key, store.topology)))
     await store.hints.add(claim.key, writtenUnder(store.topology));
@@ -107,16 +114,24 @@ export async function moveStaged(store: Store, claim: Claim): Promise<ReadonlyMa
     ...(moved.length > 0 && { attributes: forward.attributes }),
   };
   await claim.put(entry, { sync: true });
-  return new Map();
+  return { late: new Map(), moved: moved.length };
 }
 
-/** Whether the key has another value than either by now. Where an MD5 is not known, it has not. */
-function isOvertaken({ record, over }: Forward, now: ValueRecord | undefined): boolean {
+/** Whether the key has another value than either by now: by the MD5s; where one is not known, by a file of a date that the old value cannot have. */
+async function isOvertaken(
+  { volumes }: Store,
+  key: Key,
+  { forward: { record, over, bytes, date }, now }: { forward: Forward; now: ValueRecord | undefined },
+): Promise<boolean> {
   if (over === undefined) return false;
   if (now?.state !== "live") return true;
   const old = readRecord(over)?.md5;
-  const isKnown = now.md5 !== undefined && old !== undefined;
-  return isKnown && now.md5 !== old && now.md5 !== record.md5;
+  if (now.md5 !== undefined && old !== undefined) return now.md5 !== old && now.md5 !== record.md5;
+  const files = await Promise.all(
+    now.volumes.map((volume) => volumes.head(volume, pathOf(key)).catch(() => undefined)),
+  );
+  const isNew = (file: FileInfo) => file.bytes === bytes && file.modified === date;
+  return files.some((file) => file && !isNew(file) && Date.parse(file.modified) >= Date.parse(date));
 }
 
 /** Whether the new value lies at its place on this volume. Throws MkvError where that is not known. */

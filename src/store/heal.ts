@@ -60,7 +60,8 @@ export async function healKey(
   const findings = findingsOf(record, seen, targets);
   const isUnfinished = findings.some(({ problem }) => problem === "unfinished");
   if (findings.length === 0 || isUnfinished) await onWhole?.();
-  if (findings.length === 0 || !(isUnfinished ? forget : repair)) return { findings, isRepaired: false };
+  if (findings.length === 0 || !(isUnfinished ? forget && !store.ledger.isBehind : repair))
+    return { findings, isRepaired: false };
   try {
     const { bytes } = isUnfinished ? { bytes: 0 } : await bringHome(store, claim, seen, { ...how, dryRun, targets });
     if (isUnfinished && !dryRun) await claim.end({ record: undefined, owed });

@@ -15,6 +15,7 @@ import { type ValueRecord } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
+import { older, requireHarmless } from "./behind";
 import { cleanUp } from "./care";
 import { barredFrom, landed, owe, straysIn } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
@@ -81,6 +82,7 @@ export async function bringHome(
   if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets)) return unchanged;
 
   const strays = without(record.volumes, targets);
+  if (store.ledger.isBehind) await requireHarmless(store, claim, { seen, strays, lacking });
   await store.places.requireDistinct(strays, targets);
   const bytes = lacking.length * seen.bytes;
   if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
@@ -192,7 +194,7 @@ async function syncAll({ volumes }: Store, key: Key, there: readonly string[]): 
 
 /** What is left to do for a key of which no copy is good. */
 async function withoutGood(
-  { volumes }: Store,
+  { volumes, ledger: { isBehind } }: Store,
   claim: Claim,
   { seen, depth, dryRun }: { seen: Inspected; depth: Depth; dryRun: boolean },
 ): Promise<Moved> {
@@ -209,6 +211,7 @@ async function withoutGood(
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
+  if (isBehind) throw older(`the copies on ${where} are not what the index says`);
   if (dryRun) throw new MkvError("corrupt", `no good copy is left; the damaged ones on ${where} would be set aside`);
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;

@@ -17,6 +17,7 @@ import { isConfigured } from "../format/volume";
 import { type Claim, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
+import { mayBeOnly } from "./behind";
 import { cleanUp } from "./care";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
@@ -64,12 +65,12 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   const isNamed = !isStaged && record?.volumes.includes(volume);
   const file = isOwed || isNamed ? undefined : await store.volumes.head(volume, path);
   if (!file) return { state: "accounted" };
-  if (store.ledger.isBehind && (isStaged || !record))
-    return { state: "kept", why: "may be the only copy: the index is older than the volumes, run rebuild" };
+  if (store.ledger.isBehind && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
     const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
     if (!isWhole(seen)) {
-      if (!(await isCopy(store, claim, { volume, path, bytes: file.bytes, seen })))
+      const isDoubtful = store.ledger.isBehind && record.md5 === undefined;
+      if (isDoubtful || !(await isCopy(store, claim, { volume, path, bytes: file.bytes, seen })))
         return { state: "kept", why: "is not known to be the value, whose own copies are not all whole" };
       if (!repair) return { state: "copy" };
       if (!dryRun && isStaged && !(await moveIfSame(store.volumes.within(claim), key, { volume, md5: record.md5! })))
@@ -81,6 +82,7 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
       return { state: "recorded" };
     }
   }
+  if (store.ledger.isBehind) return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };

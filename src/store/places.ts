@@ -33,7 +33,7 @@ export async function adoptPlace(
 /** What the places of a store say who they are; each is asked once in a while. */
 export class Places {
   readonly #volumes: Volumes;
-  readonly #ids = new Map<string, { readonly id: Promise<string | undefined>; readonly untilMs: number }>();
+  readonly #ids = new Map<string, { readonly id: string | undefined; readonly untilMs: number }>();
 
   constructor(volumes: Volumes) {
     this.#volumes = volumes;
@@ -42,30 +42,40 @@ export class Places {
   /** Throws MkvError failed if a stray and a target are one and the same place. */
   async requireDistinct(strays: readonly string[], targets: readonly string[]): Promise<void> {
     for (const stray of strays) {
-      const twin = await this.#twinOf(stray, targets);
+      const twin = (await this.#among(stray, targets)).find(({ isSame }) => isSame)?.name;
       if (twin)
         throw new MkvError("failed", `${stray} and ${twin} are the same place: rebuild with its new name first`);
     }
   }
 
-  /** Whether this is one of these places by another name. */
-  async isAmong(name: string, others: readonly string[]): Promise<boolean> {
-    return (await this.#twinOf(name, others)) !== undefined;
+  /** Whether this may be one of these places by another name: not if all have said who they are. */
+  async mayBeAmong(name: string, others: readonly string[]): Promise<boolean> {
+    return (await this.#among(name, others)).some(({ isSame }) => isSame !== false);
   }
 
-  async #twinOf(name: string, others: readonly string[]): Promise<string | undefined> {
-    const id = await this.#idOf(name);
-    if (id === undefined) return undefined;
-    for (const other of others) if ((await this.#idOf(other)) === id) return other;
-    return undefined;
+  /** Of each of these whether it is the same place; undefined where one of both cannot be asked. */
+  async #among(name: string, others: readonly string[]): Promise<{ name: string; isSame: boolean | undefined }[]> {
+    const own = await this.#idOf(name);
+    return await Promise.all(
+      others.map(async (other) => {
+        const its = await this.#idOf(other);
+        return { name: other, isSame: own && its && own.id !== undefined && own.id === its.id };
+      }),
+    );
   }
 
-  #idOf(name: string): Promise<string | undefined> {
+  /** Who a place says it is, if it says anything. */
+  async #idOf(name: string): Promise<{ readonly id: string | undefined } | undefined> {
     const known = this.#ids.get(name);
-    if (known && known.untilMs > nowMs()) return known.id;
-    if (this.#ids.size >= limits.presences) this.#ids.clear();
-    const id = this.#volumes.idOf(name).catch(() => undefined); // One that cannot be asked gets no copy either.
-    this.#ids.set(name, { id, untilMs: nowMs() + limits.identityMs });
-    return id;
+    if (known && known.untilMs > nowMs()) return known;
+    try {
+      const said = { id: await this.#volumes.idOf(name), untilMs: nowMs() + limits.identityMs };
+      if (this.#ids.size >= limits.presences) this.#ids.clear();
+      this.#ids.set(name, said);
+      return said;
+    } catch (error) {
+      if (error instanceof MkvError) return undefined;
+      throw error;
+    }
   }
 }

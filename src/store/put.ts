@@ -12,6 +12,7 @@ import { type ValueRecord } from "../format/record";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
+import { requireAbsent } from "./behind";
 import { cleanUp } from "./care";
 import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
@@ -37,7 +38,7 @@ export async function put(
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;
   const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
-  if (store.ledger.isBehind && !(await store.ledger.get(key))) await requireAbsent(store, key, ranked);
+  if (store.ledger.isBehind && (await store.ledger.get(key))?.state !== "live") await requireAbsent(store, key, ranked);
   for (const other of keysAbove(key)) if (await store.ledger.get(other)) throw noRoomBeside(other);
   let before: Entry = { record: undefined, owed: [] };
   const isOver = () => before.record?.state === "live";
@@ -55,22 +56,6 @@ export async function put(
   const held = { ...store, volumes: volumes.within(claim) };
   const write = { value, ranked, likely, before };
   return await (isOver() ? replace(held, claim, write) : writeAbsent(held, claim, write));
-}
-
-/**
- * A ledger that lacks what was acknowledged may not know a key that is there.
- * @throws MkvError unavailable if a volume has a file of this key that nobody owes
- */
-async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
-  const path = pathOf(key);
-  const placed = (await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged");
-  const owed = placed.map(({ volume }) => volume);
-  const asked = without(ranked, owed).filter((volume) => volumes.isUp(volume) && !volumes.isForeign(volume));
-  const files = await Promise.all(asked.map((volume) => volumes.head(volume, path).catch(() => undefined)));
-  const holder = asked[files.findIndex((file) => file !== undefined)];
-  if (!holder) return;
-  const text = `${holder} has a value of this key, and the index is older than the volumes`;
-  throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
 }
 
 /** The entry with these volumes about to be written to. */

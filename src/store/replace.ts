@@ -37,8 +37,13 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
     await cleanUp(store, claim);
     throw error;
   }
-  const late = await moveStaged(store, claim);
+  const { late, moved } = await moveStaged(store, claim);
   if (late.size > 0) throw notYet(late);
+  if (moved < store.minreplicas)
+    throw new MkvError(
+      "unavailable",
+      `${moved} volumes still had the new value when it was to take its place: send it again`,
+    );
   if (claim.entry.owed.length > 0) await cleanUp(store, claim);
   return stored;
 }

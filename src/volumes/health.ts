@@ -5,7 +5,8 @@
 //    a newer one.
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // 4. A disk that is not the one it was (foreign: see identity.ts) is neither written to nor asked for what it has.
-// 5. One that was away may be another when it is back: nothing is written to it before it has said who it is.
+// 5. One that was away may be another when it is back: nothing is written to it before it has said who it is. So with one
+//    that answers for the first time.
 // Shared by all threads: a slot is some numbers, times by the clock that they share, each written whole.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
@@ -71,8 +72,10 @@ export class Health {
     const slot = this.#slots.get(serverOf(volume));
     if (slot === undefined) return;
     const now = nowMs();
+    const isFirst = this.#numbers[slot + heardAt] === Number.NEGATIVE_INFINITY;
+    if (isFirst) this.#numbers[slot + stranger] = this.#numbers[watched]!;
     this.#numbers[slot + heardAt] = now;
-    if (this.#numbers[slot + lostAt] === 0) return;
+    if (this.#numbers[slot + lostAt] === 0 && !isFirst) return;
     this.#numbers[slot + stranger] = this.#numbers[watched]!; // First: another thread may rely on it at once.
     this.#numbers[slot + lostAt] = 0;
     if (this.#numbers[slot + settledAt] === Number.POSITIVE_INFINITY)

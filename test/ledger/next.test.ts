@@ -1,10 +1,11 @@
-// A rebuild in a database makes a table beside the old one: whatever runs late, or comes back, no master's word is lost.
+// A new table in the place of the old one, and a ledger that was put back: whatever runs late, or comes back, no word of a master is lost.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { type Ledger } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgres/next";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { isNew, keyOf, live } from "./ledgers";
+import { debt, holding, isNew, keyOf, live } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -66,4 +67,22 @@ test("an import is refused where a store has no keys, but files that are no valu
   const { address, query } = await emptyStore("owing");
   await query(`insert into mkv_keys (key, owed, version) values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid())`);
   await expect(draftPostgres(address, { lack: undefined })).rejects.toThrow("is not empty");
+});
+
+test("a ledger that was put back forgets once what was owed and claimed then", async () => {
+  const { address, query } = await emptyStore("put_back");
+  const rows = () => query("select convert_from(key, 'utf8') as key, owed, held, due from mkv_keys");
+  const open = async () => (await openPostgresLedger(address, { onMissing: isNew })).ledger;
+  const claim = (ledger: Ledger, key: string) =>
+    ledger.claim(keyOf(key), () => ({ record: undefined, owed: [debt("a:1")] }), { expect: "nothing" });
+  await using before = await open();
+  await claim(before, "/begun");
+  const stored = await claim(before, "/stored");
+  await stored.end({ ...holding("b:1"), owed: [debt("a:1", "left-over")] });
+  await query("insert into mkv_memory values ('behind', 'true')");
+  await using later = await open();
+  expect(await rows()).toEqual([{ key: "/stored", owed: null, held: false, due: null }]);
+  await claim(later, "/new");
+  await using _again = await open();
+  expect(await rows()).toHaveLength(2);
 });

@@ -9,7 +9,7 @@ import { until } from "./until";
 
 export const CHECKOUT = join(import.meta.dir, "..", "..");
 const SCRIPT = join(CHECKOUT, "volume");
-const START_DEADLINE_MS = 10_000;
+const START_DEADLINE_MS = 30_000;
 const STILL_TAKEN = /in use|served by another/i; // The port, or the folder by a worker that is about to die.
 
 export interface VolumeOptions {

@@ -95,7 +95,7 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
   const memory = sharedMemory(database);
-  const isBehind = (await memory.get(behindName)) === true;
+  const isBehind = (await memory.get(behindName)) !== undefined;
   const opened = undo.move();
   return {
     next: tableOf(database, table),

@@ -10,7 +10,7 @@ import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
 import { sharedMemory } from "./memory";
 import { enter } from "./processes";
-import { hasSchema, makeTables, markMade } from "./schema";
+import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
 /** What a process has opened. `hasCrashed` is false: its claims hold until nothing of it can come any more. */
 export type OpenedPostgres = Opened<PostgresShared>;
@@ -34,7 +34,8 @@ export async function openPostgresLedger(
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
-  const isBehind = (await sharedMemory(database).get(behindName)) === true;
+  const isBehind = (await sharedMemory(database).get(behindName)) !== undefined;
+  if (isBehind) await database.run(forgetDebts, [Buffer.from(behindName)]);
   const ledger = postgresLedger({ database, isBehind, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {
@@ -50,6 +51,18 @@ export async function openPostgresLedger(
 export function joinPostgresLedger({ address, isBehind }: PostgresShared): Ledger {
   return postgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
 }
+
+/**
+ * What was owed, and who had claimed what, is of the time that the ledger was put back to: the files may be those of what was
+ * acknowledged since. It is forgotten once: what masters owe from then on is theirs. (A rebuild finds the files.)
+ */
+const forgetDebts = `with now as (
+    update mkv_memory set value = '"debts forgotten"', version = gen_random_uuid() where name = $1 and value = 'true'
+    returning 1),
+  gone as (
+    delete from ${keysTable} where due is not null and record is null and facts is null and exists (select 1 from now))
+  update ${keysTable} set owed = null, held = false, due = null, version = gen_random_uuid()
+    where due is not null and not (record is null and facts is null) and exists (select 1 from now)`;
 
 async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   const { isSure } = await onMissing(false).catch(async (error) => {

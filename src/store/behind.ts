@@ -1,0 +1,57 @@
+// Owns what may be done with a ledger that is known to lack what was acknowledged, until a rebuild has found that: an older copy
+// that was put back, or one that a power cut has set back. What it says of a key may be true of an earlier value.
+// 1. A key is only written where every volume has said that it has no file of it.
+// 2. A copy that is missing may be made of one that has the recorded MD5. Nothing is written over, moved aside or removed.
+// 3. A delete is owed by all volumes where the key may be.
+import { MkvError } from "../errors";
+import { type Key } from "../format/key";
+import { pathOf } from "../format/path";
+import { type Claim } from "../ledger/ledger";
+import { type Inspected, volumesIn } from "./copies";
+import { md5Of } from "./copy";
+import { type Store } from "./store";
+import { without } from "./volume-lists";
+
+/**
+ * A ledger that lacks what was acknowledged may not know a key that is there, or not that it is live.
+ * @throws MkvError unavailable if a volume has a file of this key that nobody owes, or does not say that it has none
+ */
+export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
+  const path = pathOf(key);
+  const placed = (await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged");
+  const owed = placed.map(({ volume }) => volume);
+  await Promise.all(
+    without(ranked, owed).map(async (volume) => {
+      const isAbsent = !volumes.isForeign(volume) && !(await volumes.head(volume, path).catch(() => true));
+      if (isAbsent) return;
+      const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
+      throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
+    }),
+  );
+}
+
+/**
+ * With an index that lacks what was acknowledged, a copy that is not as the record says may be a later value.
+ * @throws MkvError unavailable unless nothing is written over that is not the recorded value, and nothing removed
+ */
+export async function requireHarmless(
+  { volumes }: Store,
+  { key }: Claim,
+  { seen, strays, lacking }: { seen: Inspected; strays: readonly string[]; lacking: readonly string[] },
+): Promise<void> {
+  const missing = volumesIn(seen, "missing");
+  const isSame = async (volume: string) =>
+    !(await volumes.head(volume, pathOf(key))) ||
+    (seen.md5 !== undefined && (await md5Of(volumes, volume, pathOf(key))) === seen.md5);
+  for (const stray of without(strays, missing)) throw older(`${stray} has a copy, which would go`);
+  for (const target of without(lacking, missing))
+    if (!(await isSame(target))) throw older(`${target} has another value, which would go`);
+}
+
+/** The refusal of what would have to wait for a rebuild. */
+export function older(what: string): MkvError {
+  return new MkvError("unavailable", `${what}, and the index is older than the volumes: run rebuild first`);
+}
+
+/** Why a file stays that no record names. */
+export const mayBeOnly = "may be the only copy: the index is older than the volumes, run rebuild";

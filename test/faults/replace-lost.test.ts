@@ -1,0 +1,56 @@
+// A replacement that cannot end as it should: what was staged is gone, or somebody has stored another value meanwhile.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type GatedCluster, startGatedCluster } from "../support/gated";
+import { follow } from "../support/http";
+import { pathOf } from "../support/placement";
+import { recordOf, writeRecords } from "../support/records";
+import { until } from "../support/until";
+
+setDefaultTimeout(60_000);
+
+/** A store with a live key, and a replacement of it that is held before it takes its place anywhere. */
+async function startReplacement(replicas: number) {
+  const flags = ["-subvolumes", "1", "-threads", "1", "-replicas", String(replicas)];
+  const cluster = await startGatedCluster({ volumes: replicas, flags });
+  await cluster.store("/key", "old");
+  for (const gate of cluster.gates) gate.hold("MOVE", "arrival");
+  const put = cluster.ask("PUT", "/key?replace", { body: "the new value" }).catch(() => undefined);
+  for (const gate of cluster.gates) await gate.holds("MOVE");
+  return { cluster, put };
+}
+
+async function valueOf(cluster: GatedCluster): Promise<string> {
+  return (await follow(await cluster.ask("GET", "/key"))).text;
+}
+
+test.concurrent.each([1, 3])(
+  "staged files that are gone before the move are no new value, replicas %i",
+  async (replicas) => {
+    const { cluster, put } = await startReplacement(replicas);
+    await using _cluster = cluster;
+    for (const { dir } of cluster.volumes) rmSync(join(dir, "staged", pathOf("/key")));
+    cluster.openAll();
+    const answer = (await put)!;
+    expect([answer.status, answer.text]).toEqual([503, expect.stringContaining("send it again")]);
+    expect(await valueOf(cluster)).toBe("old");
+  },
+);
+
+test.concurrent("a value that another program has stored without an MD5 meanwhile is not moved over", async () => {
+  const { cluster, put } = await startReplacement(3);
+  await using _cluster = cluster;
+  await cluster.master.kill();
+  await put;
+  cluster.openAll();
+  const begun = Date.now();
+  await until(() => Date.now() > begun + 2_500, { what: "the other value is of a later second" });
+  const record = (await recordOf(cluster.db, "/key"))!;
+  await writeRecords(cluster.db, [["/key", record.replace(/^HASH[0-9a-f]{32}/, "")]]);
+  for (const { dir } of cluster.volumes) writeFileSync(join(dir, pathOf("/key")), "of the Go program");
+  await cluster.startMaster();
+  const ended = async () => (await cluster.ask("POST", "/key?rebalance")).status === 204; // Ends what is under way first.
+  await until(ended, { what: "no volume may carry out an earlier request", deadlineMs: 20_000 });
+  expect(await valueOf(cluster)).toBe("of the Go program");
+});
