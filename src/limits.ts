@@ -72,10 +72,7 @@ export const limits = {
   /** LevelDB's cache of blocks, and its memtable, of which there may be two. */
   indexCacheBytes: 32 * 1024 * 1024,
   indexBufferBytes: 8 * 1024 * 1024,
-  /**
-   * Length of LevelDB's files, and how many it keeps open, with their filters in memory: 80 GB or 1.4 billion keys, and
-   * a GET beyond that reads a filter first. Longer files make writes of a large index wait for seconds.
-   */
+  /** Length of LevelDB's files: longer ones make writes wait for seconds. It keeps so many open, with their filters: 80 GB of keys. */
   indexFileBytes: 8 * 1024 * 1024,
   indexFiles: 10_000,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
@@ -105,8 +102,10 @@ export const limits = {
   datesReserved: 5,
   /** Keys that have a slot of their own for the second of their last write. */
   dateSlots: 65_536,
-  /** Keys whose unfinished work waits for a volume; more are not begun. */
+  /** Keys whose unfinished work waits for a volume; more are not begun. With so many, moves wait. So many are paid at once. */
   debts: 100_000,
+  debtsWithMoves: 80_000,
+  paidAtOnce: 16,
   /** A statement waits so long for the database with all that is tried again, or so long where that has been away for long. */
   databaseMs: 5000,
   databaseAwayMs: 1000,

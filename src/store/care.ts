@@ -17,6 +17,7 @@ import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
+import { Turns } from "../turns";
 import { type Volumes } from "../volumes/volumes";
 import { moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
@@ -76,12 +77,26 @@ export async function cleanUp(
   return waiting;
 }
 
-/** Pays all debts that are due, until stopped; returns what waits, by volume. Throws the first failure, at the end. */
+/**
+ * Pays all debts that are due, some at once, until stopped; returns what waits, by volume. Throws the first failure, at the
+ * end.
+ */
 export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiting> {
   const { topology, volumes, renamed, ledger } = store;
   const waiting = new Map<string, string>();
+  const turns = new Turns(limits.paidAtOnce);
   let failure: unknown;
   let count = 0;
+  async function pay(key: Key): Promise<void> {
+    try {
+      await using claim = await ledger.claim(key, (before) => before);
+      await moveLate(store, claim);
+      for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
+    } catch (error) {
+      if (!(error instanceof MkvError)) failure ??= error;
+      else if (error.code !== "busy") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
+    }
+  }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */
   const whyNot = (volume: string) =>
     volumes.isSettled(volume)
@@ -97,16 +112,11 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
       const away = names.filter((name) => whyNot(name) !== undefined);
       for (const name of away) waiting.set(serverOf(name), whyNot(name)!);
       if (away.length === names.length) continue;
-      try {
-        await using claim = await ledger.claim(key, (before) => before);
-        await moveLate(store, claim);
-        for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
-      } catch (error) {
-        if (!(error instanceof MkvError)) failure ??= error;
-        else if (error.code !== "busy") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
-      }
+      const turn = await turns.enter();
+      void pay(key).finally(() => turn[Symbol.dispose]());
     }
   }
+  for (let i = 0; i < limits.paidAtOnce; i++) await turns.enter(); // All have ended.
   if (failure) throw failure;
   return waiting;
 }

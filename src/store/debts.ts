@@ -1,6 +1,8 @@
-// Owns what is put down as owed before volumes are touched, and after.
+// Owns what is put down as owed before volumes are touched, and after; and that there is room for it.
 import { nowMs } from "../clock";
+import { MkvError } from "../errors";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
+import { limits } from "../limits";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
 
@@ -46,4 +48,19 @@ export function landed({ volumes }: Store, owed: readonly Debt[], written: reado
       volumes.isSettled(debt.volume);
     return isOver ? { ...debt, untilMs: 0 } : debt;
   });
+}
+
+/**
+ * Waits while so many keys owe something that writes would soon find no room, for longer than old copies stay.
+ * @throws MkvError too-much-owed after that
+ */
+export async function roomForStrays({ ledger, graceMs }: Store): Promise<void> {
+  const untilMs = nowMs() + graceMs + limits.unsyncedMs;
+  while (ledger.owing >= limits.debtsWithMoves) {
+    if (nowMs() > untilMs) {
+      const text = `unfinished work of ${ledger.owing} keys waits for volumes that are down: bring those back first`;
+      throw new MkvError("too-much-owed", text);
+    }
+    await Bun.sleep(limits.busyPauseMs);
+  }
 }

@@ -17,7 +17,7 @@ import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { older, requireHarmless } from "./behind";
 import { cleanUp } from "./care";
-import { barredFrom, landed, owe, straysIn } from "./debts";
+import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
 import { asItIs, claimSettled } from "./forward";
@@ -35,9 +35,11 @@ export type Moved = {
 
 /**
  * Brings a key to the volumes where it belongs, with a good copy on each; state and hash stay.
- * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer)
+ * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer),
+ * too-much-owed
  */
 export async function moveKey(store: Store, key: Key, how: Bringing = { depth: "length" }): Promise<Moved> {
+  if (!how.dryRun) await roomForStrays(store);
   await using claim = await claimSettled(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
