@@ -10,7 +10,7 @@ import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, type WireRequest, fieldOf } from "./http/connection";
 import { Pools, type VolumeRequest } from "./http/pool";
-import { type LinkSettings, type Signature, Signer, linesOf } from "./signer";
+import { type LinkSettings, Signer, linesOf } from "./signer";
 
 /** How volumes are asked. */
 export type VolumeSettings = {
@@ -75,11 +75,11 @@ export class Client {
     return new Client(this.health, this.settings, { ...this.user, ...change }, this.shared);
   }
 
-  /** What a change says that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
-  signChange(server: string, method: string, uri: string, destination?: string): Signature | undefined {
+  /** The header lines of a change that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
+  signChange(server: string, method: string, uri: string, destination?: string): string {
     const signature = this.user.signer.change(server, method, uri, this.user.lease.untilMs, destination);
     this.requireLease(); // After the clock was looked at: another thread may have learnt meanwhile that there was a pause.
-    return signature;
+    return linesOf(signature);
   }
 
   /**
@@ -160,7 +160,7 @@ export class Client {
       for (let isLast = false; ; isLast = true) {
         const believed = health.clockOf(server);
         const target = destination === undefined ? "" : `Destination: ${destination}\r\n`;
-        const lines = headers + target + linesOf(this.signChange(server, method, uri, destination));
+        const lines = headers + target + this.signChange(server, method, uri, destination);
         const request = { method, volume, path, headers: lines, body };
         const sentMs = nowMs();
         const answer = await this.exchange(request, { timeoutMs, onTimeout });

@@ -104,13 +104,6 @@ export function linesOf(signature: Signature | undefined): string {
   return `Mkv-Until: ${until}\r\nMkv-Sum: ${sum}\r\n${key === undefined ? "" : `Mkv-Key: ${key}\r\n`}`;
 }
 
-/** The same as fields. */
-export function fieldsOf(signature: Signature | undefined): Record<string, string> {
-  if (!signature) return {};
-  const { until, sum, key } = signature;
-  return { "mkv-until": String(until), "mkv-sum": sum, ...(key !== undefined && { "mkv-key": key }) };
-}
-
 function unescapePath(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, byte: string) => String.fromCharCode(Number.parseInt(byte, 16)));
 }

@@ -26,14 +26,15 @@ export class BodyStream {
   #wanted = newDemand();
   #stored = false;
 
-  constructor(client: Client, volume: string, path: string, headers: Record<string, string>) {
+  /** @param lines its header lines */
+  constructor(client: Client, volume: string, path: string, lines: string) {
     this.#client = client;
     this.#volume = volume;
     const body = new ReadableStream<Uint8Array>(
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
     );
-    this.#answered = this.#send(path, { body, headers });
+    this.#answered = this.#send(path, body, lines);
     this.#answered.catch((error) => this.#wanted.reject(error));
   }
 
@@ -68,12 +69,13 @@ export class BodyStream {
     return reason;
   }
 
-  async #send(path: string, request: { body: ReadableStream; headers: Record<string, string> }): Promise<void> {
+  async #send(path: string, body: ReadableStream, lines: string): Promise<void> {
+    const fields = `${lines}Host: ${serverOf(this.#volume)}`.split("\r\n");
     const sentMs = nowMs();
     try {
       const answer = fetch(this.#client.shared.pools.urlOf(this.#volume, path), {
-        ...request,
-        headers: { ...request.headers, host: serverOf(this.#volume) },
+        headers: Object.fromEntries(fields.map((line) => line.split(/: (.*)/))),
+        body,
         method: "PUT",
         redirect: "manual",
         signal: this.#abort.signal,

@@ -7,7 +7,6 @@ import { limits } from "../limits";
 import { removeFile, syncFile } from "./change";
 import { type Client } from "./client";
 import { refuseForeign } from "./health";
-import { fieldsOf } from "./signer";
 import { requireStored } from "./stored";
 import { BodyStream } from "./upload-stream";
 
@@ -97,9 +96,8 @@ export class Upload {
   async #sendWhole(body: Uint8Array): Promise<void> {
     refuseForeign(this.#client.health, this.volume);
     this.sent = "all";
-    const headers = `Content-Length: ${body.length}\r\nDate: ${this.#value.date}\r\n${this.#client.authorization}`;
     const { stalltimeoutMs } = this.#client.settings;
-    const request = { method: "PUT" as const, headers, body };
+    const request = { method: "PUT" as const, headers: this.#headersOf(body.length), body };
     const { status } = await this.#client.change(this.volume, this.#path, request, stalltimeoutMs);
     await requireStored(this.#client, this.volume, this.#path, status);
   }
@@ -110,18 +108,13 @@ export class Upload {
     const server = serverOf(this.volume);
     if (!health.knowsClock(server)) await this.#client.greet(server);
     if (this.#givenUp) throw this.#givenUp;
-    this.#stream = new BodyStream(this.#client, this.volume, this.#path, this.#headers(server));
+    const signed = this.#client.signChange(server, "PUT", belowServer(this.volume) + this.#path);
+    this.#stream = new BodyStream(this.#client, this.volume, this.#path, this.#headersOf(this.#value.bytes) + signed);
     return this.#stream;
   }
 
-  #headers(server: string): Record<string, string> {
-    const { bytes, date } = this.#value;
-    const { credentials } = this.#client.user;
-    return {
-      date,
-      ...fieldsOf(this.#client.signChange(server, "PUT", belowServer(this.volume) + this.#path)),
-      ...(bytes !== undefined && { "content-length": String(bytes) }),
-      ...(credentials !== undefined && { authorization: credentials }),
-    };
+  #headersOf(bytes: number | undefined): string {
+    const length = bytes === undefined ? "" : `Content-Length: ${bytes}\r\n`;
+    return `${length}Date: ${this.#value.date}\r\n${this.#client.authorization}`;
   }
 }
