@@ -69,41 +69,34 @@ export class Health {
 
   /** The server of this volume has answered. */
   heard(volume: string): void {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot === undefined) return;
-    const now = nowMs();
-    const isFirst = this.#numbers[slot + heardAt] === Number.NEGATIVE_INFINITY;
-    if (isFirst) this.#numbers[slot + stranger] = this.#numbers[watched]!;
-    this.#numbers[slot + heardAt] = now;
-    if (this.#numbers[slot + lostAt] === 0 && !isFirst) return;
-    this.#numbers[slot + stranger] = this.#numbers[watched]!; // First: another thread may rely on it at once.
-    this.#numbers[slot + lostAt] = 0;
-    if (this.#numbers[slot + settledAt] === Number.POSITIVE_INFINITY)
-      this.#numbers[slot + settledAt] = Math.max(now + limits.settleMs, this.#numbers[slot + fencedUntil]!);
+    const server = serverOf(volume);
+    const isNews = !this.isUp(server) || this.#get(server, heardAt) === Number.NEGATIVE_INFINITY;
+    if (isNews) this.#set(server, stranger, this.#numbers[watched]!); // First: another thread may rely on it at once.
+    this.#set(server, heardAt, nowMs());
+    if (!isNews) return;
+    this.#set(server, lostAt, 0);
+    if (this.#get(server, settledAt) === Number.POSITIVE_INFINITY)
+      this.#set(server, settledAt, Math.max(nowMs() + limits.settleMs, this.#get(server, fencedUntil)));
     this.#numbers[returns]!++;
   }
 
   /** The server of this volume has refused a connection, broken one off, or let a deadline pass. */
   lost(volume: string): void {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot !== undefined && this.#numbers[slot + lostAt] === 0) this.#numbers[slot + lostAt] = nowMs();
+    if (this.isUp(volume)) this.#set(serverOf(volume), lostAt, nowMs());
   }
 
   /** The server of this volume has let the deadline of a change pass, that was sent then, by `nowMs`. */
   silent(volume: string, { sentMs = Number.NEGATIVE_INFINITY }: { sentMs?: number } = {}): void {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot === undefined) return;
-    if (this.isFenced(serverOf(volume))) {
-      this.#numbers[slot + fencedUntil] = Math.max(this.#numbers[slot + fencedUntil]!, sentMs + limits.fenceOverMs);
-    }
-    this.#numbers[slot + settledAt] = Number.POSITIVE_INFINITY; // First: another thread may hear of it at once.
-    this.lost(volume);
+    const server = serverOf(volume);
+    if (this.isFenced(server))
+      this.#set(server, fencedUntil, Math.max(this.#get(server, fencedUntil), sentMs + limits.fenceOverMs));
+    this.#set(server, settledAt, Number.POSITIVE_INFINITY); // First: another thread may hear of it at once.
+    this.lost(server);
   }
 
   /** The volume has refused a write for want of space or rights. */
   full(volume: string): void {
-    const slot = this.#slots.get(volume);
-    if (slot !== undefined) this.#numbers[slot + fullUntil] = nowMs() + limits.fullMs;
+    this.#set(volume, fullUntil, nowMs() + limits.fullMs);
   }
 
   /** From now on somebody asks who comes back: until then nothing is written there. */
@@ -113,37 +106,33 @@ export class Health {
 
   /** Somebody has asked the server of this volume who it is, as far as it says. */
   met(volume: string): void {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot !== undefined) this.#numbers[slot + stranger] = 0;
+    this.#set(serverOf(volume), stranger, 0);
   }
 
   /** Whether it has ever answered, and does so now. */
   isKnown(volume: string): boolean {
-    return this.isUp(volume) && this.#number(serverOf(volume), heardAt) !== Number.NEGATIVE_INFINITY;
+    return this.isUp(volume) && this.#get(serverOf(volume), heardAt) !== Number.NEGATIVE_INFINITY;
   }
 
   isUp(volume: string): boolean {
-    return this.#number(serverOf(volume), lostAt) === 0;
+    return this.#get(serverOf(volume), lostAt) === 0;
   }
 
   /** Whether it has answered so lately that there is no need to ask before relying on it. */
   isFresh(volume: string): boolean {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot === undefined || this.#numbers[slot + lostAt] !== 0) return false;
-    return nowMs() - this.#numbers[slot + heardAt]! < limits.freshMs;
+    const heardMs = this.#get(serverOf(volume), heardAt, Number.NEGATIVE_INFINITY);
+    return this.isUp(volume) && nowMs() - heardMs < limits.freshMs;
   }
 
   /** Whether it is up, and no request that it was silent about can still be waiting in it. */
   isSettled(volume: string): boolean {
-    const slot = this.#slots.get(serverOf(volume));
-    if (slot === undefined) return true;
-    if (this.#numbers[slot + lostAt] !== 0 || this.#numbers[slot + stranger] !== 0) return false;
-    return nowMs() >= this.#numbers[slot + settledAt]!;
+    const server = serverOf(volume);
+    return this.isUp(server) && this.#get(server, stranger) === 0 && nowMs() >= this.#get(server, settledAt);
   }
 
   /** Whether it has refused a write lately. */
   isFull(volume: string): boolean {
-    return nowMs() < this.#number(volume, fullUntil);
+    return nowMs() < this.#get(volume, fullUntil);
   }
 
   /** Whether a new write may go there: settled, not full, not foreign. */
@@ -154,7 +143,7 @@ export class Health {
   /** Whether it is not the disk it was, or its volume is not the one it was. */
   isForeign(volume: string): boolean {
     if (this.#numbers[foreigners] === 0) return false;
-    return this.#number(volume, foreign) !== 0 || this.#number(volumeOf(volume), foreign) !== 0;
+    return this.#get(volume, foreign) !== 0 || this.#get(volumeOf(volume), foreign) !== 0;
   }
 
   /** Returns whether that is news. */
@@ -170,45 +159,44 @@ export class Health {
 
   /** Whether the server refuses changes that come late; undefined if that is not known yet. */
   isFenced(server: string): boolean | undefined {
-    const known = this.#number(server, fence);
+    const known = this.#get(server, fence);
     return known === 0 ? undefined : known === 1;
   }
 
   setFenced(server: string, isFenced: boolean): void {
-    const slot = this.#slots.get(server);
-    if (slot !== undefined) this.#numbers[slot + fence] = isFenced ? 1 : 2;
+    this.#set(server, fence, isFenced ? 1 : 2);
   }
 
   /** How far the server's clock is ahead of `nowMs`; undefined if it does not tell. */
   clockOf(server: string): Clock | undefined {
-    const slot = this.#slots.get(server);
-    if (slot === undefined) return this.#strangers.get(server)?.clock;
-    const leastMs = this.#numbers[slot + clockOffset]!;
-    return Number.isNaN(leastMs) ? undefined : { leastMs, mostMs: this.#numbers[slot + clockMost]! };
+    if (!this.#slots.has(server)) return this.#strangers.get(server)?.clock;
+    const leastMs = this.#get(server, clockOffset);
+    return Number.isNaN(leastMs) ? undefined : { leastMs, mostMs: this.#get(server, clockMost) };
   }
 
   /** Whether the server was asked for its clock not long ago. */
   knowsClock(server: string): boolean {
-    const slot = this.#slots.get(server);
-    const atMs = slot === undefined ? this.#strangers.get(server)?.atMs : this.#numbers[slot + clockAt];
-    return atMs !== undefined && nowMs() - atMs < limits.clockMs;
+    const strangerMs = this.#strangers.get(server)?.atMs ?? Number.NEGATIVE_INFINITY;
+    return nowMs() - this.#get(server, clockAt, strangerMs) < limits.clockMs;
   }
 
   setClock(server: string, clock: Clock | undefined): void {
-    const slot = this.#slots.get(server);
-    if (slot !== undefined) {
-      this.#numbers[slot + clockOffset] = clock?.leastMs ?? Number.NaN;
-      this.#numbers[slot + clockMost] = clock?.mostMs ?? Number.NaN;
-      this.#numbers[slot + clockAt] = nowMs();
-      return;
-    }
+    this.#set(server, clockOffset, clock?.leastMs ?? Number.NaN);
+    this.#set(server, clockMost, clock?.mostMs ?? Number.NaN);
+    this.#set(server, clockAt, nowMs());
+    if (this.#slots.has(server)) return;
     if (this.#strangers.size >= limits.strangers) this.#strangers.clear();
     this.#strangers.set(server, { clock, atMs: nowMs() });
   }
 
-  #number(name: string, field: number): number {
+  #get(name: string, field: number, otherwise = 0): number {
     const slot = this.#slots.get(name);
-    return slot === undefined ? 0 : this.#numbers[slot + field]!;
+    return slot === undefined ? otherwise : this.#numbers[slot + field]!;
+  }
+
+  #set(name: string, field: number, number: number): void {
+    const slot = this.#slots.get(name);
+    if (slot !== undefined) this.#numbers[slot + field] = number;
   }
 }
 
