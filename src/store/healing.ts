@@ -6,7 +6,7 @@
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
-import { disksOf, place, rank, sameVolumes } from "../format/placement";
+import { disksOf, rank, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { limits } from "../limits";
 import { log } from "../log";
@@ -107,12 +107,12 @@ async function healHinted(care: Care): Promise<{ lookedMs: number; busy: number 
 }
 
 /** What a key waits for; undefined if it can be looked at. */
-async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string | undefined> {
-  if (store.ledger.isBehind) return off;
+async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined> {
+  const { ledger } = care.store;
+  if (ledger.isBehind) return care.off;
   try {
-    const record = await store.ledger.get(hinted.key);
-    const plan = record && planOf(store, hinted, record);
-    if (off !== undefined && plan) return mayBeWhole(store, hinted, record) ? undefined : off;
+    const record = await ledger.get(hinted.key);
+    const plan = record && planOf(care, hinted, record);
     return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
   } catch (error) {
     if (!(error instanceof MkvError) || error.code !== "failed") throw error;
@@ -120,15 +120,12 @@ async function whyNot({ store, off }: Care, hinted: HintedKey): Promise<string |
   }
 }
 
-/** Whether a job may have healed the key, as far as a short look can tell. */
-function mayBeWhole({ topology }: Store, { key, hint }: HintedKey, { volumes }: ValueRecord): boolean {
-  return hint.why === "missing" || (hint.why === "written" && sameVolumes(volumes, place(key, topology)));
-}
-
-function planOf({ topology, volumes }: Store, { key, hint }: HintedKey, record: ValueRecord): Plan {
+function planOf({ store, off }: Care, { key, hint }: HintedKey, record: ValueRecord): Plan {
+  const { topology, volumes } = store;
   const ranked = rank(key, topology);
   const home = ranked.slice(0, topology.replicas);
   const isMoved = hint.why === "written" && !sameVolumes(record.volumes, home);
+  if (off !== undefined && (isMoved || hint.why === "damaged")) return { waitsFor: off }; // Of others a job may have healed it.
   if (isMoved && hint.topology !== topologyId(topology))
     return { waitsFor: "a rebalance, since the volumes are others now" };
   const targets = isMoved ? home : record.volumes;
@@ -150,7 +147,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     depth: hint.why === "damaged" ? "md5" : "length",
     repair: care.off === undefined,
     bring(record) {
-      const plan = planOf(store, hinted, record);
+      const plan = planOf(care, hinted, record);
       if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
       isFinal = plan.isFinal;
       return { depth: "length", targets: plan.targets, pace: care.bytes };
