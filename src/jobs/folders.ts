@@ -123,12 +123,12 @@ type Merged = { readonly name: string; readonly type: string; readonly copies: r
 
 /** The entries of a folder, each name once; a page goes as far as what has come in of all listings. */
 async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
-  const cursors = volumes.map((volume) => new Cursor(volume, entriesOf(all, volume, path)));
+  const cursors = volumes.map((volume): Cursor => ({ volume, pages: entriesOf(all, volume, path), page: [], at: 0 }));
   try {
     for (;;) {
-      await Promise.all(cursors.map((cursor) => cursor.fill()));
+      await Promise.all(cursors.map(fill));
       const page: Merged[] = [];
-      while (cursors.every((cursor) => !cursor.needsPage)) {
+      while (cursors.every(({ page, at }) => at < page.length || page.length === 0)) {
         const merged = takeFirst(cursors);
         if (!merged) break;
         page.push(merged);
@@ -154,45 +154,32 @@ async function* entriesOf(all: Volumes, volume: string, path: string): AsyncGene
   }
 }
 
+/** A place in the listing of a volume; an empty page is its end, or its beginning. */
+type Cursor = {
+  readonly volume: string;
+  readonly pages: AsyncGenerator<readonly Listed[]>;
+  page: readonly Listed[];
+  at: number;
+};
+
+/** Waits for the next page where all of this one was taken. */
+async function fill(cursor: Cursor): Promise<void> {
+  if (cursor.at < cursor.page.length) return;
+  cursor.page = (await cursor.pages.next()).value ?? [];
+  cursor.at = 0;
+}
+
 /** Takes the first entry of all cursors from all that have it. */
 function takeFirst(cursors: readonly Cursor[]): Merged | undefined {
   let first: Listed | undefined;
-  for (const { entry } of cursors) if (entry && (!first || isBefore(entry, first))) first = entry;
+  for (const { page, at } of cursors) if (page[at] && (!first || isBefore(page[at], first))) first = page[at];
   if (!first) return undefined;
   const copies: Copy[] = [];
   for (const cursor of cursors) {
-    const { entry, volume } = cursor;
+    const entry = cursor.page[cursor.at];
     if (entry?.name !== first.name || entry.type !== first.type) continue;
-    copies.push({ volume, bytes: entry.size ?? 0, modified: entry.mtime });
-    cursor.advance();
+    copies.push({ volume: cursor.volume, bytes: entry.size ?? 0, modified: entry.mtime });
+    cursor.at++;
   }
   return { name: first.name, type: first.type, copies };
-}
-
-/** A place in the listing of a volume. */
-class Cursor {
-  entry: Listed | undefined;
-  /** Whether the next entry, if there is one, has to be waited for. */
-  needsPage = true;
-  #page: readonly Listed[] = [];
-  #at = 0;
-
-  constructor(
-    readonly volume: string,
-    readonly pages: AsyncGenerator<readonly Listed[]>,
-  ) {}
-
-  advance(): void {
-    this.entry = this.#page[++this.#at];
-    this.needsPage = this.entry === undefined;
-  }
-
-  /** Waits for the next entry, if there is none yet, or for the end. */
-  async fill(): Promise<void> {
-    if (!this.needsPage) return;
-    this.#page = (await this.pages.next()).value ?? [];
-    this.#at = 0;
-    this.entry = this.#page[0];
-    this.needsPage = false;
-  }
 }
