@@ -59,18 +59,14 @@ export class Upload {
 
   /** Hands over the last chunk and waits until all is stored, durably if asked to. Throws MkvError as `write` does. */
   async finish(chunk: Uint8Array): Promise<void> {
+    if (!this.#stream && chunk.length > limits.shortBytes) await this.#open();
     await this.#stream?.ready();
     await this.#requireLease();
     if (this.#stream) {
       this.sent = "all";
       this.#stream.hand(chunk);
       await this.#stream.finish();
-    } else if (chunk.length <= limits.shortBytes) await this.#sendWhole(chunk);
-    else {
-      await this.write(chunk);
-      this.sent = "all";
-      await this.#stream!.finish();
-    }
+    } else await this.#sendWhole(chunk);
     if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, "there");
     const earlier = earlierPathOf(this.#path);
     if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier, limits.confirmMs);
