@@ -64,8 +64,6 @@ type Way = Write & {
 export class Transfer {
   /** The volumes in placement order, without those that may still carry out an earlier request for this key. */
   readonly #ranked: readonly string[];
-  /** The volumes where the key belongs. */
-  readonly #home: readonly string[];
   #uploads: Upload[] = [];
   /** Volumes that were given a copy, or may have been. */
   #copied: string[] = [];
@@ -75,7 +73,6 @@ export class Transfer {
     readonly claim: Claim,
     readonly way: Way,
   ) {
-    this.#home = way.ranked.slice(0, store.topology.replicas);
     this.#ranked = without(way.ranked, barredFrom(claim, way.before.owed));
   }
 
@@ -95,7 +92,8 @@ export class Transfer {
       { bytes, md5 },
     );
     this.#require(good.length, "took the value");
-    if (!sameVolumes(good, this.#home)) await store.hints.add(claim.key, writtenUnder(topology));
+    const home = way.ranked.slice(0, topology.replicas);
+    if (!sameVolumes(good, home)) await store.hints.add(claim.key, writtenUnder(topology));
     if (nowMs() > claim.untilMs) throw new MkvError("unavailable", "not written: it took longer than the key was ours");
     if (value.withdrawn?.aborted) throw new MkvError("client-gone", "not written: the client broke off its request");
     return { volumes: good, bytes, md5, date };
