@@ -15,14 +15,14 @@ const LINES_EVERY_MS = 5_000;
 const patient = ["-voltimeout", "30s", "-stalltimeout", "30s"];
 /** What a job is held by, and how many requests of it at least. */
 const jobs: [command: Command, flags: string[], held: "PUT" | "GET", count: number, line: RegExp][] = [
-  ["rebalance", patient, "PUT", 16, /^rebalance: [1-9]\d* keys?, [\d.]+ a second$/m],
-  ["verify", [...patient, "-repair"], "PUT", 32, /^verify: [1-9]\d* keys?, [\d.]+ a second$/m],
+  ["rebalance", patient, "PUT", 32, /^rebalance: [1-9]\d* keys?, [\d.]+ a second$/m],
+  ["verify", [...patient, "-repair"], "PUT", 64, /^verify: [1-9]\d* keys?, [\d.]+ a second$/m],
   ["rebuild", [], "GET", 1, /^rebuild: \d+ files?, [\d.]+ a second/m],
 ];
 
 test("elsewhere than on a terminal a job says every few seconds, in a line of its own, how far it is", async () => {
   await using cluster = await startGatedCluster();
-  for (const key of plainKeys("key", 40)) await cluster.store(key);
+  for (const key of plainKeys("key", 60)) await cluster.store(key);
   await cluster.master.stop();
   for (const { file } of filesOn(cluster.volumes[0]!.dir)) rmSync(file); // Which gives the jobs something to write.
   const gate = cluster.gates[0]!;
