@@ -12,7 +12,7 @@ import { logBug, sayFailure } from "./log";
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 /**
  * The last of its compilers takes on what has been called some 66,000 times, not 4,000. Its work took 15 % of the CPU of the
- * first 7,500 rounds of PUT, GET and DELETE, and they cost the rest of the process as much without it.
+ * first 7,500 rounds of PUT, GET and DELETE, and 25 % of a rebalance of 5,000 small values; later ones cost as much without.
  */
 const compilerVariable = { BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000" };
 
@@ -29,7 +29,8 @@ async function main(): Promise<void> {
   try {
     const line = readCommandLine(argv);
     const isServer = line.wants === "run" && line.command === "server";
-    if (isServer && process.env[requestsVariable] === undefined) restartWithRoom();
+    const isLong = isServer || (line.wants === "run" && line.command === "rebalance");
+    if (isLong && process.env[requestsVariable] === undefined) restartWithRoom();
     const [stop, reload] = [new AbortController(), new EventTarget()];
     const isService = isServer || line.command === "volume"; // Jobs may be killed at any moment.
     const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];

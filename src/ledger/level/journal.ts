@@ -216,14 +216,15 @@ export function journalsOf(index: string): string[] {
   return names.map((name) => join(dirname(index), name));
 }
 
+const kinds = ["in-flight", "left-over", "stray", "staged"] as const;
+
 /** A line as it is written; `hex` is the key in hex. */
 export function textOf(hex: string, { n, record, owed }: Line): string {
   let debts = "";
-  for (const kind of ["in-flight", "left-over", "stray", "staged"] as const) {
-    const volumes = owed.filter((debt) => debt.kind === kind);
-    if (volumes.length > 0) {
-      debts += `${debts && ","}"${kind}":${JSON.stringify(volumes.map(({ volume }) => volume))}`;
-    }
+  for (const kind of kinds) {
+    let volumes = "";
+    for (const debt of owed) if (debt.kind === kind) volumes += `${volumes && ","}${JSON.stringify(debt.volume)}`;
+    if (volumes !== "") debts += `${debts && ","}"${kind}":[${volumes}]`;
   }
   return `{"key":"${hex}","n":${n},"record":${record === undefined ? "null" : JSON.stringify(record)},"owed":{${debts}}}\n`;
 }
