@@ -104,7 +104,7 @@ export async function copyFrom(
       await requireBucket(store, source.bucket);
       throw noSuchKey(source);
     }
-    const chunks: AsyncIterable<Uint8Array> = seen.chunks ?? new Blob().stream();
+    const chunks = seen.chunks ?? nothing();
     try {
       return await storeCopy(payloadFrom(chunks, bytes), seen);
     } finally {
@@ -123,3 +123,6 @@ export function whole({ bytes }: SeenValue): ByteRange {
 function result(root: string, etag: string, date: string): Document {
   return { root, inner: node("LastModified", new Date(date).toISOString()) + node("ETag", `"${etag}"`) };
 }
+
+/** The bytes of an empty object; a stream could not be asked twice. */
+async function* nothing(): AsyncGenerator<Uint8Array> {}
