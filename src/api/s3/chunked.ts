@@ -40,18 +40,18 @@ export async function* unframed(
   trailers: Trailers,
 ): AsyncGenerator<Uint8Array> {
   const reader = new Reader(body);
-  const chain = seed && new Chain(seed);
+  const requireNext = seed && chainFrom(seed);
   for (;;) {
     const [, size, signature] =
       /^([0-9a-f]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?$/i.exec(await reader.line()) ?? [];
-    if (size === undefined || (chain && signature === undefined)) throw broken("a chunk does not begin as one");
+    if (size === undefined || (requireNext && signature === undefined)) throw broken("a chunk does not begin as one");
     const bytes = Number.parseInt(size, 16);
-    const hasher = chain && new Bun.CryptoHasher("sha256");
+    const hasher = requireNext && new Bun.CryptoHasher("sha256");
     for await (const piece of reader.take(bytes)) {
       hasher?.update(piece);
       yield piece;
     }
-    if (hasher) chain!.require("AWS4-HMAC-SHA256-PAYLOAD", [hashOfNothing, hasher.digest("hex")], signature!);
+    if (hasher) requireNext!("AWS4-HMAC-SHA256-PAYLOAD", [hashOfNothing, hasher.digest("hex")], signature!);
     if (bytes === 0) break;
     if ((await reader.line()) !== "") throw broken("a chunk does not end where it says");
   }
@@ -60,36 +60,32 @@ export async function* unframed(
     const [, name, value] = /^([A-Za-z0-9-]+):(.*)$/.exec(line) ?? [];
     if (name === undefined || !hasTrailers || trailers.size > 10)
       throw broken("what follows the last chunk is not expected");
-    if (name === "x-amz-trailer-signature" && chain) {
+    if (name === "x-amz-trailer-signature" && requireNext) {
       const hashed = new Bun.CryptoHasher("sha256").update(signed).digest("hex");
-      chain.require("AWS4-HMAC-SHA256-TRAILER", [hashed], value!.trim());
+      requireNext("AWS4-HMAC-SHA256-TRAILER", [hashed], value!.trim());
       signed = "";
     } else {
       trailers.set(name.toLowerCase(), value!.trim());
       signed += `${name.toLowerCase()}:${value!.trim()}\n`;
     }
   }
-  if (chain && signed !== "") throw new S3Error("SignatureDoesNotMatch", "what follows the body is not signed");
+  if (requireNext && signed !== "") throw new S3Error("SignatureDoesNotMatch", "what follows the body is not signed");
   await reader.requireEnd();
 }
 
 const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
-/** The signatures of chunks, each of which covers the one before. */
-class Chain {
-  #last: string;
+/** Throws S3Error unless a signature fits, which covers the one before. */
+type Chain = (kind: string, hashes: readonly string[], signature: string) => void;
 
-  constructor(readonly seed: Seed) {
-    this.#last = seed.signature;
-  }
-
-  require(kind: string, hashes: readonly string[], signature: string): void {
-    const { key, date, scope } = this.seed;
-    const text = [kind, date, scope, this.#last, ...hashes].join("\n");
-    this.#last = Buffer.from(hmac(key, text)).toString("hex");
-    if (!isEqual(signature.toLowerCase(), this.#last))
+function chainFrom({ key, date, scope, signature: first }: Seed): Chain {
+  let last = first;
+  return (kind, hashes, signature) => {
+    const text = [kind, date, scope, last, ...hashes].join("\n");
+    last = Buffer.from(hmac(key, text)).toString("hex");
+    if (!isEqual(signature.toLowerCase(), last))
       throw new S3Error("SignatureDoesNotMatch", "the signature of a chunk does not fit");
-  }
+  };
 }
 
 const longestLine = 4096;

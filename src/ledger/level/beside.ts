@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { GroupCommit } from "../../group-commit";
-import { type Memory, type MemoryPage } from "../ledger";
+import { type Memory } from "../ledger";
 import { inspectIndex } from "./inspect";
 import { isLocked } from "./leveldb";
 
@@ -40,7 +40,7 @@ export async function openBeside(index: string): Promise<Beside> {
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
   try {
-    return new LevelBeside(await openLevel(folder), folder);
+    return besideIn(await openLevel(folder), folder);
   } catch (error) {
     held.delete(folder);
     if (isLocked(error)) throw inUse(index, error);
@@ -48,66 +48,54 @@ export async function openBeside(index: string): Promise<Beside> {
   }
 }
 
-class LevelBeside implements Beside {
-  #changes: Change[] = [];
-  readonly #commits = new GroupCommit(() => this.#commit());
-  #broken: MkvError | undefined;
-
-  constructor(
-    readonly level: ClassicLevel,
-    readonly folder: string,
-  ) {}
-
-  get(name: string): unknown {
-    try {
-      const text = this.level.getSync(name);
-      return text === undefined ? undefined : JSON.parse(text);
-    } catch (error) {
-      throw this.#failure(error);
-    }
-  }
-
-  put(name: string, value: unknown): Promise<void> {
-    this.#changes.push({ type: "put", key: name, value: JSON.stringify(value) });
-    return this.#commits.next();
-  }
-
-  delete(name: string): Promise<void> {
-    this.#changes.push({ type: "del", key: name });
-    return this.#commits.next();
-  }
-
-  async page(prefix: string, { after, atMost }: { after?: string | undefined; atMost: number }): Promise<MemoryPage> {
-    try {
-      const from = after === undefined ? { gte: prefix } : { gt: after };
-      const found = await this.level.iterator({ ...from, limit: atMost }).all();
-      const others = found.findIndex(([name]) => !name.startsWith(prefix));
-      return found.slice(0, others < 0 ? found.length : others).map(([name, text]) => [name, JSON.parse(text)]);
-    } catch (error) {
-      throw this.#failure(error);
-    }
-  }
-
-  async #commit(): Promise<void> {
-    const changes = this.#changes.splice(0);
-    if (this.#broken) throw this.#broken;
-    try {
-      await this.level.batch(changes, { sync: true });
-    } catch (error) {
-      throw (this.#broken = this.#failure(error));
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
-    await this.level.close();
-    held.delete(this.folder);
-  }
-
-  #failure(error: unknown): MkvError {
-    const text = `${this.folder} cannot be read or written: ${reasonOf(error)}`;
+/** What is remembered in this LevelDB, which is open. */
+function besideIn(level: ClassicLevel, folder: string): Beside {
+  const changes: Change[] = [];
+  let broken: MkvError | undefined;
+  const failure = (error: unknown) => {
+    const text = `${folder} cannot be read or written: ${reasonOf(error)}`;
     return new MkvError("failed", `${text}: mend that and start again`, { cause: error });
-  }
+  };
+  const commits = new GroupCommit(async () => {
+    const all = changes.splice(0);
+    if (broken) throw broken;
+    try {
+      await level.batch(all, { sync: true });
+    } catch (error) {
+      throw (broken = failure(error));
+    }
+  });
+  const change = (what: Change) => {
+    changes.push(what);
+    return commits.next();
+  };
+  return {
+    get(name) {
+      try {
+        const text = level.getSync(name);
+        return text === undefined ? undefined : JSON.parse(text);
+      } catch (error) {
+        throw failure(error);
+      }
+    },
+    put: (name, value) => change({ type: "put", key: name, value: JSON.stringify(value) }),
+    delete: (name) => change({ type: "del", key: name }),
+    async page(prefix, { after, atMost }) {
+      try {
+        const from = after === undefined ? { gte: prefix } : { gt: after };
+        const found = await level.iterator({ ...from, limit: atMost }).all();
+        const others = found.findIndex(([name]) => !name.startsWith(prefix));
+        return found.slice(0, others < 0 ? found.length : others).map(([name, text]) => [name, JSON.parse(text)]);
+      } catch (error) {
+        throw failure(error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
+      await level.close();
+      held.delete(folder);
+    },
+  };
 }
 
 /** Throws MkvError failed if another process has this index open, though it does not hold the lock: the Go program, for one. */
