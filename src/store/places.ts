@@ -1,6 +1,6 @@
 // Owns which places a store has, by the ids that they carry: whether two names are one place (a server under a new name
 // would be given a copy of its own file, which then went as the stray), what is remembered of the ids, and which disks are
-// to be filled (`refill.ts`).
+// to be filled (`mend.ts`).
 //   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
