@@ -6,6 +6,7 @@ import { WriteDates } from "../store/dates";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
+import { isConfigured } from "../format/volume";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
@@ -75,8 +76,10 @@ export function noIndex({ shown }: LedgerKind): MkvError {
  * nothing of it can come any more.)
  */
 function distrust(volumes: Volumes, { shared, hasCrashed }: Opened<SharedLedger>): void {
-  const barred = "barred" in shared ? shared.barred.values() : [];
-  for (const owed of barred) for (const volume of owed) volumes.distrust(volume);
+  const { topology } = volumes;
+  const barred = "barred" in shared ? [...shared.barred.values()].flat() : [];
+  const untilFenced = barred.some((volume) => !isConfigured(topology, volume)); // One that has another name by now, perhaps.
+  for (const volume of untilFenced ? topology.volumes : barred) volumes.distrust(volume, { untilFenced });
   if (!hasCrashed) return;
   for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
 }

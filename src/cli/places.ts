@@ -86,14 +86,17 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
 }
 
 /**
- * Waits until all places have said who they are, if that is remembered of any. Returns places by the names that they had.
+ * Waits until all places have said who they are. Returns places by the names that they had.
  * @throws MkvError failed: one is not what it was; volume-failed, timeout: one does not say
  */
 export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promise<ReadonlyMap<string, string>> {
   const ids = idsIn(memory);
   await ids.refresh();
-  if (ids.names().length === 0) return new Map();
   const seen = await seeAll(volumes, ids.names());
+  if (ids.names().length === 0) {
+    await requireAllOrNone(volumes, seen);
+    return new Map();
+  }
   for (const name of ids.names()) {
     const known = ids.get(name);
     if (typeof known !== "string" || !seen.has(name) || seen.get(name) === known) continue;
@@ -101,6 +104,26 @@ export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promis
     throw new MkvError("failed", `${name} is not the disk it was: ${advice}`);
   }
   return renamedIn(volumes, ids, new Map([...seen].map(([name, id]) => [id, name])));
+}
+
+/** Throws MkvError failed if some places carry an id, and others that are there do not: it may be that they are not mounted. */
+async function requireAllOrNone(volumes: Volumes, seen: ReadonlyMap<string, string | undefined>): Promise<void> {
+  if ([...seen.values()].every((id) => id === undefined)) return;
+  for (const [name, id] of seen) {
+    if (id !== undefined || !(await isThere(volumes, name))) continue;
+    const advice = "mount it, or leave it out of -volumes if it is new";
+    throw new MkvError("failed", `${name} has no id, and others have: if its disk is not mounted, ${advice}`);
+  }
+}
+
+async function isThere(volumes: Volumes, name: string): Promise<boolean> {
+  try {
+    for await (const _page of volumes.list(name, "/")) break;
+    return true;
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "absent") return false;
+    throw error;
+  }
 }
 
 /**

@@ -187,8 +187,7 @@ async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: V
 
 /** Whether a file of this date may be of a write that the old index does not know of. */
 function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
-  const writtenMs = Date.parse(modified);
-  return suspect !== undefined && writtenMs >= suspect.fromMs && writtenMs <= suspect.toMs;
+  return suspect !== undefined && Date.parse(modified) >= suspect.fromMs;
 }
 
 /** What the old index says of a key; nothing if it is damaged there. */

@@ -34,7 +34,7 @@ export type Rebuild = Indexes & {
  * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
  * From `laterMs` on, all it says of them is.
  */
-export type Suspect = { readonly fromMs: number; readonly toMs: number; readonly laterMs: number };
+export type Suspect = { readonly fromMs: number; readonly laterMs: number };
 
 /** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
 export type Owed = ReadonlyMap<string, OwedByKey>;

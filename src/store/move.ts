@@ -124,7 +124,7 @@ async function commit(
   const { targets, strays, isSynced, md5, wholeSinceMs } = move;
   const record = { ...claim.entry.record!, md5, volumes: targets };
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
-  const rest = claim.entry.owed.filter(({ volume }) => !targets.includes(volume));
+  const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   await claim.put({ record, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
   await cleanUp(store, claim, { wholeSinceMs });
 }

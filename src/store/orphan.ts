@@ -69,14 +69,14 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   if (record && (record.state === "live" || !isStaged)) {
     const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
     if (!isWhole(seen)) {
-      const isDoubtful = store.ledger.isBehind && record.md5 === undefined;
-      if (isDoubtful || !(await isCopy(store, claim, { volume, path, bytes: file.bytes, seen })))
+      if (!(await isCopy(store, claim, { volume, path, bytes: file.bytes, seen })))
         return { state: "kept", why: "is not known to be the value, whose own copies are not all whole" };
       if (!repair) return { state: "copy" };
       if (!dryRun && isStaged && !(await moveIfSame(store.volumes.within(claim), key, { volume, md5: record.md5! })))
         return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
       if (dryRun) return { state: "recorded" };
       await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: claim.entry.owed });
+      if (store.ledger.isBehind) return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
       const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
       await bringHome(store, claim, all, { depth: "length" });
       return { state: "recorded" };

@@ -4,8 +4,9 @@
 //   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
+import { isConfigured } from "../format/volume";
 import { limits } from "../limits";
-import { type Ledger } from "../ledger/ledger";
+import { type Ledger, entriesOf } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
@@ -24,6 +25,11 @@ export async function adoptPlace(
 ): Promise<void> {
   const { memory } = ledger;
   await adopt(volumes, name, async (place, id) => {
+    for await (const [entry, known] of entriesOf(memory, idPrefix)) {
+      const other = entry.slice(idPrefix.length);
+      if (known === id && other !== place && isConfigured(volumes.topology, other))
+        throw new MkvError("failed", `${place} and ${other} are the same place: name each volume once in -volumes`);
+    }
     await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.
     await memory.put(idPrefix + place, id);
   });

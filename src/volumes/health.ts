@@ -88,7 +88,7 @@ export class Health {
   /** The server of this volume has let the deadline of a change pass, that was sent then, by `nowMs`. */
   silent(volume: string, { sentMs = Number.NEGATIVE_INFINITY }: { sentMs?: number } = {}): void {
     const server = serverOf(volume);
-    if (this.isFenced(server))
+    if (this.isFenced(server) !== false)
       this.#set(server, fencedUntil, Math.max(this.#get(server, fencedUntil), sentMs + limits.fenceOverMs));
     this.#set(server, settledAt, Number.POSITIVE_INFINITY); // First: another thread may hear of it at once.
     this.lost(server);

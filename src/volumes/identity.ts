@@ -93,10 +93,12 @@ export class Identity {
     return false;
   }
 
-  /** Remembers an id, unless it is another's. */
+  /** Remembers an id, unless it is another's: a second name of a place is not written to. */
   async #remember(name: string, found: SeenId & { kind: "id" }, seen: SeenIds): Promise<void> {
     seen.add(name, found);
-    if (!seen.isAnothers(found.id, name)) await this.#memory.put(name, found.id);
+    const isTwin = seen.isAnothers(found.id, name);
+    this.#volumes.client.health.setForeign(name, isTwin);
+    if (!isTwin) await this.#memory.put(name, found.id);
   }
 
   #compare(name: string, known: string, found: SeenId): boolean {

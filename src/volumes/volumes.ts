@@ -90,9 +90,12 @@ export class Volumes {
     return this.#health.isFenced(serverOf(volume));
   }
 
-  /** Treats it as silent until it has answered and settled: it may still have in hand what an earlier process sent. */
-  distrust(volume: string): void {
-    this.#health.silent(volume);
+  /**
+   * Treats it as silent until it has answered and settled: it may still have in hand what an earlier process sent.
+   * @param options.untilFenced until nothing that was sent before can begin any more
+   */
+  distrust(volume: string, { untilFenced = false } = {}): void {
+    this.#health.silent(volume, untilFenced ? { sentMs: nowMs() } : {});
   }
 
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */

@@ -123,6 +123,29 @@ test.concurrent(
   },
 );
 
+test.concurrent("rebuilt, it says nothing of a value that was dated while the clock was ahead", async () => {
+  await using cluster = await startCluster();
+  await cluster.store("/key", "first");
+  await insist(cluster, "UNLINK", "/key");
+  await cluster.master.stop();
+  const putBack = await keepIndex(cluster);
+  await cluster.startMaster();
+  await insist(cluster, "DELETE", "/key");
+  await cluster.store("/key", "second");
+  await cluster.master.stop();
+  const ahead = Math.floor(Date.now() / 1000) + 30 * 86_400;
+  for (const file of cluster.remains()) utimesSync(file, ahead, ahead);
+  putBack();
+  expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+  await cluster.startMaster();
+  const found = await cluster.ask("GET", "/key");
+  expect([found.status, (await follow(found)).text, found.headers.get("content-md5")]).toEqual([
+    302,
+    "second",
+    md5Hex("second"),
+  ]);
+});
+
 test.concurrent("rebuilt, it does not prefer the copy that it names to what was written later elsewhere", async () => {
   const flags = ["-replicas", "1"];
   await using cluster = await startCluster({ volumes: 2, flags });

@@ -1,10 +1,11 @@
 // A job over a large store that was killed goes on where it was.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Cluster, startCluster } from "../support/cluster";
 import { withoutGrace } from "../support/grace";
 import { pathOf } from "../support/placement";
+import { contents } from "../support/process";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { type Command, type JobOptions, runJob, startJob } from "./job";
@@ -54,7 +55,7 @@ test.concurrent(
   async () => {
     const volumes = cluster.addresses.slice(0, 3);
     const beside = join(dirname(copy), ".copy.mkv");
-    const isWritten = () => readdirSync(beside).some((name) => readFileSync(join(beside, name)).includes('"after"'));
+    const isWritten = () => readdirSync(beside).some((name) => contents(join(beside, name)).includes('"after"'));
     await killed(cluster, "verify", { db: copy, volumes, flags: ["-md5"] }, isWritten);
     const other = await runJob(cluster, "verify", { db: copyIndex(copy, "other"), volumes });
     expect(other.stderr).toMatch(/^verify: begins anew, [^\n]* had another task, or another store\n/);

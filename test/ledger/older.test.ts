@@ -129,3 +129,32 @@ test("a crash between the ends of two threads does not make a settled key look o
   expect(existsSync(`${at.path}.journal-1`)).toBe(true);
   expect(await isBehind(at.copy())).toBe(false);
 });
+
+test.each(["stopped", "killed"])(
+  "journals of an earlier time beside a damaged index are not believed by a rebuild: the process was %s",
+  async (how) => {
+    const at = await start();
+    await using claim = await at.one.claim(keyOf("/key"), () => write[0]!);
+    const earlier = at.copy(); // In the middle of a write.
+    await claim.end(write[1]!);
+    for (let i = 0; i < 3; i++) await change(at.one, `/more-${i}`, ...write);
+    const isNoted = async () => Number(await at.memory.get("reached")) >= 8;
+    await until(isNoted, { what: "how far the journals have come is noted" });
+    const path = how === "killed" ? at.copy() : at.path;
+    if (how === "stopped") {
+      await at.endOther();
+      await at.one[Symbol.asyncDispose]();
+    }
+    const owedBy = async () => {
+      await using rebuild = await rebuildLevel(path);
+      return (await rebuild.owedBy((volume) => volume)).size;
+    };
+    rmSync(join(path, "CURRENT"));
+    expect(await owedBy()).toBe(0);
+    for (const name of readdirSync(dirname(earlier))) {
+      if (name.includes("journal")) cpSync(join(dirname(earlier), name), join(dirname(path), name));
+    }
+    expect(await owedBy()).toBe(0);
+    await at[Symbol.asyncDispose]().catch(() => {}); // One that was stopped is closed already.
+  },
+);

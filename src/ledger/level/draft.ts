@@ -71,7 +71,7 @@ async function addFacts(path: string, facts: LevelIndex): Promise<void> {
 }
 
 function doubtOf({ why, fromMs, laterMs }: Lack) {
-  const suspect = { fromMs: fromMs - limits.datesAheadMs, toMs: Date.now() + limits.datesAheadMs };
+  const suspect = { fromMs: fromMs - limits.datesAheadMs };
   const later = laterMs === undefined ? {} : { laterMs: laterMs + limits.datesAheadMs };
   return { why: `it ${why}`, isCertain: true, suspect, ...later };
 }

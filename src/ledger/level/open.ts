@@ -18,7 +18,7 @@ import { type LevelLedger, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
-import { Reached, noteReached } from "./reached";
+import { Reached, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled } from "./read-journals";
 import { replay } from "./replay";
 import { mendSwap } from "./swap";
@@ -97,7 +97,10 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean });
-    if (isClean) removeSettled(path);
+    if (isClean) {
+      removeSettled(path);
+      await noteRest(memory, readJournals(path).last);
+    }
     await memory[Symbol.asyncDispose]();
   };
   undo.move(); // Nothing is to be undone any more.
@@ -146,7 +149,7 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
   const { isSure } = await onMissing(memory.get("index") !== undefined);
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`a new index is made at ${path}`);
-  return isSure ? undefined : { fromMs: 0, toMs: Date.now() };
+  return isSure ? undefined : { fromMs: 0 };
 }
 
 function partsOf({ locks, reached: _, ...rest }: LevelShared) {

@@ -31,9 +31,14 @@ export class Reached {
   }
 }
 
-/** What was noted last; 0 for nothing. */
-export function reachedBefore(memory: Beside): number {
-  return (memory.get(name) as number | undefined) ?? 0;
+/** What was noted last, if anything was. */
+export function reachedBefore(memory: Beside): number | undefined {
+  return memory.get(name) as number | undefined;
+}
+
+/** Notes how far the journals go that stay when the index has been closed. */
+export async function noteRest(memory: Memory, last: number): Promise<void> {
+  await memory.put(name, last);
 }
 
 /** Notes it now, and every now and then until this is disposed of. */

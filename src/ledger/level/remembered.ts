@@ -18,8 +18,8 @@ import { reachedBefore } from "./reached";
 import { type Journals } from "./read-journals";
 import { isOlder } from "./replay";
 
-/** Files of which the index may say what was true of an earlier write: written in this time, in milliseconds of the wall. */
-export type Suspect = { readonly fromMs: number; readonly toMs: number };
+/** Files of which the index may say what was true of an earlier write: dated so, or later, in milliseconds of the wall. */
+export type Suspect = { readonly fromMs: number };
 
 /** What is remembered of the index. */
 export type Remembered = {
@@ -82,14 +82,15 @@ export async function rememberNew(
 export async function judgeIndex(memory: Beside, path: string, found: IndexState): Promise<Doubt | undefined> {
   const before = remembered(memory);
   if (!before) return undefined;
-  const doubt = before.doubt ?? (await copyDoubt(memory, { path, found, before })) ?? restartDoubt(path, before);
+  const doubt = before.doubt ?? (await copyDoubt(memory, { path, found, before })) ?? restartDoubt(path, before, found);
   if (doubt) await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
 }
 
 /**
  * The same by the journals, for an index without a doubt that has just been opened, and that nobody else has opened since a
- * process of mkv did not close it: they may know better, or may not have come as far as was noted.
+ * process of mkv did not close it: they may know better, or may not have come as far as was noted. Of a damaged one it is
+ * only known whether the journals are those of its end.
  * @param found how it was before it was opened
  */
 export async function judgeByJournals(
@@ -97,18 +98,20 @@ export async function judgeByJournals(
   { found, index, journals }: { found: IndexState; index: LevelIndex | undefined; journals: Journals },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  if (!index || !before || before.isClosed || found.kind !== "whole" || found.manifest !== before.manifest)
-    return undefined;
-  if (journals.last >= reachedBefore(memory) && !isOlder(index, journals)) return undefined;
-  const doubt = olderCopy(await runsOf(memory), found.manifest);
+  const reached = reachedBefore(memory);
+  if (!before || reached === undefined) return undefined;
+  if (found.kind === "whole" && (before.isClosed || found.manifest !== before.manifest)) return undefined;
+  const isCut = before.isClosed ? journals.last !== reached : journals.last < reached;
+  if (!isCut && !(index && isOlder(index, journals))) return undefined;
+  const doubt = olderCopy(await runsOf(memory), found.kind === "whole" ? found.manifest : 0);
   await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
 }
 
-/** The time of both. */
+/** The files of both. */
 export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Suspect | undefined {
   if (!a || !b) return a ?? b;
-  return { fromMs: Math.min(a.fromMs, b.fromMs), toMs: Math.max(a.toMs, b.toMs) };
+  return { fromMs: Math.min(a.fromMs, b.fromMs) };
 }
 
 /** When an index was closed, and how it looked then. */
@@ -138,17 +141,17 @@ async function copyDoubt(
 function olderCopy(runs: readonly Run[], copied: number, closed?: Run): Doubt {
   const last = closed ?? runs.findLast(({ manifest }) => manifest < copied);
   const closedMs = last?.closedMs;
-  const toMs = Date.now() + limits.datesAheadMs;
-  const suspect = { fromMs: (closedMs ?? 0) - limits.datesAheadMs, toMs };
-  const laterMs = (closed && closedMs !== undefined ? closedMs : toMs) + limits.datesAheadMs;
+  const suspect = { fromMs: (closedMs ?? 0) - limits.datesAheadMs };
+  const laterMs = (closed?.closedMs ?? Date.now() + limits.datesAheadMs) + limits.datesAheadMs;
   return { why: "it is an older copy", isCertain: true, suspect, laterMs };
 }
 
-function restartDoubt(path: string, before: Remembered): Doubt | undefined {
-  if (before.isClosed || before.isSynced) return undefined;
+/** That a commit is written to the journal is not waited for with `-sync`: where the index is damaged, too, nothing tells of it. */
+function restartDoubt(path: string, before: Remembered, found: IndexState): Doubt | undefined {
+  if (before.isClosed || (before.isSynced && found.kind === "whole")) return undefined;
   const names = existsSync(path) ? readdirSync(path) : [];
   const lastWriteMs = Math.max(0, ...names.map((name) => statSync(join(path, name)).mtimeMs));
-  const suspect = { fromMs: lastWriteMs - limits.unsyncedMs, toMs: Date.now() + limits.datesAheadMs };
+  const suspect = { fromMs: lastWriteMs - limits.unsyncedMs };
   if (before.boot !== bootId()) return { why: "the machine was restarted under it", isCertain: true, suspect };
   if (before.mount === mountId(dirname(path))) return undefined;
   return { why: "its disk was mounted anew under it", isCertain: false, suspect };

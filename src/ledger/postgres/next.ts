@@ -102,7 +102,7 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
     old: tableOf(database, keysTable),
     names: { old: keysTable, next: table },
     memory,
-    suspect: isBehind ? { fromMs: 0, toMs: Date.now(), laterMs: Number.POSITIVE_INFINITY } : undefined,
+    suspect: isBehind ? { fromMs: 0, laterMs: Number.POSITIVE_INFINITY } : undefined,
     async isEmpty() {
       const any = `select 1 from ${keysTable} where record is not null or owed is not null limit 1`;
       return (await database.run(any)).length === 0;
