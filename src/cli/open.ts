@@ -57,7 +57,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
   const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
-  distrust(volumes, opened);
+  distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);
   const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
   const store = storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) });
@@ -75,11 +75,22 @@ export function noIndex({ shown }: LedgerKind): MkvError {
  * that it left something on; after a crash also those that have no fence. (In a database a claim outlives its owner until
  * nothing of it can come any more.)
  */
-function distrust(volumes: Volumes, { shared, hasCrashed }: Opened<SharedLedger>): void {
-  const { topology } = volumes;
-  const barred = "barred" in shared ? [...shared.barred.values()].flat() : [];
-  const untilFenced = barred.some((volume) => !isConfigured(topology, volume)); // One that has another name by now, perhaps.
-  for (const volume of untilFenced ? topology.volumes : barred) volumes.distrust(volume, { untilFenced });
+function distrust(
+  volumes: Volumes,
+  { shared, hasCrashed }: Opened<SharedLedger>,
+  renamed: ReadonlyMap<string, string>,
+): void {
+  const barred = new Set("barred" in shared ? [...shared.barred.values()].flat() : []);
+  const { topology, client } = volumes;
+  for (const volume of barred) {
+    if (isConfigured(topology, volume)) volumes.distrust(volume);
+    else {
+      // It may be one that has another name by now: who has not answered yet has not said so.
+      const now = renamed.get(volume);
+      const unknown = topology.volumes.filter((name) => !client.health.isKnown(name));
+      for (const name of now ? [now] : unknown) volumes.distrust(name, { untilFenced: true });
+    }
+  }
   if (!hasCrashed) return;
   for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
 }

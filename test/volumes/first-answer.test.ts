@@ -11,7 +11,7 @@ import { until } from "../support/until";
 setDefaultTimeout(60_000);
 
 test("a disk that is not mounted, on a volume that was slow at the start, gets no value", async () => {
-  const flags = ["-subvolumes", "1", "-replicas", "1", "-voltimeout", "20s"];
+  const flags = ["-subvolumes", "1", "-replicas", "1", "-voltimeout", "6s"];
   await using cluster = await startCluster({ volumes: 2, flags });
   const volume = cluster.volumes[0]!;
   volume.freeze();

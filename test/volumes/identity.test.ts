@@ -149,13 +149,3 @@ test("of a volume that is another one, or lost its id, all disks are foreign: on
   expect(isForeign()).toEqual([false, false, false, false]);
   expect(said.slice(2)).toEqual([`${volume.address} is back: it is the disk it was again`]);
 });
-
-test("a second name of a place that is known is foreign from the moment at which that is seen", async () => {
-  await using volume = await startVolume();
-  const memory = new Memory();
-  await watch([volume.address], { memory }).identity.check();
-  const alias = volume.address.replace("localhost", "127.0.0.1");
-  const { volumes, identity } = watch([volume.address, alias], { memory });
-  expect(await identity.check()).toEqual([[alias, volume.address]]);
-  expect([volume.address, alias].map((name) => volumes.isForeign(name))).toEqual([false, true]);
-});
