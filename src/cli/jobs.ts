@@ -100,12 +100,12 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
  * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost; two names are one place
  */
 async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
-  const renamed = await requireOwnPlaces(volumes, memory);
   for await (const _known of entriesOf(memory, idPrefix)) {
+    const renamed = await requireOwnPlaces(volumes, memory);
     await watchPlaces(volumes, memory);
-    break;
+    return renamed;
   }
-  return renamed;
+  return new Map();
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */

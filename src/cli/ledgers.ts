@@ -42,7 +42,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     return {
       shown: address.shown,
       open: (onMissing) => openPostgresLedger(address, { onMissing }),
-      join: async ({ shared: { isBehind } }) => joinPostgresLedger({ address, isBehind }),
+      join: async ({ shared: { isBehind, isOlder } }) => joinPostgresLedger({ address, isBehind, isOlder }),
       rebuild: () => rebuildPostgres(address),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
       draft: (lack) => draftPostgres(address, { lack }),

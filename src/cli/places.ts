@@ -108,7 +108,7 @@ export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promis
 
 /** Throws MkvError failed if some places carry an id, and others that are there do not: it may be that they are not mounted. */
 async function requireAllOrNone(volumes: Volumes, seen: ReadonlyMap<string, string | undefined>): Promise<void> {
-  if ([...seen.values()].every((id) => id === undefined)) return;
+  if ([...seen.values()].every((id) => !id)) return;
   for (const [name, id] of seen) {
     if (id !== undefined || !(await isThere(volumes, name))) continue;
     const advice = "mount it, or leave it out of -volumes if it is new";

@@ -160,6 +160,8 @@ export type Ledger = AsyncDisposable & {
   readonly memory: Memory;
   /** Whether it is known to lack what was acknowledged (a copy put back, a power cut): an absent key proves nothing then. */
   readonly isBehind: boolean;
+  /** Whether what it says of a key may be true of an earlier value as well; not if it is only new, and volumes were not seen. */
+  readonly isOlder: boolean;
   get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
   /** The same with what lies beside the record. */
   look(key: Key): KnownValue | Promise<KnownValue>;

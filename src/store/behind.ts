@@ -1,6 +1,7 @@
 // Owns what may be done with a ledger that is known to lack what was acknowledged, until a rebuild has found that: an older copy
 // that was put back, or one that a power cut has set back. What it says of a key may be true of an earlier value.
-// 1. A key is only written where every volume has said that it has no file of it.
+// 1. A key is only written where every volume has said that it has no file of it. (A new index, at whose making some volume
+//    could not be looked at, may lack keys, and says nothing wrong of others: there the volumes that are up are asked.)
 // 2. A copy that is missing may be made of one that has the recorded MD5. Nothing is written over, moved aside or removed.
 // 3. A delete is owed by all volumes where the key may be.
 import { MkvError } from "../errors";
@@ -13,16 +14,19 @@ import { type Store } from "./store";
 import { without } from "./volume-lists";
 
 /**
- * A ledger that lacks what was acknowledged may not know a key that is there, or not that it is live.
+ * A ledger that lacks what was acknowledged may not know a key that is there; an older one may not know that it is live.
  * @throws MkvError unavailable if a volume has a file of this key that nobody owes, or does not say that it has none
  */
 export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
+  const known = await ledger.get(key);
+  if (ledger.isOlder ? known?.state === "live" : known) return;
   const path = pathOf(key);
   const placed = (await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged");
   const owed = placed.map(({ volume }) => volume);
   await Promise.all(
     without(ranked, owed).map(async (volume) => {
-      const isAbsent = !volumes.isForeign(volume) && !(await volumes.head(volume, path).catch(() => true));
+      if (!ledger.isOlder && (!volumes.isUp(volume) || volumes.isForeign(volume))) return;
+      const isAbsent = !volumes.isForeign(volume) && !(await volumes.head(volume, path).catch(() => ledger.isOlder));
       if (isAbsent) return;
       const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
       throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);

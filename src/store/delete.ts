@@ -31,7 +31,7 @@ async function claimDeleted(store: Store, key: Key): Promise<Claim> {
   try {
     return await claimSettled(store, key, (before) => {
       const known = union(demand(before).volumes, straysIn(before.owed));
-      const volumes = store.ledger.isBehind ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
+      const volumes = store.ledger.isOlder ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {

@@ -84,7 +84,7 @@ export async function bringHome(
   if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets)) return unchanged;
 
   const strays = without(record.volumes, targets);
-  if (store.ledger.isBehind) await requireHarmless(store, claim, { seen, strays, lacking });
+  if (store.ledger.isOlder) await requireHarmless(store, claim, { seen, strays, lacking });
   await store.places.requireDistinct(strays, targets);
   const bytes = lacking.length * seen.bytes;
   if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
@@ -196,7 +196,7 @@ async function syncAll({ volumes }: Store, key: Key, there: readonly string[]): 
 
 /** What is left to do for a key of which no copy is good. */
 async function withoutGood(
-  { volumes, ledger: { isBehind } }: Store,
+  { volumes, ledger: { isOlder } }: Store,
   claim: Claim,
   { seen, depth, dryRun }: { seen: Inspected; depth: Depth; dryRun: boolean },
 ): Promise<Moved> {
@@ -213,7 +213,7 @@ async function withoutGood(
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
-  if (isBehind) throw older(`the copies on ${where} are not what the index says`);
+  if (isOlder) throw older(`the copies on ${where} are not what the index says`);
   if (dryRun) throw new MkvError("corrupt", `no good copy is left; the damaged ones on ${where} would be set aside`);
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;

@@ -76,13 +76,13 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
         return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
       if (dryRun) return { state: "recorded" };
       await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: claim.entry.owed });
-      if (store.ledger.isBehind) return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
+      if (store.ledger.isOlder) return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
       const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
       await bringHome(store, claim, all, { depth: "length" });
       return { state: "recorded" };
     }
   }
-  if (store.ledger.isBehind) return { state: "kept", why: mayBeOnly };
+  if (store.ledger.isOlder) return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };

@@ -38,7 +38,7 @@ export async function put(
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;
   const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
-  if (store.ledger.isBehind && (await store.ledger.get(key))?.state !== "live") await requireAbsent(store, key, ranked);
+  if (store.ledger.isBehind) await requireAbsent(store, key, ranked);
   for (const other of keysAbove(key)) if (await store.ledger.get(other)) throw noRoomBeside(other);
   let before: Entry = { record: undefined, owed: [] };
   const isOver = () => before.record?.state === "live";

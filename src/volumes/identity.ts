@@ -161,7 +161,8 @@ export async function adopt(
 }
 
 /**
- * Who all places of these volumes say they are, each asked again for as long as it is silent; undefined for one without an id.
+ * Who all places of these volumes say they are, each asked again for as long as it is silent; undefined for one without an id,
+ * empty for one that has something else there.
  * @param once names that were configured once
  * @throws MkvError volume-failed, timeout: one cannot be asked
  */
@@ -176,7 +177,9 @@ export async function seeAll(
     using _turn = await turns.enter();
     for (;;) {
       const found = await askId(client, name);
-      if (found.kind !== "unknown") return void seen.set(name, found.kind === "id" ? found.id : undefined);
+      if (found.kind === "id" || found.kind === "nonsense")
+        return void seen.set(name, found.kind === "id" ? found.id : "");
+      if (found.kind === "none") return void seen.set(name, undefined);
       if (found.why?.code !== "timeout" || nowMs() > untilMs) throw found.why;
     }
   };

@@ -41,6 +41,7 @@ export type LevelParts = {
   readonly sequence: BigInt64Array;
   readonly memory: Memory;
   readonly isBehind: boolean;
+  readonly isOlder: boolean;
   /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
   readonly barred: ReadonlyMap<string, readonly string[]>;
   readonly barredUntilMs: number;
@@ -52,13 +53,13 @@ const nothing: readonly never[] = [];
 
 /** The ledger over LevelDB. */
 export function levelLedger(parts: LevelParts) {
-  const { path, index, facts, journal, locks, memory, isBehind, close } = parts;
+  const { path, index, facts, journal, locks, memory, isBehind, isOlder, close } = parts;
   /** The journals of all threads as they were at `readMs`. */
   let written: Journals | undefined;
   let readMs = Number.NEGATIVE_INFINITY;
   return {
     memory,
-    isBehind,
+    ...{ isBehind, isOlder },
     get owing() {
       return journal.size;
     },

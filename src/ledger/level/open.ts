@@ -29,6 +29,7 @@ export type LevelShared = {
   readonly sequence: BigInt64Array;
   readonly reached: SharedArrayBuffer;
   readonly isBehind: boolean;
+  readonly isOlder: boolean;
   readonly barred: ReadonlyMap<string, readonly string[]>;
   readonly barredUntilMs: number;
 };
@@ -81,7 +82,8 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   }
   const sequence = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)).fill(BigInt(last + 1));
   const shared: LevelShared = {
-    ...{ locks: KeyLocks.share(), sequence, reached: Reached.share(last), isBehind: suspect !== undefined, barred },
+    ...{ locks: KeyLocks.share(), sequence, reached: Reached.share(last), barred },
+    ...{ isBehind: suspect !== undefined, isOlder: suspect !== undefined && !suspect.isNew },
     barredUntilMs: nowMs() + limits.fenceOverMs,
   };
   const reached = new Reached(shared.reached);
@@ -149,7 +151,7 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
   const { isSure } = await onMissing(memory.get("index") !== undefined);
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`a new index is made at ${path}`);
-  return isSure ? undefined : { fromMs: 0 };
+  return isSure ? undefined : { fromMs: 0, isNew: true };
 }
 
 function partsOf({ locks, reached: _, ...rest }: LevelShared) {

@@ -19,7 +19,10 @@ import { type Journals } from "./read-journals";
 import { isOlder } from "./replay";
 
 /** Files of which the index may say what was true of an earlier write: dated so, or later, in milliseconds of the wall. */
-export type Suspect = { readonly fromMs: number };
+export type Suspect = {
+  readonly fromMs: number;
+  /** It is a new index: volumes that were not seen may have more. */ readonly isNew?: true;
+};
 
 /** What is remembered of the index. */
 export type Remembered = {
@@ -111,7 +114,7 @@ export async function judgeByJournals(
 /** The files of both. */
 export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Suspect | undefined {
   if (!a || !b) return a ?? b;
-  return { fromMs: Math.min(a.fromMs, b.fromMs) };
+  return { fromMs: Math.min(a.fromMs, b.fromMs), ...(a.isNew && b.isNew && { isNew: true }) };
 }
 
 /** When an index was closed, and how it looked then. */

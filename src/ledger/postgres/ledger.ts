@@ -11,6 +11,7 @@ import { keysTable } from "./schema";
 export type PostgresParts = {
   readonly database: Database;
   readonly isBehind: boolean;
+  readonly isOlder: boolean;
   /** Whether this thread looks for what is owed: one of a process does. */
   readonly looksForDebts: boolean;
   /** Disposed of with the ledger, before its connections are closed. */
@@ -18,12 +19,12 @@ export type PostgresParts = {
 };
 
 /** The ledger that several masters share. */
-export function postgresLedger({ database, isBehind, looksForDebts, presence }: PostgresParts): Ledger {
+export function postgresLedger({ database, isBehind, isOlder, looksForDebts, presence }: PostgresParts): Ledger {
   const claims = new Claims(database);
   const debts = looksForDebts ? debtsOf(database) : undefined;
   return {
     memory: sharedMemory(database),
-    isBehind,
+    ...{ isBehind, isOlder },
     get owing() {
       return debts?.owing ?? 0;
     },

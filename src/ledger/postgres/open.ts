@@ -16,7 +16,10 @@ import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 export type OpenedPostgres = Opened<PostgresShared>;
 
 /** What the threads of a process share. */
-export type PostgresShared = { readonly address: DatabaseAddress; readonly isBehind: boolean };
+export type PostgresShared = { readonly address: DatabaseAddress } & Age;
+
+/** See `Ledger`. */
+type Age = { readonly isBehind: boolean; readonly isOlder: boolean };
 
 /** Under this name it is remembered that there may be values which the ledger does not know. */
 export const behindName = "behind";
@@ -34,13 +37,14 @@ export async function openPostgresLedger(
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
-  const isBehind = (await sharedMemory(database).get(behindName)) !== undefined;
-  if (isBehind) await database.run(forgetDebts, [Buffer.from(behindName)]);
-  const ledger = postgresLedger({ database, isBehind, looksForDebts: true, presence });
+  const behind = await sharedMemory(database).get(behindName);
+  const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
+  if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)]);
+  const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
-    shared: { address, isBehind },
+    shared: { address, ...age },
     hasCrashed: false,
     abandon() {},
     takeTurn: () => takeTurn(ledger),
@@ -48,8 +52,8 @@ export async function openPostgresLedger(
 }
 
 /** Opens the same ledger for another thread. */
-export function joinPostgresLedger({ address, isBehind }: PostgresShared): Ledger {
-  return postgresLedger({ database: new Database(address), isBehind, looksForDebts: false });
+export function joinPostgresLedger({ address, ...age }: PostgresShared): Ledger {
+  return postgresLedger({ database: new Database(address), ...age, looksForDebts: false });
 }
 
 /**
@@ -64,6 +68,9 @@ const forgetDebts = `with now as (
   update ${keysTable} set owed = null, held = false, due = null, version = gen_random_uuid()
     where due is not null and not (record is null and facts is null) and exists (select 1 from now)`;
 
+/** It is a new one, and not all volumes could be looked at. */
+const asNew = "new";
+
 async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   const { isSure } = await onMissing(false).catch(async (error) => {
     if (await hasSchema(database)) return { isSure: true }; // Another master was first, and values have been stored since.
@@ -71,7 +78,7 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   });
   await makeTables(database);
   await markMade(database);
-  if (!isSure) await sharedMemory(database).put(behindName, true);
+  if (!isSure) await sharedMemory(database).put(behindName, asNew);
   log(`the tables of a new store are made in ${database.address.shown}`);
 }
 
