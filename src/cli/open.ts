@@ -1,12 +1,12 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
 import { type MessagePort } from "node:worker_threads";
 import { MkvError } from "../errors";
+import { isConfigured } from "../format/volume";
 import { type Ledger, type Opened } from "../ledger/ledger";
 import { WriteDates } from "../store/dates";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
-import { isConfigured } from "../format/volume";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";

@@ -111,8 +111,7 @@ async function requireAllOrNone(volumes: Volumes, seen: ReadonlyMap<string, stri
   if ([...seen.values()].every((id) => !id)) return;
   for (const [name, id] of seen) {
     if (id !== undefined || !(await isThere(volumes, name))) continue;
-    const advice = "mount it, or leave it out of -volumes if it is new";
-    throw new MkvError("failed", `${name} has no id, and others have: if its disk is not mounted, ${advice}`);
+    throw new MkvError("failed", `${name} has no id, and others have: mount its disk, or leave it out if it is new`);
   }
 }
 

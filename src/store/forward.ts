@@ -117,7 +117,11 @@ export async function moveStaged(
   return { late: new Map(), moved: moved.length };
 }
 
-/** Whether the key has another value than either by now: by the MD5s; where one is not known, by a file of a date that the old value cannot have. */
+/**
+ * Whether the key has another value than either by now: by the MD5s; where one is not known, by a file of a date that the
+ * old value cannot have.
+ * @throws MkvError unavailable if that is to be told by files, and no volume can be asked
+ */
 async function isOvertaken(
   { volumes }: Store,
   key: Key,
@@ -127,10 +131,14 @@ async function isOvertaken(
   if (now?.state !== "live") return true;
   const old = readRecord(over)?.md5;
   if (now.md5 !== undefined && old !== undefined) return now.md5 !== old && now.md5 !== record.md5;
-  const files = await Promise.all(
-    now.volumes.map((volume) => volumes.head(volume, pathOf(key)).catch(() => undefined)),
-  );
+  const asked = await Promise.allSettled(now.volumes.map((volume) => volumes.head(volume, pathOf(key))));
+  if (asked.every(({ status }) => status === "rejected"))
+    throw new MkvError(
+      "unavailable",
+      `none of ${now.volumes.join(", ")} says whether the value was replaced meanwhile`,
+    );
   const isNew = (file: FileInfo) => file.bytes === bytes && file.modified === date;
+  const files = asked.map((answer) => (answer.status === "fulfilled" ? answer.value : undefined));
   return files.some((file) => file && !isNew(file) && Date.parse(file.modified) >= Date.parse(date));
 }
 

@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Entry, type Ledger } from "../../src/ledger/ledger";
 import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
 import { rebuildLevel } from "../../src/ledger/level/rebuild";
+import { changeRemembered } from "../jobs/remembered";
 import { temporaryFolder } from "../support/folder";
 import { until } from "../support/until";
 import { debt, isNew, keyOf, live, same } from "./ledgers";
@@ -158,3 +159,18 @@ test.each(["stopped", "killed"])(
     await at[Symbol.asyncDispose]().catch(() => {}); // One that was stopped is closed already.
   },
 );
+
+test("of a damaged index a power cut may have taken the journal's last line, also with -sync", async () => {
+  await using at = await start();
+  await using _claim = await at.one.claim(keyOf("/key"), () => write[0]!);
+  const path = at.copy();
+  rmSync(join(path, "CURRENT"));
+  const owedBy = async () => {
+    await using rebuild = await rebuildLevel(path);
+    return (await rebuild.owedBy((volume) => volume)).size;
+  };
+  await changeRemembered(path, "index", (entry) => ({ ...(entry as object), isSynced: true }));
+  expect(await owedBy()).toBe(1);
+  await changeRemembered(path, "index", (entry) => ({ ...(entry as object), boot: "an earlier one" }));
+  expect(await owedBy()).toBe(0);
+});

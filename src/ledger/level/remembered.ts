@@ -149,7 +149,7 @@ function olderCopy(runs: readonly Run[], copied: number, closed?: Run): Doubt {
   return { why: "it is an older copy", isCertain: true, suspect, laterMs };
 }
 
-/** That a commit is written to the journal is not waited for with `-sync`: where the index is damaged, too, nothing tells of it. */
+/** With `-sync` the line that tells of a commit is not waited for. A whole index has the commit; a damaged one proves nothing. */
 function restartDoubt(path: string, before: Remembered, found: IndexState): Doubt | undefined {
   if (before.isClosed || (before.isSynced && found.kind === "whole")) return undefined;
   const names = existsSync(path) ? readdirSync(path) : [];
