@@ -34,6 +34,11 @@ const onDisk: Record<string, Layout> = {
     symlinkSync(join(folder, "elsewhere"), join(disk, "index"));
     return join(disk, "index");
   },
+  "what is remembered"(disk, folder) {
+    mkdirSync(join(disk, "memory"));
+    symlinkSync(join(disk, "memory"), join(folder, ".index.mkv"));
+    return join(folder, "index");
+  },
   "the journal of the second thread"(disk, folder) {
     symlinkSync(join(disk, "journal"), join(folder, "index.journal-1.new")); // Under this name it is begun.
     return join(folder, "index");
@@ -90,7 +95,8 @@ function complaints({ master }: Cluster): string[] {
   return sinceThen.filter((line) => / error /.test(line));
 }
 
-const NO_ROOM = /^\S+ error the (index|journal)\b.*no space left on device.*; make room, then start again$/i;
+const NO_ROOM =
+  /^\S+ error (the (index|journal)\b|\S+\/\.index\.mkv ).*no space left on device.*; make room, then start again$/i;
 
 testOnDisk.each([
   ["the index and the journal", 1],
@@ -134,6 +140,26 @@ async function expectKept(cluster: Cluster, { tried, stored }: Ledger): Promise<
     if (live.has(key)) expect((await follow(found)).text).toBe(`value of ${key}`);
   }
 }
+
+testOnDisk(
+  "what lies beside the index, on a full disk: it ends as well, once there is something to remember",
+  async () => {
+    await using tight = await tightCluster(onDisk["what is remembered"]!, ["-minreplicas", "2"]);
+    const { cluster, disk } = tight;
+    await cluster.startMaster();
+    const { tried, stored, done } = startWriters(cluster, numbered());
+    await until(() => stored.size > 100, { what: "a hundred keys are stored" });
+    disk.fill(0);
+    await cluster.volumes[0]!.stop(); // Each key that is not at home is remembered.
+    expect(await within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 20_000 })).toBe(1);
+    await done;
+    expect(complaints(cluster)).toEqual([expect.stringMatching(NO_ROOM)]);
+    disk.clear();
+    await cluster.volumes[0]!.start();
+    await cluster.startMaster();
+    await expectKept(cluster, { tried, stored });
+  },
+);
 
 testOnDisk(
   "one thread that can write no more ends the whole master at once, also while a volume is silent",

@@ -1,5 +1,5 @@
 // Holds what lies beside the index of its first argument until it is killed, and says so, or why it cannot. With `fill`
-// it first writes until a write fails, and says whether a small one was tried after that.
+// it first writes until a write fails, and says whether a small one was tried after that, and how often it was told of a failure.
 import { writeSync } from "node:fs";
 import { openBeside } from "../../src/ledger/level/beside";
 
@@ -7,7 +7,8 @@ const say = (line: string) => writeSync(1, `${line}\n`);
 const [, , index = "", task] = process.argv;
 
 try {
-  const beside = await openBeside(index);
+  let told = 0;
+  const beside = await openBeside(index, { onBroken: () => void told++ });
   await beside.put("holder", process.pid);
   if (task === "fill") {
     let failure: unknown;
@@ -15,7 +16,7 @@ try {
       await beside.put(`large-${i}`, "v".repeat(10_000)).catch((error: unknown) => (failure = error));
     }
     const next = await beside.put("small", "v").catch((error: unknown) => error);
-    say(next === failure ? "refused" : "tried");
+    say(`${next === failure ? "refused" : "tried"}, told ${told}`);
   }
   say("held");
   setInterval(() => {}, 1 << 30);

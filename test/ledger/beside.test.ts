@@ -190,7 +190,7 @@ test("a folder above the index that is missing, or is none, is one clear line", 
   expect(existsSync(join(at.path, "missing"))).toBe(false);
 });
 
-test("after a write that the disk refused no other is tried", async () => {
+test("after a write that the disk refused no other is tried, and whoever opened it is told once", async () => {
   await using at = temporaryFolder();
   const limited = "trap '' XFSZ; ulimit -f 100; exec \"$@\""; // A file may not grow beyond so many blocks.
   const command = ["sh", "-c", limited, "sh", process.execPath, HOLDER, indexIn(at), "fill"];
@@ -198,5 +198,5 @@ test("after a write that the disk refused no other is tried", async () => {
   const { value } = await child.stdout.getReader().read();
   child.kill("SIGKILL");
   await child.exited;
-  expect(Buffer.from(value ?? []).toString()).toStartWith("refused\n");
+  expect(Buffer.from(value ?? []).toString()).toStartWith("refused, told 1\n");
 });

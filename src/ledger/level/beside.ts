@@ -5,7 +5,7 @@
 // 2. It is never opened twice in one process. LevelDB would refuse, but give up the lock of the first one by that.
 // 3. A damaged one is never opened or removed. Only a person may move it away.
 // 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls. After a write has failed
-//    no other is tried: LevelDB would lose what comes after a torn one.
+//    no other is tried, and the process must end: LevelDB would lose what comes after a torn one.
 import { accessSync, constants, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
@@ -13,10 +13,12 @@ import { MkvError, reasonOf } from "../../errors";
 import { GroupCommit } from "../../group-commit";
 import { type Memory } from "../ledger";
 import { inspectIndex } from "./inspect";
-import { isLocked } from "./leveldb";
+import { isLocked, writeBatch } from "./leveldb";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
+
+type BesideOptions = { readonly onBroken?: (error: MkvError) => void };
 
 type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
 
@@ -33,14 +35,15 @@ export function besideOf(index: string): string {
 
 /**
  * Takes the lock of this index until it is disposed of. Only the main thread may.
+ * @param options.onBroken is told of the first write that failed
  * @throws MkvError failed: in use by another process, damaged, or the folder above the index is not to be had
  */
-export async function openBeside(index: string): Promise<Beside> {
+export async function openBeside(index: string, options: BesideOptions = {}): Promise<Beside> {
   const folder = trueBesideOf(index);
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
   try {
-    return besideIn(await openLevel(folder), folder);
+    return besideIn(await openLevel(folder), folder, options);
   } catch (error) {
     held.delete(folder);
     if (isLocked(error)) throw inUse(index, error);
@@ -49,20 +52,20 @@ export async function openBeside(index: string): Promise<Beside> {
 }
 
 /** What is remembered in this LevelDB, which is open. */
-function besideIn(level: ClassicLevel, folder: string): Beside {
+function besideIn(level: ClassicLevel, folder: string, { onBroken }: BesideOptions): Beside {
   const changes: Change[] = [];
   let broken: MkvError | undefined;
-  const failure = (error: unknown) => {
-    const text = `${folder} cannot be read or written: ${reasonOf(error)}`;
-    return new MkvError("failed", `${text}: mend that and start again`, { cause: error });
-  };
+  const failure = (error: unknown) =>
+    new MkvError("failed", `${folder} cannot be read or written: ${reasonOf(error)}`, { cause: error });
   const commits = new GroupCommit(async () => {
     const all = changes.splice(0);
     if (broken) throw broken;
     try {
-      await level.batch(all, { sync: true });
+      await writeBatch(level, all, { sync: true });
     } catch (error) {
-      throw (broken = failure(error));
+      broken = failure(error);
+      onBroken?.(broken);
+      throw broken;
     }
   });
   const change = (what: Change) => {

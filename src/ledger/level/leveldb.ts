@@ -6,7 +6,7 @@
 // 3. What several requests write meanwhile goes with one write, all or none of it.
 // 4. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
 import { setImmediate } from "node:timers/promises";
-import { ClassicLevel } from "classic-level";
+import { type BatchOperation, ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
@@ -110,23 +110,11 @@ export class LevelIndex implements AsyncDisposable {
     try {
       const sync = this.#sync || this.#mustSync;
       this.#mustSync = false;
-      await this.#write(this.#operations.splice(0), sync ? "sync" : "async");
+      await writeBatch(this.#db, this.#operations.splice(0), { sync });
     } catch (error) {
       const reason = failure(error);
       this.#onBroken?.(reason);
       throw reason;
-    }
-  }
-
-  /** Where no file can be opened, LevelDB fails before it writes anything: it may be asked again. */
-  async #write(operations: Operation[], how: "sync" | "async"): Promise<void> {
-    for (const untilMs = performance.now() + limits.indexFilesMs; ;) {
-      try {
-        return await this.#db.batch(operations, { sync: how === "sync" });
-      } catch (error) {
-        if (!isOutOfFiles(error) || performance.now() > untilMs) throw error;
-        await Bun.sleep(limits.indexPauseMs);
-      }
     }
   }
 
@@ -162,6 +150,22 @@ export class LevelIndex implements AsyncDisposable {
       await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
     } finally {
       await this.#db.close();
+    }
+  }
+}
+
+/** Writes all or nothing. Where no file can be opened, LevelDB fails before it writes anything: it is asked again. */
+export async function writeBatch<K>(
+  db: ClassicLevel<K, string>,
+  operations: BatchOperation<ClassicLevel<K, string>, K, string>[],
+  options: { sync: boolean },
+): Promise<void> {
+  for (const untilMs = performance.now() + limits.indexFilesMs; ;) {
+    try {
+      return await db.batch(operations, options);
+    } catch (error) {
+      if (!isOutOfFiles(error) || performance.now() > untilMs) throw error;
+      await Bun.sleep(limits.indexPauseMs);
     }
   }
 }

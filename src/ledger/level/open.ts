@@ -50,7 +50,7 @@ export type OpenedLedger = Opened<LevelShared> & { readonly ledger: LevelLedger;
 /** Opens the ledger for the first thread of a process. Throws MkvError failed. */
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<OpenedLedger> {
   await using undo = new AsyncDisposableStack();
-  const memory = undo.use(await openBeside(path));
+  const memory = undo.use(await openBeside(path, options));
   mendSwap(path);
   const found = inspectIndex(path);
   if (found.kind === "damaged") {

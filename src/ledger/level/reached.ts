@@ -48,7 +48,7 @@ export async function noteReached(memory: Memory, reached: Reached): Promise<Dis
   const timer = setInterval(() => {
     if (reached.last === noted) return;
     noted = reached.last;
-    memory.put(name, noted).catch(() => {}); // Every later write there fails as well, and is told.
+    memory.put(name, noted).catch(() => {}); // The memory says so itself.
   }, limits.reachedMs);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
