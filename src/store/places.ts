@@ -20,7 +20,7 @@ export const refillPrefix = "refill ";
  * @throws MkvError bad-request (not one of the store's), unavailable, volume-failed
  */
 export async function adoptPlace(
-  { volumes, ledger }: { volumes: Volumes; ledger: Ledger },
+  { volumes, ledger }: { volumes: Volumes; ledger: Pick<Ledger, "memory"> },
   name: string,
 ): Promise<void> {
   const { memory } = ledger;

@@ -1,17 +1,19 @@
 // Whether two names are one place: known only of those that have said who they are.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { Places } from "../../src/store/places";
+import { openBeside } from "../../src/ledger/level/beside";
+import { Places, adoptPlace } from "../../src/store/places";
 import { Volumes } from "../../src/volumes/volumes";
 import { startCluster } from "../support/cluster";
+import { temporaryFolder } from "../support/folder";
 import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
+const settings = { voltimeoutMs: 1_000, stalltimeoutMs: 1_000, sync: false, credentials: undefined, link: undefined };
 
 test("a place that cannot be asked may be another one; what was not said is not remembered", async () => {
   await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] }); // Its master has given them ids.
   const [one, other] = cluster.addresses as [string, string];
   const again = one.replace("localhost", "127.0.0.1");
-  const settings = { voltimeoutMs: 1_000, stalltimeoutMs: 1_000, sync: false, credentials: undefined, link: undefined };
   const places = new Places(new Volumes({ volumes: [again, other], replicas: 1, subvolumes: 1 }, settings));
   await cluster.volumes[0]!.kill();
   expect(await places.mayBeAmong(one, [again])).toBe(true);
@@ -20,4 +22,23 @@ test("a place that cannot be asked may be another one; what was not said is not 
   const isKnown = async () => !(await places.mayBeAmong(one, [other]));
   await until(isKnown, { what: "both have said who they are", deadlineMs: 5_000 });
   expect(await places.mayBeAmong(one, [again])).toBe(true);
+});
+
+test("a second name of a place is not adopted while the first is configured, and nothing is remembered of it", async () => {
+  await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] });
+  const [one, other] = cluster.addresses as [string, string];
+  const again = one.replace("localhost", "127.0.0.1");
+  await using folder = temporaryFolder();
+  await using memory = await openBeside(`${folder.path}/index`);
+  const adoptIn = async (volumes: string[], name: string) => {
+    const topology = { volumes, replicas: 1, subvolumes: 1 };
+    await adoptPlace({ volumes: new Volumes(topology, settings), ledger: { memory } }, name);
+  };
+  await adoptIn([one, other], one);
+  await expect(adoptIn([one, again], again)).rejects.toThrow(
+    `${again} and ${one} are the same place: name each volume once in -volumes`,
+  );
+  expect(memory.get(`id ${again}`)).toBeUndefined();
+  await adoptIn([again, other], again); // Under its new name alone it is no second one.
+  expect(memory.get(`id ${again}`)).toBe(memory.get(`id ${one}`));
 });
