@@ -38,19 +38,26 @@ test.concurrent.each([1, 3])(
   },
 );
 
-test.concurrent("a value that another program has stored without an MD5 meanwhile is not moved over", async () => {
-  const { cluster, put } = await startReplacement(3);
-  await using _cluster = cluster;
-  await cluster.master.kill();
-  await put;
-  cluster.openAll();
-  const begun = Date.now();
-  await until(() => Date.now() > begun + 2_500, { what: "the other value is of a later second" });
-  const record = (await recordOf(cluster.db, "/key"))!;
-  await writeRecords(cluster.db, [["/key", record.replace(/^HASH[0-9a-f]{32}/, "")]]);
-  for (const { dir } of cluster.volumes) writeFileSync(join(dir, pathOf("/key")), "of the Go program");
-  await cluster.startMaster();
-  const ended = async () => (await cluster.ask("POST", "/key?rebalance")).status === 204; // Ends what is under way first.
-  await until(ended, { what: "no volume may carry out an earlier request", deadlineMs: 20_000 });
-  expect(await valueOf(cluster)).toBe("of the Go program");
-});
+test.concurrent(
+  "what another program has stored without an MD5 is not moved over, nor guessed at while no volume answers",
+  async () => {
+    const { cluster, put } = await startReplacement(3);
+    await using _cluster = cluster;
+    await cluster.master.kill();
+    await put;
+    cluster.openAll();
+    const begun = Date.now();
+    await until(() => Date.now() > begun + 2_500, { what: "the other value is of a later second" });
+    const record = (await recordOf(cluster.db, "/key"))!;
+    await writeRecords(cluster.db, [["/key", record.replace(/^HASH[0-9a-f]{32}/, "")]]);
+    for (const { dir } of cluster.volumes) writeFileSync(join(dir, pathOf("/key")), "of the Go program");
+    for (const volume of cluster.volumes) await volume.stop();
+    await cluster.startMaster();
+    const early = await cluster.ask("DELETE", "/key");
+    expect([early.status, early.text]).toEqual([503, expect.stringContaining("says whether the value was replaced")]);
+    for (const volume of cluster.volumes) await volume.start();
+    const ended = async () => (await cluster.ask("POST", "/key?rebalance")).status === 204; // Ends what is under way first.
+    await until(ended, { what: "no volume may carry out an earlier request", deadlineMs: 20_000 });
+    expect(await valueOf(cluster)).toBe("of the Go program");
+  },
+);
