@@ -21,7 +21,7 @@ import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { accessVolumes, openStore } from "./open";
-import { requireOwnPlaces, watchPlaces } from "./places";
+import { epochsSoon, requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
 import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
@@ -35,9 +35,9 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
   const counts = { keys: 0, files: 0, rejected: 0 };
   await reported("rebuild", { config, counts }, async () => {
     const kind = ledgerAt(config);
-    await using rebuild = await kind.rebuild();
-    const { next, old, suspect, names } = rebuild;
     const volumes = accessVolumes(config);
+    await using rebuild = await kind.rebuild(() => epochsSoon(volumes));
+    const { next, old, suspect, names } = rebuild;
     const renamed = await renamedSince(volumes, rebuild);
     const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.

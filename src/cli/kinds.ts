@@ -47,8 +47,9 @@ export type LedgerPlace =
 export const ledger: Kind<LedgerPlace> = {
   word: "PATH|URL",
   parse(text, flag) {
-    if (!/^[a-z]+:\//i.test(text)) return { kind: "folder", db: resolve(text) };
-    return { kind: "database", address: parseDatabaseUrl(text, flag) };
+    if (/^[a-z]+:\//i.test(text)) return { kind: "database", address: parseDatabaseUrl(text, flag) };
+    if (resolve(text) === "/") throw new MkvError("usage", `${flag} is a folder of its own, not "${text}"`);
+    return { kind: "folder", db: resolve(text) };
   },
 };
 

@@ -3,7 +3,7 @@
 import { writeSync } from "node:fs";
 import { type MessagePort, isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Draft, type Lack, type Ledger, type OnMissing, type Opened } from "../ledger/ledger";
+import { type Draft, type Lack, type Ledger, type Opened, type Surroundings } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
 import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
@@ -23,11 +23,11 @@ export type LedgerKind = {
   /** Where it is, as it may be shown. */
   readonly shown: string;
   /** Opens it for the first thread of a process. */
-  open(onMissing: OnMissing): Promise<Opened<SharedLedger>>;
+  open(surroundings: Surroundings): Promise<Opened<SharedLedger>>;
   /** Opens the same for another thread; `port` leads to what the first one remembers. */
   join(thread: { shared: SharedLedger; number: number; port: MessagePort }): Promise<Ledger>;
   /** Begins to make a new index beside the old one, which no other process may use. */
-  rebuild(): Promise<Rebuild>;
+  rebuild(seenEpochs: Surroundings["seenEpochs"]): Promise<Rebuild>;
   /** Opens both for another thread. */
   joinRebuild(names: IndexNames): Promise<Indexes>;
   /** Begins to make a ledger out of a backup, where there is none. */
@@ -41,7 +41,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     const { address } = source;
     return {
       shown: address.shown,
-      open: (onMissing) => openPostgresLedger(address, { onMissing }),
+      open: ({ onMissing }) => openPostgresLedger(address, { onMissing }),
       join: async ({ shared: { isBehind, isOlder } }) => joinPostgresLedger({ address, isBehind, isOlder }),
       rebuild: () => rebuildPostgres(address),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
@@ -51,21 +51,25 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
   const { db } = source;
   return {
     shown: db,
-    open: (onMissing) => openLevelLedger(db, { sync, graceMs, onMissing, onBroken }),
+    open: (surroundings) => openLevelLedger(db, { ...surroundings, sync, graceMs, onBroken }),
     join: ({ shared, number: thread, port }) =>
       joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread, memory: remoteMemory(port) }),
-    rebuild: () => rebuildLevel(db),
+    rebuild: (seenEpochs) => rebuildLevel(db, seenEpochs),
     joinRebuild: joinLevelRebuild,
     draft: (lack) => draftLevel(db, { lack }),
   };
 }
 
-/** Ends the process at once: see rule 2 of ledger/level/leveldb.ts. */
+/** See rule 2 of ledger/level/leveldb.ts. */
 function onBroken(error: MkvError): void {
   const advice = isOutOfFiles(error)
     ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
     : "make room";
-  const text = `${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`;
+  stopNow(`${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`);
+}
+
+/** Ends the process at once, with a line that says why. */
+export function stopNow(text: string): never {
   writeSync(2, eventLine(text, "error")); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);

@@ -11,7 +11,7 @@ import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
 import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
-import { watchPlaces } from "./places";
+import { epochsSoon, watchPlaces } from "./places";
 
 /** What the threads of a process share. */
 export type Shared = {
@@ -53,10 +53,16 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     return await requireNoValues(volumes, { db: kind.shown, hadOne });
   };
   await using undo = new AsyncDisposableStack();
-  const opened = await kind.open(onMissing);
+  // What changes nothing may look at a copy of the index, while a master serves the volumes.
+  const changes = purpose !== "verify" || config.repair || config.orphans;
+  const seenEpochs = async () => (changes ? await epochsSoon(volumes) : []);
+  const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
-  const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, opened.takeTurn);
+  const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
+    takeTurn: opened.takeTurn,
+    progress: changes ? opened.progress : undefined,
+  });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);
   const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };

@@ -3,13 +3,16 @@ import { bootId } from "../boot";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Memory, entriesOf } from "../ledger/ledger";
+import { type Epoch } from "../format/epoch";
+import { type Memory, type Progress, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
+import { Epochs, seenEpochs } from "../volumes/epochs";
 import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
+import { stopNow } from "./ledgers";
 
 /** The watch over the volumes of a process. */
 export type Watch = {
@@ -19,19 +22,34 @@ export type Watch = {
   readonly renamed: ReadonlyMap<string, string>;
 };
 
+/** How far the volumes that answer soon say that their store has come. */
+export async function epochsSoon(volumes: Volumes): Promise<Epoch[]> {
+  await firstLook(volumes);
+  return await seenEpochs(volumes);
+}
+
+async function firstLook(volumes: Volumes): Promise<void> {
+  await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
+}
+
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
- * @param takeTurn keeps other processes from giving ids meanwhile, where there are any
+ * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
+ * @param options.progress of the ledger, which the volumes note
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
   volumes: Volumes,
   memory: Memory,
-  takeTurn: () => Promise<AsyncDisposable> = async () => new AsyncDisposableStack(),
+  {
+    takeTurn = async () => new AsyncDisposableStack(),
+    progress,
+  }: { takeTurn?: (() => Promise<AsyncDisposable>) | undefined; progress?: Progress | undefined } = {},
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
+  const epochs = new Epochs(volumes);
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
@@ -47,13 +65,23 @@ export async function watchPlaces(
     [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }
-  await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
+  async function note() {
+    const further = progress && (await epochs.note(await progress.epoch()));
+    if (!further) return;
+    await progress.isOlder(further);
+    const why = "a copy was put back, or another master serves them";
+    stopNow(`the index is older than the volumes: ${why}; start again`);
+  }
+  await firstLook(volumes);
   let [twins] = await check();
   for (let more = 0; volumes.returns !== returns && more < 3; more++) [twins] = await check(); // Another one has answered.
   if (twins) {
     const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
   }
+  const noted = note();
+  noted.catch(() => {}); // It is told here, or by the next one.
+  await Promise.race([noted, Bun.sleep(limits.firstLookMs)]);
   return {
     renamed,
     async round() {
@@ -68,6 +96,7 @@ export async function watchPlaces(
         throw error;
       });
       for (const names of twins) warn(`${names.join(" and ")} are one and the same place`);
+      await note();
     },
   };
 }

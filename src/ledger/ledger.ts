@@ -4,6 +4,7 @@
 //
 // An operation is a claim, work on volumes, an end. Between the two nobody else changes the key; what is to hold if the
 // process dies in between was written down with the claim.
+import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
 import { limits } from "../limits";
@@ -194,6 +195,21 @@ export type Ledger = AsyncDisposable & {
  */
 export type OnMissing = (hadOne: boolean) => Promise<{ readonly isSure: boolean }>;
 
+/** What whoever opens a ledger is told of the volumes, after it has the lock. */
+export type Surroundings = {
+  readonly onMissing: OnMissing;
+  /** How far the volumes say that their store has come: those that answer soon. */
+  readonly seenEpochs: () => Promise<readonly Epoch[]>;
+};
+
+/** How far a ledger has come, as it is to be noted on the volumes. */
+export type Progress = {
+  /** It is further with each call before which something was written. */
+  epoch(): Promise<Epoch>;
+  /** Remembers that a volume has seen the store further: the process must end, and the next one will know. */
+  isOlder(further: Epoch): Promise<void>;
+};
+
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {
   readonly ledger: Ledger;
@@ -202,6 +218,8 @@ export type Opened<Shared> = {
   readonly hasCrashed: boolean;
   /** Has it that this process does not end well either, since other threads may still be writing. */
   abandon(): void;
+  /** Where a copy of it could be put back unnoticed. */
+  readonly progress?: Progress;
   /** Waits until no other process gives ids to volumes, where there may be one. */
   takeTurn?(): Promise<AsyncDisposable>;
 };

@@ -5,6 +5,7 @@ import { parseKey } from "../../src/format/key";
 import { type OpenedLedger, openLevelLedger } from "../../src/ledger/level/open";
 import { type Walk, walkOn } from "../../src/store/walk";
 import { type Folder, temporaryFolder } from "../support/folder";
+import { opening } from "../ledger/ledgers";
 
 const names = Array.from({ length: 1_500 }, (_, i) => `/key-${String(i).padStart(4, "0")}`);
 let folder: Folder;
@@ -12,8 +13,7 @@ let opened: OpenedLedger;
 
 beforeAll(async () => {
   folder = temporaryFolder();
-  const onMissing = async () => ({ isSure: true });
-  opened = await openLevelLedger(join(folder.path, "index"), { sync: false, graceMs: 0, onMissing });
+  opened = await openLevelLedger(join(folder.path, "index"), opening);
   for (const name of names) {
     const claim = await opened.ledger.claim(parseKey(name), (before) => before);
     await claim.end({ record: { state: "live", md5: undefined, volumes: ["a:1", "b:1"] }, owed: [] });

@@ -103,6 +103,7 @@ const mistakes: [string, string[], RegExp][] = [
   ["two commands", ["-db", "x", "-volumes", volumes, "server", "rebuild"], /rebuild/],
   ["no -db", ["-volumes", volumes, "server"], /-db/],
   ["an empty -db", ["-db", "", "-volumes", volumes, "server"], /-db/],
+  ["the root folder as -db", ["-db", "/", "-volumes", volumes, "server"], /-db is a folder of its own/],
   ["no -volumes", ["-db", "x", "server"], /-volumes/],
   ["empty -volumes", ["-db", "x", "-volumes", "", "server"], /-volumes/],
   ["a flag without its value", ["server", "-volumes", volumes, "-db"], /-db/],

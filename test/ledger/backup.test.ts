@@ -9,6 +9,7 @@ import { type Known, type Lack, type Ledger } from "../../src/ledger/ledger";
 import { type BackupPart, readBackup } from "../../src/ledger/read-backup";
 import { oddKeys } from "../jobs/keys";
 import { temporaryFolder } from "../support/folder";
+import { opening } from "./ledgers";
 
 const topology = { volumes: ["a:1", "b:1", "c:1"], replicas: 2, subvolumes: 10 };
 const md5 = "0123456789abcdef0123456789abcdef";
@@ -114,7 +115,6 @@ test.each([
 });
 
 const lack: Lack = { why: "was imported", fromMs: Date.now(), laterMs: undefined };
-const opening = { sync: false, graceMs: 0, onMissing: async () => ({ isSure: true }) };
 
 /** All that is known of a key as text, whatever the order of its debts. */
 function shown({ key, record, owed, attributes, forward }: Known): string {

@@ -17,10 +17,13 @@ export type Opened = AsyncDisposable & { readonly one: Ledger; readonly other: L
 
 export const isNew = async () => ({ isSure: true });
 
+/** How a LevelDB is opened where there are no volumes. */
+export const opening = { sync: false, graceMs: 0, onMissing: isNew, seenEpochs: async () => [] };
+
 export async function openLevel(): Promise<Opened> {
   const folder = temporaryFolder();
   const path = join(folder.path, "index");
-  const { ledger: one, shared, memory } = await openLevelLedger(path, { sync: false, graceMs: 0, onMissing: isNew });
+  const { ledger: one, shared, memory } = await openLevelLedger(path, opening);
   const other = await joinLevelLedger(path, { sync: false, shared, thread: 1, memory });
   return {
     one,
@@ -54,7 +57,7 @@ export async function openPostgres(server: Postgres): Promise<Opened> {
 /** A ledger that was made of these keys, with nothing lacking. */
 export async function draftedLevel(path: string, keys: readonly Known[]): Promise<Ledger> {
   await fill(await draftLevel(path, { lack: undefined }), keys);
-  return (await openLevelLedger(path, { sync: false, graceMs: 0, onMissing: isNew })).ledger;
+  return (await openLevelLedger(path, opening)).ledger;
 }
 
 export async function draftedPostgres(server: Postgres, keys: readonly Known[]): Promise<Ledger> {

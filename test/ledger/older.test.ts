@@ -9,17 +9,16 @@ import { rebuildLevel } from "../../src/ledger/level/rebuild";
 import { changeRemembered } from "../jobs/remembered";
 import { temporaryFolder } from "../support/folder";
 import { until } from "../support/until";
-import { debt, isNew, keyOf, live, same } from "./ledgers";
+import { debt, keyOf, live, opening, same } from "./ledgers";
 
 setDefaultTimeout(30_000);
-const options = { sync: false, graceMs: 0, onMissing: isNew };
 
 /** A ledger of two threads, and what a crash would leave of it: a copy of all that lies there. */
 async function start() {
   const folder = temporaryFolder();
   const path = join(folder.path, "db", "index");
   mkdirSync(dirname(path));
-  const { ledger: one, shared, memory } = await openLevelLedger(path, options);
+  const { ledger: one, shared, memory } = await openLevelLedger(path, opening);
   const other = await joinLevelLedger(path, { sync: false, shared, thread: 1, memory });
   const ends = new AsyncDisposableStack();
   ends.use(other);
@@ -42,7 +41,7 @@ async function start() {
 
 /** Whether it counts as older than the volumes when it is opened. */
 async function isBehind(path: string): Promise<boolean> {
-  const { ledger } = await openLevelLedger(path, options);
+  const { ledger } = await openLevelLedger(path, opening);
   await using _closed = ledger;
   return ledger.isBehind;
 }
@@ -100,8 +99,8 @@ test("a copy of all but what is remembered, made during a run and put back after
 });
 
 async function isRebuiltAsBehind(path: string): Promise<boolean> {
-  await (await rebuildLevel(path))[Symbol.asyncDispose](); // It fails: the next one is as wary.
-  await using rebuild = await rebuildLevel(path);
+  await (await rebuildLevel(path, opening.seenEpochs))[Symbol.asyncDispose](); // It fails: the next one is as wary.
+  await using rebuild = await rebuildLevel(path, opening.seenEpochs);
   return rebuild.suspect !== undefined;
 }
 
@@ -147,7 +146,7 @@ test.each(["stopped", "killed"])(
       await at.one[Symbol.asyncDispose]();
     }
     const owedBy = async () => {
-      await using rebuild = await rebuildLevel(path);
+      await using rebuild = await rebuildLevel(path, opening.seenEpochs);
       return (await rebuild.owedBy((volume) => volume)).size;
     };
     rmSync(join(path, "CURRENT"));
@@ -166,7 +165,7 @@ test("of a damaged index a power cut may have taken the journal's last line, als
   const path = at.copy();
   rmSync(join(path, "CURRENT"));
   const owedBy = async () => {
-    await using rebuild = await rebuildLevel(path);
+    await using rebuild = await rebuildLevel(path, opening.seenEpochs);
     return (await rebuild.owedBy((volume) => volume)).size;
   };
   await changeRemembered(path, "index", (entry) => ({ ...(entry as object), isSynced: true }));

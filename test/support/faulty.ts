@@ -49,9 +49,9 @@ export async function startFaultyVolume(script: (request: SeenRequest) => Behavi
   };
 }
 
-/** Whether a volume or a disk of it is asked who it is, or told. */
+/** Whether a volume or a disk of it is asked who it is, or how far the store has come, or told. */
 function isForId({ path }: SeenRequest): boolean {
-  return path.endsWith("/mkv/id");
+  return path.endsWith("/mkv/id") || path.endsWith("/mkv/epoch");
 }
 
 /** The address of a volume that refuses connections. */

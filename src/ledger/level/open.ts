@@ -7,17 +7,27 @@
 import { nowMs } from "../../clock";
 import { counted } from "../../counted";
 import { MkvError } from "../../errors";
+import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Memory, type OnMissing, type Opened, entriesOf } from "../ledger";
+import { type Memory, type Opened, type Progress, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { counting, goOn, jumpTo } from "./epoch";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectIndex } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelLedger, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
-import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, remembered } from "./remembered";
+import {
+  type Suspect,
+  bothSuspect,
+  judgeByJournals,
+  judgeIndex,
+  rememberIndex,
+  rememberOlder,
+  remembered,
+} from "./remembered";
 import { Reached, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled } from "./read-journals";
 import { replay } from "./replay";
@@ -35,11 +45,10 @@ export type LevelShared = {
 };
 
 /** How a ledger is opened. */
-export type LevelOptions = {
+export type LevelOptions = Surroundings & {
   readonly sync: boolean;
   /** How long strays stay that an earlier process has left. */
   readonly graceMs: number;
-  readonly onMissing: OnMissing;
   /** Is told of the first write that failed: the process must end. */
   readonly onBroken?: (error: MkvError) => void;
 };
@@ -61,7 +70,8 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
-  const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, found);
+  const seen = await options.seenEpochs();
+  const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, { found, seen });
 
   const journals = readJournals(path);
   const { last } = journals;
@@ -89,6 +99,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const reached = new Reached(shared.reached);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, reached });
   const noting = await noteReached(memory, reached); // Before it counts: a new count may begin with this run.
+  const epoch = await goOn(memory, seen);
   const state = { isSynced: options.sync, suspect };
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
@@ -107,13 +118,23 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   };
   undo.move(); // Nothing is to be undone any more.
   const ledger = levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
-  const abandon = () => void (isClean = false);
   return {
     ledger,
     memory,
     shared,
-    abandon,
+    abandon: () => void (isClean = false),
+    progress: progressOf(memory, epoch, reached),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
+  };
+}
+
+function progressOf(memory: Beside, epoch: Epoch, reached: Reached): Progress {
+  return {
+    epoch: counting(memory, epoch, reached),
+    async isOlder(further) {
+      await rememberOlder(memory);
+      await jumpTo(memory, further);
+    },
   };
 }
 

@@ -3,8 +3,10 @@
 import { rmSync } from "node:fs";
 import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
+import { type Surroundings } from "../ledger";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
+import { goOn } from "./epoch";
 import { inspectIndex } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
@@ -12,13 +14,18 @@ import { type ReadLine, readJournals } from "./read-journals";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, mendSwap, swapIndex } from "./swap";
 
-/** Begins to make a new index. Throws MkvError failed if another process uses the old one. */
-export async function rebuildLevel(path: string): Promise<Rebuild> {
+/**
+ * Begins to make a new index.
+ * @param seenEpochs how far the volumes say that their store has come, asked under the lock
+ * @throws MkvError failed if another process uses the old one
+ */
+export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenEpochs"]): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectIndex(path);
-  const known = await judgeIndex(memory, path, found);
+  const seen = await seenEpochs();
+  const known = await judgeIndex(memory, path, { found, seen });
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {
     await requireUnlocked(path);
@@ -46,6 +53,7 @@ export async function rebuildLevel(path: string): Promise<Rebuild> {
       await rememberNew(memory, path, { suspect, doubt });
       swapIndex(folder, path);
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
+      await goOn(memory, seen);
       await rememberNew(memory, path, {});
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),

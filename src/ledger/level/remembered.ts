@@ -9,9 +9,11 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
+import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
-import { entriesOf } from "../ledger";
+import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
+import { furtherThan } from "./epoch";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
 import { reachedBefore } from "./reached";
@@ -71,6 +73,13 @@ export async function rememberIndex(memory: Beside, path: string, state: State):
   for (const { name } of runs.slice(0, -limits.runsRemembered)) await memory.delete(name);
 }
 
+/** Remembers, until it is opened anew, that an index which this process has open is older than the volumes. */
+export async function rememberOlder(memory: Memory): Promise<void> {
+  const before = (await memory.get("index")) as Remembered;
+  const doubt = olderCopy(await runsOf(memory), before.manifest);
+  await memory.put("index", { ...before, doubt } satisfies Remembered);
+}
+
 /** Remembers that another index is about to take the place of this one, or just has: a new one, whatever it looks like. */
 export async function rememberNew(
   memory: Beside,
@@ -81,11 +90,19 @@ export async function rememberNew(
   await memory.put("index", entry);
 }
 
-/** Whether the index may lack what was acknowledged; undefined if not. A doubt is remembered from now on. */
-export async function judgeIndex(memory: Beside, path: string, found: IndexState): Promise<Doubt | undefined> {
+/**
+ * Whether the index may lack what was acknowledged; undefined if not. A doubt is remembered from now on.
+ * @param seen how far the volumes say that their store has come
+ */
+export async function judgeIndex(
+  memory: Beside,
+  path: string,
+  { found, seen }: { found: IndexState; seen: readonly Epoch[] },
+): Promise<Doubt | undefined> {
   const before = remembered(memory);
   if (!before) return undefined;
-  const doubt = before.doubt ?? (await copyDoubt(memory, { path, found, before })) ?? restartDoubt(path, before, found);
+  const doubt =
+    before.doubt ?? (await copyDoubt(memory, { path, found, before, seen })) ?? restartDoubt(path, before, found);
   if (doubt) await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
 }
@@ -120,7 +137,7 @@ export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Sus
 /** When an index was closed, and how it looked then. */
 type Run = { readonly name: string; readonly manifest: number; readonly look: string; readonly closedMs: number };
 
-async function runsOf(memory: Beside): Promise<Run[]> {
+async function runsOf(memory: Memory): Promise<Run[]> {
   const runs: Run[] = [];
   for await (const [name, run] of entriesOf(memory, "run ")) runs.push({ ...(run as Run), name });
   return runs;
@@ -128,14 +145,18 @@ async function runsOf(memory: Beside): Promise<Run[]> {
 
 async function copyDoubt(
   memory: Beside,
-  { path, found, before }: { path: string; found: IndexState; before: Remembered },
+  { path, found, before, seen }: { path: string; found: IndexState; before: Remembered; seen: readonly Epoch[] },
 ): Promise<Doubt | undefined> {
-  if (found.kind !== "whole") return undefined;
+  const further = furtherThan(memory, seen);
+  if (found.kind !== "whole") return further && olderCopy(await runsOf(memory), 0);
   const look = lookOf(path);
-  if (before.isClosed && look === before.look) return undefined;
+  if (!further && before.isClosed && look === before.look) return undefined;
   const runs = await runsOf(memory);
   const closed = runs.find((run) => run.look === look);
-  const isOlder = found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
+  const isOlder =
+    further !== undefined ||
+    found.manifest < before.manifest ||
+    (found.manifest === before.manifest && before.isClosed);
   if (!closed && !isOlder) return undefined;
   return olderCopy(runs, found.manifest, closed);
 }

@@ -1,0 +1,66 @@
+// Owns the notes on the volumes of how far a store has come: `/mkv/epoch` below each of them. If all that lies on the master's
+// disk is put back, nothing there tells that it is older; the volumes do.
+import { MkvError } from "../errors";
+import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
+import { warn } from "../log";
+import { AccessRefused } from "./client";
+import { readSmall, writeSmall } from "./small-file";
+import { type Volumes } from "./volumes";
+
+const path = "/mkv/epoch";
+
+/** What the volumes that answer say of how far their store has come. */
+export async function seenEpochs(volumes: Volumes): Promise<Epoch[]> {
+  const asked = await Promise.allSettled(known(volumes).map((volume) => ask(volumes, volume)));
+  return asked.flatMap((answer) => (answer.status === "fulfilled" && answer.value ? [answer.value] : []));
+}
+
+/** The notes that a process keeps up. */
+export class Epochs {
+  /** Volumes that take none. */
+  readonly #without = new Set<string>();
+
+  /** @param volumes of which those that are foreign are left as they are */
+  constructor(readonly volumes: Volumes) {}
+
+  /** Has the volumes that answer note how far the store has come. Returns what one has noted that is further. */
+  async note(epoch: Epoch): Promise<Epoch | undefined> {
+    const { volumes } = this;
+    const own = known(volumes).filter((volume) => !volumes.isForeign(volume) && !this.#without.has(volume));
+    const further = await Promise.all(own.map((volume) => this.#noteOn(volume, epoch)));
+    return further.find((found) => found !== undefined);
+  }
+
+  async #noteOn(volume: string, epoch: Epoch): Promise<Epoch | undefined> {
+    const { client } = this.volumes;
+    try {
+      const found = await ask(this.volumes, volume);
+      if (found?.store === epoch.store && found.count >= epoch.count)
+        return found.count > epoch.count ? found : undefined;
+      await writeSmall(client, volume, path, encodeEpoch(epoch));
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      if (!this.volumes.isUp(volume) || error instanceof AccessRefused) return undefined; // It is asked again.
+      this.#without.add(volume);
+      warn(
+        `${volume} does not note how far the store has come (${error.message}): ` +
+          "that the master's disk was put back would not be noticed; restart it with mkv's volume script",
+      );
+    }
+    return undefined;
+  }
+}
+
+function known({ topology, client }: Volumes): string[] {
+  return topology.volumes.filter((volume) => client.health.isKnown(volume));
+}
+
+/** Undefined if nothing is noted, or nothing that makes sense. Throws MkvError if the volume does not say. */
+async function ask({ client }: Volumes, volume: string): Promise<Epoch | undefined> {
+  try {
+    return readEpoch(await readSmall(client, volume, path, epochBytes));
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "absent") return undefined;
+    throw error;
+  }
+}

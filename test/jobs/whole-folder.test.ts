@@ -1,0 +1,122 @@
+// All that lies on the master's disk is put back as it was: index, journals, and what is remembered beside them. Only the volumes
+// can tell.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { startCluster, type Cluster } from "../support/cluster";
+import { temporaryFolder } from "../support/folder";
+import { follow } from "../support/http";
+import { within } from "../support/until";
+import { runJob } from "./job";
+
+setDefaultTimeout(60_000);
+
+const warning = "may lack what was acknowledged last (it is an older copy)";
+
+/** Puts the copy of the folder in the place of what is there; the master must have ended. */
+function putBack({ db }: Cluster, copy: string): void {
+  const folder = dirname(db);
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
+  cpSync(copy, folder, { recursive: true });
+}
+
+async function textOf(cluster: Cluster, key: string): Promise<string> {
+  return (await follow(await cluster.ask("GET", key))).text;
+}
+
+test.concurrent.each([
+  ["a master that was stopped", "stop"],
+  ["one that was killed", "kill"],
+] as const)(
+  "a copy of the master's folder, of %s, is known as older by what the volumes have noted",
+  async (_, end) => {
+    await using cluster = await startCluster({ flags: ["-threads", "2"] });
+    await using copy = temporaryFolder();
+    await cluster.store("/kept");
+    await cluster.store("/changed", "first");
+    if (end === "stop") await cluster.master.stop();
+    cpSync(dirname(cluster.db), copy.path, { recursive: true });
+    if (end === "kill") await cluster.master.kill();
+    await cluster.startMaster();
+    expect(cluster.master.output).not.toContain(warning);
+    await cluster.store("/new", "acknowledged");
+    expect((await cluster.ask("DELETE", "/changed")).status).toBe(204);
+    await cluster.store("/changed", "second");
+    await cluster.master[end]();
+    putBack(cluster, copy.path);
+
+    await cluster.startMaster();
+    expect(cluster.master.output).toContain(warning);
+    expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+    expect(await textOf(cluster, "/kept")).toBe("value of /kept");
+    await cluster.master[end]();
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    for (let i = 0; i < 2; i++) {
+      await cluster.startMaster();
+      expect(cluster.master.output).not.toContain(warning);
+      for (const [key, text] of [
+        ["/new", "acknowledged"],
+        ["/changed", "second"],
+        ["/kept", "value of /kept"],
+      ] as const)
+        expect([key, await textOf(cluster, key)]).toEqual([key, text]);
+    }
+  },
+);
+
+test.concurrent("rebuilt at once, a copy of the whole folder hides nothing that was written since", async () => {
+  await using cluster = await startCluster();
+  await using copy = temporaryFolder();
+  await cluster.store("/gone", "once");
+  await cluster.store("/soft", "once");
+  expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
+  await cluster.master.stop();
+  cpSync(dirname(cluster.db), copy.path, { recursive: true });
+  await cluster.startMaster();
+  expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+  await cluster.store("/soft", "twice");
+  await cluster.store("/new", "acknowledged");
+  await cluster.master.stop();
+  putBack(cluster, copy.path);
+  expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+  await cluster.startMaster();
+  expect(await cluster.keys("list")).toEqual(["/new", "/soft"]);
+  expect(await textOf(cluster, "/soft")).toBe("twice");
+});
+
+test.concurrent(
+  "a volume that has seen the store further, and answers late, ends the master; the next one knows",
+  async () => {
+    await using cluster = await startCluster({ volumes: 4 });
+    await cluster.store("/kept");
+    const late = cluster.volumes[3]!;
+    await late.stop();
+    const file = join(late.dir, "mkv", "epoch");
+    writeFileSync(file, readFileSync(file, "utf8").replace(/ \d+/, " 1000"));
+    await cluster.startMaster();
+    const { process } = cluster.master;
+    await late.start();
+    expect(await within(process.exited, { what: "the master ends", deadlineMs: 20_000 })).toBe(1);
+    expect(process.stderr).toContain("the index is older than the volumes");
+    await late.stop();
+    await cluster.startMaster();
+    expect(cluster.master.output).toContain(warning);
+    await late.start();
+  },
+);
+
+test.concurrent("volumes of another store, or without a note, say nothing; each start is noted on all", async () => {
+  await using cluster = await startCluster();
+  const files = cluster.volumes.map(({ dir }) => join(dir, "mkv", "epoch"));
+  const before = files.map((file) => readFileSync(file, "utf8"));
+  expect(new Set(before).size).toBe(1);
+  await cluster.master.stop();
+  rmSync(files[0]!);
+  writeFileSync(files[1]!, `${crypto.randomUUID()} 99\n`);
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain(warning);
+  const [store, count] = before[0]!.trimEnd().split(" ") as [string, string];
+  expect(files.map((file) => existsSync(file) && readFileSync(file, "utf8"))).toEqual(
+    Array(3).fill(`${store} ${Number(count) + 1}\n`),
+  );
+});
