@@ -201,7 +201,6 @@ test("questions that clients ask by habit get the answer of a bucket that has no
     cors: "NoSuchCORSConfiguration",
     lifecycle: "NoSuchLifecycleConfiguration",
     tagging: "NoSuchTagSet",
-    acl: "NotImplemented",
   }))
     expect(codeIn((await send({ target: `/bkt?${name}` })).text)).toBe(code);
 });

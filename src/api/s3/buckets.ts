@@ -8,7 +8,7 @@ import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";
 import { type Asked } from "./payload";
-import { requirePlain } from "./questions";
+import { notImplemented, ownerNodes, requirePlain } from "./questions";
 import { documentIn, readXml } from "./read-xml";
 import { type S3Request, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
@@ -25,7 +25,7 @@ export async function requireBucket(store: Store, bucket: string): Promise<void>
 /** Answers HEAD of a bucket. */
 export async function headBucket(store: Store, { bucket }: S3Request): Promise<Response> {
   await requireBucket(store, bucket);
-  return new Response(null, { headers: { "x-amz-bucket-region": "us-east-1" } });
+  return new Response(null);
 }
 
 /** Answers GET ?location. */
@@ -37,7 +37,8 @@ export async function locateBucket(store: Store, { bucket }: S3Request): Promise
 /** Answers PUT of a bucket. */
 export async function createBucket(store: Store, asked: Asked): Promise<Response> {
   const document = await documentIn(asked.payload().chunks);
-  if (document.length > 0) readXml(document, "CreateBucketConfiguration");
+  const wanted = document.length > 0 ? readXml(document, "CreateBucketConfiguration").children : [];
+  for (const { name } of wanted) if (name !== "LocationConstraint") throw notImplemented(`${name} of a bucket`);
   const { bucket, header } = asked;
   const isName =
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$/.test(bucket) && !bucket.includes("..");
@@ -81,9 +82,6 @@ export async function listBuckets(store: Store, { query }: S3Request): Promise<R
     nest("Owner", ownerNodes) + nest("Buckets", ...nodes) + node("Prefix", query("prefix")),
   );
 }
-
-/** Who owns everything. */
-export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
 
 async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {
   const start = prefixOf(bucket);

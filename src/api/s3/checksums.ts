@@ -29,25 +29,30 @@ export function algorithmOf(header: string): Algorithm | undefined {
   return Object.hasOwn(bytesOf, algorithm) ? (algorithm as Algorithm) : undefined;
 }
 
-/** What the headers announce: with the sum, or that it comes after the body. Throws S3Error InvalidRequest. */
+/** What the headers announce: with the sum, or that it comes after the body. Throws S3Error InvalidRequest, NotImplemented. */
 export function announcedSum(headers: Headers): { algorithm: Algorithm; sum: string | undefined } | undefined {
   const trailer = headers.get("x-amz-trailer");
   const found = sumIn(headers);
-  const late = trailer === null ? undefined : algorithmOf(trailer.trim());
+  const late = trailer === null ? undefined : knownOf(trailer.trim());
   if (late && found) throw severalSums();
   if (late) return { algorithm: late, sum: undefined };
   if (found) requireSum(found.algorithm, found.sum);
   return found;
 }
 
-/** The sum in the headers, as it stands there. Throws S3Error InvalidRequest for several. */
+/** The sum in the headers, as it stands there. Throws S3Error InvalidRequest for several, NotImplemented. */
 export function sumIn(headers: Headers): Sum | undefined {
-  const found = [...headers].flatMap(([name, sum]) => {
-    const algorithm = algorithmOf(name);
-    return algorithm ? [{ algorithm, sum }] : [];
-  });
+  const names = [...headers.keys()].filter((name) => /^x-amz-checksum-(?!algorithm$|type$|mode$)/.test(name));
+  const found = names.map((name) => ({ algorithm: knownOf(name), sum: headers.get(name)! }));
   if (found.length > 1) throw severalSums();
   return found[0];
+}
+
+/** Throws S3Error NotImplemented: a sum that cannot be compared is not passed over. */
+function knownOf(name: string): Algorithm {
+  const algorithm = algorithmOf(name);
+  if (algorithm) return algorithm;
+  throw new S3Error("NotImplemented", `${name} is not supported: the sums are ${Object.keys(bytesOf).join(", ")}`);
 }
 
 function severalSums(): S3Error {

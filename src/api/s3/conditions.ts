@@ -37,6 +37,8 @@ export function permitOf({ header }: S3Request): ((before: KnownValue) => void) 
   const [match, noneMatch] = [header("if-match"), header("if-none-match")];
   if (noneMatch !== undefined && noneMatch.trim() !== "*")
     throw new S3Error("NotImplemented", "of a write, If-None-Match is * or nothing");
+  for (const name of ["if-modified-since", "if-unmodified-since"])
+    if (header(name) !== undefined) throw new S3Error("NotImplemented", `${name} is no condition of a write`);
   if (match === undefined && noneMatch === undefined) return undefined;
   return ({ record, attributes }) => {
     const isThere = record?.state === "live";

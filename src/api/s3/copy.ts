@@ -15,7 +15,7 @@ import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
 import { type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
-import { type S3Request, noSuchKey, objectOf, readRequest } from "./request";
+import { type S3Request, noSuchKey, objectOf, readRequest, requireOwnVersion } from "./request";
 import { letGo } from "./stream";
 import { node } from "./xml";
 
@@ -26,12 +26,12 @@ type Source = S3Request & { readonly key: Key };
 export function sourceOf(asked: S3Request): Source {
   const text = asked.header("x-amz-copy-source")!;
   const [name = "", query = ""] = text.split("?", 2);
-  const decoded = name.replace(/^\//, "").replace(/%2f/i, "/"); // Some encode the slash after the bucket as well.
+  // A plus is a space, as AWS has it. Some encode the slash after the bucket as well.
+  const decoded = name.replace(/^\//, "").replace(/%2f/i, "/").replaceAll("+", "%20");
   const source = readRequest({ ...asked.request, url: `/${decoded}` });
   if (source.key === undefined)
     throw new S3Error("InvalidArgument", "x-amz-copy-source is BUCKET/KEY, percent-encoded");
-  if (query !== "" && query !== "versionId=null")
-    throw new S3Error("NoSuchVersion", "objects have one version here: null");
+  requireOwnVersion(query.replace(/^versionId=/, ""));
   if (isReserved(source.key)) throw new S3Error("AccessDenied", "what x-amz-copy-source names is not for clients");
   return source as Source;
 }

@@ -83,6 +83,8 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   let response: Response;
   try {
     const asked = readRequest(request);
+    if (request.method === "OPTIONS")
+      throw new S3Error("AccessDenied", "CORS is not supported: a proxy before this port may answer for it");
     const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const payload = () => payloadOf(asked, signed, { clienttimeoutMs: s3.clienttimeoutMs, told });
@@ -91,6 +93,7 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
     response = failed(error, about);
   }
   response.headers.set("x-amz-request-id", about.id);
+  if (about.isHead) response.headers.set("x-amz-bucket-region", "us-east-1"); // Some ask for it without a signature.
   return response;
 }
 
@@ -128,7 +131,7 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
   const { method } = request;
   for (const name of refusedHeaders) if (asked.header(name) !== undefined) throw notImplemented(name);
   if (bucket === "") {
-    if (method === "GET" && asked.path === "/") return await listBuckets(store, asked);
+    if (method === "GET" && /^\/+$/.test(asked.path)) return await listBuckets(store, asked);
     throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {
       headers: { allow: "GET" },
     });
@@ -136,9 +139,10 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
   if (isReserved(Buffer.from(`/${bucket}/`))) throw new S3Error("AccessDenied", "what this names is not for clients");
   const place = key === undefined ? "bucket" : "object";
   const routeOf = (name: string) => routes[`${method} ${place} ${name}`];
-  const isOther = (name: string) => (operations.includes(name) ? !routeOf(name) : !isParameter(name));
-  const other = asked.parameters.map(([name]) => name).find(isOther);
-  if (other !== undefined) return await answerQuestion(store, asked, other);
+  const other = asked.parameters.find((pair) =>
+    operations.includes(pair[0]) ? !routeOf(pair[0]) : !isParameter(pair, method),
+  );
+  if (other) return await answerQuestion(store, asked, other[0]);
   const operation = operations.find((name) => asked.query(name) !== undefined);
   const route = operation === undefined ? routes[`${method} ${place}`] : routeOf(operation);
   if (route) return await route(store, asked);

@@ -142,14 +142,20 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
   }
 }
 
-/** The sum that the bytes of the object must have. Throws S3Error BadDigest if a sum of sums is meant, and is another. */
+/**
+ * The sum that the bytes of the object must have. Throws S3Error BadDigest if a sum of sums is meant, and is another. Some
+ * name that without the number of parts.
+ */
 function sumMeant({ request }: S3Request, composite: Record<string, string>): Sum | undefined {
   const meant = sumIn(request.headers);
-  if (meant?.sum.includes("-")) {
-    requireSame(composite[headerOf(meant.algorithm)] ?? "not known", meant);
+  if (!meant) return undefined;
+  const known = composite[headerOf(meant.algorithm)] ?? "not known";
+  if (known.startsWith(`${meant.sum}-`)) return undefined;
+  if (meant.sum.includes("-")) {
+    requireSame(known, meant);
     return undefined;
   }
-  if (meant) requireSum(meant.algorithm, meant.sum);
+  requireSum(meant.algorithm, meant.sum);
   return meant;
 }
 

@@ -34,6 +34,8 @@ type Receiving = { readonly clienttimeoutMs: number; readonly told: About | unde
 /** Throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented. */
 export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, told }: Receiving): Payload {
   const { request, header } = asked;
+  if (header("content-range") !== undefined)
+    throw new S3Error("NotImplemented", "a body is taken whole: Content-Range is not supported");
   const framing = framingOf(signed.payload, signed.seed);
   const wire = announcedBytes(request);
   const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;

@@ -8,12 +8,12 @@ import { nest, node, xmlAnswer } from "./xml";
 const parameters = new Set([
   ...["x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token"],
   ...["start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-parts"],
-  ...["part-number-marker", "versionId"],
+  ...["part-number-marker", "versionId", "Content-Type", "Content-MD5", "Content-Length"],
   ...["response-content-type", "response-content-language", "response-expires", "response-cache-control"],
   ...["response-content-disposition", "response-content-encoding"],
 ]);
 
-const absent: Readonly<Record<string, S3Code>> = {
+const absent = mapOf<S3Code>({
   policy: "NoSuchBucketPolicy",
   policyStatus: "NoSuchBucketPolicy",
   cors: "NoSuchCORSConfiguration",
@@ -25,31 +25,51 @@ const absent: Readonly<Record<string, S3Code>> = {
   replication: "ReplicationConfigurationNotFoundError",
   publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
   ownershipControls: "OwnershipControlsNotFoundError",
-};
+});
 
-const answers: Readonly<Record<string, readonly [root: string, inner: string]>> = {
+/** Who owns everything. */
+export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
+
+/** The owner may do everything, and there is nobody else. */
+const grant = nest(
+  "Grant",
+  `<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">${ownerNodes}</Grantee>`,
+  node("Permission", "FULL_CONTROL"),
+);
+
+const answers = mapOf<readonly [root: string, inner: string]>({
+  acl: ["AccessControlPolicy", nest("Owner", ownerNodes) + nest("AccessControlList", grant)],
   versioning: ["VersioningConfiguration", ""],
   requestPayment: ["RequestPaymentConfiguration", node("Payer", "BucketOwner")],
   logging: ["BucketLoggingStatus", ""],
   notification: ["NotificationConfiguration", ""],
   accelerate: ["AccelerateConfiguration", ""],
-};
+});
 
-/** Whether a parameter says how something is done, or who asks: any other one is a subresource. */
-export function isParameter(name: string): boolean {
-  return parameters.has(name) || /^x-amz-/i.test(name);
+function mapOf<T>(entries: Record<string, T>): ReadonlyMap<string, T> {
+  return new Map(Object.entries(entries));
+}
+
+/**
+ * Whether a parameter says how something is done, or who asks: any other one is a subresource. What a read is told beyond
+ * that, with a value, is passed over, as AWS does.
+ */
+export function isParameter([name, value]: readonly [string, string], method: string): boolean {
+  if (parameters.has(name) || /^x-amz-/i.test(name)) return true;
+  return (method === "GET" || method === "HEAD") && value !== "" && !absent.has(name) && !answers.has(name);
 }
 
 /** Answers a GET of a subresource of a bucket that is there. Throws S3Error NotImplemented, or that there is none. */
 export function answerBucketQuestion(name: string): Response {
-  const answer = answers[name];
+  const answer = answers.get(name);
   if (answer) return xmlAnswer(...answer);
-  const code = absent[name];
+  const code = absent.get(name);
   throw code ? new S3Error(code, `the bucket has no ${name} configuration`) : notImplemented(name);
 }
 
 /** The same of an object. */
 export function answerObjectQuestion(name: string): Response {
+  if (name === "acl") return answerBucketQuestion(name);
   if (name === "tagging") return xmlAnswer("Tagging", nest("TagSet"));
   const isLock = name === "retention" || name === "legal-hold";
   throw isLock ? new S3Error("NoSuchObjectLockConfiguration", "the object has no lock") : notImplemented(name);
@@ -60,14 +80,20 @@ export function notImplemented(name: string): S3Error {
   return new S3Error("NotImplemented", `${name} is not supported`);
 }
 
-const plain: Readonly<Record<string, string>> = { "x-amz-acl": "private", "x-amz-storage-class": "STANDARD" };
+/** What is so in any case. */
+const plain: Readonly<Record<string, readonly string[]>> = {
+  "x-amz-acl": ["private", "bucket-owner-read", "bucket-owner-full-control"],
+  "x-amz-storage-class": ["STANDARD"],
+  "x-amz-object-lock-legal-hold": ["OFF"],
+  "x-amz-server-side-encryption-bucket-key-enabled": ["false"],
+};
 const refused =
-  /^x-amz-(acl|storage-class|tagging|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
+  /^x-amz-(acl|storage-class|tagging$|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
 
 /** Throws S3Error for what is asked of a new object, or bucket, that would not be done. */
 export function requirePlain({ fields }: S3Request): void {
   for (const [name, value] of fields) {
-    if (!refused.test(name) || plain[name] === value) continue;
+    if (!refused.test(name) || value === "" || plain[name]?.includes(value)) continue;
     if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
     throw notImplemented(name);
   }

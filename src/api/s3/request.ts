@@ -29,10 +29,10 @@ export type S3Request = {
 
 /**
  * Parameters that stand for headers: not those of the signature, and no sum, which was made before there was a body (AWS
- * passes over those, too).
+ * passes over those, too). Version 2 of the SDK for JavaScript puts type and MD5 there.
  */
 const isLifted =
-  /^x-amz-(?!algorithm$|credential$|date$|expires$|signedheaders$|signature$|security-token$|content-sha256$|checksum-|sdk-)/i;
+  /^(content-type$|content-md5$|x-amz-(?!algorithm$|credential$|date$|expires$|signedheaders$|signature$|security-token$|content-sha256$|checksum-|sdk-))/i;
 
 /** Throws S3Error InvalidArgument, KeyTooLongError. */
 export function readRequest(request: Incoming): S3Request {

@@ -97,8 +97,11 @@ async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchan
 /** A request of node:http, as the dialect reads it. */
 function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): Incoming {
   const headers = new Headers();
-  for (let i = 0; i < incoming.rawHeaders.length; i += 2)
-    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
+    const [name, value] = [incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!];
+    const before = headers.get(name); // What stands in several lines is signed with commas alone between.
+    headers.set(name, before === null ? value : `${before},${value}`);
+  }
   const method = incoming.method ?? "GET";
   const withdrawn = new AbortController();
   outgoing.once("close", () => outgoing.writableFinished || withdrawn.abort());

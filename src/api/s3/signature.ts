@@ -1,7 +1,7 @@
 // Owns who sent a request, and the keys of those who may: AWS Signature Version 4, in the headers or in the query (a
 // presigned link).
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and sigv4-query-string-auth.html
-// 1. The path is encoded anew, once, and never normalized. Any region will do.
+// 1. The path is encoded anew, once, and never normalized. Any region will do, and none, which some clients send.
 // 2. Every x-amz-* header must be signed. Sums are compared in constant time.
 import { timingSafeEqual } from "node:crypto";
 import { s3Limits } from "../../s3-limits";
@@ -156,7 +156,7 @@ function credentialOf(
   text: string,
   code: "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError",
 ): [accessKey: string, scope: string] {
-  const match = /^(.+)\/(\d{8}\/[^/]+\/s3\/aws4_request)$/.exec(text);
+  const match = /^(.+)\/(\d{8}\/[^/]*\/s3\/aws4_request)$/.exec(text);
   if (!match) throw new S3Error(code, "a credential is ACCESSKEY/DAY/REGION/s3/aws4_request");
   return [match[1]!, match[2]!];
 }

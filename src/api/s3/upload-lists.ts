@@ -4,9 +4,10 @@ import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { type Part, partsOf, uploadsPage } from "../../store/uploads";
 import { statValue } from "../../store/read";
-import { ownerNodes, requireBucket } from "./buckets";
+import { requireBucket } from "./buckets";
 import { encoderOf, headOf, maxOf, questionOf } from "./list";
 import { requireUpload } from "./multipart";
+import { ownerNodes } from "./questions";
 import { type S3Request, objectOf, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 

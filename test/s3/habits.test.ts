@@ -1,0 +1,124 @@
+// What clients send beyond those that clients.test.ts runs: each line stands for one that could not work otherwise.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { request } from "../support/http";
+import { type S3Cluster, startS3 } from "../support/s3";
+import { type Asked, ask, presign, sign } from "../support/s3-sign";
+import { md5Hex } from "../support/values";
+
+setDefaultTimeout(60_000);
+let s3: S3Cluster;
+beforeAll(async () => {
+  s3 = await startS3();
+  await send({ method: "PUT", target: "/bkt" });
+  await send({ method: "PUT", target: "/bkt/a%20b%2Bc", body: "odd" });
+});
+afterAll(() => s3[Symbol.asyncDispose]());
+
+const send = (asked: Asked) => ask(s3.port, asked);
+const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
+const sum = (algorithm: string, text: string) => createHash(algorithm).update(text).digest("base64");
+
+const put = { method: "PUT", target: "/bkt/taken", body: "x" };
+const taken: [what: string, asked: Asked][] = [
+  ["no region at all", { target: "/bkt", region: "" }],
+  ["the version of the API, as libcloud does", { target: "/bkt?Version=2006-03-01" }],
+  ["one slash too many, as S3 Browser does", { target: "//" }],
+  ["a wish of MinIO's own, as mc does", { target: "/bkt?list-type=2&metadata=true" }],
+  ["whose object it is to be", { ...put, headers: { "x-amz-acl": "bucket-owner-full-control" } }],
+  ["headers without a value", { ...put, headers: { "x-amz-storage-class": "", "x-amz-tagging": "" } }],
+  ["what becomes of tags, where there are none", { ...put, headers: { "x-amz-tagging-directive": "REPLACE" } }],
+  ["a source whose space is a plus", { ...put, body: "", headers: { "x-amz-copy-source": "bkt/a+b%2Bc" } }],
+  [
+    "a source with an empty version",
+    { ...put, body: "", headers: { "x-amz-copy-source": "/bkt/a%20b%2Bc?versionId=" } },
+  ],
+];
+
+test.each(taken)("%s is no reason to refuse", async (_, asked) => {
+  const answer = await send(asked);
+  expect([answer.status, codeIn(answer.text)]).toEqual([200, undefined]);
+});
+
+const notDone: [what: string, asked: Partial<Asked>][] = [
+  ["a sum that cannot be compared", { headers: { "x-amz-checksum-sha512": sum("sha512", "x") } }],
+  ["a sum that cannot be compared, and comes later", { headers: { "x-amz-trailer": "x-amz-checksum-md5" } }],
+  ["a condition on its age", { headers: { "if-unmodified-since": "Mon, 01 Jan 2001 00:00:00 GMT" } }],
+  ["a part of a body", { headers: { "content-range": "bytes 0-0/2" } }],
+  ["a parameter that nobody knows", { target: "/bkt/not-done?position=5" }],
+];
+
+test.each(notDone)("a PUT with %s is refused, and nothing is stored", async (_, asked) => {
+  const answer = await send({ method: "PUT", target: "/bkt/not-done", body: "x", ...asked });
+  expect([answer.status, codeIn(answer.text)]).toEqual([501, "NotImplemented"]);
+  expect((await send({ method: "HEAD", target: "/bkt/not-done" })).status).toBe(404);
+});
+
+test("a bucket with tags is not made; a location says nothing", async () => {
+  const create = (inner: string) =>
+    send({ method: "PUT", target: "/tagged", body: `<CreateBucketConfiguration>${inner}</CreateBucketConfiguration>` });
+  const tags = "<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags>";
+  expect(codeIn((await create(tags)).text)).toBe("NotImplemented");
+  expect((await send({ method: "HEAD", target: "/tagged" })).status).toBe(404);
+  expect((await create("<LocationConstraint>auto</LocationConstraint>")).status).toBe(200);
+});
+
+test("the access control list of a bucket and an object is that of their owner", async () => {
+  for (const target of ["/bkt?acl", "/bkt/?acl=", "/bkt/a%20b%2Bc?acl"]) {
+    const { status, text } = await send({ target });
+    expect([status, text]).toEqual([200, expect.stringContaining("<Permission>FULL_CONTROL</Permission>")]);
+    expect(text.match(/<Grant>/g)).toHaveLength(1);
+  }
+  expect(codeIn((await send({ target: "/none?acl" })).text)).toBe("NoSuchBucket"); // So Java asks whether it is there.
+  expect(codeIn((await send({ target: "/bkt?constructor" })).text)).toBe("NotImplemented");
+});
+
+test("the region is told without a signature, and nothing else", async () => {
+  for (const target of ["/bkt", "/none"]) {
+    const { status, headers } = await request(s3.port, { method: "HEAD", target });
+    expect([status, headers.get("x-amz-bucket-region")]).toEqual([403, "us-east-1"]);
+  }
+  const preflight = await request(s3.port, { method: "OPTIONS", target: "/bkt/x", headers: { origin: "http://x" } });
+  expect([preflight.status, preflight.text]).toEqual([403, expect.stringContaining("CORS is not supported")]);
+});
+
+test("a link may say type and MD5 of what is put by it", async () => {
+  const link = (text: string) =>
+    presign({
+      method: "PUT",
+      target: `/bkt/linked?Content-Type=text%2Fx&Content-MD5=${encodeURIComponent(sum("md5", text))}`,
+    });
+  const put = (target: string) => request(s3.port, { method: "PUT", target, body: "by link" });
+  expect(codeIn((await put(link("other"))).text)).toBe("BadDigest");
+  expect((await put(link("by link"))).status).toBe(200);
+  expect((await send({ method: "HEAD", target: "/bkt/linked" })).headers.get("content-type")).toBe("text/x");
+});
+
+test("a header in several lines is signed as one, with commas", async () => {
+  const name = "x-amz-object-attributes";
+  const { headers } = sign({ target: "/bkt", headers: { [name]: "ETag,ObjectSize" } });
+  const lines = { ...headers, [name]: `ETag\r\n${name}: ObjectSize` };
+  expect((await request(s3.port, { target: "/bkt", headers: lines })).status).toBe(200);
+});
+
+test("the sum of the sums of the parts may be named without their number", async () => {
+  const crc = (data: string | Uint8Array) => Buffer.from(crc32(data).toString(16).padStart(8, "0"), "hex");
+  const how = { "x-amz-checksum-algorithm": "CRC32" };
+  const { text } = await send({ method: "POST", target: "/bkt/summed?uploads", headers: how });
+  const id = /<UploadId>([^<]+)</.exec(text)![1]!;
+  const ofPart = { "x-amz-checksum-crc32": crc("bytes").toString("base64") };
+  const part = { method: "PUT", target: `/bkt/summed?partNumber=1&uploadId=${id}`, body: "bytes", headers: ofPart };
+  expect((await send(part)).status).toBe(200);
+  const sums = `<ChecksumCRC32>${ofPart["x-amz-checksum-crc32"]}</ChecksumCRC32>`;
+  const named = `<Part><PartNumber>1</PartNumber><ETag>"${md5Hex("bytes")}"</ETag>${sums}</Part>`;
+  const complete = (sum: string) =>
+    send({
+      method: "POST",
+      target: `/bkt/summed?uploadId=${id}`,
+      body: `<CompleteMultipartUpload>${named}</CompleteMultipartUpload>`,
+      headers: { "x-amz-checksum-crc32": sum },
+    });
+  expect(codeIn((await complete(crc("other").toString("base64"))).text)).toBe("BadDigest");
+  expect((await complete(crc(crc("bytes")).toString("base64"))).status).toBe(200);
+});
