@@ -82,6 +82,7 @@ export async function readConfig(
   if (settings.s3port !== 0 && settings.s3keys === undefined)
     throw wrong("-s3port needs -s3keys: a file with lines ACCESSKEY:SECRET, which only its owner may read");
   if (settings.s3port === 0 && settings.s3keys !== undefined) throw wrong("-s3keys is of no use without -s3port");
+  if (settings.s3port === 0 && settings.s3domain !== undefined) throw wrong("-s3domain is of no use without -s3port");
   if (settings.s3port !== 0 && !settings.md5sum) throw wrong("-s3port needs MD5s: leave out -md5sum=false");
   const minreplicas = settings.minreplicas ?? topology.replicas;
   if (minreplicas > topology.replicas)

@@ -2,7 +2,7 @@
 // says. Command line, settings, help, man page and completions are made of it.
 import { availableParallelism } from "node:os";
 import { limits } from "../limits";
-import { type Kind, address, count, credentials, daysOr0, duration, durationOr0, file } from "./kinds";
+import { type Kind, address, count, credentials, daysOr0, duration, durationOr0, file, hostName } from "./kinds";
 import { ledger, oneOf, server, toggle, url, volumes } from "./kinds";
 
 export const commands = {
@@ -68,6 +68,8 @@ export const groups = {
     s3port: { is: count({ from: 0, to: 65_535 }), default: "0", by: serves,
       help: "port that speaks S3, for those whom -s3keys names; 0 for none" },
     s3keys: { is: file, by: serves, help: "who may use the S3 port: lines ACCESSKEY:SECRET; read again on SIGHUP" },
+    s3domain: { is: hostName, by: serves,
+      help: "S3 requests to the host BUCKET.NAME are about that bucket, besides those to /BUCKET" },
     v: { is: toggle, default: "false", by: serves, help: "log every request" },
   },
   Running: {

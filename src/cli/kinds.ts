@@ -56,6 +56,11 @@ export const ledger: Kind<LedgerPlace> = {
 export const url = matching("URL", "a URL such as http://HOST:PORT", /^https?:\/\/[^/?#@]+\/?$/);
 export const server = kind("HOST:PORT", "host:port", (text) => (isServerName(text) ? text : undefined));
 
+/** In lower case. */
+export const hostName = kind("NAME", "the name of a host, such as s3.example.com", (text) =>
+  /^[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(text) ? text.toLowerCase() : undefined,
+);
+
 /** What looks like an address of this machine; whether it is one, the system says. */
 export const address = matching(
   "ADDRESS",

@@ -75,9 +75,9 @@ export async function runServer(
 
 /** The S3 port, of this thread alone. */
 function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {
-  const { s3port: port, bind, v: verbose, clienttimeout: clienttimeoutMs, topology } = config;
+  const { s3port: port, s3domain: domain, bind, v: verbose, clienttimeout: clienttimeoutMs, topology } = config;
   const admission = new Admission({ replicas: topology.replicas, threads: 1 });
-  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, admission });
+  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, admission, domain });
 }
 
 /** The keys of the S3 port, which are read anew whenever that is asked for. Throws MkvError failed. */

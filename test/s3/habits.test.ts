@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { request } from "../support/http";
+import { raw, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask, presign, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
@@ -10,7 +10,7 @@ import { md5Hex } from "../support/values";
 setDefaultTimeout(60_000);
 let s3: S3Cluster;
 beforeAll(async () => {
-  s3 = await startS3();
+  s3 = await startS3({ flags: ["-s3domain", "s3.test"] });
   await send({ method: "PUT", target: "/bkt" });
   await send({ method: "PUT", target: "/bkt/a%20b%2Bc", body: "odd" });
 });
@@ -121,4 +121,22 @@ test("the sum of the sums of the parts may be named without their number", async
     });
   expect(codeIn((await complete(crc("other").toString("base64"))).text)).toBe("BadDigest");
   expect((await complete(crc(crc("bytes")).toString("base64"))).status).toBe(200);
+});
+
+test("the bucket may stand in the name of the host, in front of the domain", async () => {
+  const from = async (host: string, asked: Asked) => {
+    const lines = Object.entries(sign(asked, host).headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const { method = "GET", target, body = "" } = asked;
+    const head = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: ${body.length}\r\n`;
+    return await raw(s3.port, `${head}${lines.join("")}\r\n${body as string}`);
+  };
+  expect((await from("with.dots.s3.test", { method: "PUT", target: "/" })).status).toBe(200);
+  const put = await from(`with.dots.s3.test:${s3.port}`, { method: "PUT", target: "/a/../b%20c", body: "by host" });
+  expect(put.status).toBe(200);
+  expect((await send({ target: "/with.dots/a/../b%20c" })).text).toBe("by host");
+  expect((await from("BKT.s3.test", { target: "/a%20b%2Bc" })).text).toBe("odd");
+  expect((await from("bkt.s3.test", { target: "/?prefix=a" })).text).toContain("<Name>bkt</Name>");
+  expect((await from("s3.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
+  expect((await from("bkt.other.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
+  expect(codeIn((await from("mkv:uploads.s3.test", { target: "/x" })).text)).toBe("AccessDenied");
 });

@@ -5,8 +5,18 @@ import { limits } from "../../limits";
 import { splitUrl } from "../url";
 import { S3Error } from "./errors";
 
-/** What the dialect reads of a request; its `url` is the target as it was sent. */
-export type Incoming = Pick<Request, "method" | "url" | "headers" | "body" | "signal">;
+/**
+ * What the dialect reads of a request; its `url` is the target as it was sent, with the bucket before it if that stood in the
+ * name of the host: then `sent` is without.
+ */
+export type Incoming = Pick<Request, "method" | "url" | "headers" | "body" | "signal"> & { readonly sent?: string };
+
+/** The target with its bucket, where the host is BUCKET.DOMAIN; undefined if it is not, or buckets have no domain. */
+export function placeOf(sent: string, host: string | undefined, domain: string | undefined): string | undefined {
+  const name = host?.replace(/:\d+$/, "").toLowerCase();
+  if (domain === undefined || !name?.endsWith(`.${domain}`) || !sent.startsWith("/")) return undefined;
+  return `/${name.slice(0, -domain.length - 1)}${sent}`;
+}
 
 /** A request, taken apart. */
 export type S3Request = {
@@ -36,21 +46,21 @@ const isLifted =
 
 /** Throws S3Error InvalidArgument, KeyTooLongError. */
 export function readRequest(request: Incoming): S3Request {
-  const { path, query } = splitUrl(request.url);
+  const { path: place, query } = splitUrl(request.url);
   const parts = query.split("&").filter((part) => part !== "");
   const parameters = parts.map(readPair);
-  const slash = path.indexOf("/", 1);
-  const bucket = decoded(slash < 0 ? path.slice(1) : path.slice(1, slash));
+  const slash = place.indexOf("/", 1);
+  const bucket = decoded(slash < 0 ? place.slice(1) : place.slice(1, slash));
   const fields = new Headers(request.headers);
   for (const [name, value] of parameters) {
     if (!isLifted.test(name)) continue;
     const text = headerText(name, value);
     if (!fields.has(name)) fields.set(name, text);
   }
-  const isObject = slash >= 0 && slash < path.length - 1;
+  const isObject = slash >= 0 && slash < place.length - 1;
   return {
-    ...{ request, path, bucket, parameters, fields },
-    key: isObject ? keyOf(decodePercent(path)) : undefined,
+    ...{ request, path: splitUrl(request.sent ?? request.url).path, bucket, parameters, fields },
+    key: isObject ? keyOf(decodePercent(place)) : undefined,
     query: (name) => parameters.find(([other]) => other === name)?.[1],
     header: (name) => fields.get(name) ?? undefined,
   };

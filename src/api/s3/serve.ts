@@ -12,20 +12,25 @@ import { type Listening, portError } from "../listening";
 import { aboutNothing, noteEnd, sent } from "../requests";
 import { type S3, aboutOf, answer, isWrite, operationOf } from "./dialect";
 import { failed } from "./errors";
-import { type Incoming } from "./request";
+import { type Incoming, placeOf } from "./request";
 
 /** How it is served. */
-export type ServingS3 = Listening & { readonly verbose: boolean; readonly admission: Admission };
+export type ServingS3 = Listening & {
+  readonly verbose: boolean;
+  readonly admission: Admission;
+  /** Hosts below it are buckets. */
+  readonly domain?: string | undefined;
+};
 
 /** Serves S3. `drain` takes no new requests and waits for those that run. Throws MkvError failed if the port is not to be had. */
 export async function serveS3(
   s3: S3,
-  { port, bind, verbose, admission }: ServingS3,
+  { port, bind, verbose, admission, domain }: ServingS3,
 ): Promise<{ readonly drain: () => Promise<void> }> {
   /** Requests that are not over: some go on when their answer has begun, or their client is gone. */
   const running = new Set<Promise<void>>();
   const server = createServer((incoming, outgoing) => {
-    const work = handle(s3, { incoming, outgoing, verbose, admission })
+    const work = handle(s3, { incoming, outgoing, verbose, admission, domain })
       .catch((error: unknown) => {
         if (!outgoing.destroyed) logBug(error);
         outgoing.destroy();
@@ -59,18 +64,16 @@ async function drain(server: Server, running: ReadonlySet<Promise<void>>): Promi
   clearTimeout(timer);
 }
 
-type Exchange = {
+type Exchange = Pick<ServingS3, "verbose" | "admission" | "domain"> & {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
-  readonly verbose: boolean;
-  readonly admission: Admission;
 };
 
-async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchange): Promise<void> {
+async function handle(s3: S3, { incoming, outgoing, verbose, admission, domain }: Exchange): Promise<void> {
   const startMs = performance.now();
   const about = verbose ? aboutNothing() : undefined;
   const client = incoming.socket.remoteAddress ?? "";
-  const request = requestOf(incoming, outgoing);
+  const request = requestOf(incoming, outgoing, domain);
   let rest: Promise<unknown> | undefined;
   let place: Disposable | undefined;
   let response: Response;
@@ -95,7 +98,7 @@ async function handle(s3: S3, { incoming, outgoing, verbose, admission }: Exchan
 }
 
 /** A request of node:http, as the dialect reads it. */
-function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): Incoming {
+function requestOf(incoming: IncomingMessage, outgoing: ServerResponse, domain: string | undefined): Incoming {
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
     const [name, value] = [incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!];
@@ -106,7 +109,15 @@ function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): Incomin
   const withdrawn = new AbortController();
   outgoing.once("close", () => outgoing.writableFinished || withdrawn.abort());
   const body = method === "GET" || method === "HEAD" ? null : bodyOf(incoming);
-  return { method, url: incoming.url ?? "/", headers, body, signal: withdrawn.signal };
+  const sent = incoming.url ?? "/";
+  return {
+    method,
+    url: placeOf(sent, incoming.headers.host, domain) ?? sent,
+    sent,
+    headers,
+    body,
+    signal: withdrawn.signal,
+  };
 }
 
 /** The body of a request, of which no more is read than is asked for. */
