@@ -24,6 +24,7 @@ const put = { method: "PUT", target: "/bkt/taken", body: "x" };
 const taken: [what: string, asked: Asked][] = [
   ["no region at all", { target: "/bkt", region: "" }],
   ["the version of the API, as libcloud does", { target: "/bkt?Version=2006-03-01" }],
+  ["why it is asked, as Elasticsearch says", { ...put, target: `${put.target}?x-purpose=SnapshotData` }],
   ["one slash too many, as S3 Browser does", { target: "//" }],
   ["a wish of MinIO's own, as mc does", { target: "/bkt?list-type=2&metadata=true" }],
   ["whose object it is to be", { ...put, headers: { "x-amz-acl": "bucket-owner-full-control" } }],
@@ -102,7 +103,7 @@ test("a header in several lines is signed as one, with commas", async () => {
   expect((await request(s3.port, { target: "/bkt", headers: lines })).status).toBe(200);
 });
 
-test("the sum of the sums of the parts may be named without their number", async () => {
+test("the sum of the sums of the parts may be named without their number, and what is complete be aborted", async () => {
   const crc = (data: string | Uint8Array) => Buffer.from(crc32(data).toString(16).padStart(8, "0"), "hex");
   const how = { "x-amz-checksum-algorithm": "CRC32" };
   const { text } = await send({ method: "POST", target: "/bkt/summed?uploads", headers: how });
@@ -121,6 +122,9 @@ test("the sum of the sums of the parts may be named without their number", async
     });
   expect(codeIn((await complete(crc("other").toString("base64"))).text)).toBe("BadDigest");
   expect((await complete(crc(crc("bytes")).toString("base64"))).status).toBe(200);
+  const abort = (id: string) => send({ method: "DELETE", target: `/bkt/summed?uploadId=${id}` });
+  expect([(await abort(id)).status, (await abort(`${id}0`)).status]).toEqual([204, 404]); // As tus does in the end.
+  expect((await send({ target: "/bkt/summed" })).text).toBe("bytes");
 });
 
 test("the bucket may stand in the name of the host, in front of the domain", async () => {

@@ -76,10 +76,11 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
   throw noSuchUpload();
 }
 
-/** Answers DELETE of an upload. */
+/** Answers DELETE of an upload; of one that is complete nothing is left to be removed. */
 export async function abortUpload(store: Store, asked: S3Request): Promise<Response> {
-  await requireUpload(store, asked);
-  await endUpload(store, asked.key!, asked.query("uploadId")!);
+  const [key, id] = [asked.key!, asked.query("uploadId")!];
+  if ((await etagBy(store, key, id)) === undefined) await requireUpload(store, asked);
+  await endUpload(store, key, id);
   return new Response(null, { status: 204 });
 }
 

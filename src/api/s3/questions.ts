@@ -6,7 +6,7 @@ import { nest, node, xmlAnswer } from "./xml";
 
 /** Names in a query that are parameters of what the dialect does. */
 const parameters = new Set([
-  ...["x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token"],
+  ...["list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token"],
   ...["start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-parts"],
   ...["part-number-marker", "versionId", "Content-Type", "Content-MD5", "Content-Length"],
   ...["response-content-type", "response-content-language", "response-expires", "response-cache-control"],
@@ -51,11 +51,11 @@ function mapOf<T>(entries: Record<string, T>): ReadonlyMap<string, T> {
 }
 
 /**
- * Whether a parameter says how something is done, or who asks: any other one is a subresource. What a read is told beyond
- * that, with a value, is passed over, as AWS does.
+ * Whether a parameter says how something is done, or who asks and why, as x-id and x-purpose: any other one is a subresource.
+ * What a read is told beyond that, with a value, is passed over, as AWS does.
  */
 export function isParameter([name, value]: readonly [string, string], method: string): boolean {
-  if (parameters.has(name) || /^x-amz-/i.test(name)) return true;
+  if (parameters.has(name) || /^x-/i.test(name)) return true;
   return (method === "GET" || method === "HEAD") && value !== "" && !absent.has(name) && !answers.has(name);
 }
 
