@@ -111,7 +111,10 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
   const isPresigned = asked.query("X-Amz-Algorithm") !== undefined || asked.query("X-Amz-Signature") !== undefined;
   if (isPresigned) return claimedByQuery(asked, nowMs);
   if (authorization?.startsWith("AWS ") || asked.query("AWSAccessKeyId") !== undefined)
-    throw new S3Error("InvalidRequest", `Signature Version 2 is not supported: use ${algorithm}`);
+    throw new S3Error(
+      "InvalidRequest",
+      `Signature Version 2 is not supported: use ${algorithm} (signature_version s3v4)`,
+    );
   if (authorization === undefined) throw new S3Error("AccessDenied", "the request is not signed");
   const field = (name: string) => new RegExp(`[ ,]${name}=([^, ]+)`).exec(authorization)?.[1] ?? "";
   const [accessKey, scope] = credentialOf(field("Credential"), "AuthorizationHeaderMalformed");
