@@ -72,6 +72,14 @@ test("the access control list of a bucket and an object is that of their owner",
     expect(text.match(/<Grant>/g)).toHaveLength(1);
   }
   expect(codeIn((await send({ target: "/none?acl" })).text)).toBe("NoSuchBucket"); // So Java asks whether it is there.
+  const set = async (target: string, acl: string, body = "") =>
+    codeIn((await send({ method: "PUT", target, body, headers: { "x-amz-acl": acl } })).text);
+  expect(await set("/bkt/a%20b%2Bc?acl", "private")).toBeUndefined();
+  expect(await set("/bkt?acl", "private")).toBeUndefined();
+  expect(await set("/bkt/none?acl", "private")).toBe("NoSuchKey");
+  for (const [acl, body] of [["public-read"], ["private", "<AccessControlPolicy/>"], [""]])
+    expect(await set("/bkt/a%20b%2Bc?acl", acl!, body)).toBe("NotImplemented");
+  expect((await send({ target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
   expect(codeIn((await send({ target: "/bkt?constructor" })).text)).toBe("NotImplemented");
 });
 

@@ -14,7 +14,7 @@ import { listObjects } from "./list";
 import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from "./multipart";
 import { deleteObject, putObject, readObject } from "./objects";
 import { type Asked, payloadOf } from "./payload";
-import { answerBucketQuestion, answerObjectQuestion, isParameter, notImplemented } from "./questions";
+import { answerBucketQuestion, answerObjectQuestion, isParameter, isPrivate, notImplemented } from "./questions";
 import { type Incoming, noSuchKey, readRequest } from "./request";
 import { type Keys, verify } from "./signature";
 import { listParts, listUploads } from "./upload-lists";
@@ -153,11 +153,10 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
 
 /** Answers about a subresource that is not there, or a parameter that is of another method. */
 async function answerQuestion(store: Store, asked: Known, name: string): Promise<Response> {
-  if (asked.request.method !== "GET") throw notImplemented(name);
-  if (asked.key === undefined) {
-    await requireBucket(store, asked.bucket);
-    return answerBucketQuestion(name);
-  }
-  if (!(await statValue(store, asked.key))) throw noSuchKey(asked);
-  return answerObjectQuestion(name);
+  const isWish = name === "acl" && isPrivate(asked);
+  if (asked.request.method !== "GET" && !isWish) throw notImplemented(name);
+  if (asked.key === undefined) await requireBucket(store, asked.bucket);
+  else if (!(await statValue(store, asked.key))) throw noSuchKey(asked);
+  if (isWish) return new Response(null);
+  return asked.key === undefined ? answerBucketQuestion(name) : answerObjectQuestion(name);
 }

@@ -98,3 +98,10 @@ export function requirePlain({ fields }: S3Request): void {
     throw notImplemented(name);
   }
 }
+
+/** Whether this sets an access control list by its name, to what it is in any case. Throws S3Error as `requirePlain` does. */
+export function isPrivate(asked: S3Request): boolean {
+  if (asked.request.method !== "PUT" || !asked.header("x-amz-acl")) return false;
+  requirePlain(asked);
+  return (asked.header("content-length") ?? "0") === "0" && asked.header("transfer-encoding") === undefined;
+}
