@@ -24,8 +24,7 @@ export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenE
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectIndex(path);
-  const seen = await seenEpochs();
-  const known = await judgeIndex(memory, path, { found, seen });
+  const known = await judgeIndex(memory, path, { found, seen: await seenEpochs() });
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {
     await requireUnlocked(path);
@@ -53,7 +52,7 @@ export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenE
       await rememberNew(memory, path, { suspect, doubt });
       swapIndex(folder, path);
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
-      await goOn(memory, seen);
+      await goOn(memory, await seenEpochs()); // All volumes have answered by now.
       await rememberNew(memory, path, {});
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
