@@ -12,17 +12,22 @@ import { claimSettled } from "./forward";
 import { type Store } from "./store";
 import { union } from "./volume-lists";
 
+/** Is shown what there is, while nobody changes it, and throws if that is not to be deleted. */
+type Permit = (before: Entry) => void;
+
 /**
  * Deletes a key and its value for good.
- * @throws MkvError absent, busy, forbidden (protected), too-much-owed (the key is unlinked then)
+ * @throws MkvError absent, busy, forbidden (protected), too-much-owed (the key is unlinked then); what `permit` throws
  */
-export async function deleteKey(store: Store, key: Key): Promise<void> {
-  await using claim = await claimDeleted(store, key);
+export async function deleteKey(store: Store, key: Key, permit?: Permit): Promise<void> {
+  await using claim = await claimDeleted(store, key, permit);
   await cleanUp(store, claim, { waitMs: limits.patienceMs });
 }
 
-async function claimDeleted(store: Store, key: Key): Promise<Claim> {
-  const demand = ({ record }: Entry) => {
+async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Claim> {
+  const demand = (before: Entry) => {
+    permit?.(before);
+    const { record } = before;
     if (!record) throw new MkvError("absent", "there is no such key");
     if (store.protect && record.state === "live")
       throw new MkvError("forbidden", "protected: UNLINK the key before DELETE");

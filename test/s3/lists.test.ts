@@ -95,6 +95,8 @@ test("a list begins where it is told, tells how much it has, and says of each ob
   const none = await page("list-type=2&max-keys=0");
   expect([none.keys, none.text.includes("<IsTruncated>false")]).toEqual([[], true]);
   expect((await page("list-type=2&prefix=nothing")).keys).toEqual([]);
+  expect((await page("list-type=2&continuation-token=&max-keys=1")).keys).toEqual(names.slice(0, 1));
+  expect((await page("versions&max-keys=1")).text).toContain("<NextVersionIdMarker>null<");
 });
 
 test("names are percent-encoded when asked for", async () => {

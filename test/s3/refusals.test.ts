@@ -30,13 +30,64 @@ test("what names a part, or another operation, is never taken for the object or 
   expect((await send({ method: "HEAD", target: "/named" })).status).toBe(200);
 });
 
-test("a delete of many that names an ETag deletes nothing", async () => {
-  await send({ method: "PUT", target: "/bkt/kept", body: "kept" });
-  const body = `<Delete><Object><Key>kept</Key><ETag>"${md5Hex("other")}"</ETag></Object></Delete>`;
-  const headers = { "content-md5": Buffer.from(md5Hex(body), "hex").toString("base64") };
-  expect(codeIn((await send({ method: "POST", target: "/bkt?delete", body, headers })).text)).toBe("NotImplemented");
+const md5 = (text: string) => Buffer.from(md5Hex(text), "hex").toString("base64");
+
+test("what is deleted is what is meant: one object, or one of many, by its ETag", async () => {
+  const put = (key: string) => send({ method: "PUT", target: `/bkt/${key}`, body: "kept" });
+  const remove = (match: string) => send({ method: "DELETE", target: "/bkt/kept", headers: { "if-match": match } });
+  await Promise.all(["kept", "one", "many"].map(put));
+  expect(codeIn((await remove(`"${md5Hex("other")}"`)).text)).toBe("PreconditionFailed");
   expect((await send({ target: "/bkt/kept" })).text).toBe("kept");
+  for (const match of ["*", `"${md5Hex("kept")}"`]) {
+    expect((await remove(match)).status).toBe(204);
+    expect(codeIn((await remove(match)).text)).toBe("NoSuchKey");
+    await put("kept");
+  }
+  const named = (key: string, of: string) => `<Object><Key>${key}</Key><ETag>"${md5Hex(of)}"</ETag></Object>`;
+  const body = `<Delete>${named("one", "other")}${named("many", "kept")}</Delete>`;
+  const { text } = await send({ method: "POST", target: "/bkt?delete", body, headers: { "content-md5": md5(body) } });
+  expect(text).toContain("<Deleted><Key>many</Key></Deleted>");
+  expect(text).toContain("<Error><Key>one</Key><Code>PreconditionFailed</Code>");
+  const left = await Promise.all(["one", "many"].map((key) => send({ method: "HEAD", target: `/bkt/${key}` })));
+  expect(left.map(({ status }) => status)).toEqual([200, 404]);
 });
+
+const target = "/bkt/stays";
+const many = "<Delete><Object><Key>stays</Key></Object></Delete>";
+const time = "Sat, 29 Oct 1994 19:43:31 GMT";
+const others: [what: string, asked: Asked, status: number, code: string][] = [
+  ["a time", { method: "PUT", target, body: "new", headers: { "if-unmodified-since": time } }, 501, "NotImplemented"],
+  ["another version", { method: "PUT", target: `${target}?versionId=7`, body: "new" }, 404, "NoSuchVersion"],
+  ["a size", { method: "DELETE", target, headers: { "x-amz-if-match-size": "1" } }, 501, "NotImplemented"],
+  ["an absence", { method: "DELETE", target, headers: { "if-none-match": "*" } }, 501, "NotImplemented"],
+  [
+    "another MD5",
+    { method: "POST", target: "/bkt?delete", body: many, headers: { "content-md5": md5("") } },
+    400,
+    "BadDigest",
+  ],
+];
+
+test.each(others)("a write that names %s changes nothing", async (_, asked, status, code) => {
+  await send({ method: "PUT", target, body: "as it was" });
+  const answer = await send(asked);
+  expect([answer.status, codeIn(answer.text)]).toEqual([status, code]);
+  expect((await send({ target })).text).toBe("as it was");
+});
+
+test("a client that waits to be told sends no body that is not wanted", async () => {
+  const put = (target: string, expect: string) => send({ method: "PUT", target, body: "patient", headers: { expect } });
+  const wanted = await put("/bkt/awaited", "100-continue");
+  expect([wanted.status, wanted.continued, wanted.headers.get("content-length")]).toEqual([200, true, "0"]);
+  const refused = await put("/none/awaited", "100-continue");
+  expect([refused.status, refused.continued]).toEqual([404, false]);
+  expect((await put("/bkt/awaited", "wonders")).status).toBe(200); // As AWS has it.
+});
+
+test.each(["a..b", "a.-b", "a-.b", "-ab", "ab.", "192.168.5.4", "a_b", "Abc", "ab", "a".repeat(64)])(
+  "%s is no name of a bucket",
+  async (name) => expect(codeIn((await send({ method: "PUT", target: `/${name}` })).text)).toBe("InvalidBucketName"),
+);
 
 test.each([
   ["x-amz-acl", "public-read"],
@@ -79,4 +130,15 @@ test("a list of buckets is of those that begin as is asked", async () => {
   await send({ method: "PUT", target: "/another" });
   const { text } = await send({ target: "/?prefix=an" });
   expect([...text.matchAll(/<Name>([^<]+)</g)].map(([, name]) => name)).toEqual(["another"]);
+});
+
+test("a list of buckets comes by pages, if it is asked to", async () => {
+  for (const name of ["page-a", "page-b", "page-c"]) await send({ method: "PUT", target: `/${name}` });
+  const found: (string | undefined)[] = [];
+  for (let token = ""; token !== undefined;) {
+    const { text } = await send({ target: `/?prefix=page-&max-buckets=2&continuation-token=${token}` });
+    found.push([...text.matchAll(/<Name>([^<]+)</g)].map(([, name]) => name).join());
+    token = /<ContinuationToken>([^<]+)</.exec(text)?.[1]!;
+  }
+  expect(found).toEqual(["page-a,page-b", "page-c"]);
 });

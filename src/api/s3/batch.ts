@@ -3,20 +3,21 @@ import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { requireBucket } from "./buckets";
+import { permitOfTag } from "./conditions";
 import { S3Error, s3ErrorOf } from "./errors";
 import { removeLive } from "./objects";
 import { type Asked } from "./payload";
+import { notImplemented } from "./questions";
 import { type Element, documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, keyOf, prefixOf, requireOwnVersion } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 const atOnce = 32;
-const conditions = ["ETag", "LastModifiedTime", "Size"];
 
 /** Answers it. Throws S3Error MalformedXML, InvalidRequest. */
 export async function deleteObjects(store: Store, asked: Asked): Promise<Response> {
   const payload = asked.payload();
-  const root = readXml(await documentIn(payload.chunks), "Delete");
+  const root = readXml(await documentIn(payload), "Delete");
   if (payload.md5 === undefined && !payload.sum())
     throw new S3Error("InvalidRequest", "Missing required header: Content-MD5");
   await requireBucket(store, asked.bucket);
@@ -37,10 +38,11 @@ async function remove(
   const about = node("Key", name) + node("VersionId", version);
   try {
     if (name === "") throw new S3Error("MalformedXML", "an Object has a Key");
-    if (conditions.some((condition) => textOf(object, condition) !== undefined))
-      throw new S3Error("NotImplemented", "a DELETE takes no conditions");
+    for (const condition of ["LastModifiedTime", "Size"])
+      if (textOf(object, condition) !== undefined) throw notImplemented(`${condition} of a DELETE`);
     requireOwnVersion(version);
-    await removeLive(store, keyOf(prefixOf(bucket, name)));
+    const etag = textOf(object, "ETag");
+    await removeLive(store, keyOf(prefixOf(bucket, name)), etag === undefined ? undefined : permitOfTag(etag));
     return isQuiet ? "" : nest("Deleted", about);
   } catch (error) {
     const { s3, message } = s3ErrorOf(error);

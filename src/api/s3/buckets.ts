@@ -10,7 +10,7 @@ import { S3Error } from "./errors";
 import { type Asked } from "./payload";
 import { notImplemented, ownerNodes, requirePlain } from "./questions";
 import { documentIn, readXml } from "./read-xml";
-import { type S3Request, prefixOf } from "./request";
+import { type S3Request, numberIn, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** Whose the objects of a bucket are: everything has one owner, and no access control lists. */
@@ -36,13 +36,16 @@ export async function locateBucket(store: Store, { bucket }: S3Request): Promise
 
 /** Answers PUT of a bucket. */
 export async function createBucket(store: Store, asked: Asked): Promise<Response> {
-  const document = await documentIn(asked.payload().chunks);
+  const document = await documentIn(asked.payload());
   const wanted = document.length > 0 ? readXml(document, "CreateBucketConfiguration").children : [];
   for (const { name } of wanted) if (name !== "LocationConstraint") throw notImplemented(`${name} of a bucket`);
   const { bucket, header } = asked;
-  const isName =
-    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$/.test(bucket) && !bucket.includes("..");
-  if (!isName) throw new S3Error("InvalidBucketName", "a bucket has 3 to 63 of a-z 0-9 . -, and is no address");
+  const isName = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && !/^\d+(\.\d+){3}$|\.\.|\.-|-\./.test(bucket);
+  if (!isName)
+    throw new S3Error(
+      "InvalidBucketName",
+      "a bucket has 3 to 63 of a-z 0-9 . -, no dot beside . or -, and is no address",
+    );
   requirePlain(asked);
   if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true")
     throw new S3Error("NotImplemented", "object lock is not supported");
@@ -65,21 +68,29 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
   return new Response(null, { status: 204 });
 }
 
-/** Answers GET of all buckets. */
-export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
-  const prefix = query("prefix") ?? "";
+/** Answers GET of all buckets. A page begins after the bucket that its token names. */
+export async function listBuckets(store: Store, asked: S3Request): Promise<Response> {
+  const { query } = asked;
+  const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
+  const most = numberIn(asked, "max-buckets") ?? Infinity;
   const buckets = new Map<string, number>();
   for await (const [name, createdMs] of rememberedBuckets(store)) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
   const shown = [...buckets]
-    .filter(([name]) => name.startsWith(prefix))
+    .filter(([name]) => name.startsWith(prefix) && Buffer.compare(Buffer.from(name), after) > 0)
     .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  const nodes = shown.map(([name, createdMs]) =>
+  const page = shown.slice(0, most);
+  const nodes = page.map(([name, createdMs]) =>
     nest("Bucket", node("Name", name), node("CreationDate", new Date(createdMs).toISOString())),
   );
   return xmlAnswer(
     "ListAllMyBucketsResult",
-    nest("Owner", ownerNodes) + nest("Buckets", ...nodes) + node("Prefix", query("prefix")),
+    [
+      nest("Owner", ownerNodes),
+      nest("Buckets", ...nodes),
+      node("ContinuationToken", page.length < shown.length ? page.at(-1)?.[0] : undefined),
+      node("Prefix", query("prefix")),
+    ].join(""),
   );
 }
 

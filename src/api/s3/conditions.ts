@@ -4,6 +4,7 @@ import { type SeenValue } from "../../store/read";
 import { type ByteRange } from "../../volumes/read";
 import { etagOf } from "./attributes";
 import { S3Error } from "./errors";
+import { notImplemented } from "./questions";
 import { type S3Request, isTag, namesTag } from "./request";
 
 /** What a read is answered with: 206, if `isPart`. `count` is of the parts of the object, for one that is read by number. */
@@ -29,22 +30,28 @@ export function requireSource({ header }: S3Request, value: SeenValue): void {
   if (isUnchanged(ofSource, value)) throw failedCondition("x-amz-copy-source-if-*");
 }
 
-/**
- * What a write demands of what is there while nobody changes it; undefined for nothing.
- * @throws S3Error NotImplemented for a condition that is none of a write
- */
-export function permitOf({ header }: S3Request): ((before: KnownValue) => void) | undefined {
+/** What a write demands of what is there, while nobody changes it: throws S3Error NoSuchKey, PreconditionFailed. */
+export type Permit = (before: KnownValue) => void;
+
+/** What a write demands; undefined for nothing. Throws S3Error NotImplemented for a condition that is none of a write. */
+export function permitOf({ header }: S3Request): Permit | undefined {
+  for (const name of ["if-modified-since", "if-unmodified-since"])
+    if (header(name) !== undefined) throw notImplemented(`${name} of a write`);
   const [match, noneMatch] = [header("if-match"), header("if-none-match")];
   if (noneMatch !== undefined && noneMatch.trim() !== "*")
     throw new S3Error("NotImplemented", "of a write, If-None-Match is * or nothing");
-  for (const name of ["if-modified-since", "if-unmodified-since"])
-    if (header(name) !== undefined) throw new S3Error("NotImplemented", `${name} is no condition of a write`);
-  if (match === undefined && noneMatch === undefined) return undefined;
+  const permitTag = match === undefined ? undefined : permitOfTag(match);
+  if (noneMatch === undefined) return permitTag;
+  return (before) => {
+    if (before.record?.state === "live") throw failedCondition("If-None-Match");
+    permitTag?.(before);
+  };
+}
+
+/** Demands one of these entity tags, or that anything is there. */
+export function permitOfTag(match: string): Permit {
   return ({ record, attributes }) => {
-    const isThere = record?.state === "live";
-    if (noneMatch !== undefined && isThere) throw failedCondition("If-None-Match");
-    if (match === undefined) return;
-    if (!isThere) throw new S3Error("NoSuchKey", "there is no such object, which If-Match asks for");
+    if (record?.state !== "live") throw new S3Error("NoSuchKey", "there is no such object, which If-Match asks for");
     if (!namesTag(match, etagOf({ record, attributes }))) throw failedCondition("If-Match");
   };
 }

@@ -1,6 +1,6 @@
 // Owns copies: of an object, and of a part of one into an upload.
 import { type Key } from "../../format/key";
-import { type Attributes, type KnownValue } from "../../ledger/ledger";
+import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, openValue, setAttributes } from "../../store/read";
 import { fromGoodCopies } from "../../store/recopy";
 import { type Store } from "../../store/store";
@@ -9,7 +9,7 @@ import { isReserved } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfCopy, attributesOfUpload, etagOf, typeOf } from "./attributes";
 import { requireBucket } from "./buckets";
-import { permitOf, requireSource } from "./conditions";
+import { type Permit, permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
@@ -61,7 +61,7 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
 async function retype(
   store: Store,
   asked: S3Request,
-  { attributes, permit }: { attributes: Attributes; permit: ((before: KnownValue) => void) | undefined },
+  { attributes, permit }: { attributes: Attributes; permit: Permit | undefined },
 ): Promise<Document> {
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
   if (!seen) throw noSuchKey(asked);

@@ -15,7 +15,7 @@ import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from 
 import { deleteObject, putObject, readObject } from "./objects";
 import { type Asked, payloadOf } from "./payload";
 import { answerBucketQuestion, answerObjectQuestion, isParameter, isPrivate, notImplemented } from "./questions";
-import { type Incoming, noSuchKey, readRequest } from "./request";
+import { type Incoming, noSuchKey, readRequest, requireOwnVersion } from "./request";
 import { type Keys, verify } from "./signature";
 import { listParts, listUploads } from "./upload-lists";
 
@@ -137,6 +137,7 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
     });
   }
   if (isReserved(Buffer.from(`/${bucket}/`))) throw new S3Error("AccessDenied", "what this names is not for clients");
+  requireOwnVersion(asked.query("versionId"));
   const place = key === undefined ? "bucket" : "object";
   const routeOf = (name: string) => routes[`${method} ${place} ${name}`];
   const other = asked.parameters.find((pair) =>

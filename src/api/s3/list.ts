@@ -12,7 +12,7 @@ import { etagOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { S3Error } from "./errors";
 import { ownerNodes } from "./questions";
-import { type S3Request, objectOf, prefixOf } from "./request";
+import { type S3Request, numberIn, objectOf, prefixOf } from "./request";
 import { encoded } from "./signature";
 import { nest, node, xmlAnswer } from "./xml";
 
@@ -43,7 +43,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   const starts = { 2: "start-after", 1: "marker", versions: "key-marker" } as const;
   const start = asked.query(starts[version]) ?? "";
   const { bucket } = asked;
-  const after = version === 2 && token !== undefined ? readToken(token, bucket) : prefixOf(bucket, start);
+  const after = version === 2 && token ? readToken(token, bucket) : prefixOf(bucket, start);
   const { entries, next } = await pageOf(store, { ...question, bucket, after });
   const withOwner = version !== 2 || asked.query("fetch-owner") === "true";
   const contents = await contentsOf(store, asked, { entries, encode, withOwner, version });
@@ -57,7 +57,10 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
     head.push(node("NextContinuationToken", next && Buffer.from(next).toString("base64url")));
     if (start !== "") head.push(node("StartAfter", encode(start)));
   } else if (version === 1) head.push(node("Marker", encode(start)), delimiter === "" ? "" : node("NextMarker", last));
-  else head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", ""), node("NextKeyMarker", last));
+  else {
+    head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", ""));
+    head.push(node("NextKeyMarker", last), node("NextVersionIdMarker", last && "null"));
+  }
   const root = version === "versions" ? "ListVersionsResult" : "ListBucketResult";
   return xmlAnswer(root, [...head, ...contents, ...prefixes].join(""));
 }
@@ -165,10 +168,7 @@ export function encoderOf(asked: S3Request): (text: string) => string {
 
 /** Most entries of a page. Throws S3Error InvalidArgument. */
 export function maxOf(asked: S3Request, name: string): number {
-  const text = asked.query(name);
-  if (text === undefined || text === "") return s3Limits.pageKeys;
-  if (!/^\d{1,10}$/.test(text)) throw new S3Error("InvalidArgument", `${name} is a whole number from 0`);
-  return Math.min(Number(text), s3Limits.pageKeys);
+  return Math.min(numberIn(asked, name) ?? s3Limits.pageKeys, s3Limits.pageKeys);
 }
 
 /** A token is the whole native key, as bytes. */

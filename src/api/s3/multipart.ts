@@ -87,7 +87,7 @@ export async function abortUpload(store: Store, asked: S3Request): Promise<Respo
 /** Makes the object of its parts. A refusal leaves the upload as it was; a repeated request is answered as the first. */
 export async function completeUpload(store: Store, asked: Asked): Promise<Document> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
-  const named = partsIn(await documentIn(asked.payload().chunks));
+  const named = partsIn(await documentIn(asked.payload()));
   const before = await etagBy(store, key, id);
   const upload = await uploadOf(store, key, id);
   if (before === undefined) {

@@ -1,7 +1,7 @@
 // Owns objects: putting, reading and deleting one.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
-import { type Attributes, type KnownValue } from "../../ledger/ledger";
+import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
@@ -13,12 +13,12 @@ import { type ByteRange } from "../../volumes/read";
 import { attributesIn, headersOf, overrides, sumHeaders } from "./attributes";
 import { requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
-import { isUnchanged, permitOf, rangeOf } from "./conditions";
+import { type Permit, isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
 import { partOf, partRead } from "./parts";
 import { type Asked, type Payload, asDigest } from "./payload";
-import { requirePlain } from "./questions";
-import { type S3Request, noSuchKey, requireOwnVersion } from "./request";
+import { notImplemented, requirePlain } from "./questions";
+import { type S3Request, noSuchKey } from "./request";
 import { streamed } from "./stream";
 
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */
@@ -27,7 +27,6 @@ type Head = { readonly status: number; readonly headers: Headers; readonly range
 /** Answers GET and HEAD of an object. */
 export async function readObject(store: Store, asked: S3Request): Promise<Response> {
   const key = asked.key!;
-  requireOwnVersion(asked.query("versionId"));
   const isHead = asked.request.method === "HEAD";
   const [number, instead] = [partRead(asked), overrides(asked)];
   let head: Head | undefined;
@@ -83,7 +82,7 @@ export async function putObject(store: Store, asked: Asked): Promise<Response> {
 }
 
 /** What goes with a body; `permit` is as that of `put`. */
-type Storing = { readonly attributes: Attributes; readonly permit?: ((before: KnownValue) => void) | undefined };
+type Storing = { readonly attributes: Attributes; readonly permit?: Permit | undefined };
 
 /** Stores a body in the place of what is there. Throws what is wrong with it, and what `put` throws. */
 export async function storeBody(
@@ -106,21 +105,21 @@ export async function storeBody(
   }
 }
 
-/** Answers DELETE of an object: that there is none is as good. */
+/** Answers DELETE of an object: that there is none is as good, unless one is asked for. */
 export async function deleteObject(store: Store, asked: S3Request): Promise<Response> {
-  requireOwnVersion(asked.query("versionId"));
-  for (const name of ["if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"])
-    if (asked.header(name) !== undefined) throw new S3Error("NotImplemented", "a DELETE takes no conditions");
+  for (const name of ["if-none-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"])
+    if (asked.header(name) !== undefined) throw notImplemented(`${name} of a DELETE`);
+  const permit = permitOf(asked);
   await requireBucket(store, asked.bucket);
-  await removeLive(store, asked.key!);
+  await removeLive(store, asked.key!, permit);
   return new Response(null, { status: 204 });
 }
 
-/** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` throws. */
-export async function removeLive(store: Store, key: Key): Promise<void> {
-  if (!(await lookAt(store, key))) return;
+/** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` and `permit` throw. */
+export async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void> {
+  if (!permit && !(await lookAt(store, key))) return;
   try {
-    await retryBusy(() => deleteKey(store, key), s3Limits.busyMs);
+    await retryBusy(() => deleteKey(store, key, permit), s3Limits.busyMs);
   } catch (error) {
     if (!(error instanceof MkvError && error.code === "absent")) throw error;
   }

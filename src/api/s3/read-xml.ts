@@ -2,6 +2,7 @@
 import { SaxesParser } from "saxes";
 import { s3Limits } from "../../s3-limits";
 import { S3Error } from "./errors";
+import { type Payload } from "./payload";
 
 /** An element that was read. */
 export type Element = { readonly name: string; text: string; readonly children: Element[] };
@@ -38,8 +39,8 @@ export function textOf(element: Element, name: string): string | undefined {
   return element.children.find((child) => child.name === name)?.text;
 }
 
-/** All of a body that is a document. Throws S3Error MalformedXML if it is too long; what `chunks` throws. */
-export async function documentIn(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+/** All of a body that is a document. Throws S3Error MalformedXML if it is too long, BadDigest; what `chunks` throw. */
+export async function documentIn({ chunks, md5 }: Payload): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of chunks) {
@@ -47,5 +48,8 @@ export async function documentIn(chunks: AsyncIterable<Uint8Array>): Promise<Uin
     if ((bytes += chunk.length) > s3Limits.documentBytes)
       throw new S3Error("MalformedXML", `a document has at most ${s3Limits.documentBytes} bytes`);
   }
-  return Buffer.concat(pieces);
+  const document = Buffer.concat(pieces);
+  if (md5 !== undefined && new Bun.CryptoHasher("md5").update(document).digest("hex") !== md5)
+    throw new S3Error("BadDigest", "Content-MD5 is not the MD5 of the body");
+  return document;
 }

@@ -99,6 +99,14 @@ export function objectOf(key: Uint8Array, bucket: string): string {
   return Buffer.from(key).toString("utf8", Buffer.byteLength(bucket) + 2);
 }
 
+/** A parameter that is a whole number; undefined without one. Throws S3Error InvalidArgument. */
+export function numberIn({ query }: S3Request, name: string): number | undefined {
+  const text = query(name);
+  if (text === undefined || text === "") return undefined;
+  if (!/^\d{1,10}$/.test(text)) throw new S3Error("InvalidArgument", `${name} is a whole number from 0`);
+  return Number(text);
+}
+
 /** The failure of a request about an object that is not there. */
 export function noSuchKey({ key, bucket }: S3Request): S3Error {
   return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });

@@ -29,7 +29,8 @@ export async function serveS3(
 ): Promise<{ readonly drain: () => Promise<void> }> {
   /** Requests that are not over: some go on when their answer has begun, or their client is gone. */
   const running = new Set<Promise<void>>();
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer();
+  const take = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const work = handle(s3, { incoming, outgoing, verbose, admission, domain })
       .catch((error: unknown) => {
         if (!outgoing.destroyed) logBug(error);
@@ -37,7 +38,8 @@ export async function serveS3(
       })
       .finally(() => running.delete(work));
     running.add(work);
-  });
+  };
+  for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, take); // See `bodyOf`.
   server.keepAliveTimeout = limits.idleSeconds * 1000;
   server.requestTimeout = 0; // Each wait has its own deadline.
   server.listen({ port, ...(bind !== undefined && { host: bind }) });
@@ -108,7 +110,7 @@ function requestOf(incoming: IncomingMessage, outgoing: ServerResponse, domain: 
   const method = incoming.method ?? "GET";
   const withdrawn = new AbortController();
   outgoing.once("close", () => outgoing.writableFinished || withdrawn.abort());
-  const body = method === "GET" || method === "HEAD" ? null : bodyOf(incoming);
+  const body = method === "GET" || method === "HEAD" ? null : bodyOf(incoming, outgoing);
   const sent = incoming.url ?? "/";
   return {
     method,
@@ -120,12 +122,14 @@ function requestOf(incoming: IncomingMessage, outgoing: ServerResponse, domain: 
   };
 }
 
-/** The body of a request, of which no more is read than is asked for. */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+/** The body of a request, of which no more is read than is asked for. A client that waits to be told sends none before that. */
+function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
+  const isAwaited = incoming.headers.expect?.toLowerCase() === "100-continue";
   let chunks: AsyncIterator<Uint8Array> | undefined;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        if (!chunks && isAwaited && !outgoing.headersSent) outgoing.writeContinue();
         chunks ??= incoming[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
         const { done, value } = await chunks.next();
         if (done) controller.close();
@@ -140,6 +144,8 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
 /** Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off. */
 async function send(response: Response, outgoing: ServerResponse): Promise<void> {
   const reader = response.body?.getReader();
+  const isSaid = reader || outgoing.req.method === "HEAD" || response.status === 204 || response.status === 304;
+  if (!isSaid) response.headers.set("content-length", "0");
   try {
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   } catch (error) {

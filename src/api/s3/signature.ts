@@ -115,7 +115,7 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
       "InvalidRequest",
       `Signature Version 2 is not supported: use ${algorithm} (signature_version s3v4)`,
     );
-  if (authorization === undefined) throw new S3Error("AccessDenied", "the request is not signed");
+  if (!authorization) throw new S3Error("AccessDenied", "the request is not signed");
   const field = (name: string) => new RegExp(`[ ,]${name}=([^, ]+)`).exec(authorization)?.[1] ?? "";
   const [accessKey, scope] = credentialOf(field("Credential"), "AuthorizationHeaderMalformed");
   const signature = field("Signature");

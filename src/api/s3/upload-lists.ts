@@ -8,7 +8,7 @@ import { requireBucket } from "./buckets";
 import { encoderOf, headOf, maxOf, questionOf } from "./list";
 import { requireUpload } from "./multipart";
 import { ownerNodes } from "./questions";
-import { type S3Request, objectOf, prefixOf } from "./request";
+import { type S3Request, numberIn, objectOf, prefixOf } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 const owners = nest("Initiator", ownerNodes) + nest("Owner", ownerNodes) + node("StorageClass", "STANDARD");
@@ -59,7 +59,7 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
 /** Answers GET ?uploadId. */
 export async function listParts(store: Store, asked: S3Request): Promise<Response> {
   const [id, most] = [asked.query("uploadId")!, maxOf(asked, "max-parts")];
-  const marker = Number(asked.query("part-number-marker") ?? "0") || 0;
+  const marker = numberIn(asked, "part-number-marker") ?? 0;
   await requireUpload(store, asked);
   const parts: Part[] = [];
   let isTruncated = false;
