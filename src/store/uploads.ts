@@ -25,8 +25,10 @@ export type Upload = {
   readonly startedMs: number;
   /** Those of the object that is to be. */
   readonly attributes: Attributes;
-  /** The sums that its parts are to have; undefined for none. */
+  /** By what there are sums; undefined for none. */
   readonly sums?: string | undefined;
+  /** Whether the object has the sum of all its bytes: else it has one of the sums of its parts. */
+  readonly isWhole?: boolean | undefined;
 };
 
 /** A part that was stored. */

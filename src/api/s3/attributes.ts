@@ -2,9 +2,10 @@
 // is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
 import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
-import { algorithmOf } from "./checksums";
+import { type Sum, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, headerText, objectOf } from "./request";
+import { node } from "./xml";
 
 /** Names of attributes that are no headers: of an object in parts its entity tag, the upload that it came by, its parts. */
 export const tagName = "etag";
@@ -51,16 +52,19 @@ function withoutFraming(encoding: string | undefined): string | undefined {
     .join(",");
 }
 
-/** The attributes of a copy: what was of the upload of the parts is not of it. */
+/** The attributes of a copy: what was of the bytes, and of the upload of the parts, is not of it. */
 export function attributesOfCopy({ attributes = {} }: Value, type: string): Attributes {
-  const rest = Object.entries(attributes).filter(([name]) => !ofUpload.includes(name));
-  const isComposite = ([name, value]: [string, string]) => algorithmOf(name) !== undefined && value.includes("-");
-  return { "content-type": type, ...Object.fromEntries(rest.filter((entry) => !isComposite(entry))) };
+  const rest = Object.entries(attributes).filter(([name]) => !isOfBytes(name));
+  return { "content-type": type, ...Object.fromEntries(rest) };
 }
 
-/** The attributes that an object has by the upload of its parts, whatever else is said of it. */
-export function attributesOfUpload({ attributes = {} }: Value): Attributes {
-  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ofUpload.includes(name)));
+/** The attributes that an object has by its bytes, and by the upload of its parts, whatever else is said of it. */
+export function attributesOfBytes({ attributes = {} }: Value): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => isOfBytes(name)));
+}
+
+function isOfBytes(name: string): boolean {
+  return ofUpload.includes(name) || algorithmOf(name) !== undefined;
 }
 
 /** The entity tag, without quotes: the MD5, but of an object in parts. */
@@ -86,13 +90,24 @@ export function headersOf(asked: S3Request, value: SeenValue): Record<string, st
   return headers;
 }
 
-/** The sum of the whole object, as headers. */
-export function sumHeaders({ attributes = {} }: Value): Record<string, string> {
-  const sums = Object.entries(attributes).filter(([name]) => algorithmOf(name) !== undefined);
-  const type = ([, value]: [string, string]) => ({
-    "x-amz-checksum-type": value.includes("-") ? "COMPOSITE" : "FULL_OBJECT",
-  });
-  return sums[0] ? { ...Object.fromEntries(sums), ...type(sums[0]) } : {};
+/** The sum of an object: by what, how it is written, and whether it is of all bytes; undefined without one. */
+export function sumOf({ attributes = {} }: Pick<Value, "attributes">) {
+  for (const [name, sum] of Object.entries(attributes)) {
+    const algorithm = algorithmOf(name);
+    if (algorithm) return { algorithm, sum, type: sum.includes("-") ? "COMPOSITE" : "FULL_OBJECT" };
+  }
+  return undefined;
+}
+
+/** The same as headers. */
+export function sumHeaders(value: Pick<Value, "attributes">): Record<string, string> {
+  const found = sumOf(value);
+  return found ? { [headerOf(found.algorithm)]: found.sum, "x-amz-checksum-type": found.type } : {};
+}
+
+/** A sum as an element; nothing for undefined. */
+export function sumNode(found: Sum | undefined): string {
+  return found ? node(`Checksum${found.algorithm.toUpperCase()}`, found.sum) : "";
 }
 
 /** The headers that a signed GET wants instead, by `response-*` in its query. Throws S3Error InvalidArgument. */

@@ -10,7 +10,7 @@ import { S3Error } from "./errors";
 import { type Asked } from "./payload";
 import { notImplemented, ownerNodes, requirePlain } from "./questions";
 import { documentIn, readXml } from "./read-xml";
-import { type S3Request, numberIn, prefixOf } from "./request";
+import { type S3Request, prefixOf, wholeNumber } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** Whose the objects of a bucket are: everything has one owner, and no access control lists. */
@@ -69,10 +69,9 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
 }
 
 /** Answers GET of all buckets. A page begins after the bucket that its token names. */
-export async function listBuckets(store: Store, asked: S3Request): Promise<Response> {
-  const { query } = asked;
+export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
   const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
-  const most = numberIn(asked, "max-buckets") ?? Infinity;
+  const most = wholeNumber("max-buckets", query("max-buckets")) ?? Infinity;
   const buckets = new Map<string, number>();
   for await (const [name, createdMs] of rememberedBuckets(store)) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);

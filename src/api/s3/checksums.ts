@@ -66,19 +66,40 @@ export function requireSum(algorithm: Algorithm, sum: string): void {
   throw new S3Error("InvalidRequest", `Value for ${headerOf(algorithm)} header is invalid.`);
 }
 
-/** Passes on what is to have this sum. Throws S3Error BadDigest before the end. */
-export async function* summed(chunks: AsyncIterable<Uint8Array>, { algorithm, sum }: Sum): AsyncGenerator<Uint8Array> {
-  const checksum = await newChecksum(algorithm);
-  for await (const chunk of chunks) {
-    checksum.update(chunk);
-    yield chunk;
+/** A sum that is to be made; `approve` throws if it is not the one that was meant. */
+export type Summing = { readonly algorithm: Algorithm; readonly approve?: ((sum: Sum) => void) | undefined };
+
+/** Passes chunks on; before the end it throws what `approve` throws, after it `sum` is known. */
+export function summed(
+  chunks: AsyncIterable<Uint8Array>,
+  summing: Summing | undefined,
+): { chunks: AsyncIterable<Uint8Array>; sum: () => Sum | undefined } {
+  if (!summing) return { chunks, sum: () => undefined };
+  const { algorithm, approve } = summing;
+  let sum: Sum | undefined;
+  async function* passed(): AsyncGenerator<Uint8Array> {
+    const checksum = await newChecksum(algorithm);
+    for await (const chunk of chunks) {
+      checksum.update(chunk);
+      yield chunk;
+    }
+    sum = { algorithm, sum: Buffer.from(checksum.digest()).toString("base64") };
+    approve?.(sum);
   }
-  requireSame(Buffer.from(checksum.digest()).toString("base64"), { algorithm, sum });
+  return { chunks: passed(), sum: () => sum };
 }
 
 /** Throws S3Error BadDigest if this sum is not the one that was announced. */
 export function requireSame(value: string, { algorithm, sum }: Sum): void {
   if (sum !== value) throw new S3Error("BadDigest", `the ${headerOf(algorithm)} is ${value}, not ${sum}`);
+}
+
+/** The algorithm that a client wants, by its name. Throws S3Error InvalidRequest. */
+export function algorithmNamed(name: string | undefined): Algorithm | undefined {
+  const algorithm = name === undefined ? undefined : algorithmOf(prefix + name);
+  if (name !== undefined && !algorithm)
+    throw new S3Error("InvalidRequest", "there is no such x-amz-checksum-algorithm");
+  return algorithm;
 }
 
 /** Begins a sum. */

@@ -7,8 +7,9 @@ import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { isReserved } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, attributesOfCopy, attributesOfUpload, etagOf, typeOf } from "./attributes";
+import { attributesIn, attributesOfBytes, attributesOfCopy, etagOf, sumNode, sumOf, typeOf } from "./attributes";
 import { requireBucket } from "./buckets";
+import { type Algorithm, type Sum, algorithmNamed } from "./checksums";
 import { type Permit, permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
@@ -49,7 +50,9 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
   await requireBucket(store, asked.bucket);
   const permit = permitOf(asked);
   if (isOnto) return await retype(store, asked, { attributes: attributesIn(asked), permit });
-  const how = { source, rangeOf: whole, root: "CopyObjectResult" };
+  const algorithm = algorithmNamed(asked.header("x-amz-checksum-algorithm"));
+  const sumBy = (seen: SeenValue) => algorithm ?? sumOf(seen)?.algorithm;
+  const how = { source, rangeOf: whole, root: "CopyObjectResult", sumBy };
   return await copyFrom(store, asked, how, async (payload, seen) => {
     const type = typeOf(seen, objectOf(source.key, source.bucket));
     const attributes = directive === "REPLACE" ? attributesIn(asked) : attributesOfCopy(seen, type);
@@ -65,7 +68,7 @@ async function retype(
 ): Promise<Document> {
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
   if (!seen) throw noSuchKey(asked);
-  const kept = { ...attributes, ...attributesOfUpload(seen) };
+  const kept = { ...attributes, ...attributesOfBytes(seen) };
   await setAttributes(store, asked.key!, {
     attributes: kept,
     permit(before) {
@@ -74,11 +77,16 @@ async function retype(
         throw new S3Error("PreconditionFailed", "the object was replaced meanwhile");
     },
   });
-  return result("CopyObjectResult", etagOf(seen), seen.modified);
+  return result("CopyObjectResult", { etag: etagOf(seen), date: seen.modified, sum: sumOf(seen) });
 }
 
-/** What is copied, and what the answer is called. */
-type Copying = { readonly source: Source; readonly rangeOf: (seen: SeenValue) => ByteRange; readonly root: string };
+/** What is copied, by what it gets a sum, and what the answer is called. */
+type Copying = {
+  readonly source: Source;
+  readonly rangeOf: (seen: SeenValue) => ByteRange;
+  readonly sumBy: (seen: SeenValue) => Algorithm | undefined;
+  readonly root: string;
+};
 
 /**
  * Has what is to be copied stored, from copies of it that are good.
@@ -88,10 +96,10 @@ type Copying = { readonly source: Source; readonly rangeOf: (seen: SeenValue) =>
 export async function copyFrom(
   store: Store,
   asked: S3Request,
-  { source, rangeOf, root }: Copying,
+  { source, rangeOf, sumBy, root }: Copying,
   storeCopy: (payload: Payload, source: SeenValue) => Promise<Transferred>,
 ): Promise<Document> {
-  const { md5, date } = await fromGoodCopies(async (bad) => {
+  return await fromGoodCopies(async (bad) => {
     let bytes = 0;
     const choose = (value: SeenValue) => {
       requireSource(asked, value);
@@ -105,13 +113,15 @@ export async function copyFrom(
       throw noSuchKey(source);
     }
     const chunks = seen.chunks ?? nothing();
+    const algorithm = sumBy(seen);
+    const payload = payloadFrom(chunks, bytes, algorithm && { algorithm });
     try {
-      return await storeCopy(payloadFrom(chunks, bytes), seen);
+      const { md5, date } = await storeCopy(payload, seen);
+      return result(root, { etag: md5!, date, sum: payload.sum() });
     } finally {
       await letGo(chunks[Symbol.asyncIterator]());
     }
   });
-  return result(root, md5!, date);
 }
 
 /** All the bytes of a value. */
@@ -120,8 +130,9 @@ export function whole({ bytes }: SeenValue): ByteRange {
 }
 
 /** What is told of a copy; `date` is an HTTP date. */
-function result(root: string, etag: string, date: string): Document {
-  return { root, inner: node("LastModified", new Date(date).toISOString()) + node("ETag", `"${etag}"`) };
+function result(root: string, { etag, date, sum }: { etag: string; date: string; sum: Sum | undefined }): Document {
+  const modified = node("LastModified", new Date(date).toISOString());
+  return { root, inner: modified + node("ETag", `"${etag}"`) + sumNode(sum) };
 }
 
 /** The bytes of an empty object; a stream could not be asked twice. */

@@ -12,7 +12,7 @@ import { S3Error, failed } from "./errors";
 import { type Document, keptAlive } from "./keep-alive";
 import { listObjects } from "./list";
 import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from "./multipart";
-import { deleteObject, putObject, readObject } from "./objects";
+import { deleteObject, describeObject, putObject, readObject } from "./objects";
 import { type Asked, payloadOf } from "./payload";
 import { answerBucketQuestion, answerObjectQuestion, isParameter, isPrivate, notImplemented } from "./questions";
 import { type Incoming, noSuchKey, readRequest, requireOwnVersion } from "./request";
@@ -51,6 +51,7 @@ const routes: Readonly<Record<string, Handler>> = {
   "DELETE bucket": deleteBucket,
   "POST bucket delete": deleteObjects,
   "GET object": readObject,
+  "GET object attributes": describeObject,
   "GET object partNumber": readObject,
   "GET object uploadId": listParts,
   "HEAD object": readObject,
@@ -68,7 +69,7 @@ const routes: Readonly<Record<string, Handler>> = {
 };
 
 /** The parameters that make another operation of a request: of several the first one counts. */
-const operations = ["location", "uploads", "uploadId", "partNumber", "delete", "versions"];
+const operations = ["location", "uploads", "uploadId", "partNumber", "delete", "versions", "attributes"];
 
 const isCopy = ({ header }: Asked) => header("x-amz-copy-source") !== undefined;
 
@@ -87,7 +88,8 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
       throw new S3Error("AccessDenied", "CORS is not supported: a proxy before this port may answer for it");
     const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
-    const payload = () => payloadOf(asked, signed, { clienttimeoutMs: s3.clienttimeoutMs, told });
+    const { clienttimeoutMs } = s3;
+    const payload: Asked["payload"] = (algorithm) => payloadOf(asked, signed, { clienttimeoutMs, told, algorithm });
     response = await dispatch(s3.store, { ...asked, payload, about, goesOn });
   } catch (error) {
     response = failed(error, about);

@@ -12,7 +12,7 @@ import { etagOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { S3Error } from "./errors";
 import { ownerNodes } from "./questions";
-import { type S3Request, numberIn, objectOf, prefixOf } from "./request";
+import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
 import { encoded } from "./signature";
 import { nest, node, xmlAnswer } from "./xml";
 
@@ -168,7 +168,7 @@ export function encoderOf(asked: S3Request): (text: string) => string {
 
 /** Most entries of a page. Throws S3Error InvalidArgument. */
 export function maxOf(asked: S3Request, name: string): number {
-  return Math.min(numberIn(asked, name) ?? s3Limits.pageKeys, s3Limits.pageKeys);
+  return Math.min(wholeNumber(name, asked.query(name)) ?? s3Limits.pageKeys, s3Limits.pageKeys);
 }
 
 /** A token is the whole native key, as bytes. */

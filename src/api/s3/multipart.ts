@@ -1,5 +1,6 @@
 // Owns uploads in parts: their beginning, their parts, their end.
 import { type Key } from "../../format/key";
+import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, lookAt, openValue } from "../../store/read";
 import { type BadCopies, fromGoodCopies } from "../../store/recopy";
@@ -15,10 +16,9 @@ import {
   uploadOf,
 } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, tagName, uploadName } from "./attributes";
+import { attributesIn, sumNode, sumOf, tagName, uploadName } from "./attributes";
 import { requireBucket } from "./buckets";
-import { type Algorithm, type Sum, algorithmOf, headerOf, newChecksum } from "./checksums";
-import { requireSame, requireSum, sumIn, summed } from "./checksums";
+import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
 import { copyFrom, sourceOf, whole } from "./copy";
 import { S3Error } from "./errors";
@@ -29,28 +29,24 @@ import { type Asked, type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
+import { compositeOf, summingOf, sumsAsked, sumsTold } from "./upload-sums";
 import { node, xmlAnswer } from "./xml";
 
 /** Answers POST ?uploads. */
 export async function createUpload(store: Store, asked: S3Request): Promise<Response> {
   requirePlain(asked);
   await requireBucket(store, asked.bucket);
-  const name = asked.header("x-amz-checksum-algorithm")?.toLowerCase();
-  const sums = name === undefined ? undefined : algorithmOf(`x-amz-checksum-${name}`);
-  if (name !== undefined && !sums) throw new S3Error("InvalidRequest", "there is no such x-amz-checksum-algorithm");
-  const isWhole = asked.header("x-amz-checksum-type")?.toUpperCase() === "FULL_OBJECT" || sums === "crc64nvme";
-  const id = await beginUpload(store, asked.key!, {
-    attributes: attributesIn(asked),
-    sums: isWhole ? undefined : sums,
-  });
+  const sums = sumsAsked(asked);
+  const id = await beginUpload(store, asked.key!, { attributes: attributesIn(asked), ...sums });
   const nodes = [node("Bucket", asked.bucket), node("Key", objectOf(asked.key!, asked.bucket)), node("UploadId", id)];
-  const headers: Record<string, string> = sums && !isWhole ? { "x-amz-checksum-algorithm": sums.toUpperCase() } : {};
-  return xmlAnswer("InitiateMultipartUploadResult", nodes.join(""), { headers });
+  const headers = sumsTold(sums).map(([name, value]) => [`x-amz-checksum-${name.toLowerCase()}`, value]);
+  return xmlAnswer("InitiateMultipartUploadResult", nodes.join(""), { headers: Object.fromEntries(headers) });
 }
 
 /** Answers PUT of a part. */
 export async function uploadPart(store: Store, asked: Asked): Promise<Response> {
-  const payload = asked.payload();
+  const { sums } = await requireUpload(store, asked);
+  const payload = asked.payload(sums as Algorithm | undefined);
   if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a part needs a Content-Length");
   if (payload.bytes > s3Limits.putBytes) throw new S3Error("EntityTooLarge", "a part has at most 5 GiB");
   const { md5 } = await storePart(store, asked, payload);
@@ -59,15 +55,16 @@ export async function uploadPart(store: Store, asked: Asked): Promise<Response> 
 
 /** Copies a part of an object into an upload. */
 export async function copyPart(store: Store, asked: S3Request): Promise<Document> {
+  const { sums } = await requireUpload(store, asked);
   const rangeOf = (seen: SeenValue) => sourceRange(asked, seen);
-  const how = { source: sourceOf(asked), rangeOf, root: "CopyPartResult" };
+  const sumBy = () => sums as Algorithm | undefined;
+  const how = { source: sourceOf(asked), rangeOf, sumBy, root: "CopyPartResult" };
   return await copyFrom(store, asked, how, (payload) => storePart(store, asked, payload));
 }
 
 async function storePart(store: Store, asked: S3Request, payload: Payload) {
   const number = partNumberOf(asked);
   const [key, id] = [asked.key!, asked.query("uploadId")!];
-  await requireUpload(store, asked);
   const place = partKey(id, number);
   const parts = { ...store, protect: false }; // A part that is sent again takes the place of the first.
   const stored = await storeBody(parts, place, payload, { attributes: { bytes: String(payload.bytes) } });
@@ -79,7 +76,7 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
 /** Answers DELETE of an upload; of one that is complete nothing is left to be removed. */
 export async function abortUpload(store: Store, asked: S3Request): Promise<Response> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
-  if ((await etagBy(store, key, id)) === undefined) await requireUpload(store, asked);
+  if (!(await attributesBy(store, key, id))) await requireUpload(store, asked);
   await endUpload(store, key, id);
   return new Response(null, { status: 204 });
 }
@@ -88,16 +85,18 @@ export async function abortUpload(store: Store, asked: S3Request): Promise<Respo
 export async function completeUpload(store: Store, asked: Asked): Promise<Document> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   const named = partsIn(await documentIn(asked.payload()));
-  const before = await etagBy(store, key, id);
+  const before = await attributesBy(store, key, id);
   const upload = await uploadOf(store, key, id);
   if (before === undefined) {
     if (!upload) throw noSuchUpload();
     await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
   }
   if (upload) await endUpload(store, key, id);
-  const etag = (await etagBy(store, key, id)) ?? before;
+  const attributes = (await attributesBy(store, key, id)) ?? before;
+  const sum = sumOf({ attributes });
   const place = [node("Location", `http://${asked.header("host")}${asked.path}`), node("Bucket", asked.bucket)];
-  const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${etag}"`)];
+  const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${attributes?.[tagName]}"`)];
+  nodes.push(sumNode(sum), node("ChecksumType", sum?.type));
   return { root: "CompleteMultipartUploadResult", inner: nodes.join("") };
 }
 
@@ -109,24 +108,23 @@ async function join(
   const permit = permitOf(asked);
   const sums = Buffer.concat(parts.map(({ md5 }) => Buffer.from(md5, "hex")));
   const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
-  const composite = await compositeOf(upload.sums as Algorithm | undefined, parts);
-  const meant = sumMeant(asked, composite);
+  const composite = await compositeOf(upload, parts);
+  const summing = summingOf(asked, { upload, composite });
   const lengths = parts.map(({ attributes }) => Number(attributes["bytes"]));
   const ofUpload = { [tagName]: etag, [uploadName]: asked.query("uploadId")!, ...partsAttribute(lengths) };
-  const whole = meant && { [headerOf(meant.algorithm)]: meant.sum };
-  const attributes = { ...upload.attributes, ...(upload.sums ? composite : whole), ...ofUpload };
+  const attributes = { ...upload.attributes, ...composite, ...ofUpload };
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
   const bytesMeant = asked.header("x-amz-mp-object-size");
   if (bytesMeant !== undefined && bytesMeant !== String(bytes))
     throw new S3Error("InvalidRequest", `the parts have ${bytes} bytes, not the ${bytesMeant} of x-amz-mp-object-size`);
   try {
     await fromGoodCopies((bad) => {
-      const chunks = joined(store, parts, bad);
-      const body = payloadFrom(meant ? summed(chunks, meant) : chunks, bytes);
-      return storeBody(store, asked.key!, body, { attributes, permit });
+      const body = payloadFrom(joined(store, parts, bad), bytes, summing);
+      const sum = sumOf({ attributes: composite }) ? () => undefined : body.sum; // It has one already.
+      return storeBody(store, asked.key!, { ...body, sum }, { attributes, permit });
     });
   } catch (error) {
-    if ((await etagBy(store, asked.key!, asked.query("uploadId")!)) === undefined) throw error; // Else another one was faster.
+    if (!(await attributesBy(store, asked.key!, asked.query("uploadId")!))) throw error; // Else another one was faster.
   }
 }
 
@@ -141,31 +139,6 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
     if (!opened) throw replaced();
     if (opened.chunks) yield* opened.chunks;
   }
-}
-
-/**
- * The sum that the bytes of the object must have. Throws S3Error BadDigest if a sum of sums is meant, and is another. Some
- * name that without the number of parts.
- */
-function sumMeant({ request }: S3Request, composite: Record<string, string>): Sum | undefined {
-  const meant = sumIn(request.headers);
-  if (!meant) return undefined;
-  const known = composite[headerOf(meant.algorithm)] ?? "not known";
-  if (known.startsWith(`${meant.sum}-`)) return undefined;
-  if (meant.sum.includes("-")) {
-    requireSame(known, meant);
-    return undefined;
-  }
-  requireSum(meant.algorithm, meant.sum);
-  return meant;
-}
-
-/** The sum of the sums of the parts, as S3 has it. */
-async function compositeOf(algorithm: Algorithm | undefined, parts: readonly Part[]): Promise<Record<string, string>> {
-  if (!algorithm) return {};
-  const checksum = await newChecksum(algorithm);
-  for (const { attributes } of parts) checksum.update(Buffer.from(attributes[headerOf(algorithm)] ?? "", "base64"));
-  return { [headerOf(algorithm)]: `${Buffer.from(checksum.digest()).toString("base64")}-${parts.length}` };
 }
 
 type NamedPart = { readonly number: number; readonly etag: string; readonly sums: ReadonlyMap<Algorithm, string> };
@@ -197,7 +170,7 @@ async function partsToJoin(
 ): Promise<Part[]> {
   const stored = new Map<number, Part>();
   for await (const part of partsOf(store, id)) stored.set(part.number, part);
-  const algorithm = upload.sums as Algorithm | undefined;
+  const algorithm = upload.isWhole ? undefined : (upload.sums as Algorithm | undefined);
   return named.map(({ number, etag, sums }, i) => {
     const part = stored.get(number);
     // A sum that the part was not put with says nothing.
@@ -215,15 +188,17 @@ async function partsToJoin(
   });
 }
 
-/** The entity tag of the object, if it came by this upload. */
-async function etagBy(store: Store, key: Key, id: string): Promise<string | undefined> {
+/** The attributes of the object, if it came by this upload. */
+async function attributesBy(store: Store, key: Key, id: string): Promise<Attributes | undefined> {
   const value = await lookAt(store, key);
-  return value?.attributes?.[uploadName] === id ? value.attributes[tagName] : undefined;
+  return value?.attributes?.[uploadName] === id ? value.attributes : undefined;
 }
 
-/** Throws S3Error NoSuchUpload. */
-export async function requireUpload(store: Store, asked: S3Request): Promise<void> {
-  if (!(await uploadOf(store, asked.key!, asked.query("uploadId") ?? ""))) throw noSuchUpload();
+/** The upload that is named. Throws S3Error NoSuchUpload. */
+export async function requireUpload(store: Store, asked: S3Request): Promise<Upload> {
+  const upload = await uploadOf(store, asked.key!, asked.query("uploadId") ?? "");
+  if (!upload) throw noSuchUpload();
+  return upload;
 }
 
 function noSuchUpload(): S3Error {

@@ -10,16 +10,17 @@ import { retryBusy } from "../../store/retry-busy";
 import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, headersOf, overrides, sumHeaders } from "./attributes";
+import { attributesIn, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
 import { type Permit, isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
-import { partOf, partRead } from "./parts";
+import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
 import { type S3Request, noSuchKey } from "./request";
 import { streamed } from "./stream";
+import { nest, node, xmlAnswer } from "./xml";
 
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */
 type Head = { readonly status: number; readonly headers: Headers; readonly range: ByteRange | undefined };
@@ -65,6 +66,28 @@ function headOf(
   return { status: isPart ? 206 : 200, headers, range };
 }
 
+/** Answers GET ?attributes: of an object, what x-amz-object-attributes names. */
+export async function describeObject(store: Store, asked: S3Request): Promise<Response> {
+  const seen = await statValue(store, asked.key!);
+  if (!seen) {
+    await requireBucket(store, asked.bucket);
+    throw noSuchKey(asked);
+  }
+  const sum = sumOf(seen);
+  const nodes: Readonly<Record<string, string>> = {
+    ETag: node("ETag", etagOf(seen)),
+    Checksum: sum ? nest("Checksum", sumNode(sum), node("ChecksumType", sum.type)) : "",
+    ObjectParts: partsNode(asked, seen),
+    StorageClass: node("StorageClass", "STANDARD"),
+    ObjectSize: node("ObjectSize", seen.bytes),
+  };
+  const wanted = (asked.header("x-amz-object-attributes") ?? "").split(",").map((name) => name.trim());
+  if (!wanted.every((name) => Object.hasOwn(nodes, name)))
+    throw new S3Error("InvalidArgument", `x-amz-object-attributes are of ${Object.keys(nodes).join(", ")}`);
+  const inner = Object.keys(nodes).map((name) => (wanted.includes(name) ? nodes[name] : ""));
+  return xmlAnswer("GetObjectAttributesResponse", inner.join(""), { headers: { "last-modified": seen.modified } });
+}
+
 /** Answers PUT of an object. */
 export async function putObject(store: Store, asked: Asked): Promise<Response> {
   const payload = asked.payload();
@@ -76,9 +99,7 @@ export async function putObject(store: Store, asked: Asked): Promise<Response> {
   const attributes = attributesIn(asked);
   await requireBucket(store, asked.bucket);
   const { md5 } = await storeBody(store, asked.key!, payload, { attributes, permit });
-  const sums = sumAttribute(payload);
-  const type = Object.keys(sums).length > 0 && { "x-amz-checksum-type": "FULL_OBJECT" };
-  return new Response(null, { headers: { etag: `"${md5}"`, ...sums, ...type } });
+  return new Response(null, { headers: { etag: `"${md5}"`, ...sumHeaders({ attributes: sumAttribute(payload) }) } });
 }
 
 /** What goes with a body; `permit` is as that of `put`. */

@@ -2,13 +2,13 @@
 //   parts := run ("," run)*      run := count "*" bytes
 // Clients send parts of one length, and a shorter last one: two runs, however many parts. More than `s3Limits.partRuns` are
 // not kept.
-import { type SeenValue } from "../../store/read";
+import { type SeenValue, type Value } from "../../store/read";
 import { s3Limits } from "../../s3-limits";
-import { type ByteRange } from "../../volumes/read";
 import { partsName, tagName } from "./attributes";
 import { type Wanted } from "./conditions";
 import { S3Error } from "./errors";
-import { type S3Request } from "./request";
+import { type S3Request, wholeNumber } from "./request";
+import { nest, node } from "./xml";
 
 /** The lengths of these parts as an attribute; none if they differ too much. */
 export function partsAttribute(lengths: readonly number[]): Record<string, string> {
@@ -42,25 +42,40 @@ export function partRead(asked: S3Request): number | undefined {
  * bytes at all there is no Content-Range.
  * @throws S3Error InvalidPartNumber, NotImplemented (the lengths were not kept)
  */
-export function partOf(number: number, { bytes, attributes = {} }: SeenValue): Wanted {
-  if (attributes[tagName] === undefined) {
-    if (number !== 1) throw noSuchPart();
-    return { range: { from: 0, bytes }, isPart: bytes > 0 };
-  }
-  const text = attributes[partsName];
-  if (text === undefined)
-    throw new S3Error("NotImplemented", "the parts differ too much in length to be read by number");
-  let [count, from, range]: [number, number, ByteRange | undefined] = [0, 0, undefined];
-  for (const run of text.split(",")) {
-    const [ofRun, each] = run.split("*", 2).map(Number) as [number, number];
-    if (number > count && number <= count + ofRun) range = { from: from + (number - count - 1) * each, bytes: each };
-    count += ofRun;
-    from += ofRun * each;
-  }
-  if (!range) throw noSuchPart();
-  return { range, isPart: range.bytes > 0, count };
+export function partOf(number: number, value: SeenValue): Wanted {
+  const isInParts = value.attributes?.[tagName] !== undefined;
+  const lengths = isInParts ? lengthsOf(value) : [value.bytes];
+  if (!lengths) throw new S3Error("NotImplemented", "the parts differ too much in length to be read by number");
+  const bytes = lengths[number - 1];
+  if (bytes === undefined) throw new S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable");
+  const from = lengths.slice(0, number - 1).reduce((sum, length) => sum + length, 0);
+  return { range: { from, bytes }, isPart: bytes > 0, ...(isInParts && { count: lengths.length }) };
 }
 
-function noSuchPart(): S3Error {
-  return new S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable");
+/** The lengths of the parts that an object was made of; undefined if they were not kept. */
+function lengthsOf({ attributes = {} }: Value): number[] | undefined {
+  return attributes[partsName]?.split(",").flatMap((run) => {
+    const [count = 0, bytes = 0] = run.split("*", 2).map(Number);
+    return Array<number>(count).fill(bytes);
+  });
+}
+
+/** What GET ?attributes tells of the parts of an object, by pages; nothing for one that was put at once. */
+export function partsNode(asked: S3Request, value: Value): string {
+  const count = value.attributes?.[tagName]?.split("-")[1];
+  if (count === undefined) return "";
+  const [after = 0, most = s3Limits.pageKeys] = ["x-amz-part-number-marker", "x-amz-max-parts"].map((name) =>
+    wholeNumber(name, asked.header(name)),
+  );
+  const lengths = lengthsOf(value) ?? [];
+  const page = lengths.slice(after, after + Math.min(most, s3Limits.pageKeys));
+  return nest(
+    "ObjectParts",
+    node("PartsCount", count),
+    node("PartNumberMarker", after),
+    node("NextPartNumberMarker", after + page.length),
+    node("MaxParts", Math.min(most, s3Limits.pageKeys)),
+    node("IsTruncated", String(after + page.length < lengths.length)),
+    ...page.map((bytes, i) => nest("Part", node("PartNumber", after + i + 1), node("Size", bytes))),
+  );
 }

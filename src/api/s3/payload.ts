@@ -3,7 +3,8 @@ import { MkvError } from "../../errors";
 import { type About, tallied } from "../requests";
 import { chunksOf } from "../body";
 import { announcedBytes } from "../framing";
-import { type Sum, announcedSum, headerOf, newChecksum, requireSame, requireSum } from "./checksums";
+import { type Algorithm, type Sum, type Summing } from "./checksums";
+import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
 import { S3Error } from "./errors";
 import { type S3Request } from "./request";
@@ -20,19 +21,23 @@ export type Payload = {
   sum(): Sum | undefined;
 };
 
-/** A request whose sender is known, with its body still to come. */
-export type Asked = S3Request & { readonly payload: () => Payload };
+/** A request whose sender is known, with its body still to come, and the sum that it is to have if none is announced. */
+export type Asked = S3Request & { readonly payload: (algorithm?: Algorithm) => Payload };
 
 /** A body of our own, of which nothing is announced but its length. */
-export function payloadFrom(chunks: AsyncIterable<Uint8Array>, bytes: number): Payload {
-  return { chunks, bytes, md5: undefined, withdrawn: undefined, sum: () => undefined };
+export function payloadFrom(chunks: AsyncIterable<Uint8Array>, bytes: number, summing?: Summing): Payload {
+  return { ...summed(chunks, summing), bytes, md5: undefined, withdrawn: undefined };
 }
 
-/** How a body is taken: how long its client may be silent, and what the log is to be told. */
-type Receiving = { readonly clienttimeoutMs: number; readonly told: About | undefined };
+/** How a body is taken: how long its client may be silent, what the log is to be told, which sum there has to be. */
+type Receiving = {
+  readonly clienttimeoutMs: number;
+  readonly told: About | undefined;
+  readonly algorithm: Algorithm | undefined;
+};
 
 /** Throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented. */
-export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, told }: Receiving): Payload {
+export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, told, algorithm }: Receiving): Payload {
   const { request, header } = asked;
   if (header("content-range") !== undefined)
     throw new S3Error("NotImplemented", "a body is taken whole: Content-Range is not supported");
@@ -42,20 +47,19 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
   const hash = hashOf(signed.payload, framing !== undefined);
   const isEndOfUpload = request.method === "POST" && asked.query("uploadId") !== undefined;
   const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is of the object.
+  if (algorithm && announced && announced.algorithm !== algorithm)
+    throw new S3Error("InvalidRequest", `the upload has sums by ${algorithm}, not by ${announced.algorithm}`);
   const withdrawn = wire === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
   const trailers: Trailers = new Map();
   const sent = chunksOf(body, clienttimeoutMs, withdrawn);
   const raw = told ? tallied(sent, told) : sent;
   const plain = framing ? unframed(raw, framing, trailers) : raw;
-  let sum: Sum | undefined;
   async function* checked(): AsyncGenerator<Uint8Array> {
     const hasher = hash === undefined ? undefined : new Bun.CryptoHasher("sha256");
-    const checksum = announced && (await newChecksum(announced.algorithm));
     let count = 0;
     for await (const chunk of plain) {
       hasher?.update(chunk);
-      checksum?.update(chunk);
       count += chunk.length;
       if (bytes !== undefined && count > bytes)
         throw new S3Error("IncompleteBody", `the body has more than the announced ${bytes} bytes`);
@@ -65,16 +69,17 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
       throw new S3Error("IncompleteBody", `the body has ${count} bytes, not the announced ${bytes}`);
     if (hasher && hasher.digest("hex") !== hash)
       throw new S3Error("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the SHA256 of the body");
-    if (!checksum) return;
-    const { algorithm } = announced;
-    sum = { algorithm, sum: Buffer.from(checksum.digest()).toString("base64") };
-    const meant = announced.sum ?? trailers.get(headerOf(algorithm));
-    if (meant === undefined)
-      throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
-    requireSum(algorithm, meant);
-    requireSame(sum.sum, { algorithm, sum: meant });
   }
-  return { chunks: checked(), bytes, md5: md5In(header("content-md5")), withdrawn, sum: () => sum };
+  const approve = (sum: Sum) => requireAnnounced(sum, announced?.sum ?? trailers.get(headerOf(sum.algorithm)));
+  const summing = announced ? { ...announced, approve } : algorithm && { algorithm };
+  return { ...summed(checked(), summing), bytes, md5: md5In(header("content-md5")), withdrawn };
+}
+
+function requireAnnounced({ algorithm, sum }: Sum, meant: string | undefined): void {
+  if (meant === undefined)
+    throw new S3Error("InvalidRequest", `${headerOf(algorithm)} was announced, and has not come`);
+  requireSum(algorithm, meant);
+  requireSame(sum, { algorithm, sum: meant });
 }
 
 function decodedBytes(text: string | undefined): number {

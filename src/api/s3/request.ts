@@ -99,9 +99,8 @@ export function objectOf(key: Uint8Array, bucket: string): string {
   return Buffer.from(key).toString("utf8", Buffer.byteLength(bucket) + 2);
 }
 
-/** A parameter that is a whole number; undefined without one. Throws S3Error InvalidArgument. */
-export function numberIn({ query }: S3Request, name: string): number | undefined {
-  const text = query(name);
+/** What a parameter, or header, says; undefined for nothing. Throws S3Error InvalidArgument. */
+export function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   if (!/^\d{1,10}$/.test(text)) throw new S3Error("InvalidArgument", `${name} is a whole number from 0`);
   return Number(text);

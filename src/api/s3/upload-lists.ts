@@ -2,16 +2,23 @@
 import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
-import { type Part, partsOf, uploadsPage } from "../../store/uploads";
+import { type Part, type Upload, partsOf, uploadsPage } from "../../store/uploads";
 import { statValue } from "../../store/read";
+import { sumNode, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { encoderOf, headOf, maxOf, questionOf } from "./list";
 import { requireUpload } from "./multipart";
 import { ownerNodes } from "./questions";
-import { type S3Request, numberIn, objectOf, prefixOf } from "./request";
+import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
+import { sumsTold } from "./upload-sums";
 import { nest, node, xmlAnswer } from "./xml";
 
 const owners = nest("Initiator", ownerNodes) + nest("Owner", ownerNodes) + node("StorageClass", "STANDARD");
+
+const sumNodes = (upload: Upload) =>
+  sumsTold(upload)
+    .map(([name, value]) => node(`Checksum${name}`, value))
+    .join("");
 
 /** Answers GET ?uploads. */
 export async function listUploads(store: Store, asked: S3Request): Promise<Response> {
@@ -38,8 +45,9 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
         last = { key: Buffer.concat([prefixOf(bucket, common), Buffer.of(0xff)]), id: "" };
         break; // What begins alike is passed over.
       }
+      const sums = sumNodes(found.upload);
       const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
-      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time));
+      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time, sums));
       last = found;
     }
   }
@@ -59,8 +67,8 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
 /** Answers GET ?uploadId. */
 export async function listParts(store: Store, asked: S3Request): Promise<Response> {
   const [id, most] = [asked.query("uploadId")!, maxOf(asked, "max-parts")];
-  const marker = numberIn(asked, "part-number-marker") ?? 0;
-  await requireUpload(store, asked);
+  const marker = wholeNumber("part-number-marker", asked.query("part-number-marker")) ?? 0;
+  const upload = await requireUpload(store, asked);
   const parts: Part[] = [];
   let isTruncated = false;
   for await (const part of partsOf(store, id, marker)) {
@@ -76,6 +84,7 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
       node("LastModified", new Date(times[i]?.modified ?? 0).toISOString()),
       node("ETag", `"${md5}"`),
       node("Size", attributes["bytes"]),
+      sumNode(sumOf({ attributes })),
     ),
   );
   const head = [
@@ -83,6 +92,7 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
     node("Key", encoderOf(asked)(objectOf(asked.key!, asked.bucket))),
     node("UploadId", id),
     owners,
+    sumNodes(upload),
     node("PartNumberMarker", marker),
     node("NextPartNumberMarker", isTruncated ? parts.at(-1)?.number : undefined),
     node("MaxParts", most),
