@@ -92,8 +92,9 @@ export const limits = {
   readersMs: 10_000,
   /** What a system leaves in memory is on its disk after so long. */
   unsyncedMs: 120_000,
-  /** Times at which the index was closed, by its MANIFEST. */
+  /** Times at which the index was closed, by its MANIFEST; files of the index as it was last. */
   runsRemembered: 100,
+  tablesRemembered: 100,
   /** The dates of writes may be ahead of the clock by so much: no two writes of a key are of one second. */
   datesAheadMs: 10_000,
   /** Threads of a process, at most. */

@@ -10,7 +10,7 @@ import { pathOf } from "../support/placement";
 import { RunningProcess } from "../support/process";
 import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
-import { indexOf, named, runJob, shelf } from "./job";
+import { indexOf, named, runJob, shelf, swapPlace } from "./job";
 import { oddKeys, plainKeys } from "./keys";
 import { startTraffic } from "./traffic";
 import { countsOf } from "./verified";
@@ -155,7 +155,7 @@ test("an import that is killed in the middle leaves nothing that is served, and 
     .join(" ");
   const feed = `(head -c 2000 '${file("whole")}'; exec sleep 60) | ${command}`;
   await using running = new RunningProcess({ command: ["bash", "-c", feed] });
-  await until(() => existsSync(`${db}.rebuild`), { what: "the import has begun" });
+  await until(() => existsSync(swapPlace(db, "rebuild")), { what: "the import has begun" });
   running.signalAll("SIGKILL");
   await running.exited;
   expect(existsSync(db)).toBe(false);

@@ -79,10 +79,16 @@ export function bytesOf(db: string): Record<string, string> {
   return Object.fromEntries(kept.map(({ name, content }): [string, string] => [name, md5Hex(content)]).sort());
 }
 
-/** What lies beside an index and begins with its name. */
+/** Where a rebuild lays an index that it makes, has made or replaces: `rebuild`, `new`, `old`. */
+export function swapPlace(db: string, ending: "rebuild" | "new" | "old"): string {
+  return join(dirname(db), `.${basename(db)}.${ending}`);
+}
+
+/** What lies beside an index, begins with its name, and is not to stay there. */
 export function besides(db: string): string[] {
+  const isLeft = (name: string) => name.startsWith(`${basename(db)}.`) || /\.(rebuild|new|old)$/.test(name);
   return readdirSync(dirname(db))
-    .filter((name) => name.startsWith(`${basename(db)}.`))
+    .filter((name) => name.replace(/^\./, "").startsWith(`${basename(db)}.`) && isLeft(name))
     .sort();
 }
 

@@ -20,7 +20,7 @@ import { placedOn } from "../support/placement";
 import { writeRecords } from "../support/records";
 import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
-import { besides, bytesOf, indexOf, runJob, startJob, withoutProgress } from "./job";
+import { besides, bytesOf, indexOf, runJob, startJob, swapPlace, withoutProgress } from "./job";
 import { plainKeys } from "./keys";
 import { listingOf, startStandIn } from "./standin";
 import { withoutGrace } from "../support/grace";
@@ -63,13 +63,13 @@ test("a rebuild that is killed in the middle leaves the old index as it was; the
   for (let i = 0; i < 2; i++) {
     await using job = startJob(cluster, "rebuild", { db, volumes });
     await until(() => silent.seen.length === 4 * (i + 1), { what: "half of the volumes is listed" });
-    expect(existsSync(`${db}.rebuild`)).toBe(true);
+    expect(existsSync(swapPlace(db, "rebuild"))).toBe(true);
     await job.end("SIGKILL");
     expect([job.stdout, withoutProgress(job.stderr)]).toEqual(["", ""]);
     expect(bytesOf(db)).toEqual(bytes);
     expect(await indexOf(db)).toEqual(written);
   }
-  await writeRecords(`${db}.rebuild`, [["/of-the-run-before", `${cluster.addresses[0]}/sv00`]]);
+  await writeRecords(swapPlace(db, "rebuild"), [["/of-the-run-before", `${cluster.addresses[0]}/sv00`]]);
   isSilent = false;
   const { exitCode, last } = await runJob(cluster, "rebuild", { db, volumes });
   expect([exitCode, last]).toEqual([
@@ -83,7 +83,7 @@ test("a rebuild that is killed in the middle leaves the old index as it was; the
 });
 
 test.each(["server", "rebuild", "rebalance"] as const)(
-  "killed between the two renames at its end: %s finds the old index, and nothing is lost",
+  "killed between the two renames at the end of version 0.1.0's: %s finds the old index, and nothing is lost",
   async (next) => {
     const db = copyOfIndex(`swapped-${next}`);
     renameSync(db, `${db}.old`);
@@ -101,8 +101,8 @@ test.each(["server", "rebuild", "rebalance"] as const)(
 
 test("killed before the old index was removed: the new one is used, and the next rebuild removes the old", async () => {
   const db = copyOfIndex("unremoved");
-  cpSync(db, `${db}.old`, { recursive: true });
-  await writeRecords(`${db}.old`, [["/only-in-the-old", `${cluster.addresses[0]}/sv00`]]);
+  cpSync(db, swapPlace(db, "old"), { recursive: true });
+  await writeRecords(swapPlace(db, "old"), [["/only-in-the-old", `${cluster.addresses[0]}/sv00`]]);
   await using master = await startMaster({ db, volumes: cluster.addresses });
   expect(await listOf(master, "list")).toEqual(keys.filter((key) => key !== soft).sort());
   expect(await master.stop()).toBe(0);
@@ -159,10 +159,6 @@ const damages: [what: string, damage: (db: string) => void][] = [
   ["no manifest", (db) => rmSync(manifest(db))],
   ["a CURRENT of nonsense", (db) => writeFileSync(join(db, "CURRENT"), "nonsense")],
   [
-    "a folder of other things",
-    (db) => (rmSync(db, { recursive: true }), cpSync(join(import.meta.dir), db, { recursive: true })),
-  ],
-  [
     "tables full of zeroes",
     (db) => {
       for (const name of readdirSync(db).filter((name) => name.endsWith(".ldb")))
@@ -180,6 +176,23 @@ test.each(damages)("an index with %s is made anew", async (_, damage) => {
   const live = keys.map((key) => [key, placedOn(key, { volumes: cluster.addresses }).join(",")]);
   expect(await indexOf(db)).toEqual(Object.fromEntries(live));
   rmSync(db, { recursive: true });
+});
+
+test("what is no index, such as a folder of a volume, is left as it is", async () => {
+  const [folder, file] = [`${cluster.db}-volume`, `${cluster.db}-file`];
+  cpSync(cluster.volumes[0]!.dir, folder, { recursive: true });
+  writeFileSync(file, "notes");
+  const names = readdirSync(folder);
+  for (const [db, why] of [
+    [folder, "it holds .mkv"],
+    [file, "it is a file"],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await runJob(cluster, "rebuild", { db });
+    const line = `mkv: ${db} is not an index (${why}): name another -db, or move it away\n`;
+    expect([exitCode, stdout, stderr]).toEqual([1, "", line]);
+  }
+  expect(readdirSync(folder)).toEqual(names);
+  expect(readFileSync(file, "utf8")).toBe("notes");
 });
 
 test("one damaged record costs what it said, and nothing else", async () => {

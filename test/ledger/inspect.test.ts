@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { cpSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ClassicLevel } from "classic-level";
-import { inspectIndex } from "../../src/ledger/level/inspect";
+import { inspectIndex, inspectPlace } from "../../src/ledger/level/inspect";
 import { temporaryFolder } from "../support/folder";
 import { fill, healthy, level, named, whyOf } from "./level";
 
@@ -22,13 +22,16 @@ test("a folder that is missing, empty, or new to LevelDB holds no index", async 
 
 test("an index that was closed is whole, with the MANIFEST that is in force", async () => {
   await using at = await healthy();
-  expect(inspectIndex(at.folder)).toEqual({ kind: "whole", manifest: Number(at.current.slice("MANIFEST-".length)) });
+  expect(inspectIndex(at.folder)).toMatchObject({
+    kind: "whole",
+    manifest: Number(at.current.slice("MANIFEST-".length)),
+  });
 });
 
 test("the index of the Go program is whole", async () => {
   await using at = temporaryFolder();
   expect(Bun.spawnSync(["tar", "xzf", FIXTURE, "-C", at.path, "indexdb"]).exitCode).toBe(0);
-  expect(inspectIndex(join(at.path, "indexdb"))).toEqual({ kind: "whole", manifest: 7 });
+  expect(inspectIndex(join(at.path, "indexdb"))).toMatchObject({ kind: "whole", manifest: 7 });
   rmSync(join(at.path, "indexdb/000006.log"));
   expect(whyOf(join(at.path, "indexdb"))).toBe("000006.log is missing");
 });
@@ -82,12 +85,14 @@ test("an index without its MANIFEST is damaged", async () => {
   expect(whyOf(at.folder)).toBe(`${at.current}, which CURRENT names, is missing`);
 });
 
-test("an index that lacks a table, or the end of one, is damaged", async () => {
+test("an index that lacks a table, or the end of one, or has more of it, is damaged", async () => {
   await using at = await healthy();
   const [first, second] = [at.tables[0]!, at.tables[1]!];
   const { size } = statSync(at.file(second));
   truncateSync(at.file(second), size - 1);
   expect(whyOf(at.folder)).toBe(`${second} has ${size - 1} bytes, not ${size}`);
+  writeFileSync(at.file(second), new Uint8Array(size + 1));
+  expect(whyOf(at.folder)).toBe(`${second} has ${size + 1} bytes, not ${size}`);
   rmSync(at.file(first));
   expect(whyOf(at.folder)).toBe(`${first} is missing`);
 });
@@ -140,8 +145,9 @@ test("a file, and a folder of something else, are not taken for an index", async
   await using at = temporaryFolder();
   writeFileSync(join(at.path, "notes.txt"), "");
   writeFileSync(join(at.path, "LOCK"), "");
-  expect(whyOf(at.path)).toBe("it is not a LevelDB index (it holds notes.txt)");
-  expect(whyOf(join(at.path, "notes.txt"))).toBe("it is a file, not a folder");
+  const isNone = `is not an index (it holds notes.txt): name another -db, or move it away`;
+  expect(() => inspectPlace(at.path)).toThrow(isNone);
+  expect(() => inspectPlace(join(at.path, "notes.txt"))).toThrow("is not an index (it is a file): name another -db");
 });
 
 test("an index that cannot be looked at is not called whole", async () => {

@@ -74,6 +74,22 @@ test("a line torn by a crash is not believed, those before it are", async () => 
   expect(keysOwing(at.index)).toEqual(["/whole"]);
 });
 
+test.each([
+  '{"key":"2f6g","n":7,"record":null,"owed":{}}',
+  '{"key":"2f6b","n":"7","record":null,"owed":{"in-flight":["a:1"]}}',
+  '{"key":"2f6b","n":7,"record":7,"owed":{}}',
+  '{"key":"2f6b","n":7,"record":null,"owed":{"in-flight":"a:1"}}',
+  '{"key":"2f6b","n":7,"record":null,"owed":null}',
+  '"/a key that is no hex"',
+  "null",
+  "7",
+])("a damaged line is left out, and what the others say is believed: %s", async (line) => {
+  await using at = place();
+  appendFileSync(`${at.index}.journal-0`, `${line}\n`);
+  await new Journal(at.index, { ...first, thread: 1 }).owe(hexOf("/whole"), owing("/whole"));
+  expect(keysOwing(at.index)).toEqual(["/whole"]);
+});
+
 test("the lines of one key are in the order in which they were written, and what all threads owe is owed", async () => {
   await using at = place();
   const journals = [0, 1, 2].map((thread) => new Journal(at.index, { ...first, thread }));

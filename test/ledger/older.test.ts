@@ -98,6 +98,34 @@ test("a copy of all but what is remembered, made during a run and put back after
   }
 });
 
+test.each(["stopped", "killed"])(
+  "an index of another store, put in the place of one that was %s, is not taken for it",
+  async (how) => {
+    await using at = await start();
+    await using other = temporaryFolder();
+    const fill = async (path: string, name: string) => {
+      for (let runs = 0; runs < 3; runs++) {
+        const { ledger } = await openLevelLedger(path, options);
+        await using _closed = ledger;
+        for (let i = 0; i < 5; i++) await change(ledger, `/${name}-${runs}-${i}`, ...write);
+      }
+    };
+    const path = join(at.copy(), "..", "long", "index");
+    mkdirSync(dirname(path));
+    await fill(path, "ours");
+    await fill(join(other.path, "index"), "of another, with longer keys");
+    const opened = await openLevelLedger(path, options);
+    if (how === "stopped") await opened.ledger[Symbol.asyncDispose]();
+    const late = join(other.path, "late");
+    cpSync(dirname(path), late, { recursive: true });
+    if (how === "killed") await opened.ledger[Symbol.asyncDispose]();
+    await (await openLevelLedger(join(other.path, "index"), options)).ledger[Symbol.asyncDispose]();
+    rmSync(join(late, "index"), { recursive: true });
+    cpSync(join(other.path, "index"), join(late, "index"), { recursive: true });
+    expect(await isBehind(join(late, "index"))).toBe(true);
+  },
+);
+
 async function isRebuiltAsBehind(path: string): Promise<boolean> {
   await (await rebuildLevel(path, opening.seenEpochs))[Symbol.asyncDispose](); // It fails: the next one is as wary.
   await using rebuild = await rebuildLevel(path, opening.seenEpochs);

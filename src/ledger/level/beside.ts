@@ -110,11 +110,11 @@ export async function requireUnlocked(index: string): Promise<void> {
 
 async function openLevel(folder: string): Promise<ClassicLevel> {
   let state = inspectIndex(folder);
-  if (state.kind === "damaged") {
+  if ("why" in state) {
     await probeLock(folder); // It may only seem to be, while another process is at work on it.
     state = inspectIndex(folder);
   }
-  if (state.kind === "damaged") throw cannotOpen(folder, state.why);
+  if ("why" in state) throw cannotOpen(folder, state.why);
   const level = new ClassicLevel(folder, { ...SMALL, createIfMissing: state.kind === "none" });
   await level.open();
   return level;

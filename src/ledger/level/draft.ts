@@ -1,14 +1,14 @@
 // Owns the making of an index out of a backup, where there is none or an empty one.
 // 1. The lock beside the index is held from before anything is looked at until the end.
-// 2. All is written beside, as PATH.rebuild, .NAME.facts.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves nothing
-//    that anybody reads; `swap.ts` puts the index in place.
+// 2. All is written beside, as .NAME.rebuild, .NAME.facts.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves
+//    nothing that anybody reads; `swap.ts` puts the index in place.
 // 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { type Draft, type Known, type Lack } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
-import { inspectIndex } from "./inspect";
+import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
 import { factsOfKnown } from "../facts";
 import { factsOf, openFacts, requireWholeFacts } from "./facts";
@@ -78,7 +78,7 @@ function doubtOf({ why, fromMs, laterMs }: Lack) {
 
 /** Throws MkvError failed if anything is known at this path that an import would hide. */
 async function requireEmpty(path: string, lack: Lack | undefined): Promise<void> {
-  const found = inspectIndex(path);
+  const found = inspectPlace(path);
   if (found.kind !== "none") await requireUnlocked(path);
   const elsewhere = "name another -db, or move it away";
   if (found.kind === "damaged")

@@ -21,7 +21,7 @@ export async function openFacts(
 /** Throws MkvError failed if it is damaged: opening it would make an empty one of it. */
 export function requireWholeFacts(index: string): void {
   const found = inspectIndex(factsOf(index));
-  if (found.kind !== "damaged") return;
+  if (!("why" in found)) return;
   const text = `${factsOf(index)} is damaged (${found.why}): nothing was changed. It holds types and metadata of objects`;
   throw new MkvError("failed", `${text}: restore it, or move it away to go on without them`);
 }

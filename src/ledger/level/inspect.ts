@@ -6,14 +6,22 @@
 // 3. The folder must be at rest. Looked at while another process works on it, it may seem to be damaged.
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { reasonOf } from "../../errors";
+import { MkvError, reasonOf } from "../../errors";
 import { type Manifest, readManifest } from "./manifest";
 
-/** What lies in a folder: no index, one that LevelDB may open, or one that it must not; `why` follows "the index ...:". */
+/**
+ * What lies in a folder: no index, one that LevelDB may open, one that it must not, or something else, which is not ours to
+ * replace. `why` follows "the index ...:".
+ */
 export type IndexState =
   | { kind: "none" }
-  | { kind: "whole"; /** The number of the MANIFEST that is in force. */ manifest: number }
-  | { kind: "damaged"; why: string };
+  | {
+      kind: "whole";
+      /** The number of the MANIFEST that is in force, and what it says. */ manifest: number;
+      says: Manifest;
+    }
+  | { kind: "damaged"; why: string }
+  | { kind: "other"; why: string };
 
 /** What a folder without an index may hold: also what LevelDB leaves if it is killed before it has made one. */
 const NOTHING_YET = /^(LOCK|LOG|LOG\.old|lost\+found|MANIFEST-000001|000001\.dbtmp)$/;
@@ -28,29 +36,36 @@ export function inspectIndex(folder: string): IndexState {
   }
 }
 
+/**
+ * The same where an index is, or is to be.
+ * @throws MkvError failed if something else lies there, which a rebuild would destroy
+ */
+export function inspectPlace(path: string): Exclude<IndexState, { kind: "other" }> {
+  const found = inspectIndex(path);
+  if (found.kind !== "other") return found;
+  throw new MkvError("failed", `${path} is not an index (${found.why}): name another -db, or move it away`);
+}
+
 function inspect(folder: string): IndexState {
   const found = statSync(folder, { throwIfNoEntry: false });
   if (!found) return { kind: "none" };
-  if (!found.isDirectory()) return damaged("it is a file, not a folder");
+  if (!found.isDirectory()) return { kind: "other", why: "it is a file" };
   const names = readdirSync(folder).sort();
-  if (names.every((name) => NOTHING_YET.test(name))) return { kind: "none" };
-  if (!names.includes("CURRENT")) return damaged(whyNoCurrent(names));
+  const others = names.filter((name) => !NOTHING_YET.test(name));
+  if (others.length === 0) return { kind: "none" };
+  if (!others.some((name) => OF_LEVELDB.test(name))) return { kind: "other", why: `it holds ${others[0]}` };
+  if (!names.includes("CURRENT")) return damaged("CURRENT is missing");
 
   const [, name, number] = /^(MANIFEST-(\d+))\n$/.exec(readFileSync(join(folder, "CURRENT"), "latin1")) ?? [];
   if (!name) return damaged("CURRENT does not name a MANIFEST");
   if (!names.includes(name)) return damaged(`${name}, which CURRENT names, is missing`);
   try {
-    const why = lossOf(folder, names, readManifest(readFileSync(join(folder, name))));
-    return why ? damaged(why) : { kind: "whole", manifest: Number(number) };
+    const says = readManifest(readFileSync(join(folder, name)));
+    const why = lossOf(folder, names, says);
+    return why ? damaged(why) : { kind: "whole", manifest: Number(number), says };
   } catch (error) {
     return damaged(`${name} cannot be read: ${reasonOf(error)}`);
   }
-}
-
-function whyNoCurrent(names: readonly string[]): string {
-  const isEmptied = names.some((name) => OF_LEVELDB.test(name) && !NOTHING_YET.test(name));
-  if (isEmptied) return "CURRENT is missing";
-  return `it is not a LevelDB index (it holds ${names.find((name) => !NOTHING_YET.test(name))})`;
 }
 
 /** What of the files that the MANIFEST relies on is not there. */
@@ -60,7 +75,7 @@ function lossOf(folder: string, names: readonly string[], manifest: Manifest): s
   for (const [number, bytes] of manifest.tables) {
     const name = tables.get(number);
     if (!name) return `${fileName(number, "ldb")} is missing`;
-    if (bytesOf(name) < bytes) return `${name} has ${bytesOf(name)} bytes, not ${bytes}`;
+    if (bytesOf(name) !== bytes) return `${name} has ${bytesOf(name)} bytes, not ${bytes}`;
   }
   const logs = byNumber(names, /^(\d+)\.log$/);
   const lost = [manifest.previousLog, manifest.log].find((number) => number > 0 && !logs.has(number));

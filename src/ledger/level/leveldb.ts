@@ -188,5 +188,7 @@ export function readable<T>(read: () => T): T | undefined {
 function failure(error: unknown): MkvError {
   if (error instanceof MkvError) return error;
   const code = isOutOfFiles(error) ? "unavailable" : "failed";
-  return new MkvError(code, `the index cannot be read or written: ${reasonOf(error)}`, { cause: error });
+  const reason = reasonOf(error);
+  const advice = reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
+  return new MkvError(code, `the index cannot be read or written: ${reason}${advice}`, { cause: error });
 }

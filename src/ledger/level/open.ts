@@ -14,7 +14,7 @@ import { type Memory, type Opened, type Progress, type Surroundings, entriesOf }
 import { type Beside, openBeside, requireUnlocked } from "./beside";
 import { counting, goOn, jumpTo } from "./epoch";
 import { openFacts, requireWholeFacts } from "./facts";
-import { inspectIndex } from "./inspect";
+import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelLedger, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
@@ -61,7 +61,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path, options));
   mendSwap(path);
-  const found = inspectIndex(path);
+  const found = inspectPlace(path);
   if (found.kind === "damaged") {
     await requireUnlocked(path);
     const text = `the index ${path} is damaged (${found.why}): nothing was changed; run rebuild`;

@@ -111,12 +111,36 @@ function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: W
   return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
 }
 
-/** A line of a journal; nothing, with a word about it, if it was torn. */
+/** A line of a journal; nothing, with a word about it, if it was torn, or damaged. */
 function parseLine(path: string, text: string): Written | string | undefined {
   try {
-    return JSON.parse(text) as Written | string;
+    const line: unknown = JSON.parse(text);
+    if (isLine(line)) return line;
   } catch {
-    warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
-    return undefined;
+    // It is no line either.
   }
+  warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
+  return undefined;
+}
+
+const keyInHex = /^([0-9a-f]{2})+$/;
+const floorLine = new RegExp(`^${floorPrefix}\\d+$`);
+
+function isLine(line: unknown): line is Written | string {
+  if (typeof line === "string") return keyInHex.test(line) || floorLine.test(line);
+  if (typeof line !== "object" || line === null) return false;
+  const { key, n = 0, record, owed = {}, volumes = [], marks = [] } = line as Record<keyof Written, unknown>;
+  return (
+    typeof key === "string" &&
+    keyInHex.test(key) &&
+    Number.isSafeInteger(n) &&
+    ["string", "undefined"].includes(typeof (record ?? undefined)) &&
+    typeof owed === "object" &&
+    owed !== null &&
+    [volumes, marks, ...Object.values(owed)].every(areNames)
+  );
+}
+
+function areNames(list: unknown): boolean {
+  return Array.isArray(list) && list.every((name) => typeof name === "string");
 }

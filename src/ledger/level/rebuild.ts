@@ -7,7 +7,7 @@ import { type Surroundings } from "../ledger";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
 import { goOn } from "./epoch";
-import { inspectIndex } from "./inspect";
+import { inspectPlace } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
 import { type ReadLine, readJournals } from "./read-journals";
@@ -23,7 +23,7 @@ export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenE
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
-  const found = inspectIndex(path);
+  const found = inspectPlace(path);
   const known = await judgeIndex(memory, path, { found, seen: await seenEpochs() });
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {

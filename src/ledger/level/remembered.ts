@@ -16,6 +16,7 @@ import { type Beside } from "./beside";
 import { furtherThan } from "./epoch";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
+import { type Lineage, isOfLine, lineageOf } from "./lineage";
 import { reachedBefore } from "./reached";
 import { type Journals } from "./read-journals";
 import { isOlder } from "./replay";
@@ -32,6 +33,8 @@ export type Remembered = {
   readonly manifest: number;
   /** How it looked when it was closed; empty for anyhow. */
   readonly look: string;
+  /** The files that it had then, where it is known. */
+  readonly lineage?: Lineage | undefined;
   readonly boot: string;
   readonly mount: string;
   /** Whether the process that opened it has closed it. */
@@ -65,7 +68,8 @@ export async function rememberIndex(memory: Beside, path: string, state: State):
   const found = inspectIndex(path);
   const manifest = found.kind === "whole" ? found.manifest : 0;
   const look = state.isClosed ? lookOf(path) : "";
-  await memory.put("index", { ...placed(path), manifest, look, ...state } satisfies Remembered);
+  const lineage = found.kind === "whole" ? lineageOf(found.says) : undefined;
+  await memory.put("index", { ...placed(path), manifest, look, lineage, ...state } satisfies Remembered);
   if (!state.isClosed) return;
   const closedMs = Date.now();
   await memory.put(`run ${String(closedMs).padStart(15, "0")}`, { manifest, look, closedMs });
@@ -153,6 +157,7 @@ async function copyDoubt(
   if (!further && before.isClosed && look === before.look) return undefined;
   const runs = await runsOf(memory);
   const closed = runs.find((run) => run.look === look);
+  if (before.lineage && !isOfLine(found.says, before.lineage)) return anotherIndex;
   const isOlder =
     further !== undefined ||
     found.manifest < before.manifest ||
@@ -169,6 +174,8 @@ function olderCopy(runs: readonly Run[], copied: number, closed?: Run): Doubt {
   const laterMs = (closed?.closedMs ?? Date.now() + limits.datesAheadMs) + limits.datesAheadMs;
   return { why: "it is an older copy", isCertain: true, suspect, laterMs };
 }
+
+const anotherIndex: Doubt = { why: "it is another index", isCertain: true, suspect: { fromMs: 0 } };
 
 /** With `-sync` the line that tells of a commit is not waited for. A whole index has the commit; a damaged one proves nothing. */
 function restartDoubt(path: string, before: Remembered, found: IndexState): Doubt | undefined {

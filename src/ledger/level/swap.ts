@@ -1,17 +1,18 @@
 // Owns the swap of a finished index for the one that is in use. Whatever moment a crash chooses, one of the two is
 // found again, and never a third thing:
-//   PATH          the index
-//   PATH.rebuild  one that is being made: worth nothing, until it is swapped in
-//   PATH.new      one that is finished and on the disk: it is the index, as soon as it is in its place
-//   PATH.old      the one that was replaced: it may be half removed
-// 1. Only what is finished, closed and synced is ever called PATH.new; from that rename on the swap can only go forward.
+//   NAME           the index
+//   .NAME.rebuild  one that is being made: worth nothing, until it is swapped in
+//   .NAME.new      one that is finished and on the disk: it is the index, as soon as it is in its place
+//   .NAME.old      the one that was replaced: it may be half removed
+// 1. Only what is finished, closed and synced is ever called .NAME.new; from that rename on the swap can only go forward.
 // 2. Each rename is on the disk before the next step.
 // 3. Whoever swaps or mends holds the lock beside the index, and nobody has either index open.
+// 4. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
 
-/** Where a new index is made. `PATH.old` must be gone before it is: see `mendSwap`. */
+/** Where a new index is made. */
 export function rebuildOf(index: string): string {
   return beside(index, "rebuild");
 }
@@ -33,14 +34,16 @@ export function swapIndex(finished: string, index: string): void {
 
 /**
  * Ends what a crash has left of a swap. To be called before anything is looked at.
- * No index, an old one and an unfinished one: this is the middle of a swap of version 0.1.0, and the old one is whole.
+ * No index, but NAME.old and NAME.rebuild: this is the middle of a swap of version 0.1.0, and the old one is whole.
  * @throws MkvError failed: a folder cannot be renamed
  */
 export function mendSwap(index: string): void {
-  const [old, next] = [beside(index, "old"), beside(index, "new")];
-  if (existsSync(next)) run(index, installSteps(index));
-  else if (!existsSync(index) && existsSync(old) && existsSync(rebuildOf(index))) {
-    run(index, [() => renameDurably(old, index)]);
+  const [earlier, unfinished] = ["old", "rebuild"].map((ending) =>
+    join(dirname(index), `${basename(index)}.${ending}`),
+  );
+  if (existsSync(beside(index, "new"))) run(index, installSteps(index));
+  else if (!existsSync(index) && existsSync(earlier!) && existsSync(unfinished!)) {
+    run(index, [() => renameDurably(earlier!, index)]);
   }
 }
 
@@ -94,5 +97,5 @@ function sync(path: string): void {
 }
 
 function beside(index: string, ending: string): string {
-  return join(dirname(index), `${basename(index)}.${ending}`);
+  return join(dirname(index), `.${basename(index)}.${ending}`);
 }
