@@ -4,6 +4,7 @@ import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:
 import { dirname, join } from "node:path";
 import { besideOf } from "../ledger/level/beside";
 import { factsOf } from "../ledger/level/facts";
+import { inspectIndex } from "../ledger/level/inspect";
 import { journalsOf } from "../ledger/level/journal";
 
 const namesOfLevelDb = /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
@@ -16,7 +17,8 @@ export function closeToOthers(index: string): () => void {
   process.umask(0o077);
   const owner = lookAt(index) ?? lookAt(besideOf(index)) ?? lookAt(dirname(index));
   try {
-    if (isFolder(index)) chmodSync(index, 0o700);
+    // A folder of something else is refused later, and stays as it is: it may be `/`.
+    if (isFolder(index) && inspectIndex(index).kind !== "other") chmodSync(index, 0o700);
   } catch {
     // It is another user's, and stays as it is.
   }
@@ -38,8 +40,13 @@ function give(path: string, { uid, gid }: Stats): void {
   lchownSync(path, uid, gid);
 }
 
+/** Nothing also of what may not be looked at: the opening of the index says why. */
 function lookAt(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 function isFolder(path: string): boolean {

@@ -1,6 +1,6 @@
 // Slips of an operator: each is said in one line, and none loses anything.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, lstatSync, readdirSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
@@ -82,6 +82,41 @@ test("an index that was open to others is closed with the next start", async () 
   chmodSync(cluster.db, 0o755);
   await cluster.startMaster();
   expect(lstatSync(cluster.db).mode & 0o777).toBe(0o700);
+});
+
+test.each(["server", "rebuild", "export"])(
+  "%s over a folder of something else leaves it as it is, and open",
+  async (command) => {
+    const other = join(folder.path, `of-others-${command}`);
+    mkdirSync(other);
+    writeFileSync(join(other, "notes"), "");
+    chmodSync(other, 0o755);
+    const flags = command === "export" ? [] : ["-volumes", volumes];
+    const { exitCode, stderr } = await runMkv(["-db", other, ...flags, command]);
+    expect([exitCode, stderr]).toEqual([
+      1,
+      `mkv: ${other} is not an index (it holds notes): name another -db, or move it away\n`,
+    ]);
+    expect(lstatSync(other).mode & 0o777).toBe(0o755);
+  },
+);
+
+test.skipIf(!isRoot).each([
+  ["the index", "index"],
+  ["the folder above it", ""],
+])("a user who may not read %s is told so, and nothing is called damaged", async (_, closed) => {
+  const above = join(folder.path, `closed-${closed}`);
+  mkdirSync(join(above, "index"), { recursive: true });
+  writeFileSync(join(above, "index", "CURRENT"), "");
+  chownSync(above, nobody, nobody);
+  chmodSync(join(above, closed), closed ? 0o700 : 0o500);
+  const user = ["setpriv", `--reuid=${closed ? nobody : nobody - 1}`, `--regid=${nobody - 1}`, "--clear-groups"];
+  const command = [...user, ...mkv(["-db", join(above, "index"), "-volumes", volumes, "rebuild"])];
+  await using process = new RunningProcess({ command });
+  expect(await process.exited).toBe(1);
+  expect(process.stderr).toMatch(
+    /^mkv: [^\n]*(cannot be read \(EACCES\): run mkv as|of the index cannot be written to)[^\n]*\n$/,
+  );
 });
 
 test.skipIf(!isRoot).each(["rebuild", "rebalance", "verify"])(

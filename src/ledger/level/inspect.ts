@@ -27,11 +27,17 @@ export type IndexState =
 const NOTHING_YET = /^(LOCK|LOG|LOG\.old|lost\+found|MANIFEST-000001|000001\.dbtmp)$/;
 const OF_LEVELDB = /^(\d+\.(ldb|sst|log|dbtmp|tmp)|MANIFEST-\d+|CURRENT.*|LOCK|LOG|LOG\.old)$/;
 
-/** Looks at this folder, which nobody may be at work on. */
+/**
+ * Looks at this folder, which nobody may be at work on.
+ * @throws MkvError failed if this user may not: that says nothing of the index
+ */
 export function inspectIndex(folder: string): IndexState {
   try {
     return inspect(folder);
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EACCES" || code === "EPERM")
+      throw new MkvError("failed", `${folder} cannot be read (${code}): run mkv as the user to whom it belongs`);
     return damaged(`it cannot be read: ${reasonOf(error)}`); // What cannot be looked at is not known to be whole.
   }
 }
