@@ -105,7 +105,7 @@ test.each(["stopped", "killed"])(
     await using other = temporaryFolder();
     const fill = async (path: string, name: string) => {
       for (let runs = 0; runs < 3; runs++) {
-        const { ledger } = await openLevelLedger(path, options);
+        const { ledger } = await openLevelLedger(path, opening);
         await using _closed = ledger;
         for (let i = 0; i < 5; i++) await change(ledger, `/${name}-${runs}-${i}`, ...write);
       }
@@ -114,12 +114,12 @@ test.each(["stopped", "killed"])(
     mkdirSync(dirname(path));
     await fill(path, "ours");
     await fill(join(other.path, "index"), "of another, with longer keys");
-    const opened = await openLevelLedger(path, options);
+    const opened = await openLevelLedger(path, opening);
     if (how === "stopped") await opened.ledger[Symbol.asyncDispose]();
     const late = join(other.path, "late");
     cpSync(dirname(path), late, { recursive: true });
     if (how === "killed") await opened.ledger[Symbol.asyncDispose]();
-    await (await openLevelLedger(join(other.path, "index"), options)).ledger[Symbol.asyncDispose]();
+    await (await openLevelLedger(join(other.path, "index"), opening)).ledger[Symbol.asyncDispose]();
     rmSync(join(late, "index"), { recursive: true });
     cpSync(join(other.path, "index"), join(late, "index"), { recursive: true });
     expect(await isBehind(join(late, "index"))).toBe(true);

@@ -146,6 +146,8 @@ function inUse(index: string, cause?: unknown): MkvError {
 }
 
 function cannotOpen(folder: string, cause: unknown): MkvError {
-  const text = `${folder} cannot be opened: ${reasonOf(cause)}. It only holds what mkv remembers of the volumes`;
-  return new MkvError("failed", `${text}: if it is damaged, move it away and start again`, { cause });
+  const text = `${folder} cannot be opened: ${reasonOf(cause)}`;
+  const isWhole = reasonOf(cause).startsWith("IO error"); // No room, for one: without it more would be forgotten than need be.
+  const damaged = ". It only holds what mkv remembers of the volumes: if it is damaged, move it away and start again";
+  return new MkvError("failed", text + (isWhole ? ": mend that and start again" : damaged), { cause });
 }
