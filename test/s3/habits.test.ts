@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { raw, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
-import { type Asked, ask, presign, sign } from "../support/s3-sign";
+import { type Asked, ask, framed, presign, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
 
 setDefaultTimeout(60_000);
@@ -110,6 +110,24 @@ test("a header in several lines is signed as one, with commas", async () => {
   const lines = { ...headers, [name]: `ETag\r\n${name}: ObjectSize` };
   expect((await request(s3.port, { target: "/bkt", headers: lines })).status).toBe(200);
 });
+
+test.each(["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"])(
+  "blank lines around what follows a body of %s, as minio-go has them, are passed over",
+  async (payload) => {
+    const trailer = `x-amz-checksum-sha256:${sum("sha256", "framed")}`;
+    const announced = { "x-amz-decoded-content-length": "6", "x-amz-trailer": "x-amz-checksum-sha256" };
+    const put = { method: "PUT", target: "/bkt/framed", headers: announced, payload };
+    const { headers, signature, date } = sign(put);
+    const seed = payload.includes("UNSIGNED") ? {} : { seed: signature };
+    const body = framed(Buffer.from("framed"), { date, trailer, ...seed }).toString("latin1");
+    const sendBody = (body: string) => request(s3.port, { ...put, headers, body });
+    const spaced = body.replace(trailer, `${trailer}\n`);
+    expect(codeIn((await sendBody(`${spaced}more`)).text)).toBe("IncompleteBody");
+    expect(codeIn((await sendBody(spaced.replace(/\r\n\r\n$/, ""))).text)).toBe("IncompleteBody");
+    expect((await sendBody(spaced.replace(/^6/, "0000000006"))).status).toBe(200); // One chunk may be of 5 GiB.
+    expect((await send({ target: "/bkt/framed" })).text).toBe("framed");
+  },
+);
 
 test("the sum of the sums of the parts may be named without their number, and what is complete be aborted", async () => {
   const crc = (data: string | Uint8Array) => Buffer.from(crc32(data).toString(16).padStart(8, "0"), "hex");
