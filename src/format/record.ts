@@ -46,10 +46,10 @@ export function decodeRecord(text: string): ValueRecord {
   const hash = text.startsWith("HASH", start) ? text.slice(start + "HASH".length, start + "HASH".length + 32) : "";
   const md5 = /^[0-9a-f]{32}$/.test(hash) ? hash : undefined;
   const names = text.slice(md5 === undefined ? start : start + "HASH".length + md5.length);
-  if (names !== "" && !/^[^,\s]+(?:,[^,\s]+)*$/.test(names))
+  if (!/^[^,\s]+(?:,[^,\s]+)*$/.test(names))
     throw new MkvError(
       "failed",
       `the index holds a damaged record (${JSON.stringify(text.slice(0, 80))}): run rebuild`,
     );
-  return { state: start > 0 ? "unlinked" : "live", md5, volumes: names === "" ? [] : names.split(",") };
+  return { state: start > 0 ? "unlinked" : "live", md5, volumes: names.split(",") };
 }
