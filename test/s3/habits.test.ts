@@ -111,6 +111,17 @@ test("a header in several lines is signed as one, with commas", async () => {
   expect((await request(s3.port, { target: "/bkt", headers: lines })).status).toBe(200);
 });
 
+test("a sum after the body that was not announced, and a delete of all that begins alike, are refused", async () => {
+  const payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+  const put = { method: "PUT", target: "/bkt/late", headers: { "x-amz-decoded-content-length": "4" }, payload };
+  const { headers, date } = sign(put);
+  const body = framed(Buffer.from("late"), { date, trailer: `x-amz-checksum-sha256:${sum("sha256", "other")}` });
+  expect(codeIn((await request(s3.port, { ...put, headers, body })).text)).toBe("InvalidRequest");
+  expect((await send({ method: "HEAD", target: "/bkt/late" })).status).toBe(404);
+  const force = { "x-minio-force-delete": "true" };
+  expect((await send({ method: "DELETE", target: "/bkt/a", headers: force })).status).toBe(501);
+});
+
 test.each(["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"])(
   "blank lines around what follows a body of %s, as minio-go has them, are passed over",
   async (payload) => {

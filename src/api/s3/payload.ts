@@ -69,6 +69,10 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
       throw new S3Error("IncompleteBody", `the body has ${count} bytes, not the announced ${bytes}`);
     if (hasher && hasher.digest("hex") !== hash)
       throw new S3Error("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the SHA256 of the body");
+    const late = announced && headerOf(announced.algorithm);
+    for (const name of trailers.keys())
+      if (name.startsWith("x-amz-checksum-") && name !== late)
+        throw new S3Error("InvalidRequest", `${name} follows the body, and x-amz-trailer does not announce it`);
   }
   const approve = (sum: Sum) => requireAnnounced(sum, announced?.sum ?? trailers.get(headerOf(sum.algorithm)));
   const summing = announced ? { ...announced, approve } : algorithm && { algorithm };
