@@ -14,6 +14,8 @@ beforeAll(async () => {
   names.push("a&b<c>\"'", "empty/", "plus+and space", "top", "zü/1", "zü/2");
   for (let at = 0; at < names.length; at += 20)
     await Promise.all(names.slice(at, at + 20).map((name) => s3.cluster.store(`/list/${name}`)));
+  for (const name of ["%FF1", "%FF2", "x%E4%BD/y", "%FE/z"])
+    await s3.cluster.ask("PUT", `/list/${name}`, { body: "no UTF-8" });
   await s3.cluster.store("/list/hidden");
   await s3.cluster.ask("UNLINK", "/list/hidden");
   await s3.cluster.store("/listing/other");

@@ -1,6 +1,7 @@
 // What would not be done as it is asked is refused, and nothing is done.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { crc32 } from "node:zlib";
+import { request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
@@ -58,6 +59,7 @@ const time = "Sat, 29 Oct 1994 19:43:31 GMT";
 const others: [what: string, asked: Asked, status: number, code: string][] = [
   ["a time", { method: "PUT", target, body: "new", headers: { "if-unmodified-since": time } }, 501, "NotImplemented"],
   ["another version", { method: "PUT", target: `${target}?versionId=7`, body: "new" }, 404, "NoSuchVersion"],
+  ["what is no UTF-8", { method: "PUT", target: `${target}%FF`, body: "new" }, 400, "InvalidURI"],
   ["a size", { method: "DELETE", target, headers: { "x-amz-if-match-size": "1" } }, 501, "NotImplemented"],
   ["an absence", { method: "DELETE", target, headers: { "if-none-match": "*" } }, 501, "NotImplemented"],
   [
@@ -73,6 +75,11 @@ test.each(others)("a write that names %s changes nothing", async (_, asked, stat
   const answer = await send(asked);
   expect([answer.status, codeIn(answer.text)]).toEqual([status, code]);
   expect((await send({ target })).text).toBe("as it was");
+});
+
+test("an Authorization that says nothing is none", async () => {
+  const { status, text } = await request(s3.port, { target, headers: { authorization: "" } });
+  expect([status, codeIn(text)]).toEqual([403, "AccessDenied"]);
 });
 
 test("a client that waits to be told sends no body that is not wanted", async () => {

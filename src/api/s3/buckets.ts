@@ -1,5 +1,6 @@
 // Owns buckets: what is remembered of them, and the questions about one. A bucket is the first segment of a key. It exists if
 // it was made, or if a live key begins with it.
+import { isUtf8 } from "node:buffer";
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
 import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from "../../store/buckets";
@@ -112,7 +113,8 @@ async function* namedByKeys({ ledger }: Store): AsyncGenerator<string> {
       if (!found) continue;
       const slash = found[0].indexOf(0x2f, 1);
       next = slash > 1 ? endOf(found[0].subarray(0, slash + 1)) : keyAfter(found[0]);
-      if (slash > 1) yield Buffer.from(found[0].subarray(1, slash)).toString("utf8");
+      const name = slash > 1 ? Buffer.from(found[0].subarray(1, slash)) : undefined;
+      if (name && isUtf8(name)) yield name.toString("utf8");
       break;
     }
     start = next;

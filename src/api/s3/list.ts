@@ -1,5 +1,6 @@
 // Owns the lists of the objects of a bucket, page by page: version 1, version 2, and that of versions, of which each object
 // has one. A page costs what is on it: what has a common prefix is passed over by a seek.
+import { isUtf8 } from "node:buffer";
 import { type Key } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { MkvError } from "../../errors";
@@ -87,6 +88,7 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: 
           cut < 0
             ? { kind: "key", key }
             : { kind: "prefix", key: key.subarray(0, cut + cutter.length) as Uint8Array as Key };
+        if (!isUtf8(entry.key)) continue; // S3 has no name for it: whoever read the list would ask for another key.
         if (cut >= 0 && last && Buffer.compare(last, entry.key) === 0) {
           if (++skipped < s3Limits.skipKeys) continue;
           seek = endOf(entry.key);

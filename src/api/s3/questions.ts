@@ -1,5 +1,6 @@
 // Owns the answers about what is not there: subresources that clients ask for by habit get the answer of a bucket, or an
 // object, that has none of it; everything else is not implemented, and never taken for the bucket or the object itself.
+import { isUtf8 } from "node:buffer";
 import { S3Error, type S3Code } from "./errors";
 import { type S3Request } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
@@ -91,7 +92,8 @@ const refused =
   /^x-amz-(acl|storage-class|tagging$|grant-|server-side-encryption|object-lock-|website-redirect-location|write-offset)/;
 
 /** Throws S3Error for what is asked of a new object, or bucket, that would not be done. */
-export function requirePlain({ fields }: S3Request): void {
+export function requirePlain({ fields, key }: S3Request): void {
+  if (key && !isUtf8(key)) throw new S3Error("InvalidURI", "the name of an object is UTF-8, percent-encoded");
   for (const [name, value] of fields) {
     if (!refused.test(name) || value === "" || plain[name]?.includes(value)) continue;
     if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
