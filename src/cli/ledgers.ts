@@ -41,7 +41,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     const { address } = source;
     return {
       shown: address.shown,
-      open: ({ onMissing }) => openPostgresLedger(address, { onMissing }),
+      open: (surroundings) => openPostgresLedger(address, surroundings),
       join: async ({ shared: { isBehind, isOlder } }) => joinPostgresLedger({ address, isBehind, isOlder }),
       rebuild: () => rebuildPostgres(address),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),

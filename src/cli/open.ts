@@ -61,7 +61,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await requireSameShape(ledger, config, { purpose });
   const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
-    progress: changes ? opened.progress : undefined,
+    isOvertaken: changes ? opened.isOvertaken : undefined,
   });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);

@@ -4,7 +4,7 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Epoch } from "../format/epoch";
-import { type Memory, type Progress, entriesOf } from "../ledger/ledger";
+import { type Memory, type IsOvertaken, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
@@ -35,7 +35,7 @@ async function firstLook(volumes: Volumes): Promise<void> {
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
- * @param options.progress of the ledger, which the volumes note
+ * @param options.isOvertaken of the ledger: the volumes note how far it has come
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -43,8 +43,8 @@ export async function watchPlaces(
   memory: Memory,
   {
     takeTurn = async () => new AsyncDisposableStack(),
-    progress,
-  }: { takeTurn?: (() => Promise<AsyncDisposable>) | undefined; progress?: Progress | undefined } = {},
+    isOvertaken,
+  }: { takeTurn?: (() => Promise<AsyncDisposable>) | undefined; isOvertaken?: IsOvertaken | undefined } = {},
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
@@ -66,9 +66,7 @@ export async function watchPlaces(
     return twins;
   }
   async function note() {
-    const further = progress && (await epochs.note(await progress.epoch()));
-    if (!further) return;
-    await progress.isOlder(further);
+    if (!(await isOvertaken?.((epoch) => epochs.note(epoch)))) return;
     const why = "a copy was put back, or another master serves them";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   }

@@ -202,13 +202,12 @@ export type Surroundings = {
   readonly seenEpochs: () => Promise<readonly Epoch[]>;
 };
 
-/** How far a ledger has come, as it is to be noted on the volumes. */
-export type Progress = {
-  /** It is further with each call before which something was written. */
-  epoch(): Promise<Epoch>;
-  /** Remembers that a volume has seen the store further: the process must end, and the next one will know. */
-  isOlder(further: Epoch): Promise<void>;
-};
+/**
+ * Has the volumes note how far a ledger has come. Returns whether it lacks what was acknowledged, as it turns out: that is
+ * remembered then, and the process must end.
+ * @param note returns what a volume has noted that is further
+ */
+export type IsOvertaken = (note: (epoch: Epoch) => Promise<Epoch | undefined>) => Promise<boolean>;
 
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {
@@ -218,8 +217,7 @@ export type Opened<Shared> = {
   readonly hasCrashed: boolean;
   /** Has it that this process does not end well either, since other threads may still be writing. */
   abandon(): void;
-  /** Where a copy of it could be put back unnoticed. */
-  readonly progress?: Progress;
+  readonly isOvertaken: IsOvertaken;
   /** Waits until no other process gives ids to volumes, where there may be one. */
   takeTurn?(): Promise<AsyncDisposable>;
 };

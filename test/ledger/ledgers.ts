@@ -40,9 +40,7 @@ let databases = 0;
 export async function openPostgres(server: Postgres): Promise<Opened> {
   const name = `store_${++databases}`;
   await server.query(`create database ${name}`);
-  const opened = await openPostgresLedger(parseDatabaseUrl(server.url.replace(/postgres$/, name)), {
-    onMissing: isNew,
-  });
+  const opened = await openPostgresLedger(parseDatabaseUrl(server.url.replace(/postgres$/, name)), opening);
   const other = joinPostgresLedger(opened.shared);
   return {
     one: opened.ledger,
@@ -65,7 +63,7 @@ export async function draftedPostgres(server: Postgres, keys: readonly Known[]):
   await server.query(`create database ${name}`);
   const address = parseDatabaseUrl(server.url.replace(/postgres$/, name));
   await fill(await draftPostgres(address, { lack: undefined }), keys);
-  return (await openPostgresLedger(address, { onMissing: isNew })).ledger;
+  return (await openPostgresLedger(address, opening)).ledger;
 }
 
 async function fill(draft: Draft, keys: readonly Known[]): Promise<void> {

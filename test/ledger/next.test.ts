@@ -5,7 +5,7 @@ import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgres/next";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { debt, holding, isNew, keyOf, live } from "./ledgers";
+import { debt, holding, opening, keyOf, live } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -16,7 +16,7 @@ afterAll(async () => await server[Symbol.asyncDispose]());
 async function emptyStore(name: string) {
   await server.query(`create database ${name}`);
   const address = parseDatabaseUrl(server.url.replace(/postgres$/, name));
-  await (await openPostgresLedger(address, { onMissing: isNew })).ledger[Symbol.asyncDispose]();
+  await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();
   const query = (text: string) => server.queryIn(name, text);
   return { address, query, keys: () => query("select convert_from(key, 'utf8') as key from mkv_keys") };
 }
@@ -72,7 +72,7 @@ test("an import is refused where a store has no keys, but files that are no valu
 test("a ledger that was put back forgets once what was owed and claimed then", async () => {
   const { address, query } = await emptyStore("put_back");
   const rows = () => query("select convert_from(key, 'utf8') as key, owed, held, due from mkv_keys");
-  const open = async () => (await openPostgresLedger(address, { onMissing: isNew })).ledger;
+  const open = async () => (await openPostgresLedger(address, opening)).ledger;
   const claim = (ledger: Ledger, key: string) =>
     ledger.claim(keyOf(key), () => ({ record: undefined, owed: [debt("a:1")] }), { expect: "nothing" });
   await using before = await open();

@@ -8,7 +8,7 @@ import { joinPostgresLedger, openPostgresLedger, type OpenedPostgres } from "../
 import { limits } from "../../src/limits";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { until } from "../support/until";
-import { holding, isNew, keyOf, same } from "./ledgers";
+import { holding, opening, keyOf, same } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -27,7 +27,7 @@ async function newUrl(): Promise<string> {
   return server.url.replace(/postgres$/, name);
 }
 
-const open = (url: string): Promise<OpenedPostgres> => openPostgresLedger(parseDatabaseUrl(url), { onMissing: isNew });
+const open = (url: string): Promise<OpenedPostgres> => openPostgresLedger(parseDatabaseUrl(url), opening);
 
 /** One thread of each of two masters of a new store. */
 async function twoMasters() {

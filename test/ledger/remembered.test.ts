@@ -5,7 +5,7 @@ import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { until } from "../support/until";
-import { isNew } from "./ledgers";
+import { opening } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -14,7 +14,7 @@ afterAll(async () => await server[Symbol.asyncDispose]());
 
 /** Two masters of this server's store. */
 async function twoMasters() {
-  const open = () => openPostgresLedger(parseDatabaseUrl(server.url), { onMissing: isNew });
+  const open = () => openPostgresLedger(parseDatabaseUrl(server.url), opening);
   const ledgers = (await Promise.all([open(), open()])).map(({ ledger }) => ledger);
   return {
     memories: ledgers.map(({ memory }) => memory),

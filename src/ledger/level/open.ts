@@ -10,9 +10,9 @@ import { MkvError } from "../../errors";
 import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Memory, type Opened, type Progress, type Surroundings, entriesOf } from "../ledger";
+import { epochName, goOn } from "../epoch";
+import { type Memory, type Opened, type IsOvertaken, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
-import { counting, goOn, jumpTo } from "./epoch";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
@@ -123,18 +123,21 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     memory,
     shared,
     abandon: () => void (isClean = false),
-    progress: progressOf(memory, epoch, reached),
+    isOvertaken: overtaken(memory, epoch, reached),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
   };
 }
 
-function progressOf(memory: Beside, epoch: Epoch, reached: Reached): Progress {
-  return {
-    epoch: counting(memory, epoch, reached),
-    async isOlder(further) {
-      await rememberOlder(memory);
-      await jumpTo(memory, further);
-    },
+/** The count goes on with each call before which something was written. */
+function overtaken(memory: Beside, epoch: Epoch, reached: Reached): IsOvertaken {
+  let [now, last] = [epoch, reached.last];
+  return async (note) => {
+    if (reached.last !== last) [now, last] = [await goOn(memory, []), reached.last];
+    const further = await note(now);
+    if (!further) return false;
+    await rememberOlder(memory);
+    await memory.put(epochName, further);
+    return true;
   };
 }
 

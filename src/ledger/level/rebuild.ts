@@ -3,10 +3,10 @@
 import { rmSync } from "node:fs";
 import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
+import { goOn } from "../epoch";
 import { type Surroundings } from "../ledger";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
-import { goOn } from "./epoch";
 import { inspectPlace } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";

@@ -11,9 +11,9 @@ import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
 import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
+import { epochName, furtherThan } from "../epoch";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
-import { furtherThan } from "./epoch";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
 import { type Lineage, isOfLine, lineageOf } from "./lineage";
@@ -151,7 +151,7 @@ async function copyDoubt(
   memory: Beside,
   { path, found, before, seen }: { path: string; found: IndexState; before: Remembered; seen: readonly Epoch[] },
 ): Promise<Doubt | undefined> {
-  const further = furtherThan(memory, seen);
+  const further = furtherThan(memory.get(epochName), seen);
   if (found.kind !== "whole") return further && olderCopy(await runsOf(memory), 0);
   const look = lookOf(path);
   if (!further && before.isClosed && look === before.look) return undefined;

@@ -4,8 +4,10 @@
 import { type Memory } from "../ledger";
 import { type Database, type Row } from "./connection";
 
+export type SharedMemory = Memory & { get(name: string): Promise<unknown> };
+
 /** The memory in this database. */
-export function sharedMemory(database: Database): Memory & { get(name: string): Promise<unknown> } {
+export function sharedMemory(database: Database): SharedMemory {
   /** Changes the row as it was seen, which is its version; anew if that was changed meanwhile, and has brought back no row. */
   async function change(
     name: string,

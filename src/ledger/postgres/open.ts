@@ -4,11 +4,13 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Ledger, type OnMissing, type Opened } from "../ledger";
+import { type Epoch } from "../../format/epoch";
+import { epochName, furtherThan, goOn } from "../epoch";
+import { type IsOvertaken, type Ledger, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
-import { sharedMemory } from "./memory";
+import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
@@ -30,14 +32,16 @@ export const behindName = "behind";
  */
 export async function openPostgresLedger(
   address: DatabaseAddress,
-  { onMissing }: { onMissing: OnMissing },
+  { onMissing, seenEpochs }: Surroundings,
 ): Promise<OpenedPostgres> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
-  const behind = await sharedMemory(database).get(behindName);
+  const memory = sharedMemory(database);
+  await lookBack(memory, await seenEpochs());
+  const behind = await memory.get(behindName);
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)]);
   const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
@@ -47,9 +51,38 @@ export async function openPostgresLedger(
     shared: { address, ...age },
     hasCrashed: false,
     abandon() {},
+    isOvertaken: overtaken(database, memory, age),
     takeTurn: () => takeTurn(ledger),
   };
 }
+
+/** Remembers that the ledger is behind if the volumes have seen more: that was so before it was asked here. */
+async function lookBack(memory: SharedMemory, seen: readonly Epoch[]): Promise<boolean> {
+  const further = furtherThan(await memory.get(epochName), seen);
+  if (further) {
+    await memory.put(behindName, true);
+    await memory.put(epochName, further);
+    const text = "the database may lack what was acknowledged last: the volumes have seen more";
+    warn(`${text}; stop the masters, "mkv rebuild" finds what is missing`);
+  } else if ((await memory.get(epochName)) === undefined) await goOn(memory, seen);
+  return further !== undefined;
+}
+
+/** The count goes on with each call, of any master; one that finds that another has found the ledger behind ends as well. */
+function overtaken(database: Database, memory: SharedMemory, { isOlder }: Age): IsOvertaken {
+  return async (note) => {
+    const behind = await memory.get(behindName);
+    if (behind !== undefined && behind !== asNew && !isOlder) return true;
+    const [row] = await database.run(count, [Buffer.from(epochName)]);
+    const further = row && (await note(JSON.parse(row[0] as string)));
+    return further !== undefined && (await lookBack(memory, [further]));
+  };
+}
+
+/** It may run late, or twice: the count only grows. */
+const count = `update mkv_memory
+  set value = jsonb_set(value::jsonb, '{count}', to_jsonb((value::jsonb ->> 'count')::int8 + 1))::text, version = gen_random_uuid()
+  where name = $1 returning value`;
 
 /** Opens the same ledger for another thread. */
 export function joinPostgresLedger({ address, ...age }: PostgresShared): Ledger {

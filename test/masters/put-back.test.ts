@@ -1,0 +1,64 @@
+// The database is put back as it once was, and nobody says so: the volumes know.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { startCluster, type Cluster } from "../support/cluster";
+import { follow } from "../support/http";
+import { runMkv } from "../support/master";
+import { startPostgres } from "../support/postgres";
+import { within } from "../support/until";
+
+setDefaultTimeout(90_000);
+const warning = "the database may lack what was acknowledged last";
+
+test("a database that was put back is known as older; rebuilt, it has all of it", async () => {
+  await using server = await startPostgres();
+  await server.query("create database store");
+  const db = server.url.replace(/postgres$/, "store");
+  await using cluster = await startCluster({ db });
+  await cluster.store("/kept");
+  await cluster.master.stop();
+  await server.query("create database copy template store");
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain(warning);
+  await cluster.store("/new", "acknowledged");
+  await cluster.master.stop();
+  await server.query("drop database store with (force)");
+  await server.query("alter database copy rename to store");
+
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(warning);
+  expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+  await cluster.master.stop();
+  await cluster.startMaster();
+  expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+  await cluster.master.stop();
+  expect((await runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "rebuild"])).exitCode).toBe(0);
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain(warning);
+  expect((await follow(await cluster.ask("GET", "/new"))).text).toBe("acknowledged");
+});
+
+/** Has the masters look at their volumes at once. */
+async function hurry(cluster: Cluster): Promise<void> {
+  await cluster.volumes[0]!.restart();
+}
+
+test("masters at work on a database that goes back end, all of them; others count on together", async () => {
+  await using server = await startPostgres();
+  await using cluster = await startCluster({ db: server.url });
+  await using other = await cluster.anotherMaster();
+  const epoch = async () => {
+    const [row] = await server.query("select value from mkv_memory where name = 'epoch'");
+    return JSON.parse(row!["value"] as string) as { store: string; count: number };
+  };
+  const before = await epoch();
+  await cluster.store("/kept");
+  await hurry(cluster);
+  while ((await epoch()).count < before.count + 2) await Bun.sleep(50);
+  expect([cluster.master.process.ended, other.process.ended]).toEqual([false, false]);
+  await server.query(`update mkv_memory set value = '${JSON.stringify(before)}' where name = 'epoch'`);
+  await hurry(cluster);
+  for (const { process } of [cluster.master, other])
+    expect(await within(process.exited, { what: "the master ends", deadlineMs: 40_000 })).toBe(1);
+  await cluster.startMaster();
+  expect((await follow(await cluster.ask("GET", "/kept"))).text).toBe("value of /kept");
+});
