@@ -179,6 +179,23 @@ test("sums of parts become the sum of the object, and are asked for", async () =
   expect(read.headers.get("x-amz-checksum-sha256")).toBe(`${sum(joined)}-2`);
 });
 
+test("uploads are listed once each, whatever the length of a page; a delimiter folds what begins alike", async () => {
+  await send({ method: "PUT", target: "/begun" });
+  for (const key of ["c", "d/a", "d/%F0%9F%98%80", "e", "%C3%BC/1", "e"])
+    await send({ method: "POST", target: `/begun/${key}?uploads` });
+  for (const most of [1, 2, 1000]) {
+    const found: string[] = [];
+    for (let more = ""; ;) {
+      const { text } = await send({ target: `/begun?uploads&delimiter=%2F&max-uploads=${most}${more}` });
+      found.push(...[...text.matchAll(/<(?:Key|CommonPrefixes><Prefix)>([^<]+)</g)].map((match) => match[1]!));
+      if (!text.includes("<IsTruncated>true")) break;
+      const next = (name: string) => new RegExp(`<Next${name}>([^<]+)<`).exec(text)?.[1] ?? "";
+      more = `&key-marker=${encodeURIComponent(next("KeyMarker"))}&upload-id-marker=${next("UploadIdMarker")}`;
+    }
+    expect(found.sort()).toEqual(["c", "d/", "e", "e", "ü/"]);
+  }
+});
+
 /** What a read of a part says of itself. */
 async function partOf(key: string, number: number | string, { method = "GET", headers = {} } = {}) {
   const answer = await send({ method, target: `/parts/${key}?partNumber=${number}`, headers });

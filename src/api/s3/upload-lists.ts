@@ -20,6 +20,9 @@ const sumNodes = (upload: Upload) =>
     .map(([name, value]) => node(`Checksum${name}`, value))
     .join("");
 
+/** What a page begins after: an upload, or all whose names begin alike; `told` is what clients know of it. */
+type Place = { readonly key: Uint8Array; readonly id: string; readonly told: string };
+
 /** Answers GET ?uploads. */
 export async function listUploads(store: Store, asked: S3Request): Promise<Response> {
   const { bucket } = asked;
@@ -28,8 +31,13 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
   const { prefix, delimiter, most, encode } = question;
   const [keyMarker, idMarker] = [asked.query("key-marker") ?? "", asked.query("upload-id-marker") ?? ""];
   const nodes: string[] = [];
-  let last: { key: Uint8Array; id: string } | undefined =
-    keyMarker === "" ? undefined : { key: prefixOf(bucket, keyMarker), id: idMarker };
+  const afterAll = (common: string): Place => {
+    return { key: Buffer.concat([prefixOf(bucket, common), Buffer.of(0xff)]), id: "", told: common };
+  };
+  const isCommon =
+    delimiter !== "" && idMarker === "" && keyMarker.length > prefix.length && keyMarker.endsWith(delimiter);
+  const first: Place = { key: prefixOf(bucket, keyMarker), id: idMarker, told: keyMarker };
+  let last = keyMarker === "" ? undefined : isCommon ? afterAll(keyMarker) : first;
   let isTruncated = false;
   while (most > 0 && !isTruncated) {
     const page = await uploadsPage(store, prefixOf(bucket, prefix), { after: last, atMost: most - nodes.length + 1 });
@@ -42,13 +50,13 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
       if (cut >= 0) {
         const common = name.slice(0, cut + delimiter.length);
         nodes.push(nest("CommonPrefixes", node("Prefix", encode(common))));
-        last = { key: Buffer.concat([prefixOf(bucket, common), Buffer.of(0xff)]), id: "" };
+        last = afterAll(common);
         break; // What begins alike is passed over.
       }
       const sums = sumNodes(found.upload);
       const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
       nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time, sums));
-      last = found;
+      last = { ...found, told: name };
     }
   }
   const next = isTruncated ? last : undefined;
@@ -56,8 +64,8 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
     node("Bucket", bucket),
     node("KeyMarker", encode(keyMarker)),
     node("UploadIdMarker", idMarker),
-    node("NextKeyMarker", next && encode(objectOf(next.key, bucket))),
-    node("NextUploadIdMarker", next?.id),
+    node("NextKeyMarker", next && encode(next.told)),
+    node("NextUploadIdMarker", next?.id === "" ? undefined : next?.id),
     node("MaxUploads", most),
     headOf(asked, question, isTruncated),
   ];
