@@ -62,6 +62,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     isOvertaken: changes ? opened.isOvertaken : undefined,
+    isOlder: ledger.isOlder,
   });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);

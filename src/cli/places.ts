@@ -35,7 +35,7 @@ async function firstLook(volumes: Volumes): Promise<void> {
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
- * @param options.isOvertaken of the ledger: the volumes note how far it has come
+ * @param options.isOvertaken of the ledger: the volumes note how far it has come, unless it is known to be older than they
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -44,12 +44,17 @@ export async function watchPlaces(
   {
     takeTurn = async () => new AsyncDisposableStack(),
     isOvertaken,
-  }: { takeTurn?: (() => Promise<AsyncDisposable>) | undefined; isOvertaken?: IsOvertaken | undefined } = {},
+    isOlder = false,
+  }: {
+    takeTurn?: (() => Promise<AsyncDisposable>) | undefined;
+    isOvertaken?: IsOvertaken | undefined;
+    isOlder?: boolean;
+  } = {},
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
-  const epochs = new Epochs(volumes);
+  const epochs = new Epochs(volumes, { isOlder });
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];

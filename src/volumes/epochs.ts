@@ -20,8 +20,15 @@ export class Epochs {
   /** Volumes that take none. */
   readonly #without = new Set<string>();
 
-  /** @param volumes of which those that are foreign are left as they are */
-  constructor(readonly volumes: Volumes) {}
+  /**
+   * @param volumes of which those that are foreign are left as they are
+   * @param options.isOlder whether the ledger lacks what they have seen: what it knows is no news to them, and another master
+   * may be at work that knows more
+   */
+  constructor(
+    readonly volumes: Volumes,
+    readonly options: { readonly isOlder: boolean },
+  ) {}
 
   /** Has the volumes that answer note how far the store has come. Returns what one has noted that is further. */
   async note(epoch: Epoch): Promise<Epoch | undefined> {
@@ -37,7 +44,7 @@ export class Epochs {
       const found = await ask(this.volumes, volume);
       if (found?.store === epoch.store && found.count >= epoch.count)
         return found.count > epoch.count ? found : undefined;
-      await writeSmall(client, volume, path, encodeEpoch(epoch));
+      if (!this.options.isOlder) await writeSmall(client, volume, path, encodeEpoch(epoch));
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       if (!this.volumes.isUp(volume) || error instanceof AccessRefused) return undefined; // It is asked again.

@@ -2,11 +2,11 @@
 // can tell.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { follow } from "../support/http";
-import { within } from "../support/until";
+import { until, within } from "../support/until";
 import { runJob } from "./job";
 
 setDefaultTimeout(60_000);
@@ -104,6 +104,25 @@ test.concurrent(
     await late.start();
   },
 );
+
+test.concurrent("a master over an old copy ends when it meets the one that serves, which goes on", async () => {
+  await using cluster = await startCluster();
+  await using copy = temporaryFolder();
+  await cluster.master.stop();
+  cpSync(dirname(cluster.db), copy.path, { recursive: true });
+  await cluster.startMaster();
+  await cluster.store("/new");
+  await using old = await cluster.anotherMaster([], { db: join(copy.path, basename(cluster.db)) });
+  expect(old.output).toContain(warning);
+  const met = async () => {
+    await cluster.store(`/more-${crypto.randomUUID()}`);
+    await cluster.volumes[0]!.restart(); // Both look at their volumes at once.
+    return old.process.ended;
+  };
+  await until(met, { what: "the old one ends", deadlineMs: 40_000 });
+  expect(cluster.master.process.ended).toBe(false);
+  expect((await cluster.ask("GET", "/new")).status).toBe(302);
+});
 
 test.concurrent("volumes of another store, or without a note, say nothing; each start is noted on all", async () => {
   await using cluster = await startCluster();
