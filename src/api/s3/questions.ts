@@ -1,5 +1,6 @@
 // Owns the answers about what is not there: subresources that clients ask for by habit get the answer of a bucket, or an
-// object, that has none of it; everything else is not implemented, and never taken for the bucket or the object itself.
+// object, that has none of it; everything else is not implemented, and never taken for the bucket or the object itself. What is
+// asked for and is so in any case (one owner, who may do everything; one storage class) is no reason to refuse.
 import { isUtf8 } from "node:buffer";
 import { S3Error, type S3Code } from "./errors";
 import { type S3Request } from "./request";
