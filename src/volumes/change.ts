@@ -11,18 +11,19 @@ import { refuseForeign } from "./health";
 import { headFile } from "./read";
 
 /** Removes a value, wherever it lies; else as `removeFile`. */
-export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
-  await removeFile(client, volume, path, timeoutMs);
+export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<boolean> {
+  const wasThere = await removeFile(client, volume, path, timeoutMs);
   const earlier = earlierPathOf(path);
-  if (earlier !== undefined) await removeFile(client, volume, earlier, timeoutMs);
+  if (earlier === undefined) return wasThere;
+  return (await removeFile(client, volume, earlier, timeoutMs)) || wasThere;
 }
 
 /**
- * Removes the file of this very path, for good under `sync`; that it was not there is as good. So it is where a folder lies in
+ * Removes the file of this very path, for good under `sync`; false if it was not there, which is as good. So it is where a folder lies in
  * its place, or a file in that of one of its folders: nginx answers 409 then.
  * @throws MkvError if not confirmed
  */
-export async function removeFile(client: Client, volume: string, path: string, timeoutMs: number): Promise<void> {
+export async function removeFile(client: Client, volume: string, path: string, timeoutMs: number): Promise<boolean> {
   assert(!path.endsWith("/"), "a folder is never removed");
   refuseForeign(client.health, volume);
   const request = { method: "DELETE" as const, headers: client.authorization, body: undefined };
@@ -30,6 +31,7 @@ export async function removeFile(client: Client, volume: string, path: string, t
   const isAbsent = status === 404 || (status === 409 && (await headFile(client, volume, path)) === undefined);
   if (status !== 204 && !isAbsent) throw unexpected(volume, status);
   if (client.settings.sync) await syncFile(client, volume, path, "gone");
+  return !isAbsent;
 }
 
 /**

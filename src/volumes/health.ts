@@ -14,7 +14,7 @@ import { type Topology, subvolume } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 
-const fields = 11;
+const fields = 12;
 const heardAt = 0; // Minus infinity before the first answer.
 const lostAt = 1; // 0: it is up.
 const settledAt = 2;
@@ -26,6 +26,7 @@ const clockAt = 7; // When that was learnt.
 const fencedUntil = 8; // Until then it may begin a change that it was silent about.
 const stranger = 9; // 1: it has come back, and nobody has asked yet who it is.
 const clockMost = 10; // What its clock is ahead of ours, at most.
+const identity = 11; // The first 48 bits of the id that it had; 0 if that is not known.
 
 // The first slot is nobody's: it counts.
 const returns = 0;
@@ -157,6 +158,22 @@ export class Health {
     return true;
   }
 
+  /** The id by which it is known from now on. */
+  setId(volume: string, id: string): void {
+    this.#set(volume, identity, numberOf(id));
+  }
+
+  /** Whether it is known by an id, and not by this one; undefined stands for none. */
+  isAnother(volume: string, id: string | undefined): boolean {
+    const known = this.#get(volume, identity);
+    return known !== 0 && (id === undefined || numberOf(id) !== known);
+  }
+
+  /** Has whoever looks after the volumes ask all of them at once who they are. */
+  askAll(): void {
+    this.#numbers[returns]!++;
+  }
+
   /** Whether the server refuses changes that come late; undefined if that is not known yet. */
   isFenced(server: string): boolean | undefined {
     const known = this.#get(server, fence);
@@ -198,6 +215,10 @@ export class Health {
     const slot = this.#slots.get(name);
     if (slot !== undefined) this.#numbers[slot + field] = number;
   }
+}
+
+function numberOf(id: string): number {
+  return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 }
 
 /** Throws MkvError unavailable if the volume's disk is not the one it was. */

@@ -2,6 +2,7 @@
 import { MkvError } from "../errors";
 import { type Client } from "./client";
 import { syncFile } from "./change";
+import { refuseForeign } from "./health";
 import { readSmall, writeSmall } from "./small-file";
 
 /**
@@ -27,6 +28,21 @@ export async function askId(client: Client, name: string): Promise<SeenId> {
     if (!(error instanceof MkvError)) throw error;
     return error.code === "absent" ? { kind: "none" } : { kind: "unknown", why: error };
   }
+}
+
+/**
+ * Asks a disk who it is that lacks a file: one that was unmounted just now, or is another, says nothing of what was on it.
+ * @throws MkvError unavailable if it is not the one it was, or does not say
+ */
+export async function requireOwn(client: Client, name: string): Promise<void> {
+  const { health } = client;
+  if (!health.isAnother(name, undefined)) return; // It has had no id.
+  const found = await askId(client, name);
+  if (found.kind === "unknown") throw new MkvError("unavailable", `${name} does not say who it is`);
+  if (!health.isAnother(name, found.kind === "id" ? found.id : undefined)) return;
+  health.setForeign(name, true);
+  health.askAll();
+  refuseForeign(health, name);
 }
 
 /** Gives it a new id, and asks for that. Throws MkvError if the volume does not take it. */

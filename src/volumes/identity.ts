@@ -98,11 +98,14 @@ export class Identity {
     seen.add(name, found);
     const isTwin = seen.isAnothers(found.id, name);
     this.#volumes.client.health.setForeign(name, isTwin);
-    if (!isTwin) await this.#memory.put(name, found.id);
+    if (isTwin) return;
+    this.#volumes.client.health.setId(name, found.id);
+    await this.#memory.put(name, found.id);
   }
 
   #compare(name: string, known: string, found: SeenId): boolean {
     const isForeign = found.kind !== "id" || found.id !== known;
+    this.#volumes.client.health.setId(name, known);
     const isNews = this.#volumes.client.health.setForeign(name, isForeign);
     if (isForeign) this.#say(name, foreignWarning(name, found.kind === "id" ? "another id" : "no id"));
     else if (isNews) this.#say(name, "is back: it is the disk it was again", "info");
@@ -156,6 +159,7 @@ export async function adopt(
     if (found.kind === "unknown") throw new MkvError("unavailable", `${place} does not answer, or refuses access`);
     if (found.kind !== "id") throw new MkvError("volume-failed", `${place} takes no id: what it was sent is not there`);
     await remember(place, found.id);
+    client.health.setId(place, found.id);
     client.health.setForeign(place, false);
   }
 }

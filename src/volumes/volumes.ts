@@ -10,7 +10,7 @@ import { limits } from "../limits";
 import { hasService, moveFile, removeValue, syncValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { Health } from "./health";
-import { askId } from "./id-file";
+import { askId, requireOwn } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
@@ -153,9 +153,12 @@ export class Volumes {
     return new Upload(this.client, volume, path, { bytes, date, sync });
   }
 
-  /** Removes a file, for good under `sync`; that it was not there is as good. Throws MkvError if not confirmed. */
-  remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
-    return removeValue(this.client, volume, path, timeoutMs);
+  /**
+   * Removes a file, for good under `sync`; that it was not there is as good, if the disk is the one it was.
+   * @throws MkvError if not confirmed
+   */
+  async remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
+    if (!(await removeValue(this.client, volume, path, timeoutMs))) await requireOwn(this.client, volume);
   }
 
   /** Moves a file on one disk, over what is there, for good if `sync` says so; false if there is none. Throws MkvError likewise. */

@@ -75,6 +75,26 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
   expect(memory.get(bad)).toMatch(/-/);
 });
 
+test.each(["emptied", "swapped"])("a disk that was %s since it was asked confirms no removal", async (how) => {
+  await using volume = await startVolume();
+  const { identity, volumes } = watch([volume.address]);
+  await identity.check();
+  const [disk, path] = [`${volume.address}/sv01`, "/ab/cd/value"];
+  await volumes.remove(disk, path); // It never had it.
+  if (how === "emptied") empty(volume, "sv01");
+  else
+    for (const [from, to] of [
+      ["01", "x"],
+      ["00", "01"],
+      ["x", "00"],
+    ] as const)
+      renameSync(join(volume.dir, `sv${from}`), join(volume.dir, `sv${to}`));
+  const { returns } = volumes;
+  await expect(volumes.remove(disk, path)).rejects.toThrow(`${disk} is not the disk it was: if it was replaced`);
+  expect([volumes.isForeign(disk), volumes.isWritable(disk)]).toEqual([true, false]);
+  expect(volumes.returns).toBeGreaterThan(returns); // The watch asks all of them at once.
+});
+
 test("all threads see that a disk is foreign", async () => {
   await using volume = await startVolume();
   const topology = { volumes: [volume.address], replicas: 1, subvolumes: 2 };
