@@ -17,8 +17,8 @@ export async function seenEpochs(volumes: Volumes): Promise<Epoch[]> {
 
 /** The notes that a process keeps up. */
 export class Epochs {
-  /** Volumes that take none. */
-  readonly #without = new Set<string>();
+  /** Volumes of which it was said that they take none. */
+  readonly #told = new Set<string>();
 
   /**
    * @param volumes of which those that are foreign are left as they are
@@ -33,7 +33,7 @@ export class Epochs {
   /** Has the volumes that answer note how far the store has come. Returns what one has noted that is further. */
   async note(epoch: Epoch): Promise<Epoch | undefined> {
     const { volumes } = this;
-    const own = known(volumes).filter((volume) => !volumes.isForeign(volume) && !this.#without.has(volume));
+    const own = known(volumes).filter((volume) => !volumes.isForeign(volume));
     const further = await Promise.all(own.map((volume) => this.#noteOn(volume, epoch)));
     return further.find((found) => found !== undefined);
   }
@@ -47,11 +47,12 @@ export class Epochs {
       if (!this.options.isOlder) await writeSmall(client, volume, path, encodeEpoch(epoch));
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      if (!this.volumes.isUp(volume) || error instanceof AccessRefused) return undefined; // It is asked again.
-      this.#without.add(volume);
+      const isUsual = !this.volumes.isUp(volume) || error instanceof AccessRefused;
+      if (isUsual || this.#told.has(volume)) return undefined; // It is asked again.
+      this.#told.add(volume);
       warn(
         `${volume} does not note how far the store has come (${error.message}): ` +
-          "that the master's disk was put back would not be noticed; restart it with mkv's volume script",
+          "that the master's disk was put back would not be noticed; an old volume script knows nothing of it",
       );
     }
     return undefined;
