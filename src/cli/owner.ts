@@ -7,7 +7,7 @@ import { factsOf } from "../ledger/level/facts";
 import { inspectIndex } from "../ledger/level/inspect";
 import { journalsOf } from "../ledger/level/journal";
 
-const namesOfLevelDb = /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
+const namesOfLevelDb = /^(CURRENT|EPOCH|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
 
 /**
  * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has

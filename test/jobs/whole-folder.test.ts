@@ -1,5 +1,5 @@
-// All that lies on the master's disk is put back as it was: index, journals, and what is remembered beside them. Only the volumes
-// can tell.
+// All that lies on the master's disk is put back as it was: index, journals, and what is remembered beside them; or the index
+// alone, where nothing is remembered. Only the volumes can tell.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -61,6 +61,37 @@ test.concurrent.each([
       ] as const)
         expect([key, await textOf(cluster, key)]).toEqual([key, text]);
     }
+  },
+);
+
+test.concurrent(
+  "so is a copy of the index alone, where nothing is remembered of it; the latest one is not",
+  async () => {
+    await using cluster = await startCluster();
+    await using copy = temporaryFolder();
+    const alone = join(copy.path, "index");
+    const putBackAlone = () => {
+      for (const name of readdirSync(dirname(cluster.db))) rmSync(join(dirname(cluster.db), name), { recursive: true });
+      cpSync(alone, cluster.db, { recursive: true });
+    };
+    await cluster.store("/kept");
+    await cluster.master.stop();
+    cpSync(cluster.db, alone, { recursive: true });
+    putBackAlone();
+    await cluster.startMaster();
+    expect(cluster.master.output).not.toContain(warning);
+    await cluster.store("/new", "acknowledged");
+    await cluster.master.stop();
+    putBackAlone();
+    for (let i = 0; i < 2; i++) {
+      await cluster.startMaster();
+      expect(cluster.master.output.includes(warning)).toBe(i === 0);
+      expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+      await cluster.master.kill();
+    }
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    await cluster.startMaster();
+    expect(await textOf(cluster, "/new")).toBe("acknowledged");
   },
 );
 

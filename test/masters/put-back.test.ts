@@ -4,7 +4,7 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { follow } from "../support/http";
 import { runMkv } from "../support/master";
 import { startPostgres } from "../support/postgres";
-import { within } from "../support/until";
+import { until } from "../support/until";
 
 setDefaultTimeout(90_000);
 const warning = "the database may lack what was acknowledged last";
@@ -37,9 +37,13 @@ test("a database that was put back is known as older; rebuilt, it has all of it"
   expect((await follow(await cluster.ask("GET", "/new"))).text).toBe("acknowledged");
 });
 
-/** Has the masters look at their volumes at once. */
-async function hurry(cluster: Cluster): Promise<void> {
-  await cluster.volumes[0]!.restart();
+/** Has the masters look at their volumes again and again until this is so: they do when one comes back. */
+async function lookUntil(cluster: Cluster, isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const looked = async () => {
+    await cluster.volumes[0]!.restart();
+    return await isSo();
+  };
+  await until(looked, { what, deadlineMs: 40_000 });
 }
 
 test("masters at work on a database that goes back end, all of them; others count on together", async () => {
@@ -52,13 +56,11 @@ test("masters at work on a database that goes back end, all of them; others coun
   };
   const before = await epoch();
   await cluster.store("/kept");
-  await hurry(cluster);
-  while ((await epoch()).count < before.count + 2) await Bun.sleep(50);
+  await lookUntil(cluster, async () => (await epoch()).count >= before.count + 2, "both have counted on");
   expect([cluster.master.process.ended, other.process.ended]).toEqual([false, false]);
   await server.query(`update mkv_memory set value = '${JSON.stringify(before)}' where name = 'epoch'`);
-  await hurry(cluster);
-  for (const { process } of [cluster.master, other])
-    expect(await within(process.exited, { what: "the master ends", deadlineMs: 40_000 })).toBe(1);
+  await lookUntil(cluster, () => cluster.master.process.ended && other.process.ended, "both end");
+  expect([await cluster.master.process.exited, await other.process.exited]).toEqual([1, 1]);
   await cluster.startMaster();
   expect((await follow(await cluster.ask("GET", "/kept"))).text).toBe("value of /kept");
 });

@@ -10,9 +10,10 @@ import { MkvError } from "../../errors";
 import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { epochName, goOn } from "../epoch";
+import { beyond } from "../epoch";
 import { type Memory, type Opened, type IsOvertaken, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { epochOf, setEpoch } from "./epoch-file";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
@@ -99,7 +100,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const reached = new Reached(shared.reached);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, reached });
   const noting = await noteReached(memory, reached); // Before it counts: a new count may begin with this run.
-  const epoch = await goOn(memory, seen);
+  const epoch = setEpoch(path, beyond(epochOf(path), seen));
   const state = { isSynced: options.sync, suspect };
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
@@ -123,20 +124,23 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     memory,
     shared,
     abandon: () => void (isClean = false),
-    isOvertaken: overtaken(memory, epoch, reached),
+    isOvertaken: overtaken({ path, memory, reached }, epoch),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
   };
 }
 
 /** The count goes on with each call before which something was written. */
-function overtaken(memory: Beside, epoch: Epoch, reached: Reached): IsOvertaken {
+function overtaken(
+  { path, memory, reached }: { path: string; memory: Beside; reached: Reached },
+  epoch: Epoch,
+): IsOvertaken {
   let [now, last] = [epoch, reached.last];
   return async (note) => {
-    if (reached.last !== last) [now, last] = [await goOn(memory, []), reached.last];
+    if (reached.last !== last) [now, last] = [setEpoch(path, beyond(now)), reached.last];
     const further = await note(now);
     if (!further) return false;
     await rememberOlder(memory);
-    await memory.put(epochName, further);
+    setEpoch(path, further);
     return true;
   };
 }

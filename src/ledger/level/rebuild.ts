@@ -3,10 +3,11 @@
 import { rmSync } from "node:fs";
 import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
-import { goOn } from "../epoch";
+import { beyond } from "../epoch";
 import { type Surroundings } from "../ledger";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
+import { epochOf, setEpoch } from "./epoch-file";
 import { inspectPlace } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
@@ -48,11 +49,11 @@ export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenE
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
+      setEpoch(folder, beyond(epochOf(path), await seenEpochs())); // All volumes have answered by now.
       const { suspect, doubt } = remembered(memory) ?? {};
       await rememberNew(memory, path, { suspect, doubt });
       swapIndex(folder, path);
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
-      await goOn(memory, await seenEpochs()); // All volumes have answered by now.
       await rememberNew(memory, path, {});
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),

@@ -11,9 +11,10 @@ import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
 import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
-import { epochName, furtherThan } from "../epoch";
+import { furtherThan } from "../epoch";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
+import { epochOf } from "./epoch-file";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
 import { type Lineage, isOfLine, lineageOf } from "./lineage";
@@ -104,9 +105,15 @@ export async function judgeIndex(
   { found, seen }: { found: IndexState; seen: readonly Epoch[] },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  if (!before) return undefined;
+  const isPassed = furtherThan(epochOf(path), seen) !== undefined;
+  if (!before) {
+    if (!isPassed) return undefined;
+    const doubt = olderCopy([], 0);
+    await rememberNew(memory, path, { doubt });
+    return doubt;
+  }
   const doubt =
-    before.doubt ?? (await copyDoubt(memory, { path, found, before, seen })) ?? restartDoubt(path, before, found);
+    before.doubt ?? (await copyDoubt(memory, { path, found, before, isPassed })) ?? restartDoubt(path, before, found);
   if (doubt) await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
 }
@@ -149,19 +156,16 @@ async function runsOf(memory: Memory): Promise<Run[]> {
 
 async function copyDoubt(
   memory: Beside,
-  { path, found, before, seen }: { path: string; found: IndexState; before: Remembered; seen: readonly Epoch[] },
+  { path, found, before, isPassed }: { path: string; found: IndexState; before: Remembered; isPassed: boolean },
 ): Promise<Doubt | undefined> {
-  const further = furtherThan(memory.get(epochName), seen);
-  if (found.kind !== "whole") return further && olderCopy(await runsOf(memory), 0);
+  if (found.kind !== "whole") return isPassed ? olderCopy(await runsOf(memory), 0) : undefined;
   const look = lookOf(path);
-  if (!further && before.isClosed && look === before.look) return undefined;
+  if (!isPassed && before.isClosed && look === before.look) return undefined;
   const runs = await runsOf(memory);
   const closed = runs.find((run) => run.look === look);
   if (before.lineage && !isOfLine(found.says, before.lineage)) return anotherIndex;
   const isOlder =
-    further !== undefined ||
-    found.manifest < before.manifest ||
-    (found.manifest === before.manifest && before.isClosed);
+    isPassed || found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
   if (!closed && !isOlder) return undefined;
   return olderCopy(runs, found.manifest, closed);
 }
@@ -194,7 +198,7 @@ function placed(path: string): Pick<Remembered, "boot" | "mount"> {
 
 /** The names and lengths of the files of an index that is at rest. */
 function lookOf(folder: string): string {
-  const names = readdirSync(folder).filter((name) => !/^LO(G|CK)/.test(name));
+  const names = readdirSync(folder).filter((name) => !/^(LOG|LOCK|EPOCH)/.test(name));
   const lines = names.sort().map((name) => `${name} ${statSync(join(folder, name)).size}`);
   return new Bun.CryptoHasher("md5").update(lines.join("\n")).digest("hex");
 }

@@ -75,7 +75,7 @@ function run(index: string, steps: readonly (() => void)[]): void {
   }
 }
 
-function renameDurably(from: string, to: string): void {
+export function renameDurably(from: string, to: string): void {
   renameSync(from, to);
   sync(dirname(to));
 }

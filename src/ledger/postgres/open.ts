@@ -5,7 +5,7 @@ import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { type Epoch } from "../../format/epoch";
-import { epochName, furtherThan, goOn } from "../epoch";
+import { beyond, furtherThan } from "../epoch";
 import { type IsOvertaken, type Ledger, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
@@ -56,15 +56,19 @@ export async function openPostgresLedger(
   };
 }
 
+/** Under which name it is remembered how far the store has come. */
+const epochName = "epoch";
+
 /** Remembers that the ledger is behind if the volumes have seen more: that was so before it was asked here. */
 async function lookBack(memory: SharedMemory, seen: readonly Epoch[]): Promise<boolean> {
-  const further = furtherThan(await memory.get(epochName), seen);
+  const own = (await memory.get(epochName)) as Epoch | undefined;
+  const further = furtherThan(own, seen);
   if (further) {
     await memory.put(behindName, true);
     await memory.put(epochName, further);
     const text = "the database may lack what was acknowledged last: the volumes have seen more";
     warn(`${text}; stop the masters, "mkv rebuild" finds what is missing`);
-  } else if ((await memory.get(epochName)) === undefined) await goOn(memory, seen);
+  } else if (!own) await memory.put(epochName, beyond(own, seen));
   return further !== undefined;
 }
 

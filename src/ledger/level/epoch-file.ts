@@ -1,0 +1,34 @@
+// Owns the file EPOCH in the folder of an index: how far the store had come. LevelDB, that of Go as well, leaves alone what it does
+// not know. So it goes wherever the index is copied.
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { MkvError, reasonOf } from "../../errors";
+import { type Epoch, encodeEpoch, readEpoch } from "../../format/epoch";
+import { renameDurably } from "./swap";
+
+/** What the index says; undefined if it is none of mkv's yet. */
+export function epochOf(index: string): Epoch | undefined {
+  try {
+    return readEpoch(readFileSync(join(index, "EPOCH"), "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Puts it on the disk, and returns it. Throws MkvError failed. */
+export function setEpoch(index: string, epoch: Epoch): Epoch {
+  const [path, next] = [join(index, "EPOCH"), join(index, "EPOCH.new")];
+  try {
+    const file = openSync(next, "w", 0o600);
+    try {
+      writeSync(file, encodeEpoch(epoch));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameDurably(next, path);
+    return epoch;
+  } catch (error) {
+    throw new MkvError("failed", `${path} cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
+}
