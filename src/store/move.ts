@@ -141,7 +141,10 @@ async function requireReady({ volumes }: Store, claim: Claim, targets: readonly 
   }
   const ready = await Promise.all(targets.map((volume) => volumes.wake(volume)));
   const asleep = targets.filter((_, i) => !ready[i]);
-  if (asleep.length > 0) throw new MkvError("unavailable", `${asleep.join(", ")} does not answer`);
+  const silent = asleep.filter((volume) => !volumes.isUp(volume));
+  if (silent.length > 0) throw new MkvError("unavailable", `${silent.join(", ")} does not answer`);
+  if (asleep.length > 0)
+    throw new MkvError("busy", `${asleep.join(", ")} may still carry out earlier requests: try again`);
 }
 
 /** Throws MkvError unavailable if a copy that nobody has seen may be the only good one. */

@@ -1,7 +1,5 @@
 // Uploads in parts: in any order, again, at once, across a restart; nothing is left of one that is over.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
 import { until } from "../support/until";
@@ -152,19 +150,6 @@ test("an upload goes on after a restart; a part may be a copy of a part of an ob
   ).toBe(200);
   expect(md5Hex((await send({ target: "/parts/resumed" })).body)).toBe(md5Hex(Buffer.concat([first, last])));
   await expectNoParts();
-});
-
-test("a part of which the length is lost, with what lies beside the records, is uploaded again", async () => {
-  const id = await begin("again");
-  await part("again", id, 1, last);
-  await s3.cluster.master.stop();
-  const { db } = s3.cluster;
-  rmSync(join(dirname(db), `.${basename(db)}.facts`), { recursive: true });
-  await s3.cluster.startMaster();
-  const refused = await complete("again", id, [[1, last]]);
-  expect([refused.status, codeIn(refused.text)]).toEqual([400, "InvalidPart"]);
-  await part("again", id, 1, last);
-  expect((await complete("again", id, [[1, last]])).status).toBe(200);
 });
 
 test("sums of parts become the sum of the object, and are asked for", async () => {

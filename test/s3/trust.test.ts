@@ -1,6 +1,7 @@
 // What S3 must never do to what is there: bodies that are longer than they say, copies that have rotted, keys of its own.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { copiesOf } from "../support/copies";
 import { request } from "../support/http";
 import { pathOf } from "../support/placement";
@@ -90,4 +91,22 @@ test("an object of parts, and a copy, are made of good copies, and those that ha
     return Object.values(copiesOf(s3.cluster, "/bkt/source")).every((md5) => md5 === md5Hex(value));
   };
   await until(isHealed, { what: "the copies that a copy found damaged are good again", deadlineMs: 40_000 });
+});
+
+test("a part of which the length is lost, with what lies beside the records, is uploaded again", async () => {
+  const begun = await send({ method: "POST", target: "/bkt/again?uploads" });
+  const id = /<UploadId>([^<]+)</.exec(begun.text)![1]!;
+  const upload = () => send({ method: "PUT", target: `/bkt/again?partNumber=1&uploadId=${id}`, body: "part" });
+  const part = `<Part><PartNumber>1</PartNumber><ETag>${md5Hex("part")}</ETag></Part>`;
+  const body = `<CompleteMultipartUpload>${part}</CompleteMultipartUpload>`;
+  const complete = () => send({ method: "POST", target: `/bkt/again?uploadId=${id}`, body });
+  await upload();
+  await s3.cluster.master.stop();
+  const { db } = s3.cluster;
+  rmSync(join(dirname(db), `.${basename(db)}.facts`), { recursive: true });
+  await s3.cluster.startMaster();
+  const refused = await complete();
+  expect([refused.status, codeIn(refused.text)]).toEqual([400, "InvalidPart"]);
+  await upload();
+  expect((await complete()).status).toBe(200);
 });

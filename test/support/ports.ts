@@ -16,6 +16,16 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Whether another test has this port, for a program that does not run at the moment. */
+export async function isReserved(port: number): Promise<boolean> {
+  try {
+    (await Bun.udpSocket({ hostname: "127.0.0.1", port })).close();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 function pickPort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
