@@ -1,4 +1,4 @@
-// Owns how it is written down how far a store has come: on volumes, as `/mkv/epoch`.
+// Owns the text that says how far a store has come: `/mkv/epoch` on volumes, `EPOCH` in the folder of an index.
 //   epoch := store " " count "\n"        store: a UUID
 
 /** How far a store has come: the count goes on with each process that writes to it, and while it does. */

@@ -19,8 +19,8 @@ export async function removeValue(client: Client, volume: string, path: string, 
 }
 
 /**
- * Removes the file of this very path, for good under `sync`; false if it was not there, which is as good. So it is where a folder lies in
- * its place, or a file in that of one of its folders: nginx answers 409 then.
+ * Removes the file of this very path, for good under `sync`; false if it was not there, which is as good. So it is where a
+ * folder lies in its place, or a file in that of one of its folders: nginx answers 409 then.
  * @throws MkvError if not confirmed
  */
 export async function removeFile(client: Client, volume: string, path: string, timeoutMs: number): Promise<boolean> {

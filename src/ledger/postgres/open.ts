@@ -59,7 +59,7 @@ export async function openPostgresLedger(
 /** Under which name it is remembered how far the store has come. */
 const epochName = "epoch";
 
-/** Remembers that the ledger is behind if the volumes have seen more: that was so before it was asked here. */
+/** Remembers that the ledger is behind if the volumes have seen more. They were asked first: the ledger goes on before them. */
 async function lookBack(memory: SharedMemory, seen: readonly Epoch[]): Promise<boolean> {
   const own = (await memory.get(epochName)) as Epoch | undefined;
   const further = furtherThan(own, seen);
