@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { isServerName, isVolumeName } from "../format/volume";
+import { ownNameOf } from "../ledger/level/beside";
 import { type DatabaseAddress, parseDatabaseUrl } from "../ledger/postgres/address";
 
 /** A kind of value. */
@@ -49,7 +50,7 @@ export const ledger: Kind<LedgerPlace> = {
   parse(text, flag) {
     if (/^[a-z]+:\//i.test(text)) return { kind: "database", address: parseDatabaseUrl(text, flag) };
     if (resolve(text) === "/") throw new MkvError("usage", `${flag} is a folder of its own, not "${text}"`);
-    return { kind: "folder", db: resolve(text) };
+    return { kind: "folder", db: ownNameOf(resolve(text)) };
   },
 };
 

@@ -1,13 +1,11 @@
 // Owns the owner of an index: what root does to one leaves it to the user whose it is, who could not open it otherwise. That
-// user may swap folders meanwhile: so only files with names that LevelDB gives are handed over, wherever they turn out to be.
+// user may swap folders meanwhile: so only files with names that an index has are handed over, wherever they turn out to be.
 import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { besideOf } from "../ledger/level/beside";
 import { factsOf } from "../ledger/level/facts";
-import { inspectIndex } from "../ledger/level/inspect";
+import { inspectIndex, isOfIndex } from "../ledger/level/inspect";
 import { journalsOf } from "../ledger/level/journal";
-
-const namesOfLevelDb = /^(CURRENT|EPOCH|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp))$/;
 
 /**
  * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has
@@ -26,7 +24,7 @@ export function closeToOthers(index: string): () => void {
     if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
     for (const folder of [index, besideOf(index), factsOf(index)]) {
       const names = isFolder(folder) ? readdirSync(folder) : [];
-      for (const name of names.filter((name) => namesOfLevelDb.test(name))) give(join(folder, name), owner);
+      for (const name of names.filter(isOfIndex)) give(join(folder, name), owner);
       give(folder, owner);
     }
     if (isFolder(dirname(index))) for (const path of journalsOf(index)) give(path, owner);

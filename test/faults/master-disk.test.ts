@@ -30,9 +30,8 @@ const onDisk: Record<string, Layout> = {
   "the index and the journal": (disk) => join(disk, "index"),
   "the index": (disk) => disk, // The journal is beside it.
   "the journal"(disk, folder) {
-    mkdirSync(join(folder, "elsewhere"));
-    symlinkSync(join(folder, "elsewhere"), join(disk, "index"));
-    return join(disk, "index");
+    symlinkSync(join(disk, "journal"), join(folder, "index.journal-0.new")); // Under this name it is begun.
+    return join(folder, "index");
   },
   "what is remembered"(disk, folder) {
     mkdirSync(join(disk, "memory"));
@@ -40,7 +39,7 @@ const onDisk: Record<string, Layout> = {
     return join(folder, "index");
   },
   "the journal of the second thread"(disk, folder) {
-    symlinkSync(join(disk, "journal"), join(folder, "index.journal-1.new")); // Under this name it is begun.
+    symlinkSync(join(disk, "journal"), join(folder, "index.journal-1.new"));
     return join(folder, "index");
   },
 };

@@ -4,6 +4,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
+import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { temporaryFolder } from "../support/folder";
 import { follow } from "../support/http";
 import { until, within } from "../support/until";
@@ -95,25 +96,38 @@ test.concurrent(
   },
 );
 
-test.concurrent("rebuilt at once, a copy of the whole folder hides nothing that was written since", async () => {
-  await using cluster = await startCluster();
-  await using copy = temporaryFolder();
-  await cluster.store("/gone", "once");
-  await cluster.store("/soft", "once");
-  expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
-  await cluster.master.stop();
-  cpSync(dirname(cluster.db), copy.path, { recursive: true });
-  await cluster.startMaster();
-  expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
-  await cluster.store("/soft", "twice");
-  await cluster.store("/new", "acknowledged");
-  await cluster.master.stop();
-  putBack(cluster, copy.path);
-  expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
-  await cluster.startMaster();
-  expect(await cluster.keys("list")).toEqual(["/new", "/soft"]);
-  expect(await textOf(cluster, "/soft")).toBe("twice");
-});
+test.concurrent.each(["as it was", "whose EPOCH is lost"])(
+  "rebuilt at once, a copy of the whole folder %s hides and removes nothing that was written since",
+  async (how) => {
+    await using cluster = await startCluster();
+    await using copy = temporaryFolder();
+    for (const key of ["/gone", "/soft", "/owed"]) await cluster.store(key, "once");
+    expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
+    await cluster.volumes[0]!.stop();
+    expect((await cluster.ask("DELETE", "/owed")).status).toBe(204);
+    await cluster.master.kill();
+    cpSync(dirname(cluster.db), copy.path, { recursive: true });
+    await cluster.volumes[0]!.start();
+    await cluster.startMaster();
+    expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+    const again = async () => (await cluster.ask("PUT", "/owed", { body: "again" })).status === 201;
+    await until(again, { what: "the volume is written to again" });
+    await cluster.store("/soft", "twice");
+    await cluster.store("/new", "acknowledged");
+    await cluster.master.stop();
+    putBack(cluster, copy.path);
+    if (how === "whose EPOCH is lost") {
+      writeFileSync(join(cluster.db, "EPOCH"), new Uint8Array(38));
+      const { exitCode, output } = await runJob(cluster, "rebalance");
+      expect([exitCode, output]).toEqual([1, expect.stringContaining("EPOCH does not say")]);
+    }
+    expect((await runJob(cluster, "rebuild")).last).toContain(": 3 keys in 9 files; 0 files reported");
+    await cluster.startMaster();
+    expect(await cluster.keys("list")).toEqual(["/new", "/owed", "/soft"]);
+    expect(copiesOf(cluster, "/owed")).toEqual(copiesOn(homeOf(cluster, "/owed"), "again"));
+    expect(await textOf(cluster, "/soft")).toBe("twice");
+  },
+);
 
 test.concurrent(
   "a volume that has seen the store further, and answers late, ends the master; the next one knows",

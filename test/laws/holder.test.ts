@@ -1,6 +1,7 @@
 // The laws of trust, 7: one process has a ledger, from before it looks at anything until it ends.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { startJob, swapPlace } from "../jobs/job";
 import { startGatedCluster, type GatedCluster } from "../support/gated";
 import { runMkv } from "../support/master";
@@ -63,4 +64,21 @@ test("law 7: a stale index of a swap is never served: with the index gone, neith
     await Bun.$`mv ${cluster.db}-aside ${cluster.db}`.quiet();
   }
   await until(() => existsSync(cluster.db), { what: "the index is back" });
+});
+
+test("law 7: an index that is also reached by a symbolic link is one, with one lock and one memory of its volumes", async () => {
+  if (!cluster.master.process.ended) await cluster.master.stop();
+  const link = join(dirname(cluster.db), "by-another-name");
+  symlinkSync(cluster.db, link);
+  const server = (db: string) =>
+    runMkv(["-db", db, "-volumes", cluster.addresses.join(","), ...flags, "-port", "0", "server"]);
+  await using linked = await cluster.anotherMaster(undefined, { db: link });
+  const { exitCode, stderr } = await server(cluster.db);
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining("in use by another process")]);
+  expect(readdirSync(dirname(link)).filter((name) => name.includes("by-another-name"))).toEqual(["by-another-name"]);
+  await linked.stop();
+
+  mkdirSync(join(dirname(link), ".by-another-name.mkv"));
+  const left = await server(link);
+  expect([left.exitCode, left.stderr]).toEqual([1, expect.stringContaining("put the folder itself in the place")]);
 });

@@ -103,6 +103,21 @@ test("an index without the log that its MANIFEST names is damaged", async () => 
   expect(whyOf(at.folder)).toBe(`${at.log} is missing`);
 });
 
+test.each(["", "0", "6e0f7c1e-5b0f-4e0e-8f43-5f1d3a8c1a11 \n", "\0".repeat(38)])(
+  "an index whose EPOCH is %j is damaged",
+  async (text) => {
+    await using at = await healthy();
+    writeFileSync(at.file("EPOCH"), text);
+    expect(whyOf(at.folder)).toBe("EPOCH does not say how far the store had come");
+  },
+);
+
+test("what is left of an index is damaged, also if EPOCH is all of it", async () => {
+  await using at = temporaryFolder();
+  writeFileSync(join(at.path, "EPOCH"), "6e0f7c1e-5b0f-4e0e-8f43-5f1d3a8c1a11 7\n");
+  expect(whyOf(at.path)).toBe("CURRENT is missing");
+});
+
 test("tables under the MANIFEST of a new index are not given up", async () => {
   await using at = await healthy();
   await using empty = temporaryFolder();

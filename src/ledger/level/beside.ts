@@ -6,7 +6,7 @@
 // 3. A damaged one is never opened or removed. Only a person may move it away.
 // 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls. After a write has failed
 //    no other is tried, and the process must end: LevelDB would lose what comes after a torn one.
-import { accessSync, constants, realpathSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
@@ -27,6 +27,18 @@ const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
 
 /** The folders that this process holds. */
 const held = new Set<string>();
+
+/**
+ * The folder of an index that may be named by a symbolic link: all else lies beside the folder itself, whatever leads to it.
+ * @throws MkvError failed if an earlier version has made that beside the link
+ */
+export function ownNameOf(index: string): string {
+  if (!lstatSync(index, { throwIfNoEntry: false })?.isSymbolicLink() || !existsSync(index)) return index;
+  const folder = realpathSync(index);
+  if (!existsSync(besideOf(index))) return folder;
+  const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${besideOf(index)}`;
+  throw new MkvError("failed", `${why}: put the folder itself in the place of that link`);
+}
 
 /** The folder that lies beside this index; its name begins with a dot, so that nothing that lists `indexdb*` sees it. */
 export function besideOf(index: string): string {

@@ -6,7 +6,7 @@ import { MkvError, reasonOf } from "../../errors";
 import { type Epoch, encodeEpoch, readEpoch } from "../../format/epoch";
 import { renameDurably } from "./swap";
 
-/** What the index says; undefined if it is none of mkv's yet. */
+/** What the index says; undefined if it is none of mkv's yet, or a damaged one. */
 export function epochOf(index: string): Epoch | undefined {
   try {
     return readEpoch(readFileSync(join(index, "EPOCH"), "latin1"));

@@ -7,6 +7,7 @@
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
+import { readEpoch } from "../../format/epoch";
 import { type Manifest, readManifest } from "./manifest";
 
 /**
@@ -25,7 +26,12 @@ export type IndexState =
 
 /** What a folder without an index may hold: also what LevelDB leaves if it is killed before it has made one. */
 const NOTHING_YET = /^(LOCK|LOG|LOG\.old|lost\+found|MANIFEST-000001|000001\.dbtmp)$/;
-const OF_LEVELDB = /^(\d+\.(ldb|sst|log|dbtmp|tmp)|MANIFEST-\d+|CURRENT.*|LOCK|LOG|LOG\.old)$/;
+const OF_INDEX = /^(\d+\.(ldb|sst|log|dbtmp|tmp)|MANIFEST-\d+|CURRENT.*|EPOCH(\.new)?|LOCK|LOG|LOG\.old)$/;
+
+/** Whether a file of this name in the folder of an index is LevelDB's, or mkv's. */
+export function isOfIndex(name: string): boolean {
+  return OF_INDEX.test(name);
+}
 
 /**
  * Looks at this folder, which nobody may be at work on.
@@ -59,12 +65,14 @@ function inspect(folder: string): IndexState {
   const names = readdirSync(folder).sort();
   const others = names.filter((name) => !NOTHING_YET.test(name));
   if (others.length === 0) return { kind: "none" };
-  if (!others.some((name) => OF_LEVELDB.test(name))) return { kind: "other", why: `it holds ${others[0]}` };
+  if (!others.some(isOfIndex)) return { kind: "other", why: `it holds ${others[0]}` };
   if (!names.includes("CURRENT")) return damaged("CURRENT is missing");
 
   const [, name, number] = /^(MANIFEST-(\d+))\n$/.exec(readFileSync(join(folder, "CURRENT"), "latin1")) ?? [];
   if (!name) return damaged("CURRENT does not name a MANIFEST");
   if (!names.includes(name)) return damaged(`${name}, which CURRENT names, is missing`);
+  if (names.includes("EPOCH") && !readEpoch(readFileSync(join(folder, "EPOCH"), "latin1")))
+    return damaged("EPOCH does not say how far the store had come");
   try {
     const says = readManifest(readFileSync(join(folder, name)));
     const why = lossOf(folder, names, says);

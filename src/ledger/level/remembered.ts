@@ -105,7 +105,9 @@ export async function judgeIndex(
   { found, seen }: { found: IndexState; seen: readonly Epoch[] },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  const isPassed = furtherThan(epochOf(path), seen) !== undefined;
+  const epoch = epochOf(path);
+  const isLost = !epoch && found.kind === "damaged" && seen.length > 0;
+  const isPassed = isLost || furtherThan(epoch, seen) !== undefined;
   if (!before) {
     if (!isPassed) return undefined;
     const doubt = olderCopy([], 0);
