@@ -1,11 +1,10 @@
 // Owns the choice of the ledger, and of where a new one is made: LevelDB in a folder, which one process has, or a database
 // that several masters share.
 import { writeSync } from "node:fs";
-import { type MessagePort, isMainThread } from "node:worker_threads";
+import { isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
 import { type Draft, type Lack, type Ledger, type Opened, type Surroundings } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
-import { remoteMemory } from "../ledger/level/memory-port";
 import { type LevelShared, joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { draftPostgres, joinPostgresRebuild, rebuildPostgres } from "../ledger/postgres/next";
@@ -24,8 +23,8 @@ export type LedgerKind = {
   readonly shown: string;
   /** Opens it for the first thread of a process. */
   open(surroundings: Surroundings): Promise<Opened<SharedLedger>>;
-  /** Opens the same for another thread; `port` leads to what the first one remembers. */
-  join(thread: { shared: SharedLedger; number: number; port: MessagePort }): Promise<Ledger>;
+  /** Opens the same for another thread. */
+  join(thread: { shared: SharedLedger; number: number }): Promise<Ledger>;
   /** Begins to make a new index beside the old one, which no other process may use. */
   rebuild(seenEpochs: Surroundings["seenEpochs"]): Promise<Rebuild>;
   /** Opens both for another thread. */
@@ -52,8 +51,8 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
   return {
     shown: db,
     open: (surroundings) => openLevelLedger(db, { ...surroundings, sync, graceMs, onBroken }),
-    join: ({ shared, number: thread, port }) =>
-      joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread, memory: remoteMemory(port) }),
+    join: ({ shared, number: thread }) =>
+      joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread }),
     rebuild: (seenEpochs) => rebuildLevel(db, seenEpochs),
     joinRebuild: joinLevelRebuild,
     draft: (lack) => draftLevel(db, { lack }),

@@ -1,5 +1,4 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
-import { type MessagePort } from "node:worker_threads";
 import { MkvError } from "../errors";
 import { isConfigured } from "../format/volume";
 import { type Ledger, type Opened } from "../ledger/ledger";
@@ -105,9 +104,9 @@ function distrust(
 /** Opens the same store for another thread. Throws MkvError failed. */
 export async function joinStore(
   config: Config,
-  { shared, number, port }: { shared: Shared; number: number; port: MessagePort },
+  { shared, number }: { shared: Shared; number: number },
 ): Promise<Store & AsyncDisposable> {
-  const ledger = await ledgerAt(config).join({ shared: shared.ledger, number, port });
+  const ledger = await ledgerAt(config).join({ shared: shared.ledger, number });
   const dates = new WriteDates(ledger.memory, shared.dates, number);
   const store = storeOf(config, { shared, ledger, volumes: accessVolumes(config, shared.volumes), dates });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };

@@ -2,7 +2,6 @@
 // the shared port, a handle on the shared index and a journal of its own. One that dies takes the process along: half a
 // master would lose every other request.
 import { once } from "node:events";
-import { MessageChannel, type MessagePort } from "node:worker_threads";
 import pkg from "../../package.json";
 import { Admission } from "../api/admission";
 import { Authorizer } from "../api/authorize";
@@ -16,7 +15,6 @@ import { type Service, serve } from "../api/serve";
 import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
-import { serveMemory } from "../ledger/level/memory-port";
 import { log, warn } from "../log";
 import { startHealing } from "../store/healing";
 import { tellOfVerify } from "../store/job-memory";
@@ -119,14 +117,12 @@ export type ServerTask = {
   readonly config: Config;
   readonly number: number;
   readonly shared: Shared;
-  /** To what the first thread remembers. */
-  readonly port: MessagePort;
 };
 
 /** A worker thread's part of `runServer`. */
 export async function serveTask(task: ServerTask, { stop, say }: ThreadContext): Promise<void> {
-  const { config, number, shared, port } = task;
-  await using store = await joinStore(config, { shared, number, port });
+  const { config, number, shared } = task;
+  await using store = await joinStore(config, { shared, number });
   await using _care = maintain(store);
   const service = startService(config, store);
   say("serving");
@@ -150,14 +146,12 @@ function startWorkers(
   config: Config,
   { opened, entry, stop }: { opened: OpenedStore; entry: string; stop: AbortSignal },
 ): ServingThread[] {
-  const { store, shared } = opened;
+  const { shared } = opened;
   return Array.from({ length: config.threads - 1 }, (_, i) => {
     const number = i + 1;
     const { promise: serving, resolve: onSaid } = Promise.withResolvers<unknown>();
-    const { port1, port2 } = new MessageChannel();
-    serveMemory(store.ledger.memory, port1);
-    const task: ServerTask = { name: "server", config, number, shared, port: port2 };
-    return { serving, ended: inThread<void>(number, { entry, task, stop, onSaid, transfer: [port2] }) };
+    const task: ServerTask = { name: "server", config, number, shared };
+    return { serving, ended: inThread<void>(number, { entry, task, stop, onSaid }) };
   });
 }
 

@@ -1,6 +1,6 @@
 // Owns the worker threads of the process: each runs the program once more, from `main.ts`, with a task of its own. There is
 // one protocol: a thread says things as it goes, and ends with a result or a failure; its starter asks it to stop.
-import { type MessagePort, Worker, parentPort, workerData } from "node:worker_threads";
+import { Worker, parentPort, workerData } from "node:worker_threads";
 import { type ClockStart, shareClock, startClock } from "../clock";
 import { type ErrorCode, MkvError, reasonOf } from "../errors";
 import { type LogFormat, logAs, logFormat } from "../log";
@@ -35,8 +35,6 @@ type Start = {
   readonly stop: AbortSignal;
   /** Gets what the thread says. */
   readonly onSaid: (message: unknown) => void;
-  /** Ports in the task that become the thread's. */
-  readonly transfer?: readonly MessagePort[];
 };
 
 /**
@@ -45,9 +43,9 @@ type Start = {
  * @returns what the task returned
  * @throws MkvError the one that the task threw; failed if the thread died
  */
-export function inThread<T>(number: number, { entry, task, stop, onSaid, transfer = [] }: Start): Promise<T> {
+export function inThread<T>(number: number, { entry, task, stop, onSaid }: Start): Promise<T> {
   const data: WorkerData = { task, clock: shareClock(), metrics: shareMetrics(), log: logFormat() };
-  const worker = new Worker(new URL(entry), { workerData: data, transferList: [...transfer] });
+  const worker = new Worker(new URL(entry), { workerData: data });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let end = () => reject(new MkvError("failed", `thread ${number} has ended: stopping`));
   const fail = (error: MkvError) => (end = () => reject(error));

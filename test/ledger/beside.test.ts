@@ -2,10 +2,8 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MessageChannel } from "node:worker_threads";
-import { type Beside, besideOf, openBeside } from "../../src/ledger/level/beside";
+import { type Beside, besideOf, joinBeside, openBeside } from "../../src/ledger/level/beside";
 import { entriesOf } from "../../src/ledger/ledger";
-import { remoteMemory, serveMemory } from "../../src/ledger/level/memory-port";
 import { type Folder, temporaryFolder } from "../support/folder";
 
 const HOLDER = join(import.meta.dir, "beside.holder.ts");
@@ -60,20 +58,18 @@ test("the entries of a prefix are listed in order, and no others", async () => {
   expect(listed["volume/b"]).toEqual({ name: "volume/b" });
 });
 
-test("the names of a prefix are read in pages, from here and from another thread", async () => {
+test("the names of a prefix are read in pages, by who has opened it and by who has joined", async () => {
   await using at = temporaryFolder();
   await using beside = await openBeside(indexIn(at));
   for (const name of ["volume/b", "volum", "volume/a", "volume0", "volume/c"]) await beside.put(name, { name });
-  const { port1, port2 } = new MessageChannel();
-  serveMemory(beside, port1);
-  for (const memory of [beside, remoteMemory(port2)]) {
+  await using joined = await joinBeside(indexIn(at));
+  for (const memory of [beside, joined]) {
     const first = await memory.page("volume/", { atMost: 2 });
     expect(first).toEqual(["volume/a", "volume/b"].map((name) => [name, { name }]));
     const second = await memory.page("volume/", { after: "volume/b", atMost: 2 });
     expect(second).toEqual([["volume/c", { name: "volume/c" }]]);
     expect(await memory.page("volume/", { after: "volume/c", atMost: 2 })).toEqual([]);
   }
-  port1.close();
 });
 
 test("of changes to one name that are not waited for the last one holds", async () => {

@@ -23,8 +23,8 @@ export const opening = { sync: false, graceMs: 0, onMissing: isNew, seenEpochs: 
 export async function openLevel(): Promise<Opened> {
   const folder = temporaryFolder();
   const path = join(folder.path, "index");
-  const { ledger: one, shared, memory } = await openLevelLedger(path, opening);
-  const other = await joinLevelLedger(path, { sync: false, shared, thread: 1, memory });
+  const { ledger: one, shared } = await openLevelLedger(path, opening);
+  const other = await joinLevelLedger(path, { sync: false, shared, thread: 1 });
   return {
     one,
     other,

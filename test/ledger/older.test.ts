@@ -19,7 +19,7 @@ async function start() {
   const path = join(folder.path, "db", "index");
   mkdirSync(dirname(path));
   const { ledger: one, shared, memory } = await openLevelLedger(path, opening);
-  const other = await joinLevelLedger(path, { sync: false, shared, thread: 1, memory });
+  const other = await joinLevelLedger(path, { sync: false, shared, thread: 1 });
   const ends = new AsyncDisposableStack();
   ends.use(other);
   let copies = 0;

@@ -2,7 +2,7 @@
 // remembers, which must not lie in the index itself, since the Go program must still open that one.
 // 1. One process holds it, from before anything is looked at until it ends. The system frees it at once when that is
 //    killed. The index may be renamed meanwhile: the lock does not go with it.
-// 2. It is never opened twice in one process. LevelDB would refuse, but give up the lock of the first one by that.
+// 2. The first thread opens it, once, and the others join: they share one LevelDB, and its lock goes with the last of them.
 // 3. A damaged one is never opened or removed. Only a person may move it away.
 // 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls. After a write has failed
 //    no other is tried, and the process must end: LevelDB would lose what comes after a torn one.
@@ -18,12 +18,12 @@ import { isLocked, writeBatch } from "./leveldb";
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
 
-type BesideOptions = { readonly onBroken?: (error: MkvError) => void };
+type BesideOptions = { readonly onBroken?: ((error: MkvError) => void) | undefined };
 
 type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
 
 /** LevelDB's smallest: there is little to remember. */
-const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
+const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024, multithreading: true };
 
 /** The folders that this process holds. */
 const held = new Set<string>();
@@ -55,7 +55,7 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
   try {
-    return besideIn(await openLevel(folder), folder, options);
+    return besideIn(await openLevel(folder), folder, { ...options, release: () => held.delete(folder) });
   } catch (error) {
     held.delete(folder);
     if (isLocked(error)) throw inUse(index, error);
@@ -63,8 +63,24 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
   }
 }
 
-/** What is remembered in this LevelDB, which is open. */
-function besideIn(level: ClassicLevel, folder: string, { onBroken }: BesideOptions): Beside {
+/** Opens the same for another thread, while the first has it open. Throws MkvError failed. */
+export async function joinBeside(index: string, options: BesideOptions = {}): Promise<Beside> {
+  const folder = trueBesideOf(index);
+  const level = new ClassicLevel(folder, { ...SMALL, createIfMissing: false });
+  try {
+    await level.open();
+  } catch (error) {
+    throw cannotOpen(folder, (error as Error).cause ?? error);
+  }
+  return besideIn(level, folder, options);
+}
+
+/** What is remembered in this LevelDB, which is open; `release` is called when it has been closed. */
+function besideIn(
+  level: ClassicLevel,
+  folder: string,
+  { onBroken, release }: BesideOptions & { release?: () => void },
+): Beside {
   const changes: Change[] = [];
   let broken: MkvError | undefined;
   const failure = (error: unknown) =>
@@ -108,7 +124,7 @@ function besideIn(level: ClassicLevel, folder: string, { onBroken }: BesideOptio
     async [Symbol.asyncDispose]() {
       await commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
       await level.close();
-      held.delete(folder);
+      release?.();
     },
   };
 }

@@ -11,8 +11,8 @@ import { type Epoch } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { beyond } from "../epoch";
-import { type Memory, type Opened, type IsOvertaken, type Surroundings, entriesOf } from "../ledger";
-import { type Beside, openBeside, requireUnlocked } from "./beside";
+import { type Opened, type IsOvertaken, type Surroundings, entriesOf } from "../ledger";
+import { type Beside, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
@@ -146,10 +146,8 @@ function overtaken(
 }
 
 /** Opens the same ledger for another thread, with what the first one shares. Throws MkvError failed. */
-export async function joinLevelLedger(
-  path: string,
-  { shared, thread, memory, ...options }: JoinOptions,
-): Promise<LevelLedger> {
+export async function joinLevelLedger(path: string, { shared, thread, ...options }: JoinOptions): Promise<LevelLedger> {
+  const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);
   const journal = new Journal(path, { ...options, thread, reached: new Reached(shared.reached) });
@@ -157,6 +155,7 @@ export async function joinLevelLedger(
     await journal.close();
     await facts[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
+    await memory[Symbol.asyncDispose]();
   };
   return levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
 }
@@ -164,7 +163,6 @@ export async function joinLevelLedger(
 type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {
   readonly shared: LevelShared;
   readonly thread: number;
-  readonly memory: Memory;
 };
 
 /**
