@@ -3,6 +3,7 @@ import { MkvError } from "../errors";
 import { isConfigured } from "../format/volume";
 import { type Ledger, type Opened } from "../ledger/ledger";
 import { WriteDates } from "../store/dates";
+import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
@@ -120,6 +121,7 @@ function storeOf(
   return {
     ...{ ...parts, topology, minreplicas, graceMs, probe, md5sum, protect },
     renamed: shared.renamed,
+    buckets: new Buckets(parts.ledger.memory),
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),
   };

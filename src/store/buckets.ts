@@ -1,30 +1,46 @@
 // Owns what is remembered of buckets, which are the first segments of keys: that one was made, and when.
 //   "bucket " name -> Bucket               in the ledger's memory
-import { entriesOf } from "../ledger/ledger";
-import { type Store } from "./store";
+import { nowMs } from "../clock";
+import { type Memory, entriesOf } from "../ledger/ledger";
+import { limits } from "../limits";
 
 /** Under which name a bucket is remembered. */
 export const bucketPrefix = "bucket ";
 
 type Bucket = { readonly createdMs: number };
 
-export async function rememberBucket({ ledger }: Store, name: string): Promise<void> {
-  await ledger.memory.put(bucketPrefix + name, { createdMs: Date.now() } satisfies Bucket);
-}
+/** Buckets, as one thread sees them: that one is there holds for `freshMs`, though another master may delete it meanwhile. */
+export class Buckets {
+  readonly #thereUntilMs = new Map<string, number>();
+  #deletions = 0;
 
-export async function forgetBucket({ ledger }: Store, name: string): Promise<void> {
-  await ledger.memory.delete(bucketPrefix + name);
-}
+  constructor(readonly memory: Memory) {}
 
-/** Whether a bucket is remembered. */
-export async function isRemembered({ ledger }: Store, name: string): Promise<boolean> {
-  return (await ledger.memory.get(bucketPrefix + name)) !== undefined;
-}
+  /** Whether one of this name was made. */
+  async has(name: string): Promise<boolean> {
+    const there = this.#thereUntilMs;
+    if (nowMs() < (there.get(name) ?? 0)) return true;
+    const deletions = this.#deletions;
+    if ((await this.memory.get(bucketPrefix + name)) === undefined) return false;
+    if (deletions !== this.#deletions) return true; // It may be gone by now.
+    if (there.size >= limits.namesCounted) there.clear();
+    there.set(name, nowMs() + limits.freshMs);
+    return true;
+  }
 
-/** All buckets that are remembered, with the time at which they were made, in milliseconds of the wall. */
-export async function* rememberedBuckets({
-  ledger,
-}: Store): AsyncGenerator<readonly [name: string, createdMs: number]> {
-  for await (const [name, value] of entriesOf(ledger.memory, bucketPrefix))
-    yield [name.slice(bucketPrefix.length), (value as Bucket).createdMs];
+  async make(name: string): Promise<void> {
+    await this.memory.put(bucketPrefix + name, { createdMs: Date.now() } satisfies Bucket);
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.memory.delete(bucketPrefix + name);
+    this.#thereUntilMs.delete(name);
+    this.#deletions++;
+  }
+
+  /** Those that were made, with the time at which they were, in milliseconds of the wall. */
+  async *made(): AsyncGenerator<readonly [name: string, createdMs: number]> {
+    for await (const [name, value] of entriesOf(this.memory, bucketPrefix))
+      yield [name.slice(bucketPrefix.length), (value as Bucket).createdMs];
+  }
 }

@@ -2,6 +2,7 @@
 import { type Topology } from "../format/placement";
 import { type Ledger } from "../ledger/ledger";
 import { type Volumes } from "../volumes/volumes";
+import { type Buckets } from "./buckets";
 import { type WriteDates } from "./dates";
 import { type Hints } from "./hints";
 import { type Places } from "./places";
@@ -12,6 +13,7 @@ export type Store = {
   readonly ledger: Ledger;
   readonly volumes: Volumes;
   readonly dates: WriteDates;
+  readonly buckets: Buckets;
   /** Keys that are to be brought home. */
   readonly hints: Hints;
   /** Fewest replicas of a value that may be acknowledged. */

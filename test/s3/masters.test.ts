@@ -4,6 +4,7 @@ import { freePort } from "../support/ports";
 import { startPostgres } from "../support/postgres";
 import { startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
+import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
 setDefaultTimeout(90_000);
@@ -42,4 +43,14 @@ test("objects, buckets and uploads are those of all masters; of many writers at 
   const seen = [await first({ target: "/both/k" }), await second({ target: "/both/k" })].map(({ text }) => text);
   expect(seen[0]).toBe(seen[1]!);
   expect((await second({ target: "/both" })).text).toMatch(/<Key>k<.*<Key>parts</);
+
+  const isThere = async (bucket: string) =>
+    (await first({ method: "DELETE", target: `/${bucket}/none` })).status === 204;
+  for (const [bucket, deletes] of Object.entries({ own: first, others: second })) {
+    expect((await first({ method: "PUT", target: `/${bucket}` })).status).toBe(200);
+    expect(await isThere(bucket)).toBe(true);
+    expect((await deletes({ method: "DELETE", target: `/${bucket}` })).status).toBe(204);
+  }
+  expect(await isThere("own")).toBe(false);
+  await until(async () => !(await isThere("others")), { what: "its bucket is gone for the first", deadlineMs: 5_000 });
 });

@@ -3,7 +3,6 @@
 import { isUtf8 } from "node:buffer";
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
-import { forgetBucket, isRemembered, rememberBucket, rememberedBuckets } from "../../store/buckets";
 import { endOf, keyAfter } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
@@ -19,7 +18,7 @@ const ownership = "BucketOwnerEnforced";
 
 /** Throws S3Error NoSuchBucket. */
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
-  if ((await isRemembered(store, bucket)) || (await hasObjects(store, bucket))) return;
+  if ((await store.buckets.has(bucket)) || (await hasObjects(store, bucket))) return;
   throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { fields: { BucketName: bucket } });
 }
 
@@ -52,9 +51,9 @@ export async function createBucket(store: Store, asked: Asked): Promise<Response
     throw new S3Error("NotImplemented", "object lock is not supported");
   if ((header("x-amz-object-ownership") ?? ownership) !== ownership)
     throw new S3Error("NotImplemented", `x-amz-object-ownership is ${ownership}`);
-  if (await isRemembered(store, bucket))
+  if (await store.buckets.has(bucket))
     throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { fields: { BucketName: bucket } });
-  await rememberBucket(store, bucket);
+  await store.buckets.make(bucket);
   return new Response(null, { status: 200, headers: { location: `/${bucket}` } });
 }
 
@@ -65,7 +64,7 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
     throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", {
       fields: { BucketName: bucket },
     });
-  await forgetBucket(store, bucket);
+  await store.buckets.delete(bucket);
   return new Response(null, { status: 204 });
 }
 
@@ -74,7 +73,7 @@ export async function listBuckets(store: Store, { query }: S3Request): Promise<R
   const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
   const most = wholeNumber("max-buckets", query("max-buckets")) ?? Infinity;
   const buckets = new Map<string, number>();
-  for await (const [name, createdMs] of rememberedBuckets(store)) buckets.set(name, createdMs);
+  for await (const [name, createdMs] of store.buckets.made()) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
   const shown = [...buckets]
     .filter(([name]) => name.startsWith(prefix) && Buffer.compare(Buffer.from(name), after) > 0)
