@@ -27,8 +27,11 @@ export type Debt = {
   readonly untilMs: number;
 };
 
+/** A debt without its times, which are those of one process. */
+export type BareDebt = Pick<Debt, "volume" | "kind">;
+
 /** Where the file of a debt is: a key may owe one at its place and a staged one on the same volume. */
-export function placeOf({ kind, volume }: Pick<Debt, "kind" | "volume">): string {
+export function placeOf({ kind, volume }: BareDebt): string {
   return kind === "staged" ? `staged ${volume}` : volume;
 }
 
@@ -69,7 +72,7 @@ export type RawEntry = readonly [key: Key, record: string];
 export type Known = Omit<KnownValue, "record"> & {
   readonly key: Key;
   readonly record: string | undefined;
-  readonly owed: readonly Pick<Debt, "volume" | "kind">[];
+  readonly owed: readonly BareDebt[];
 };
 
 /** All that is known of all keys, in order, in pieces of bounded size. */

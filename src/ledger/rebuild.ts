@@ -2,7 +2,7 @@
 // values, and which are copies on their way out.
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
-import { type Debt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
+import { type BareDebt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
 
 /** An index that is read. */
 export type ReadIndex = {
@@ -49,7 +49,7 @@ export type OwedByKey = {
 /** What the debts of a key account for, by the names that volumes have today. */
 export function accountedFor(
   known: ValueRecord | undefined,
-  debts: readonly Pick<Debt, "volume" | "kind">[],
+  debts: readonly BareDebt[],
   nameOf: (volume: string) => string,
 ): OwedByKey {
   const volumes = known?.volumes.map(nameOf) ?? [];

@@ -1,13 +1,14 @@
 // Owns the making of an index out of a backup, where there is none or an empty one.
 // 1. The lock beside the index is held from before anything is looked at until the end.
-// 2. All is written beside, as .NAME.rebuild, .NAME.facts.rebuild and PATH.journal-import.new. Whatever is killed before `finish` leaves
-//    nothing that anybody reads; `swap.ts` puts the index in place.
+// 2. All is written beside, as .NAME.rebuild and .NAME.facts.rebuild. Whatever is killed before `finish` leaves nothing that
+//    anybody reads; `swap.ts` puts the index in place. What is owed is kept until then: each process has all of it in memory.
 // 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { type Draft, type Known, type Lack } from "../ledger";
+import { type Draft, type Lack } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
+import { writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
 import { factsOfKnown } from "../facts";
@@ -35,7 +36,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   undo.defer(() => rmSync(folder, { recursive: true, force: true })); // Once it is in place there is none.
   const next = undo.use(await openLevelIndex(folder, { make: true }));
   const facts = undo.use(await openLevelIndex(factsFolder, { make: true }));
-  const journal = undo.use(draftJournal(journalFor(path)));
+  const lines: string[] = [];
   const opened = undo.move();
   return {
     async putAll(keys) {
@@ -43,7 +44,8 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
       const beside = keys.map((known) => ({ key: known.key, text: factsOfKnown(known) }));
       await Promise.all(beside.map(({ key, text }) => text !== undefined && facts.put(key, text)));
-      for (const known of keys) if (known.owed.length > 0) journal.owe(known);
+      for (const known of keys)
+        if (known.owed.length > 0) lines.push(textOf(known.key.toHex(), { ...known, n: lines.length + 1 }));
     },
     async finish(entries) {
       await next[Symbol.asyncDispose]();
@@ -53,7 +55,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       await facts[Symbol.asyncDispose]();
       removeFacts();
       await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
-      journal.finish();
+      if (lines.length > 0) writeDurably(journalFor(path), lines.join(""));
       swapIndex(folder, path);
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
@@ -101,32 +103,4 @@ async function requireEmpty(path: string, lack: Lack | undefined): Promise<void>
 /** Where the journal of an import lies: the next process takes it over with the others. */
 function journalFor(index: string): string {
   return `${index}.journal-import`;
-}
-
-/** The journal of what is owed, as `replay.ts` finds it. */
-function draftJournal(path: string): Disposable & { owe(known: Known): void; finish(): void } {
-  const draft = `${path}.new`;
-  let file: number | undefined;
-  let n = 0;
-  const close = () => {
-    if (file !== undefined) closeSync(file);
-    file = undefined;
-  };
-  return {
-    owe({ key, record, owed }) {
-      file ??= openSync(draft, "w", 0o600);
-      const debts = owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
-      writeSync(file, textOf(key.toHex(), { key, n: ++n, record, owed: debts }));
-    },
-    finish() {
-      if (file === undefined) return;
-      fsyncSync(file);
-      close();
-      renameSync(draft, path);
-    },
-    [Symbol.dispose]() {
-      close();
-      rmSync(draft, { force: true });
-    },
-  };
 }

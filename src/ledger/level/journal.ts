@@ -18,7 +18,7 @@ import { type Key } from "../../format/key";
 import { GroupCommit } from "../../group-commit";
 import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
-import { type Debt } from "../ledger";
+import { type BareDebt, type Debt } from "../ledger";
 import { keysOwed } from "../measures";
 import { type Reached } from "./reached";
 
@@ -28,11 +28,12 @@ export type Line = {
   readonly n: number;
   /** The record as the index holds it; undefined for none. */
   readonly record: string | undefined;
-  readonly owed: readonly Debt[];
+  readonly owed: readonly BareDebt[];
 };
 
 /** A key that owes something. */
 export type Owing = Line & {
+  readonly owed: readonly Debt[];
   /** When it is to be looked at, by `nowMs`. */
   readonly dueMs: number;
 };

@@ -6,8 +6,7 @@ import { type Debt, placeOf } from "../ledger";
 import { type Line, floorPrefix, journalsOf } from "./journal";
 
 /** A line as it was read, before it is known what its volumes are owed for. */
-export type ReadLine = Omit<Line, "owed"> & {
-  readonly owed: readonly Pick<Debt, "volume" | "kind">[];
+export type ReadLine = Line & {
   /** Whether the index held the record when this was written. */
   readonly isSettled: boolean;
   /** Of version 0.1.0: records that only stood for unfinished work. */

@@ -8,7 +8,7 @@
 import { nowMs } from "../../clock";
 import { readRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { type Debt } from "../ledger";
+import { type BareDebt, type Debt } from "../ledger";
 import { type Owing } from "./journal";
 import { type Journals } from "./read-journals";
 import { type LevelIndex, readable } from "./leveldb";
@@ -73,7 +73,7 @@ export async function replay(
 }
 
 /** A debt of an earlier process, whose last requests may still be on their way. */
-function datedFrom({ volume, kind }: Pick<Debt, "volume" | "kind">, graceMs: number): Debt {
+function datedFrom({ volume, kind }: BareDebt, graceMs: number): Debt {
   const sinceMs = nowMs();
   return { volume, kind, sinceMs, untilMs: sinceMs + (kind === "stray" ? graceMs : limits.fenceOverMs) };
 }

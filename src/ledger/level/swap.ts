@@ -8,9 +8,10 @@
 // 2. Each rename is on the disk before the next step.
 // 3. Whoever swaps or mends holds the lock beside the index, and nobody has either index open.
 // 4. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
+import { renameDurably, sync } from "./durable";
 
 /** Where a new index is made. */
 export function rebuildOf(index: string): string {
@@ -75,25 +76,11 @@ function run(index: string, steps: readonly (() => void)[]): void {
   }
 }
 
-export function renameDurably(from: string, to: string): void {
-  renameSync(from, to);
-  sync(dirname(to));
-}
-
 /** Brings a folder of files to the disk, together with its own name. */
 function syncAll(folder: string): void {
   for (const name of readdirSync(folder)) sync(join(folder, name));
   sync(folder);
   sync(dirname(folder));
-}
-
-function sync(path: string): void {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }
 
 function beside(index: string, ending: string): string {
