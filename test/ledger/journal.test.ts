@@ -4,7 +4,7 @@ import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { Journal, type Owing } from "../../src/ledger/level/journal";
-import { Reached } from "../../src/ledger/level/reached";
+import { LineNumbers } from "../../src/ledger/level/reached";
 import { readJournals, removeSettled } from "../../src/ledger/level/read-journals";
 import { temporaryFolder } from "../support/folder";
 
@@ -27,7 +27,7 @@ const owing = (name: string, volumes = ["a:1"]): Owing => ({
   dueMs: 0,
 });
 const paid = (name: string): Owing => ({ ...owing(name, []), record: "a:1" });
-const first = { thread: 0, sync: false, reached: new Reached(Reached.share(0)) };
+const first = { thread: 0, sync: false, numbers: new LineNumbers(LineNumbers.share(0)) };
 /** The keys that owe something after a crash. */
 const keysOwing = (index: string) =>
   [...readJournals(index).lines.values()]

@@ -20,7 +20,7 @@ import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
 import { type BareDebt, type Debt } from "../ledger";
 import { keysOwed } from "../measures";
-import { type Reached } from "./reached";
+import { type LineNumbers } from "./reached";
 
 /** What a line of the journal says of a key. */
 export type Line = {
@@ -45,7 +45,7 @@ type JournalOptions = {
   /** Up to this number of lines nothing of earlier journals is kept but what they owe. */
   readonly floor?: number;
   readonly sync: boolean;
-  readonly reached: Reached;
+  readonly numbers: LineNumbers;
   readonly onBroken?: (error: MkvError) => void;
 };
 
@@ -53,7 +53,7 @@ type JournalOptions = {
 export class Journal {
   readonly #path: string;
   readonly #sync: boolean;
-  readonly #reached: Reached;
+  readonly #numbers: LineNumbers;
   readonly #onBroken: ((error: MkvError) => void) | undefined;
   readonly #owing = new Map<string, Owing>();
   readonly #writes = new GroupCommit(() => this.#write(), setImmediate); // All of one turn of the loop goes with one write.
@@ -71,11 +71,11 @@ export class Journal {
    * @param options.onBroken is told of a write that failed: the process must end, as after one of the index
    * @throws MkvError failed if it cannot be written there
    */
-  constructor(index: string, { thread, inherited, floor = 0, sync, reached, onBroken }: JournalOptions) {
+  constructor(index: string, { thread, inherited, floor = 0, sync, numbers, onBroken }: JournalOptions) {
     this.#onBroken = onBroken;
     this.#path = `${index}.journal-${thread}`;
     this.#sync = sync;
-    this.#reached = reached;
+    this.#numbers = numbers;
     this.#last = floor;
     try {
       for (const owing of inherited ?? []) this.#owing.set(owing.key.toHex(), owing);
@@ -165,7 +165,7 @@ export class Journal {
       const mustSync = this.#mustSync;
       this.#mustSync = false;
       if (mustSync) await promisify(fdatasync)(this.#file);
-      if (mustSync || !this.#sync) this.#reached.reach(last);
+      if (mustSync || !this.#sync) this.#numbers.reach(last);
       if (this.#bytes >= this.#compactAtBytes && this.#file >= 0) {
         const before = this.#file;
         this.#file = this.#rewriteOrWait();

@@ -27,8 +27,20 @@ import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./read-journals";
 import { type LevelIndex } from "./leveldb";
-import { type KeyLocks } from "./locks";
+import { KeyLocks } from "./locks";
 import { pictureOf } from "./picture";
+import { type LineNumbers } from "./reached";
+
+/** What the threads of a process share: the first one opens, the others join. */
+export type LevelShared = {
+  readonly locks: SharedArrayBuffer;
+  readonly numbers: SharedArrayBuffer;
+  readonly isBehind: boolean;
+  readonly isOlder: boolean;
+  /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
+  readonly barred: ReadonlyMap<string, readonly string[]>;
+  readonly barredUntilMs: number;
+};
 
 /** What a ledger over LevelDB is made of. */
 export type LevelParts = {
@@ -36,24 +48,20 @@ export type LevelParts = {
   readonly index: LevelIndex;
   readonly facts: LevelIndex;
   readonly journal: Journal;
-  readonly locks: KeyLocks;
-  /** Orders what is written of one key, over all threads. */
-  readonly sequence: BigInt64Array;
   readonly memory: Memory;
-  readonly isBehind: boolean;
-  readonly isOlder: boolean;
-  /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
-  readonly barred: ReadonlyMap<string, readonly string[]>;
-  readonly barredUntilMs: number;
-  /** Closes what was opened with it. */
-  close(): Promise<void>;
+  readonly numbers: LineNumbers;
+  readonly shared: LevelShared;
+  /** Called when index and journal are closed. */
+  onClosed(): Promise<void>;
 };
 
 const nothing: readonly never[] = [];
 
 /** The ledger over LevelDB. */
 export function levelLedger(parts: LevelParts) {
-  const { path, index, facts, journal, locks, memory, isBehind, isOlder, close } = parts;
+  const { path, index, facts, journal, memory, shared } = parts;
+  const { isBehind, isOlder } = shared;
+  const locks = new KeyLocks(shared.locks);
   /** The journals of all threads as they were at `readMs`. */
   let written: Journals | undefined;
   let readMs = Number.NEGATIVE_INFINITY;
@@ -94,7 +102,12 @@ export function levelLedger(parts: LevelParts) {
       const { owed } = written?.lines.get(hex)?.at(-1) ?? { owed: nothing };
       return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
     },
-    [Symbol.asyncDispose]: close,
+    async [Symbol.asyncDispose]() {
+      await journal.close();
+      await facts[Symbol.asyncDispose]();
+      await index[Symbol.asyncDispose]();
+      await parts.onClosed();
+    },
   } satisfies Ledger;
 }
 
@@ -127,7 +140,7 @@ class LevelClaim implements Claim {
   }
 
   get barred(): readonly string[] {
-    const { barred, barredUntilMs } = this.parts;
+    const { barred, barredUntilMs } = this.parts.shared;
     return barred.size > 0 && nowMs() < barredUntilMs ? (barred.get(this.#hex) ?? nothing) : nothing;
   }
 
@@ -186,7 +199,7 @@ class LevelClaim implements Claim {
   }
 
   #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
-    return { key: this.key, n: Number(Atomics.add(this.parts.sequence, 0, 1n)), record, owed, dueMs };
+    return { key: this.key, n: this.parts.numbers.next(), record, owed, dueMs };
   }
 }
 

@@ -17,7 +17,7 @@ import { epochOf, setEpoch } from "./epoch-file";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
-import { type LevelLedger, levelLedger } from "./ledger";
+import { type LevelLedger, type LevelShared, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import {
@@ -29,21 +29,10 @@ import {
   rememberOlder,
   remembered,
 } from "./remembered";
-import { Reached, noteReached, noteRest } from "./reached";
+import { LineNumbers, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled } from "./read-journals";
 import { replay } from "./replay";
 import { mendSwap } from "./swap";
-
-/** What the threads of a process share: the first one opens, the others join. */
-export type LevelShared = {
-  readonly locks: SharedArrayBuffer;
-  readonly sequence: BigInt64Array;
-  readonly reached: SharedArrayBuffer;
-  readonly isBehind: boolean;
-  readonly isOlder: boolean;
-  readonly barred: ReadonlyMap<string, readonly string[]>;
-  readonly barredUntilMs: number;
-};
 
 /** How a ledger is opened. */
 export type LevelOptions = Surroundings & {
@@ -91,25 +80,21 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
         `from the journal; for ${doubtful} whose work was not finished nothing is removed; "mkv rebuild" finds what is missing`,
     );
   }
-  const sequence = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)).fill(BigInt(last + 1));
   const shared: LevelShared = {
-    ...{ locks: KeyLocks.share(), sequence, reached: Reached.share(last), barred },
+    ...{ locks: KeyLocks.share(), numbers: LineNumbers.share(last), barred },
     ...{ isBehind: suspect !== undefined, isOlder: suspect !== undefined && !suspect.isNew },
     barredUntilMs: nowMs() + limits.fenceOverMs,
   };
-  const reached = new Reached(shared.reached);
-  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, reached });
-  const noting = await noteReached(memory, reached); // Before it counts: a new count may begin with this run.
+  const numbers = new LineNumbers(shared.numbers);
+  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, numbers });
+  const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
   const epoch = setEpoch(path, beyond(epochOf(path), seen));
   const state = { isSynced: options.sync, suspect };
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
   let isClean = true;
-  const close = async () => {
+  const onClosed = async () => {
     noting[Symbol.dispose]();
-    await journal.close();
-    await facts[Symbol.asyncDispose]();
-    await index[Symbol.asyncDispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean });
     if (isClean) {
       removeSettled(path);
@@ -118,25 +103,25 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     await memory[Symbol.asyncDispose]();
   };
   undo.move(); // Nothing is to be undone any more.
-  const ledger = levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
+  const ledger = levelLedger({ path, index, facts, journal, memory, numbers, shared, onClosed });
   return {
     ledger,
     memory,
     shared,
     abandon: () => void (isClean = false),
-    isOvertaken: overtaken({ path, memory, reached }, epoch),
+    isOvertaken: overtaken({ path, memory, numbers }, epoch),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
   };
 }
 
 /** The count goes on with each call before which something was written. */
 function overtaken(
-  { path, memory, reached }: { path: string; memory: Beside; reached: Reached },
+  { path, memory, numbers }: { path: string; memory: Beside; numbers: LineNumbers },
   epoch: Epoch,
 ): IsOvertaken {
-  let [now, last] = [epoch, reached.last];
+  let [now, last] = [epoch, numbers.reached];
   return async (note) => {
-    if (reached.last !== last) [now, last] = [setEpoch(path, beyond(now)), reached.last];
+    if (numbers.reached !== last) [now, last] = [setEpoch(path, beyond(now)), numbers.reached];
     const further = await note(now);
     if (!further) return false;
     await rememberOlder(memory);
@@ -150,14 +135,10 @@ export async function joinLevelLedger(path: string, { shared, thread, ...options
   const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);
-  const journal = new Journal(path, { ...options, thread, reached: new Reached(shared.reached) });
-  const close = async () => {
-    await journal.close();
-    await facts[Symbol.asyncDispose]();
-    await index[Symbol.asyncDispose]();
-    await memory[Symbol.asyncDispose]();
-  };
-  return levelLedger({ path, index, facts, journal, memory, ...partsOf(shared), close });
+  const numbers = new LineNumbers(shared.numbers);
+  const journal = new Journal(path, { ...options, thread, numbers });
+  const onClosed = async () => await memory[Symbol.asyncDispose]();
+  return levelLedger({ path, index, facts, journal, memory, numbers, shared, onClosed });
 }
 
 type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {
@@ -178,8 +159,4 @@ async function requireNoTrace(path: string, memory: Beside, { onMissing }: Level
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`a new index is made at ${path}`);
   return isSure ? undefined : { fromMs: 0, isNew: true };
-}
-
-function partsOf({ locks, reached: _, ...rest }: LevelShared) {
-  return { ...rest, locks: new KeyLocks(locks) };
 }

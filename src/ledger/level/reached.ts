@@ -1,33 +1,39 @@
-// Owns how far the journals are known to have come, noted beside the index while they are written. Journals that end before
-// that are a copy, made while they were written and put back: together with their index they look as a crash leaves them.
+// Owns the numbers of the lines of all journals, and how far those are known to have come, noted beside the index while they
+// are written. Journals that end before that are a copy, made while they were written and put back: together with their index
+// they look as a crash leaves them.
 import { limits } from "../../limits";
 import { type Memory } from "../ledger";
 import { type Beside } from "./beside";
 
 const name = "reached";
 
-/** The highest number of a line that a crash does not take away, over the threads that share it. */
-export class Reached {
-  readonly #number: BigInt64Array;
+/** The numbers of lines: the next one, and the highest that a crash does not take away, over the threads that share them. */
+export class LineNumbers {
+  readonly #numbers: BigInt64Array;
 
-  /** @param shared from `Reached.share`, the same for every thread of the process */
+  /** @param shared from `LineNumbers.share`, the same for every thread of the process */
   constructor(shared: SharedArrayBuffer) {
-    this.#number = new BigInt64Array(shared);
+    this.#numbers = new BigInt64Array(shared);
   }
 
   static share(last: number): SharedArrayBuffer {
-    const shared = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
-    new BigInt64Array(shared)[0] = BigInt(last);
+    const shared = new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT);
+    new BigInt64Array(shared).set([BigInt(last + 1), BigInt(last)]);
     return shared;
   }
 
-  get last(): number {
-    return Number(this.#number[0]);
+  /** A number for a line: it orders what is written of one key. */
+  next(): number {
+    return Number(Atomics.add(this.#numbers, 0, 1n));
+  }
+
+  get reached(): number {
+    return Number(this.#numbers[1]);
   }
 
   /** A lower number from another thread may win: then less is known than could be, and nothing wrong. */
   reach(n: number): void {
-    if (n > this.last) this.#number[0] = BigInt(n);
+    if (n > this.reached) this.#numbers[1] = BigInt(n);
   }
 }
 
@@ -42,12 +48,12 @@ export async function noteRest(memory: Memory, last: number): Promise<void> {
 }
 
 /** Notes it now, and every now and then until this is disposed of. */
-export async function noteReached(memory: Memory, reached: Reached): Promise<Disposable> {
-  let noted = reached.last;
+export async function noteReached(memory: Memory, numbers: LineNumbers): Promise<Disposable> {
+  let noted = numbers.reached;
   await memory.put(name, noted);
   const timer = setInterval(() => {
-    if (reached.last === noted) return;
-    noted = reached.last;
+    if (numbers.reached === noted) return;
+    noted = numbers.reached;
     memory.put(name, noted).catch(() => {}); // The memory says so itself.
   }, limits.reachedMs);
   timer.unref();
