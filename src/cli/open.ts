@@ -61,7 +61,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await requireSameShape(ledger, config, { purpose });
   const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
-    isOvertaken: changes ? opened.isOvertaken : undefined,
+    noteEpoch: changes ? opened.noteEpoch : undefined,
     isOlder: ledger.isOlder,
   });
   distrust(volumes, opened, renamed);

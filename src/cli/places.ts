@@ -4,7 +4,7 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Epoch } from "../format/epoch";
-import { type Memory, type IsOvertaken, entriesOf } from "../ledger/ledger";
+import { type Memory, type NoteEpoch, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
@@ -35,7 +35,7 @@ async function firstLook(volumes: Volumes): Promise<void> {
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
- * @param options.isOvertaken of the ledger: the volumes note how far it has come, unless it is known to be older than they
+ * @param options.noteEpoch of the ledger: the volumes note how far it has come, unless it is known to be older than they
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -43,11 +43,11 @@ export async function watchPlaces(
   memory: Memory,
   {
     takeTurn = async () => new AsyncDisposableStack(),
-    isOvertaken,
+    noteEpoch,
     isOlder = false,
   }: {
     takeTurn?: (() => Promise<AsyncDisposable>) | undefined;
-    isOvertaken?: IsOvertaken | undefined;
+    noteEpoch?: NoteEpoch | undefined;
     isOlder?: boolean;
   } = {},
 ): Promise<Watch> {
@@ -71,7 +71,7 @@ export async function watchPlaces(
     return twins;
   }
   async function note() {
-    if (!(await isOvertaken?.((epoch) => epochs.note(epoch)))) return;
+    if ((await noteEpoch?.((epoch) => epochs.note(epoch))) !== "behind") return;
     const why = "a copy was put back, or another master serves them";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   }

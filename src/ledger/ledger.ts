@@ -206,11 +206,11 @@ export type Surroundings = {
 };
 
 /**
- * Has the volumes note how far a ledger has come. Returns whether it lacks what was acknowledged, as it turns out: that is
- * remembered then, and the process must end.
- * @param note returns what a volume has noted that is further
+ * Has the volumes note how far the ledger has come.
+ * @param note has them note this, and returns what one of them has noted that is further
+ * @returns `behind` if it lacks what was acknowledged, as it turns out: that is remembered then, and the process must end
  */
-export type IsOvertaken = (note: (epoch: Epoch) => Promise<Epoch | undefined>) => Promise<boolean>;
+export type NoteEpoch = (note: (epoch: Epoch) => Promise<Epoch | undefined>) => Promise<"noted" | "behind">;
 
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {
@@ -220,7 +220,7 @@ export type Opened<Shared> = {
   readonly hasCrashed: boolean;
   /** Has it that this process does not end well either, since other threads may still be writing. */
   abandon(): void;
-  readonly isOvertaken: IsOvertaken;
+  readonly noteEpoch: NoteEpoch;
   /** Waits until no other process gives ids to volumes, where there may be one. */
   takeTurn?(): Promise<AsyncDisposable>;
 };

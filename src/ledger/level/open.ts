@@ -7,11 +7,10 @@
 import { nowMs } from "../../clock";
 import { counted } from "../../counted";
 import { MkvError } from "../../errors";
-import { type Epoch } from "../../format/epoch";
+import { type Epoch, beyond } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { beyond } from "../epoch";
-import { type Opened, type IsOvertaken, type Surroundings, entriesOf } from "../ledger";
+import { type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
 import { openFacts, requireWholeFacts } from "./facts";
@@ -109,24 +108,24 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     memory,
     shared,
     abandon: () => void (isClean = false),
-    isOvertaken: overtaken({ path, memory, numbers }, epoch),
+    noteEpoch: epochsOf({ path, memory, numbers }, epoch),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
   };
 }
 
 /** The count goes on with each call before which something was written. */
-function overtaken(
+function epochsOf(
   { path, memory, numbers }: { path: string; memory: Beside; numbers: LineNumbers },
   epoch: Epoch,
-): IsOvertaken {
+): NoteEpoch {
   let [now, last] = [epoch, numbers.reached];
   return async (note) => {
     if (numbers.reached !== last) [now, last] = [setEpoch(path, beyond(now)), numbers.reached];
     const further = await note(now);
-    if (!further) return false;
+    if (!further) return "noted";
     await rememberOlder(memory);
     setEpoch(path, further);
-    return true;
+    return "behind";
   };
 }
 

@@ -1,9 +1,9 @@
 // Owns the making of a new index beside the old one, and the putting of it in its place. The lock beside the index is held
 // from before anything is looked at until after the swap.
 import { rmSync } from "node:fs";
+import { beyond } from "../../format/epoch";
 import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
-import { beyond } from "../epoch";
 import { type Surroundings } from "../ledger";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";

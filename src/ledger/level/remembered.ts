@@ -9,9 +9,8 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
-import { type Epoch } from "../../format/epoch";
+import { type Epoch, furtherThan } from "../../format/epoch";
 import { limits } from "../../limits";
-import { furtherThan } from "../epoch";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
 import { epochOf } from "./epoch-file";

@@ -4,9 +4,8 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Epoch } from "../../format/epoch";
-import { beyond, furtherThan } from "../epoch";
-import { type IsOvertaken, type Ledger, type OnMissing, type Opened, type Surroundings } from "../ledger";
+import { type Epoch, beyond, furtherThan } from "../../format/epoch";
+import { type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
@@ -51,7 +50,7 @@ export async function openPostgresLedger(
     shared: { address, ...age },
     hasCrashed: false,
     abandon() {},
-    isOvertaken: overtaken(database, memory, age),
+    noteEpoch: epochsOf(database, memory, age),
     takeTurn: () => takeTurn(ledger),
   };
 }
@@ -73,13 +72,13 @@ async function lookBack(memory: SharedMemory, seen: readonly Epoch[]): Promise<b
 }
 
 /** The count goes on with each call, of any master; one that finds that another has found the ledger behind ends as well. */
-function overtaken(database: Database, memory: SharedMemory, { isOlder }: Age): IsOvertaken {
+function epochsOf(database: Database, memory: SharedMemory, { isOlder }: Age): NoteEpoch {
   return async (note) => {
     const behind = await memory.get(behindName);
-    if (behind !== undefined && behind !== asNew && !isOlder) return true;
+    if (behind !== undefined && behind !== asNew && !isOlder) return "behind";
     const [row] = await database.run(count, [Buffer.from(epochName)]);
     const further = row && (await note(JSON.parse(row[0] as string)));
-    return further !== undefined && (await lookBack(memory, [further]));
+    return further !== undefined && (await lookBack(memory, [further])) ? "behind" : "noted";
   };
 }
 
