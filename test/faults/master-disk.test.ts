@@ -150,9 +150,11 @@ testOnDisk(
     await until(() => stored.size > 100, { what: "a hundred keys are stored" });
     disk.fill(0);
     await cluster.volumes[0]!.stop(); // Each key that is not at home is remembered.
-    expect(await within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 20_000 })).toBe(1);
+    const exited = within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 20_000 });
+    expect(endings(2)).toContain(await exited);
     await done;
-    expect(complaints(cluster)).toEqual([expect.stringMatching(NO_ROOM)]);
+    expect(complaints(cluster)[0]).toMatch(NO_ROOM);
+    expect(complaints(cluster).length).toBeLessThanOrEqual(2);
     disk.clear();
     await cluster.volumes[0]!.start();
     await cluster.startMaster();
