@@ -5,6 +5,7 @@ import { limits } from "../../limits";
 import { backup } from "../../store/backup";
 import { type Store } from "../../store/store";
 import { sent } from "../requests";
+import { streamed } from "../stream";
 
 /** The backups that a thread sends. */
 export class Exports {
@@ -17,27 +18,16 @@ export class Exports {
    */
   async answer(store: Store, cut: () => void): Promise<Response> {
     const pieces = this.#pieces(store);
-    let first: IteratorResult<Uint8Array, void> | undefined = await pieces.next(); // Before the head: it may be refused.
-    let timer: Timer | undefined;
-    const body = new ReadableStream<Uint8Array>(
-      {
-        async pull(controller) {
-          clearTimeout(timer);
-          const { done, value } = first ?? (await pieces.next());
-          first = undefined;
-          if (done === true) return controller.close();
-          timer = setTimeout(cut, limits.slowReaderMs + (value.length / limits.slowReaderBytes) * 1000);
-          sent.add(value.length);
-          controller.enqueue(value);
-        },
-        async cancel() {
-          clearTimeout(timer);
-          await pieces.return();
-        },
-      },
-      { highWaterMark: 0 },
-    );
-    return new Response(body, { headers: { "content-type": "application/x-ndjson" } });
+    const { value: first } = await pieces.next(); // Before the head: it may be refused.
+    async function* all(): AsyncGenerator<Uint8Array> {
+      try {
+        if (first) yield first;
+        yield* pieces;
+      } finally {
+        await pieces.return();
+      }
+    }
+    return new Response(streamed(all(), cut), { headers: { "content-type": "application/x-ndjson" } });
   }
 
   async *#pieces({ ledger, topology }: Store): AsyncGenerator<Uint8Array, void> {
@@ -45,7 +35,10 @@ export class Exports {
       throw new MkvError("unavailable", `${limits.exportsAtOnce} exports are under way: let them end first`);
     this.#underWay++;
     try {
-      yield* backup(ledger, { topology });
+      for await (const piece of backup(ledger, { topology })) {
+        sent.add(piece.length);
+        yield piece;
+      }
     } finally {
       this.#underWay--;
     }

@@ -10,8 +10,9 @@ import { type Store } from "../../store/store";
 import { Turns } from "../../turns";
 import { ofLength, withBody } from "../requests";
 import { Exports } from "./export";
-import { Sending, type Share, streamOf } from "./sending";
+import { Sending, type Share, dropping } from "./sending";
 import { LongText } from "./text";
+import { streamed } from "../stream";
 import { type Parameter } from "../url";
 
 /** What to show of the index. */
@@ -57,7 +58,7 @@ export async function answerList(
   if (isHead) return new Response(Buffer.concat(pieces), { headers });
   if (pieces.length <= 2) return withBody(Buffer.concat(pieces), { headers });
   held.move();
-  return ofLength(new Response(streamOf(pieces, share, cut), { headers }), bytes);
+  return ofLength(new Response(streamed(dropping(pieces, share), cut), { headers }), bytes);
 }
 
 type Gathering = {

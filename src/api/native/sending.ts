@@ -1,7 +1,5 @@
-// Owns the memory of long answers: as they are gathered, and as they are sent. All of a thread together have a bound, and
-// whoever reads one too slowly is cut off.
+// Owns the memory of long answers: as they are gathered, and as they are sent. All of a thread together have a bound.
 import { MkvError } from "../../errors";
-import { limits } from "../../limits";
 import { gauge } from "../../metrics";
 import { sent } from "../requests";
 
@@ -49,40 +47,12 @@ export class Sending {
   }
 }
 
-/**
- * Pieces as the body of an answer, each dropped once it is sent.
- * @param share what they take of the memory; its end is with the last of them, or with the client
- * @param cut ends the connection of a client that takes longer for a piece than `slowReaderMs` and `slowReaderBytes` allow
- */
-export function streamOf(pieces: Uint8Array[], share: Share, cut: () => void): ReadableStream<Uint8Array> {
-  let timer: Timer | undefined;
-  let sending = 0;
-  const wait = (bytes: number) => {
-    clearTimeout(timer);
-    timer = setTimeout(cut, limits.slowReaderMs + (bytes / limits.slowReaderBytes) * 1000);
-  };
-  const end = () => {
-    clearTimeout(timer);
-    pieces.length = 0;
-    share[Symbol.dispose]();
-  };
-  return new ReadableStream<Uint8Array>(
-    {
-      start: () => wait(0),
-      pull(controller) {
-        share.shrink(sending);
-        const piece = pieces.shift();
-        if (piece) {
-          sending = piece.length;
-          sent.add(sending);
-          wait(sending);
-          return controller.enqueue(piece);
-        }
-        end();
-        controller.close();
-      },
-      cancel: end,
-    },
-    { highWaterMark: 0 },
-  );
+/** Pieces on their way out, each dropped once it is sent. With the last of them, or with the client, the share ends. */
+export async function* dropping(pieces: Uint8Array[], share: Share): AsyncGenerator<Uint8Array> {
+  using _held = share;
+  for (let piece = pieces.shift(); piece; piece = pieces.shift()) {
+    sent.add(piece.length);
+    yield piece;
+    share.shrink(piece.length);
+  }
 }

@@ -17,7 +17,7 @@ import { storeBody } from "./objects";
 import { type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
 import { type S3Request, noSuchKey, objectOf, readRequest, requireOwnVersion } from "./request";
-import { letGo } from "./stream";
+import { letGo } from "../stream";
 import { node } from "./xml";
 
 /** The request that would read what is copied. */

@@ -19,7 +19,7 @@ import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
 import { type S3Request, noSuchKey } from "./request";
-import { streamed } from "./stream";
+import { streamed } from "../stream";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */

@@ -19,16 +19,19 @@ export function xmlAnswer(
   options: { status?: number; headers?: Record<string, string>; namespace?: "S3" | "none" } = {},
 ): Response {
   const { status = 200, headers = {} } = options;
-  const body = Buffer.from(xmlDocument(root, inner, options));
+  const body = Buffer.from(declaration + xmlElement(root, inner, options));
   const length = String(body.length);
   const fields = { ...headers, "content-type": "application/xml", "content-length": length };
   return new Response(body, { status, headers: fields });
 }
 
-/** The text of a document. */
-export function xmlDocument(root: string, inner: string, { namespace = "S3" }: { namespace?: "S3" | "none" } = {}) {
+/** What a document begins with. */
+export const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
+
+/** The rest of it. */
+export function xmlElement(root: string, inner: string, { namespace = "S3" }: { namespace?: "S3" | "none" } = {}) {
   const declared = namespace === "S3" ? ` xmlns="${namespaceOfS3}"` : "";
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root}${declared}>${inner}</${root}>`;
+  return `<${root}${declared}>${inner}</${root}>`;
 }
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
