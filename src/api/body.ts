@@ -3,33 +3,38 @@ import { setImmediate } from "node:timers/promises";
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
-import { received } from "./requests";
+import { type About, noteReceived } from "./requests";
+
+/** How a body is taken: how long its client may be silent, and what the log is to be told. */
+export type Receiving = { readonly clienttimeoutMs: number; readonly about: About | undefined };
 
 /**
  * The body of a request in one piece, which costs half as much as a stream: for one so short that any client has to send it
  * within `clienttimeoutMs`.
  * @throws MkvError client-slow, client-gone
  */
-export async function* shortBodyOf(request: Request, clienttimeoutMs: number): AsyncGenerator<Uint8Array> {
+export async function* shortBodyOf(
+  request: Request,
+  { clienttimeoutMs, about }: Receiving,
+): AsyncGenerator<Uint8Array> {
   let body: Uint8Array;
   try {
     body = await withDeadline(clienttimeoutMs, request.bytes(), () => slow(clienttimeoutMs));
   } catch (error) {
     throw error instanceof MkvError ? error : gone(error);
   }
-  received.add(body.length);
+  noteReceived(body.length, about);
   yield body;
 }
 
 /**
  * The body chunk by chunk, as long as the client sends more than a trickle.
- * @param withdrawn the signal of a chunked request: Bun aborts it right after the end of a body that has trailers
+ * @param options.withdrawn the signal of a chunked request: Bun aborts it right after the end of a body that has trailers
  * @throws MkvError client-slow, client-gone
  */
 export async function* chunksOf(
   body: ReadableStream<Uint8Array>,
-  clienttimeoutMs: number,
-  withdrawn?: AbortSignal,
+  { clienttimeoutMs, about, withdrawn }: Receiving & { withdrawn: AbortSignal | undefined },
 ): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   const onTimeout = () => slow(clienttimeoutMs);
@@ -43,7 +48,7 @@ export async function* chunksOf(
         if (withdrawn?.aborted) throw new Error("its body is not the end of its request");
         return;
       }
-      received.add(value.length);
+      noteReceived(value.length, about);
       yield value;
       bytes += value.length;
       if (bytes < limits.tricklingBytes) continue;

@@ -10,19 +10,28 @@ const durations = histograms(
   "Time from a request to its answer; of a list to the first byte of it.",
   ["operation"],
 );
-export const received = counter("mkv_received_bytes_total", "Bytes of the bodies of PUTs that came in.");
+const received = counter("mkv_received_bytes_total", "Bytes of the bodies of PUTs that came in.");
 export const sent = counter("mkv_sent_bytes_total", "Bytes of the bodies of answers that went out.");
 
-type Method = { readonly name: string; readonly statuses: Counter[] };
-const otherMethod: Method = { name: "other", statuses: [] };
-const methods = new Map(
-  ["GET", "HEAD", "PUT", "DELETE", "UNLINK", "POST"].map((name): [string, Method] => [name, { name, statuses: [] }]),
-);
 const operations = ["get", "head", "put", "delete", "unlink", "list", "job", "other"] as const;
 const secondsOf = new Map(operations.map((operation) => [operation, durations.of(operation)]));
 
 /** What a request is about. */
 export type Operation = (typeof operations)[number];
+
+/** A method, what it does to a key, and how often it was answered with each status. */
+type Method = { readonly name: string; readonly operation: Operation; readonly statuses: Counter[] };
+const known = { GET: "get", HEAD: "head", PUT: "put", DELETE: "delete", UNLINK: "unlink", POST: "job" } as const;
+const methods = new Map(
+  Object.entries(known).map(([name, operation]): [string, Method] => [name, { name, operation, statuses: [] }]),
+);
+/** Clients may make up any number of them. */
+const otherMethod: Method = { name: "other", operation: "other", statuses: [] };
+
+/** What a method does to a key. */
+export function operationOfMethod(method: string): Operation {
+  return (methods.get(method) ?? otherMethod).operation;
+}
 
 const lengths = new WeakMap<Response, number>();
 
@@ -53,12 +62,10 @@ export function aboutNothing(): About {
   return { user: "", receivedBytes: 0, volumes: [] };
 }
 
-/** The same chunks, whose bytes are told. */
-export async function* tallied(chunks: AsyncIterable<Uint8Array>, about: About): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    about.receivedBytes += chunk.length;
-    yield chunk;
-  }
+/** Counts bytes of a body that have come in. */
+export function noteReceived(bytes: number, about: About | undefined): void {
+  received.add(bytes);
+  if (about) about.receivedBytes += bytes;
 }
 
 /** A request that has been answered; it is logged if there is an `about`. */
@@ -75,7 +82,7 @@ type Ended = {
 export function noteEnd(response: Response, { method, url, operation, startMs, client, about }: Ended): void {
   const { status } = response;
   const seconds = (performance.now() - startMs) / 1000;
-  const { name, statuses } = methods.get(method) ?? otherMethod; // Clients may make up any number of them.
+  const { name, statuses } = methods.get(method) ?? otherMethod;
   (statuses[status] ??= answered.of(name, String(status))).add();
   secondsOf.get(operation)!.observe(seconds);
   if (!about) return;

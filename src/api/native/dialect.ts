@@ -13,7 +13,7 @@ import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
 import { answerJob, answerJobQuestion, isJob } from "./jobs";
 import { type Lists, answerList } from "./list";
-import { type About, type Operation, tallied } from "../requests";
+import { type About, type Operation, operationOfMethod } from "../requests";
 import { empty, failed } from "../respond";
 import { readParameter, splitUrl } from "../url";
 
@@ -86,23 +86,8 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
 
 /** What this request is about, for those who count. */
 export function operationOf(method: string, url: string): Operation {
-  const hasQuery = url.includes("?");
-  switch (method) {
-    case "GET":
-      return hasQuery ? "list" : "get";
-    case "HEAD":
-      return hasQuery ? "list" : "head";
-    case "PUT":
-      return "put";
-    case "DELETE":
-      return "delete";
-    case "UNLINK":
-      return "unlink";
-    case "POST":
-      return "job";
-    default:
-      return "other";
-  }
+  const isList = (method === "GET" || method === "HEAD") && url.includes("?");
+  return isList ? "list" : operationOfMethod(method);
 }
 
 /** The methods that change a value; a POST is a job's, which looks after reserved keys as after all. */
@@ -206,9 +191,9 @@ async function receive(
   const withdrawn = bytes === undefined ? request.signal : undefined;
   const isShort = bytes !== undefined && bytes <= limits.tricklingBytes;
   const chunks = isShort
-    ? shortBodyOf(request, clienttimeoutMs)
-    : chunksOf(request.body ?? new Blob().stream(), clienttimeoutMs, withdrawn);
-  await put(store, key, { chunks: about ? tallied(chunks, about) : chunks, bytes, md5, withdrawn }, { over });
+    ? shortBodyOf(request, { clienttimeoutMs, about })
+    : chunksOf(request.body ?? new Blob().stream(), { clienttimeoutMs, about, withdrawn });
+  await put(store, key, { chunks, bytes, md5, withdrawn }, { over });
   if (about) about.volumes = (await store.ledger.get(key))?.volumes ?? [];
   return empty(201);
 }

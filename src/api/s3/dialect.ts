@@ -1,6 +1,6 @@
 // Owns the S3 dialect: a function from Request to Response. Nothing is done, or told, before the signature has been seen to
 // fit; what is asked for and would not be done is refused.
-import { type About, type Operation } from "../requests";
+import { type About, type Operation, operationOfMethod } from "../requests";
 import { splitUrl } from "../url";
 import { isReserved } from "../../store/uploads";
 import { type Store } from "../../store/store";
@@ -89,7 +89,8 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
     const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const { clienttimeoutMs } = s3;
-    const payload: Asked["payload"] = (algorithm) => payloadOf(asked, signed, { clienttimeoutMs, told, algorithm });
+    const payload: Asked["payload"] = (algorithm) =>
+      payloadOf(asked, signed, { clienttimeoutMs, about: told, algorithm });
     response = await dispatch(s3.store, { ...asked, payload, about, goesOn });
   } catch (error) {
     response = failed(error, about);
@@ -109,11 +110,9 @@ export function aboutOf({ url, method }: Incoming): { resource: string; id: stri
 
 /** What a request is about, for those who count. */
 export function operationOf({ url, method }: Incoming): Operation {
-  const { path } = splitUrl(url);
-  const isObject = /^\/[^/]+\/./.test(path);
+  const isObject = /^\/[^/]+\/./.test(splitUrl(url).path);
   if (method === "GET" && !isObject) return "list";
-  const names: Readonly<Record<string, Operation>> = { GET: "get", HEAD: "head", PUT: "put", DELETE: "delete" };
-  return names[method] ?? "other";
+  return method === "POST" ? "other" : operationOfMethod(method);
 }
 
 /** What would change every answer, if it were heeded. */

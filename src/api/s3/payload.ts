@@ -1,7 +1,6 @@
 // Owns the body of a request: what it says of itself, its bytes, and the proof that they are those that were meant.
 import { MkvError } from "../../errors";
-import { type About, tallied } from "../requests";
-import { chunksOf } from "../body";
+import { type Receiving, chunksOf } from "../body";
 import { announcedBytes } from "../framing";
 import { type Algorithm, type Sum, type Summing } from "./checksums";
 import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
@@ -29,15 +28,16 @@ export function payloadFrom(chunks: AsyncIterable<Uint8Array>, bytes: number, su
   return { ...summed(chunks, summing), bytes, md5: undefined, withdrawn: undefined };
 }
 
-/** How a body is taken: how long its client may be silent, what the log is to be told, which sum there has to be. */
-type Receiving = {
-  readonly clienttimeoutMs: number;
-  readonly told: About | undefined;
-  readonly algorithm: Algorithm | undefined;
-};
-
-/** Throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented. */
-export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, told, algorithm }: Receiving): Payload {
+/**
+ * The body of a request.
+ * @param options.algorithm of the sum that there has to be
+ * @throws S3Error InvalidDigest, InvalidRequest, MissingContentLength, NotImplemented
+ */
+export function payloadOf(
+  asked: S3Request,
+  signed: Signed,
+  { algorithm, ...receiving }: Receiving & { algorithm: Algorithm | undefined },
+): Payload {
   const { request, header } = asked;
   if (header("content-range") !== undefined)
     throw new S3Error("NotImplemented", "a body is taken whole: Content-Range is not supported");
@@ -52,8 +52,7 @@ export function payloadOf(asked: S3Request, signed: Signed, { clienttimeoutMs, t
   const withdrawn = wire === undefined ? request.signal : undefined;
   const body: ReadableStream<Uint8Array> = request.body ?? new Blob().stream();
   const trailers: Trailers = new Map();
-  const sent = chunksOf(body, clienttimeoutMs, withdrawn);
-  const raw = told ? tallied(sent, told) : sent;
+  const raw = chunksOf(body, { ...receiving, withdrawn });
   const plain = framing ? unframed(raw, framing, trailers) : raw;
   async function* checked(): AsyncGenerator<Uint8Array> {
     const hasher = hash === undefined ? undefined : new Bun.CryptoHasher("sha256");
