@@ -1,30 +1,36 @@
 // Owns the one class of expected failures. A code is a closed set; the text tells the reader what is wrong and, where
 // there is something to do, what to do next. Anything else that is thrown is a bug.
 
-/** What went wrong, for programs: `api/respond.ts` maps each code to an HTTP status, `main.ts` to an exit code. */
-export type ErrorCode =
-  | "bad-request"
-  | "unauthorized"
-  | "forbidden"
-  | "absent"
-  | "method"
-  | "busy"
-  | "conflict"
-  | "gone"
-  | "empty"
-  | "too-many"
-  | "too-much-owed"
-  | "key-too-long"
-  | "client-gone"
-  | "client-slow"
-  | "corrupt"
-  | "crowded"
-  | "failed"
-  | "volume-failed"
-  | "unavailable"
-  | "timeout"
-  | "unsupported"
-  | "usage";
+/**
+ * What went wrong, for programs, with the HTTP status that says so; `main.ts` makes an exit code of it. `client-gone` reaches
+ * nobody: 499 is for the log.
+ */
+export const statusOf = {
+  "bad-request": 400,
+  unauthorized: 401,
+  forbidden: 403,
+  absent: 404,
+  method: 405,
+  "client-slow": 408,
+  busy: 409,
+  conflict: 409,
+  gone: 410,
+  empty: 411,
+  "too-many": 413,
+  "key-too-long": 414,
+  "client-gone": 499,
+  failed: 500,
+  corrupt: 500,
+  usage: 500,
+  unsupported: 501,
+  "volume-failed": 502,
+  unavailable: 503,
+  "too-much-owed": 503,
+  crowded: 503,
+  timeout: 504,
+} as const;
+
+export type ErrorCode = keyof typeof statusOf;
 
 /** A failure that the world can cause, as opposed to a bug. */
 export class MkvError extends Error {

@@ -16,7 +16,6 @@ export const mostConnections =
 /** The door of one thread. */
 export class Admission {
   readonly #mostPuts: number;
-  readonly #mostFiles = mostConnections;
   #puts = 0;
   #isCrowded = false;
   /** Since when it has been crowded, or nearly. */
@@ -25,7 +24,7 @@ export class Admission {
   #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor({ replicas, threads }: { replicas: number; threads: number }) {
-    const byFiles = this.#mostFiles / 2 / (replicas + 1);
+    const byFiles = mostConnections / 2 / (replicas + 1);
     this.#mostPuts = Math.max(1, Math.floor(Math.min(byFiles, limits.volumeRequests / replicas) / threads));
   }
 
@@ -56,9 +55,9 @@ export class Admission {
   #look(): void {
     const files = openFiles();
     this.#lookedMs = performance.now();
-    this.#isCrowded = files >= this.#mostFiles;
+    this.#isCrowded = files >= mostConnections;
     if (this.#isCrowded) this.#crowdedMs = Math.min(this.#crowdedMs, performance.now());
-    else if (files < this.#mostFiles * limits.relaxedShare) this.#crowdedMs = Number.POSITIVE_INFINITY;
+    else if (files < mostConnections * limits.relaxedShare) this.#crowdedMs = Number.POSITIVE_INFINITY;
     if (!this.#isCrowded || performance.now() - this.#saidMs < limits.crowdedLogMs) return;
     this.#saidMs = performance.now();
     warn(

@@ -1,34 +1,8 @@
-// Owns how an outcome looks on the wire: one table from error codes to statuses, one line of text for every failure.
-import { MkvError, type ErrorCode, reasonOf } from "../errors";
+// Owns how an outcome looks on the wire: a status, and one line of text for every failure.
+import { MkvError, reasonOf, statusOf } from "../errors";
 import { limits } from "../limits";
 import { logBug } from "../log";
 import { withBody } from "./requests";
-
-/** The HTTP status of each failure. `client-gone` reaches nobody; 499 is for the log. */
-const statusOf: Record<ErrorCode, number> = {
-  "bad-request": 400,
-  unauthorized: 401,
-  forbidden: 403,
-  absent: 404,
-  method: 405,
-  "client-slow": 408,
-  busy: 409,
-  conflict: 409,
-  gone: 410,
-  empty: 411,
-  "too-many": 413,
-  "key-too-long": 414,
-  "client-gone": 499,
-  failed: 500,
-  corrupt: 500,
-  usage: 500,
-  unsupported: 501,
-  "volume-failed": 502,
-  unavailable: 503,
-  "too-much-owed": 503,
-  crowded: 503,
-  timeout: 504,
-};
 
 /** An answer without a body. */
 export function empty(status: number, headers: Record<string, string> = {}): Response {

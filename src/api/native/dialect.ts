@@ -11,7 +11,7 @@ import { isReserved } from "../../store/uploads";
 import { chunksOf, shortBodyOf } from "../body";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { announcedBytes, requireWhole } from "../framing";
-import { answerJob, answerJobQuestion, isJob } from "./jobs";
+import { answerJob, answerJobQuestion } from "./jobs";
 import { type Lists, answerList } from "./list";
 import { type About, type Operation, operationOfMethod } from "../requests";
 import { empty, failed } from "../respond";
@@ -94,15 +94,16 @@ export function operationOf(method: string, url: string): Operation {
 const changes = ["PUT", "DELETE", "UNLINK"];
 const methodsOfKeys = "GET, HEAD, PUT, DELETE, UNLINK";
 
-/** The methods that an operation takes; undefined if there is no such operation. */
-function methodsOf(operation: string): string | undefined {
-  if (operation === "list" || operation === "unlinked") return "GET, HEAD";
-  if (operation === "records") return "GET, HEAD, POST";
-  if (operation === "export" || operation === "topology") return "GET";
-  if (operation === "job") return "GET, POST";
-  if (operation === "replace") return "PUT";
-  return isJob(operation) ? "POST" : undefined;
-}
+/** The methods that each operation takes. */
+const methodsOf: ReadonlyMap<string, string> = new Map([
+  ...["list", "unlinked"].map((name) => [name, "GET, HEAD"] as const),
+  ["records", "GET, HEAD, POST"],
+  ["export", "GET"],
+  ["topology", "GET"],
+  ["job", "GET, POST"],
+  ["replace", "PUT"],
+  ...["rebalance", "examine", "orphan", "staged", "adopt"].map((name) => [name, "POST"] as const),
+]);
 
 /** No body has been touched when a key is found busy. */
 function whenFree(work: () => Response | Promise<Response>): Promise<Response> {
@@ -116,21 +117,18 @@ function operate(
   { key, query }: { key: Key; query: string },
 ): Response | Promise<Response> {
   const { request, method } = asked;
-  const cut = () => asked.cut();
   const { store, lists } = native;
-  const { signal } = request;
   const [operation, ...parameters] = query.split("&").map(readParameter);
   const { name } = operation!;
-  const allow = methodsOf(name);
-  if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records")) {
-    return answerList({ store, lists }, key, { kind: name, parameters, signal, isHead: method === "HEAD", cut });
-  }
+  const allow = methodsOf.get(name);
+  if ((method === "GET" || method === "HEAD") && (name === "list" || name === "unlinked" || name === "records"))
+    return answerList(native, key, { kind: name, parameters, asked });
   if (method === "GET" && (name === "topology" || name === "job")) return answerJobQuestion(store, operation!);
-  if (method === "GET" && name === "export") return lists.exports.answer(store, cut);
+  if (method === "GET" && name === "export") return lists.exports.answer(store, () => asked.cut());
   if (method === "PUT" && name === "replace" && parameters.length === 0) return receive(native, key, asked, "anything");
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });
-  const late = allow === undefined && parameters.find((parameter) => methodsOf(parameter.name) !== undefined);
+  const late = allow === undefined && parameters.find((parameter) => methodsOf.has(parameter.name));
   const text = late
     ? `"${late.name}" must be the first parameter, as in ${late.name}&${name}`
     : `there is no operation "${name}" for ${method}`;

@@ -29,11 +29,6 @@ import { type Parameter } from "../url";
 const asked = counters("mkv_job_keys_total", "Keys that a job has asked this master about.", ["job"]);
 const [rebalanced, verified] = [asked.of("rebalance"), asked.of("verify")];
 
-/** Whether a POST with this operation is for `answerJob`, and nothing else is. */
-export function isJob(operation: string): boolean {
-  return ["rebalance", "examine", "orphan", "staged", "adopt", "job"].includes(operation);
-}
-
 /** Answers a POST. Throws MkvError forbidden for what is no operation, and what the operation throws. */
 export async function answerJob(
   store: Store,

@@ -16,7 +16,7 @@ import { streamed } from "../stream";
 import { type Parameter } from "../url";
 
 /** What to show of the index. */
-export type ListKind = "list" | "unlinked" | "records";
+type ListKind = "list" | "unlinked" | "records";
 
 /** What the lists of a thread share. */
 export class Lists {
@@ -27,14 +27,11 @@ export class Lists {
   readonly exports = new Exports();
 }
 
-/** What a list needs of its request. */
-export type ListRequest = {
+/** What a list needs of its request; `cut` ends the connection of its client. */
+type ListRequest = {
   readonly kind: ListKind;
   readonly parameters: readonly Parameter[];
-  readonly signal: AbortSignal;
-  readonly isHead: boolean;
-  /** Ends the connection of the client. */
-  readonly cut: () => void;
+  readonly asked: { readonly request: Request; readonly method: string; cut(): void };
 };
 
 /**
@@ -44,7 +41,7 @@ export type ListRequest = {
 export async function answerList(
   { store, lists }: { store: Store; lists: Lists },
   prefix: Key,
-  { kind, parameters, signal, isHead, cut }: ListRequest,
+  { kind, parameters, asked }: ListRequest,
 ): Promise<Response> {
   const start = readShown(parameters.find(({ name }) => name === "start")?.value ?? prefix);
   const limit = readLimit(parameters.find(({ name }) => name === "limit")?.value);
@@ -52,13 +49,19 @@ export async function answerList(
   using held = new DisposableStack();
   const share = held.use((isPage ? lists.pages : lists.long).share());
   const turns = { all: lists.turns, isDue: !isPage };
-  const pieces = await gather(store, { prefix, start, kind, limit, signal, share, turns });
+  const pieces = await gather(store, { prefix, start, kind, limit, signal: asked.request.signal, share, turns });
   const headers = { "content-type": "application/json" };
   const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (isHead) return new Response(Buffer.concat(pieces), { headers });
+  if (asked.method === "HEAD") return new Response(Buffer.concat(pieces), { headers });
   if (pieces.length <= 2) return withBody(Buffer.concat(pieces), { headers });
   held.move();
-  return ofLength(new Response(streamed(dropping(pieces, share), cut), { headers }), bytes);
+  return ofLength(
+    new Response(
+      streamed(dropping(pieces, share), () => asked.cut()),
+      { headers },
+    ),
+    bytes,
+  );
 }
 
 type Gathering = {
