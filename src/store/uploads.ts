@@ -102,8 +102,10 @@ export async function uploadsPage(
   prefix: Uint8Array,
   { after, atMost }: { after: { key: Uint8Array; id: string } | undefined; atMost: number },
 ): Promise<{ key: Key; id: string; upload: Upload }[]> {
+  const begin = uploadPrefix + Buffer.from(prefix).toString("hex");
   const name = after && `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
-  const page = await ledger.memory.page(uploadPrefix + Buffer.from(prefix).toString("hex"), { after: name, atMost });
+  const isWithin = name !== undefined && name > begin;
+  const page = await ledger.memory.page(begin, { after: isWithin ? name : undefined, atMost });
   return page.map(entryOf);
 }
 

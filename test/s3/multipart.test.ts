@@ -194,6 +194,8 @@ test("uploads are listed once each, whatever the length of a page; a delimiter f
     }
     expect(found.sort()).toEqual(["c", "d/", "e", "e", "ü/"]);
   }
+  const { text } = await send({ target: "/begun?uploads&prefix=e&key-marker=b" }); // It lies before the prefix.
+  expect([...text.matchAll(/<Key>([^<]+)</g)].map((match) => match[1])).toEqual(["e", "e"]);
 });
 
 /** What a read of a part says of itself. */
