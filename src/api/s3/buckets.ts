@@ -10,7 +10,7 @@ import { S3Error } from "./errors";
 import { type Asked } from "./payload";
 import { notImplemented, ownerNodes, requirePlain } from "./questions";
 import { documentIn, readXml } from "./read-xml";
-import { type S3Request, prefixOf, wholeNumber } from "./request";
+import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** Whose the objects of a bucket are: everything has one owner, and no access control lists. */
@@ -20,6 +20,12 @@ const ownership = "BucketOwnerEnforced";
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
   if ((await store.buckets.has(bucket)) || (await hasObjects(store, bucket))) return;
   throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { fields: { BucketName: bucket } });
+}
+
+/** The failure of a request about an object that is not there: it is missing, or its bucket is. Throws S3Error NoSuchBucket. */
+export async function missing(store: Store, { key, bucket }: S3Request): Promise<S3Error> {
+  await requireBucket(store, bucket);
+  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });
 }
 
 /** Answers HEAD of a bucket. */
@@ -47,8 +53,7 @@ export async function createBucket(store: Store, asked: Asked): Promise<Response
       "a bucket has 3 to 63 of a-z 0-9 . -, no dot beside . or -, and is no address",
     );
   requirePlain(asked);
-  if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true")
-    throw new S3Error("NotImplemented", "object lock is not supported");
+  if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true") throw notImplemented("object lock");
   if ((header("x-amz-object-ownership") ?? ownership) !== ownership)
     throw new S3Error("NotImplemented", `x-amz-object-ownership is ${ownership}`);
   if (await store.buckets.has(bucket))

@@ -7,7 +7,7 @@
 // A signature covers the one before and its chunk. The bytes are handed on as they come: what is wrong with them is thrown
 // before the end, and nothing counts before that.
 import { S3Error } from "./errors";
-import { type Seed, hmac, isEqual } from "./signature";
+import { type Signed, hmac, isEqual } from "./signature";
 
 /** What stands after the last chunk, by names in lower case. */
 export type Trailers = Map<string, string>;
@@ -15,12 +15,13 @@ export type Trailers = Map<string, string>;
 /** How a body is framed. */
 export type Framing = {
   /** What its signatures begin from; undefined if it has none. */
-  readonly seed: Seed | undefined;
+  readonly seed: Signed | undefined;
   readonly hasTrailers: boolean;
 };
 
-/** The framing that a payload of this name has; undefined for none. Throws S3Error NotImplemented. */
-export function framingOf(payload: string, seed: Seed): Framing | undefined {
+/** The framing that a body has; undefined for none. Throws S3Error NotImplemented. */
+export function framingOf(seed: Signed): Framing | undefined {
+  const { payload } = seed;
   switch (payload) {
     case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
       return { seed, hasTrailers: false };
@@ -80,7 +81,7 @@ const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 /** Throws S3Error unless a signature fits, which covers the one before. */
 type Chain = (kind: string, hashes: readonly string[], signature: string) => void;
 
-function chainFrom({ key, date, scope, signature: first }: Seed): Chain {
+function chainFrom({ key, date, scope, signature: first }: Signed): Chain {
   let last = first;
   return (kind, hashes, signature) => {
     const text = [kind, date, scope, last, ...hashes].join("\n");

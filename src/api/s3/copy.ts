@@ -8,7 +8,7 @@ import { type Transferred } from "../../store/transfer";
 import { isReserved } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfBytes, attributesOfCopy, etagOf, sumNode, sumOf, typeOf } from "./attributes";
-import { requireBucket } from "./buckets";
+import { missing, requireBucket } from "./buckets";
 import { type Algorithm, type Sum, algorithmNamed } from "./checksums";
 import { type Permit, permitOf, requireSource } from "./conditions";
 import { S3Error } from "./errors";
@@ -16,7 +16,7 @@ import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
 import { type Payload, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
-import { type S3Request, noSuchKey, objectOf, readRequest, requireOwnVersion } from "./request";
+import { type S3Request, objectOf, readRequest, requireOwnVersion } from "./request";
 import { letGo } from "../stream";
 import { node } from "./xml";
 
@@ -67,7 +67,7 @@ async function retype(
   { attributes, permit }: { attributes: Attributes; permit: Permit | undefined },
 ): Promise<Document> {
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
-  if (!seen) throw noSuchKey(asked);
+  if (!seen) throw await missing(store, asked);
   const kept = { ...attributes, ...attributesOfBytes(seen) };
   await setAttributes(store, asked.key!, {
     attributes: kept,
@@ -108,10 +108,7 @@ export async function copyFrom(
       return range;
     };
     const seen = await openValue(store, source.key, choose, { bad });
-    if (!seen) {
-      await requireBucket(store, source.bucket);
-      throw noSuchKey(source);
-    }
+    if (!seen) throw await missing(store, source);
     const chunks = seen.chunks ?? nothing();
     const algorithm = sumBy(seen);
     const payload = payloadFrom(chunks, bytes, algorithm && { algorithm });

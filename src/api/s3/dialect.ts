@@ -6,7 +6,7 @@ import { isReserved } from "../../store/uploads";
 import { type Store } from "../../store/store";
 import { statValue } from "../../store/read";
 import { deleteObjects } from "./batch";
-import { createBucket, deleteBucket, headBucket, listBuckets, locateBucket, requireBucket } from "./buckets";
+import { createBucket, deleteBucket, headBucket, listBuckets, locateBucket, missing, requireBucket } from "./buckets";
 import { copyObject } from "./copy";
 import { S3Error, failed } from "./errors";
 import { type Document, keptAlive } from "./keep-alive";
@@ -15,7 +15,7 @@ import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from 
 import { deleteObject, describeObject, putObject, readObject } from "./objects";
 import { type Asked, payloadOf } from "./payload";
 import { answerBucketQuestion, answerObjectQuestion, isParameter, isPrivate, notImplemented } from "./questions";
-import { type Incoming, noSuchKey, readRequest, requireOwnVersion } from "./request";
+import { type Incoming, readRequest, requireOwnVersion } from "./request";
 import { type Keys, verify } from "./signature";
 import { listParts, listUploads } from "./upload-lists";
 
@@ -158,7 +158,7 @@ async function answerQuestion(store: Store, asked: Known, name: string): Promise
   const isWish = name === "acl" && isPrivate(asked);
   if (asked.request.method !== "GET" && !isWish) throw notImplemented(name);
   if (asked.key === undefined) await requireBucket(store, asked.bucket);
-  else if (!(await statValue(store, asked.key))) throw noSuchKey(asked);
+  else if (!(await statValue(store, asked.key))) throw await missing(store, asked);
   if (isWish) return new Response(null);
   return asked.key === undefined ? answerBucketQuestion(name) : answerObjectQuestion(name);
 }

@@ -11,14 +11,14 @@ import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
-import { requireBucket } from "./buckets";
+import { missing, requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
 import { type Permit, isUnchanged, permitOf, rangeOf } from "./conditions";
 import { S3Error } from "./errors";
 import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
-import { type S3Request, noSuchKey } from "./request";
+import { type S3Request } from "./request";
 import { streamed } from "../stream";
 import { nest, node, xmlAnswer } from "./xml";
 
@@ -36,10 +36,7 @@ export async function readObject(store: Store, asked: S3Request): Promise<Respon
   const isWhole =
     number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
   const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
-  if (!found) {
-    await requireBucket(store, asked.bucket);
-    throw noSuchKey(asked);
-  }
+  if (!found) throw await missing(store, asked);
   if (isHead) choose(found);
   const chunks = "chunks" in found ? (found.chunks as AsyncIterable<Uint8Array> | undefined) : undefined;
   return new Response(chunks ? streamed(chunks) : null, head);
@@ -69,10 +66,7 @@ function headOf(
 /** Answers GET ?attributes: of an object, what x-amz-object-attributes names. */
 export async function describeObject(store: Store, asked: S3Request): Promise<Response> {
   const seen = await statValue(store, asked.key!);
-  if (!seen) {
-    await requireBucket(store, asked.bucket);
-    throw noSuchKey(asked);
-  }
+  if (!seen) throw await missing(store, asked);
   const sum = sumOf(seen);
   const nodes: Readonly<Record<string, string>> = {
     ETag: node("ETag", etagOf(seen)),

@@ -41,7 +41,7 @@ export function payloadOf(
   const { request, header } = asked;
   if (header("content-range") !== undefined)
     throw new S3Error("NotImplemented", "a body is taken whole: Content-Range is not supported");
-  const framing = framingOf(signed.payload, signed.seed);
+  const framing = framingOf(signed);
   const wire = announcedBytes(request);
   const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;
   const hash = hashOf(signed.payload, framing !== undefined);

@@ -106,11 +106,6 @@ export function wholeNumber(name: string, text: string | undefined): number | un
   return Number(text);
 }
 
-/** The failure of a request about an object that is not there. */
-export function noSuchKey({ key, bucket }: S3Request): S3Error {
-  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });
-}
-
 /** Throws S3Error NoSuchVersion: every object has one version, which is called null. */
 export function requireOwnVersion(version: string | undefined): void {
   if (version === undefined || version === "" || version === "null") return;

@@ -43,31 +43,22 @@ export class Keys {
   }
 }
 
-/** A request whose signature fits. */
-export type Signed = {
-  readonly accessKey: string;
-  /** What is said of the body: the hex of its SHA256, or one of the names that AWS has for others. */
-  readonly payload: string;
-  /** What the signatures of chunks begin from. */
-  readonly seed: Seed;
-};
-
-/** `scope` is `DAY/REGION/s3/aws4_request`, `date` as in X-Amz-Date. */
-export type Seed = {
-  readonly key: Uint8Array;
-  readonly date: string;
-  readonly scope: string;
-  readonly signature: string;
-};
-
+/** What a request says of who sent it. */
 type Claimed = {
   readonly accessKey: string;
+  /** `DAY/REGION/s3/aws4_request`. */
   readonly scope: string;
+  /** As in X-Amz-Date. */
   readonly date: string;
+  /** Headers that are signed. */
   readonly names: readonly string[];
   readonly signature: string;
+  /** What is said of the body: the hex of its SHA256, or one of the names that AWS has for others. */
   readonly payload: string;
 };
+
+/** The same of a request whose signature fits, and the key that it was made with: the signatures of chunks begin from it. */
+export type Signed = Claimed & { readonly key: Uint8Array };
 
 const algorithm = "AWS4-HMAC-SHA256";
 const dayMs = 86_400_000;
@@ -92,7 +83,7 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
       fields,
     });
   }
-  return { accessKey, payload, seed: { key, date, scope, signature } };
+  return { ...claimed, key };
 }
 
 /** Whether two signatures are the same, in constant time. */
