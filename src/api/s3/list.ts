@@ -22,39 +22,51 @@ type Entry = { readonly kind: "key" | "prefix"; readonly key: Key };
 
 /** What any list of names is asked: which ones, how many of them at most, how they are written. */
 export type Question = {
+  readonly bucket: string;
   readonly prefix: string;
   readonly delimiter: string;
   readonly most: number;
   readonly encode: (text: string) => string;
 };
 
-/** `after`: what the page begins after, a key or a common prefix with all that it stands for. */
-type OfBucket = Question & { readonly bucket: string; readonly after: Uint8Array };
-
-/** `next`: what the next page begins after, if there is one. */
-type Page = { readonly entries: readonly Entry[]; readonly next: Key | undefined };
-
 /** Answers GET of a bucket. */
 export async function listObjects(store: Store, asked: S3Request): Promise<Response> {
-  await requireBucket(store, asked.bucket);
-  const version = asked.query("versions") !== undefined ? "versions" : asked.query("list-type") === "2" ? 2 : 1;
+  const { bucket, query } = asked;
+  await requireBucket(store, bucket);
+  const version = query("versions") !== undefined ? "versions" : query("list-type") === "2" ? 2 : 1;
   const question = questionOf(asked, "max-keys");
   const { encode, delimiter, most } = question;
-  const token = asked.query("continuation-token");
+  const token = query("continuation-token");
   const starts = { 2: "start-after", 1: "marker", versions: "key-marker" } as const;
-  const start = asked.query(starts[version]) ?? "";
-  const { bucket } = asked;
+  const start = query(starts[version]) ?? "";
   const after = version === 2 && token ? readToken(token, bucket) : prefixOf(bucket, start);
-  const { entries, next } = await pageOf(store, { ...question, bucket, after });
-  const withOwner = version !== 2 || asked.query("fetch-owner") === "true";
-  const contents = await contentsOf(store, asked, { entries, encode, withOwner, version });
-  const prefixes = entries.flatMap((entry) =>
-    entry.kind === "prefix" ? [nest("CommonPrefixes", node("Prefix", encode(objectOf(entry.key, bucket))))] : [],
+  const { entries, next } = await pageOf(store, question, after);
+  const nameOf = (key: Key) => encode(objectOf(key, bucket));
+  const keys = entries.flatMap(({ kind, key }) => (kind === "key" ? [key] : []));
+  const isVersion = version === "versions";
+  const owner = version !== 2 || query("fetch-owner") === "true" ? nest("Owner", ownerNodes) : "";
+  const contents = await inBatches(keys, s3Limits.statsAtOnce, async (key) => {
+    const value = await statIfThere(store, key);
+    if (!value) return [];
+    const parts = [
+      node("Key", nameOf(key)),
+      isVersion ? node("VersionId", "null") + node("IsLatest", "true") : "",
+      node("LastModified", new Date(value.modified).toISOString()),
+      node("ETag", `"${etagOf(value)}"`),
+      node("Size", value.bytes),
+      owner,
+      node("StorageClass", "STANDARD"),
+    ];
+    return [nest(isVersion ? "Version" : "Contents", ...parts)];
+  });
+  const prefixes = entries.flatMap(({ kind, key }) =>
+    kind === "prefix" ? [nest("CommonPrefixes", node("Prefix", nameOf(key)))] : [],
   );
+  const nodes = [...contents.flat(), ...prefixes];
   const head = [node("Name", bucket), node("MaxKeys", most), headOf(asked, question, next !== undefined)];
-  const last = next && encode(objectOf(next, bucket));
+  const last = next && nameOf(next);
   if (version === 2) {
-    head.push(node("KeyCount", contents.length + prefixes.length), node("ContinuationToken", token));
+    head.push(node("KeyCount", nodes.length), node("ContinuationToken", token));
     head.push(node("NextContinuationToken", next && Buffer.from(next).toString("base64url")));
     if (start !== "") head.push(node("StartAfter", encode(start)));
   } else if (version === 1) head.push(node("Marker", encode(start)), delimiter === "" ? "" : node("NextMarker", last));
@@ -62,12 +74,18 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
     head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", ""));
     head.push(node("NextKeyMarker", last), node("NextVersionIdMarker", last && "null"));
   }
-  const root = version === "versions" ? "ListVersionsResult" : "ListBucketResult";
-  return xmlAnswer(root, [...head, ...contents, ...prefixes].join(""));
+  return xmlAnswer(isVersion ? "ListVersionsResult" : "ListBucketResult", [...head, ...nodes].join(""));
 }
 
-/** The names of a page, in the order of their bytes. */
-async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: OfBucket): Promise<Page> {
+/**
+ * The names of a page, in the order of their bytes, and what the next one begins after, if there is one.
+ * @param after what it begins after: a key, or a common prefix with all that it stands for
+ */
+async function pageOf(
+  { ledger }: Store,
+  { bucket, prefix, delimiter, most }: Question,
+  after: Uint8Array,
+): Promise<{ entries: readonly Entry[]; next: Key | undefined }> {
   const entries: Entry[] = [];
   const first = prefixOf(bucket, prefix);
   const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
@@ -79,7 +97,7 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: 
   while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
     let seek: Uint8Array | undefined;
     let skipped = 0;
-    scan: for await (const page of store.ledger.scan({ start, end }, { atOnce: most - entries.length + 1 })) {
+    scan: for await (const page of ledger.scan({ start, end }, { atOnce: most - entries.length + 1 })) {
       for (const [key, record] of page) {
         if (isUnlinked(record)) continue;
         const cut =
@@ -105,36 +123,7 @@ async function pageOf(store: Store, { bucket, prefix, delimiter, after, most }: 
   return { entries, next: undefined };
 }
 
-type Shown = {
-  entries: readonly Entry[];
-  encode: (text: string) => string;
-  withOwner: boolean;
-  version: 1 | 2 | "versions";
-};
-
-/** The keys of a page, with what their volumes say of them. A value that no volume has any more is left out. */
-async function contentsOf(
-  store: Store,
-  asked: S3Request,
-  { entries, encode, withOwner, version }: Shown,
-): Promise<string[]> {
-  const keys = entries.flatMap((entry) => (entry.kind === "key" ? [entry.key] : []));
-  const found = await inBatches(keys, s3Limits.statsAtOnce, (key) => statIfThere(store, key));
-  return found.flatMap((value, i) => {
-    if (!value) return [];
-    const parts = [
-      node("Key", encode(objectOf(keys[i]!, asked.bucket))),
-      ...(version === "versions" ? [node("VersionId", "null"), node("IsLatest", "true")] : []),
-      node("LastModified", new Date(value.modified).toISOString()),
-      node("ETag", `"${etagOf(value)}"`),
-      node("Size", value.bytes),
-      withOwner ? nest("Owner", ownerNodes) : "",
-      node("StorageClass", "STANDARD"),
-    ];
-    return [nest(version === "versions" ? "Version" : "Contents", ...parts)];
-  });
-}
-
+/** A value that no volume has any more is left out. */
 async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefined> {
   try {
     return await statValue(store, key);
@@ -147,7 +136,7 @@ async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefine
 /** @param max the parameter that says how many names are wanted. Throws S3Error InvalidArgument. */
 export function questionOf(asked: S3Request, max: string): Question {
   const [prefix, delimiter] = [asked.query("prefix") ?? "", asked.query("delimiter") ?? ""];
-  return { prefix, delimiter, most: maxOf(asked, max), encode: encoderOf(asked) };
+  return { bucket: asked.bucket, prefix, delimiter, most: maxOf(asked, max), encode: encoderOf(asked) };
 }
 
 /** What every list repeats of its question. */

@@ -13,12 +13,11 @@ export function readXml(bytes: Uint8Array, root: string): Element {
   const parser = new SaxesParser({ xmlns: false });
   const above: Element[] = [];
   let found: Element | undefined;
-  parser.on("error", () => {
+  const refuse = () => {
     throw malformed;
-  });
-  parser.on("doctype", () => {
-    throw malformed;
-  });
+  };
+  parser.on("error", refuse);
+  parser.on("doctype", refuse);
   parser.on("opentag", ({ name }) => {
     const element: Element = { name: name.replace(/^.*:/, ""), text: "", children: [] };
     if (above.length > 8) throw malformed;
@@ -26,8 +25,9 @@ export function readXml(bytes: Uint8Array, root: string): Element {
     found ??= element;
     above.push(element);
   });
-  parser.on("text", (text) => void (above.length > 0 && (above.at(-1)!.text += text)));
-  parser.on("cdata", (text) => void (above.length > 0 && (above.at(-1)!.text += text)));
+  const add = (text: string) => void (above.length > 0 && (above.at(-1)!.text += text));
+  parser.on("text", add);
+  parser.on("cdata", add);
   parser.on("closetag", () => void above.pop());
   parser.write(Buffer.from(bytes).toString("utf8")).close();
   if (found?.name !== root) throw malformed;

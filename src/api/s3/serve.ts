@@ -23,15 +23,13 @@ export type ServingS3 = Listening & {
 };
 
 /** Serves S3. `drain` takes no new requests and waits for those that run. Throws MkvError failed if the port is not to be had. */
-export async function serveS3(
-  s3: S3,
-  { port, bind, verbose, admission, domain }: ServingS3,
-): Promise<{ readonly drain: () => Promise<void> }> {
+export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly drain: () => Promise<void> }> {
+  const { port, bind, admission } = serving;
   /** Requests that are not over: some go on when their answer has begun, or their client is gone. */
   const running = new Set<Promise<void>>();
   const server = createServer();
   const take = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const work = handle(s3, { incoming, outgoing, verbose, admission, domain })
+    const work = handle(s3, serving, { incoming, outgoing })
       .catch((error: unknown) => {
         if (!outgoing.destroyed) logBug(error);
         outgoing.destroy();
@@ -66,12 +64,11 @@ async function drain(server: Server, running: ReadonlySet<Promise<void>>): Promi
   clearTimeout(timer);
 }
 
-type Exchange = Pick<ServingS3, "verbose" | "admission" | "domain"> & {
-  readonly incoming: IncomingMessage;
-  readonly outgoing: ServerResponse;
-};
-
-async function handle(s3: S3, { incoming, outgoing, verbose, admission, domain }: Exchange): Promise<void> {
+async function handle(
+  s3: S3,
+  { verbose, admission, domain }: ServingS3,
+  { incoming, outgoing }: { incoming: IncomingMessage; outgoing: ServerResponse },
+): Promise<void> {
   const startMs = performance.now();
   const about = verbose ? aboutNothing() : undefined;
   const client = incoming.socket.remoteAddress ?? "";
