@@ -5,7 +5,7 @@ import { MkvError, reasonOf } from "../errors";
 export type Listening = { readonly port: number; readonly bind: string | undefined };
 
 /** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
-export function requireFreePort({ port, bind }: Listening, flag?: string): void {
+export function requireFreePort({ port, bind }: Listening, flag: string): void {
   try {
     Bun.listen({ port, hostname: bind ?? "0.0.0.0", socket: { data() {} } }).stop(true);
   } catch (error) {

@@ -40,9 +40,8 @@ export async function runServer(
   { stop, reload = new EventTarget(), entry }: { stop: AbortSignal; reload?: EventTarget; entry: string },
 ): Promise<void> {
   const { bind, port, adminport, s3port } = config;
-  if (port !== 0) requireFreePort({ port, bind });
-  if (adminport !== 0) requireFreePort({ port: adminport, bind }, "-adminport");
-  if (s3port !== 0) requireFreePort({ port: s3port, bind }, "-s3port");
+  for (const [flag, wanted] of Object.entries({ "-port": port, "-adminport": adminport, "-s3port": s3port }))
+    if (wanted !== 0) requireFreePort({ port: wanted, bind }, flag);
   const keys = config.s3keys === undefined ? undefined : renewedKeys(config.s3keys, reload);
   await warmUp();
   await using opened = await openStore(config, { purpose: "server" });

@@ -54,10 +54,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Has the script hand the folder over, and becomes its user. Returns the script's exit code. */
 function becomeOwner(dir: string, env: Environment): number {
-  const stdio = ["ignore", "pipe", "inherit"] as const;
   const { exitCode, stdout } = Bun.spawnSync(["bash", "-c", script, "volume", dir], {
     env: { ...env, PREPARE: "1" },
-    stdio: [...stdio],
+    stdio: ["ignore", "pipe", "inherit"],
   });
   const [user, group] = stdout.toString().trim().split(" ");
   if (exitCode !== 0 || !user || !group) return exitCode || 1;

@@ -5,9 +5,6 @@ import { limits } from "../../limits";
 import { log } from "../../log";
 import { type Measured } from "../../metrics";
 
-/** A job under way: `keys` it has asked about so far, and how many a second of late. */
-export type RunningJob = { readonly name: string; readonly keys: number; readonly keysPerSecond: number };
-
 type Watched = { before: number; total: number; grewMs: number; atMs: number; rate: number };
 
 /** The jobs that `mkv_job_keys_total` counts. */
@@ -15,7 +12,8 @@ export class JobWatch {
   readonly #running = new Map<string, Watched>();
   readonly #totals = new Map<string, number>();
 
-  get running(): RunningJob[] {
+  /** Those under way: `keys` each has asked about so far, and how many a second of late. */
+  get running() {
     return [...this.#running].map(([name, { before, total, rate }]) => ({
       name,
       keys: total - before,

@@ -7,18 +7,19 @@ import { type Store } from "../../store/store";
 import { Disks } from "../../volumes/disks";
 import { type VolumeReport, reportOf } from "../../volumes/report";
 import { type Sample, sampleOf } from "./history";
-import { JobWatch, type RunningJob } from "./job-watch";
+import { JobWatch } from "./job-watch";
 import { countConnections, cpuSeconds } from "./look";
 import { stateLog } from "./state-log";
 
 /** What is looked at, and was seen last. */
 export class Observer {
+  /** Those of the last hour, in their order. */
+  readonly samples: Sample[] = [];
+  readonly jobs = new JobWatch();
   readonly #ports: readonly number[];
   readonly #disks: Disks | undefined;
-  readonly #samples: Sample[] = [];
   /** What the last sample was taken of. */
   #sampled: { readonly metrics: readonly Measured[]; readonly atMs: number } | undefined;
-  readonly #jobs = new JobWatch();
   readonly #tellStates = stateLog();
   #askedMs = Number.NEGATIVE_INFINITY;
   #counted: { readonly untilMs: number; readonly connections: Promise<number | undefined> } | undefined;
@@ -33,15 +34,6 @@ export class Observer {
   ) {
     this.#ports = ports;
     this.#disks = isAsked ? new Disks(store.volumes) : undefined;
-  }
-
-  /** Those of the last hour, in their order. */
-  get samples(): readonly Sample[] {
-    return this.#samples;
-  }
-
-  get jobs(): readonly RunningJob[] {
-    return this.#jobs.running;
   }
 
   reports(): VolumeReport[] {
@@ -69,7 +61,7 @@ export class Observer {
     if (now - this.#askedMs < limits.disksEveryMs) return;
     this.#askedMs = now;
     const metrics = readMetrics();
-    this.#jobs.look(metrics);
+    this.jobs.look(metrics);
     if (!this.#disks) return;
     void this.#disks.ask();
     this.#sample(metrics, reports);
@@ -82,7 +74,7 @@ export class Observer {
     this.#sampled = now;
     if (!before) return;
     const seconds = (now.atMs - before.atMs) / 1000;
-    this.#samples.push(sampleOf(before.metrics, now.metrics, { seconds, reports }));
-    if (this.#samples.length > limits.samples) this.#samples.shift();
+    this.samples.push(sampleOf(before.metrics, now.metrics, { seconds, reports }));
+    if (this.samples.length > limits.samples) this.samples.shift();
   }
 }

@@ -38,7 +38,7 @@ export function statusOf(
     replicas: topology.replicas,
     minReplicas: minreplicas,
     volumes: reports.map(volumeOf),
-    jobs: observer.jobs,
+    jobs: observer.jobs.running,
     owed: totalOf(metrics, "mkv_keys_owed"),
     toHeal: totalOf(metrics, "mkv_keys_to_heal"),
     healed: totalOf(metrics, "mkv_healed_total"),
