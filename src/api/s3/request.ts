@@ -51,9 +51,9 @@ export function readRequest(request: Incoming): S3Request {
   const parameters = parts.map(readPair);
   const slash = place.indexOf("/", 1);
   const bucket = decoded(slash < 0 ? place.slice(1) : place.slice(1, slash));
-  const fields = new Headers(request.headers);
-  for (const [name, value] of parameters) {
-    if (!isLifted.test(name)) continue;
+  const lifted = parameters.filter(([name]) => isLifted.test(name));
+  const fields = lifted.length === 0 ? request.headers : new Headers(request.headers);
+  for (const [name, value] of lifted) {
     const text = headerText(name, value);
     if (!fields.has(name)) fields.set(name, text);
   }

@@ -122,20 +122,40 @@ function requestOf(incoming: IncomingMessage, outgoing: ServerResponse, domain: 
 /** The body of a request, of which no more is read than is asked for. A client that waits to be told sends none before that. */
 function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
   const isAwaited = incoming.headers.expect?.toLowerCase() === "100-continue";
-  let chunks: AsyncIterator<Uint8Array> | undefined;
+  let isTold = false;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        if (!chunks && isAwaited && !outgoing.headersSent) outgoing.writeContinue();
-        chunks ??= incoming[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-        const { done, value } = await chunks.next();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (!isTold && isAwaited && !outgoing.headersSent) outgoing.writeContinue();
+        isTold = true;
+        const chunk = await nextChunk(incoming);
+        if (chunk) controller.enqueue(chunk);
+        else controller.close();
       },
       cancel: () => void incoming.destroy(),
     },
     { highWaterMark: 0 },
   );
+}
+
+/** The next bytes of a body, undefined at its end; its own iterator costs 20 µs more. Throws if it breaks off. */
+async function nextChunk(incoming: IncomingMessage): Promise<Uint8Array | undefined> {
+  if (incoming.readableEnded) return undefined;
+  const brokenOff = () => new MkvError("client-gone", "the client is gone");
+  if (incoming.destroyed) throw brokenOff();
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
+  const onData = (chunk: Uint8Array) => {
+    incoming.pause(); // At once: what comes while nobody listens would be lost.
+    resolve(chunk);
+  };
+  const onEnd = () => resolve(undefined);
+  const onClose = () => reject(brokenOff());
+  incoming.on("data", onData).on("end", onEnd).on("error", reject).on("close", onClose).resume();
+  try {
+    return await promise;
+  } finally {
+    incoming.off("data", onData).off("end", onEnd).off("error", reject).off("close", onClose);
+  }
 }
 
 /** Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off. */

@@ -107,10 +107,10 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
       `Signature Version 2 is not supported: use ${algorithm} (signature_version s3v4)`,
     );
   if (!authorization) throw new S3Error("AccessDenied", "the request is not signed");
-  const field = (name: string) => new RegExp(`[ ,]${name}=([^, ]+)`).exec(authorization)?.[1] ?? "";
-  const [accessKey, scope] = credentialOf(field("Credential"), "AuthorizationHeaderMalformed");
-  const signature = field("Signature");
-  if (!authorization.startsWith(`${algorithm} `) || signature === "" || field("SignedHeaders") === "")
+  const field = (pattern: RegExp) => pattern.exec(authorization)?.[1] ?? "";
+  const [accessKey, scope] = credentialOf(field(/[ ,]Credential=([^, ]+)/), "AuthorizationHeaderMalformed");
+  const [names, signature] = [field(/[ ,]SignedHeaders=([^, ]+)/), field(/[ ,]Signature=([^, ]+)/)];
+  if (!authorization.startsWith(`${algorithm} `) || signature === "" || names === "")
     throw new S3Error(
       "AuthorizationHeaderMalformed",
       `Authorization is ${algorithm} Credential=, SignedHeaders=, Signature=`,
@@ -120,7 +120,7 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
     throw new S3Error("AccessDenied", "a signed request has an X-Amz-Date, of the day of its credential");
   const payload = asked.header("x-amz-content-sha256");
   if (payload === undefined) throw new S3Error("InvalidRequest", "the header x-amz-content-sha256 is missing");
-  return { accessKey, scope, date, names: field("SignedHeaders").split(";"), signature, payload };
+  return { accessKey, scope, date, names: names.split(";"), signature, payload };
 }
 
 function claimedByQuery(asked: S3Request, nowMs: number): Claimed {
@@ -174,12 +174,12 @@ function canonicalRequest(
     .map(([name, value]) => `${encoded(Buffer.from(name))}=${encoded(Buffer.from(value))}`)
     .sort((a, b) => (a.replace("=", "\0") < b.replace("=", "\0") ? -1 : 1));
   const lines = names.map((name) => `${name}:${(header(name) ?? "").trim().replace(/ +/g, " ")}\n`);
-  const target = path
-    .split("/")
-    .map((part) => encoded(decodePercent(part)))
-    .join("/");
+  const target = path.replace(/[^/]+/g, (part) => (isPlain.test(part) ? part : encoded(decodePercent(part))));
   return [request.method, target, pairs.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }
+
+/** What AWS leaves as it is. */
+const isPlain = /^[A-Za-z0-9._~-]*$/;
 
 /** Bytes as AWS percent-encodes them. */
 export function encoded(bytes: Uint8Array): string {
