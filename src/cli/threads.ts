@@ -91,17 +91,9 @@ export async function firstFailureStopsAll<T>(
   share: (number: number, stop: AbortSignal) => Promise<T>,
 ): Promise<T[]> {
   const stop = new AbortController();
-  const failures: unknown[] = [];
-  const shares = Array.from({ length: threads }, async (_, number) => {
-    try {
-      return [await share(number, stop.signal)];
-    } catch (error) {
-      failures.push(error);
-      stop.abort();
-      return [];
-    }
-  });
-  const results = (await Promise.all(shares)).flat();
-  if (failures.length > 0) throw failures[0];
-  return results;
+  const shares = Array.from({ length: threads }, (_, number) => share(number, stop.signal));
+  for (const one of shares) one.catch((error: unknown) => stop.abort(error)); // The first reason stays.
+  await Promise.allSettled(shares);
+  stop.signal.throwIfAborted();
+  return await Promise.all(shares);
 }
