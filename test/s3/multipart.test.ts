@@ -61,6 +61,8 @@ test("parts in any order, one of them again, some at once, become the object; th
   const listed = await send({ target: `/parts/big?uploadId=${id}&max-parts=2` });
   expect([...listed.text.matchAll(/<PartNumber>(\d+)</g)].map((match) => match[1])).toEqual(["2", "5"]);
   expect(listed.text).toContain("<IsTruncated>true");
+  const none = await send({ target: `/parts/big?uploadId=${id}&max-parts=0` });
+  expect(none.text).toContain("<IsTruncated>false"); // There is no next page: it would begin where this one did.
   expect((await send({ target: "/parts?uploads" })).text).toContain(`<UploadId>${id}<`);
   const done = await complete("big", id, [
     [2, first],

@@ -75,7 +75,7 @@ export function partsNode(asked: S3Request, value: Value): string {
     node("PartNumberMarker", after),
     node("NextPartNumberMarker", after + page.length),
     node("MaxParts", Math.min(most, s3Limits.pageKeys)),
-    node("IsTruncated", String(after + page.length < lengths.length)),
+    node("IsTruncated", String(page.length > 0 && after + page.length < lengths.length)),
     ...page.map((bytes, i) => nest("Part", node("PartNumber", after + i + 1), node("Size", bytes))),
   );
 }

@@ -80,8 +80,8 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
   const parts: Part[] = [];
   let isTruncated = false;
   for await (const part of partsOf(store, id, marker)) {
-    isTruncated = parts.length === most;
-    if (isTruncated) break;
+    isTruncated = parts.length === most && most > 0;
+    if (parts.length === most) break;
     parts.push(part);
   }
   const times = await inBatches(parts, s3Limits.statsAtOnce, ({ key }) => statValue(store, key));
