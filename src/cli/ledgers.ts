@@ -8,7 +8,7 @@ import { draftLevel } from "../ledger/level/draft";
 import { type LevelShared } from "../ledger/level/ledger";
 import { joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
-import { draftPostgres, joinPostgresRebuild, rebuildPostgres } from "../ledger/postgres/next";
+import { draftPostgres, joinPostgresRebuild, makeNext } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
 import { type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
 import { eventLine } from "../log";
@@ -43,7 +43,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
       shown: address.shown,
       open: (surroundings) => openPostgresLedger(address, surroundings),
       join: async ({ shared: { isBehind, isOlder } }) => joinPostgresLedger({ address, isBehind, isOlder }),
-      rebuild: () => rebuildPostgres(address),
+      rebuild: () => makeNext(address, { of: "volumes" }),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
       draft: (lack) => draftPostgres(address, { lack }),
     };

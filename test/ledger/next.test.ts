@@ -30,26 +30,26 @@ const put = (table: KeysTable, key: string) => codeOf(table.putAll([{ key: keyOf
 
 test("nothing is put in place if a master is back that had been cut off when the rebuild began", async () => {
   const { address, query, keys } = await emptyStore("cut_off");
-  await using made = await makeNext(address);
+  await using made = await makeNext(address, { of: "volumes" });
   await put(made.next, "/new");
   await query("insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
-  expect(await codeOf(made.swap({ keepsRest: true }))).toBe("failed");
+  expect(await codeOf(made.swap())).toBe("failed");
   expect(await keys()).toEqual([]);
 });
 
 test("one that counts as dead puts nothing into a later one, nor in its place", async () => {
   const { address, query, keys } = await emptyStore("dead");
-  await using dead = await makeNext(address);
+  await using dead = await makeNext(address, { of: "backup" });
   expect(await put(dead.next, "/dead")).toBe("done");
   await query("update mkv_processes set seen = now() - interval '1 hour'");
-  expect(await codeOf(dead.swap({ keepsRest: true }))).toBe("failed");
+  expect(await codeOf(dead.swap())).toBe("failed");
   expect(await keys()).toEqual([]);
-  await using later = await makeNext(address);
+  await using later = await makeNext(address, { of: "volumes" });
   expect(await put(later.next, "/later")).toBe("done");
   expect(await put(dead.next, "/dead")).toBe("failed");
-  expect(await codeOf(dead.swap({ keepsRest: false }))).toBe("failed");
+  expect(await codeOf(dead.swap())).toBe("failed");
   await dead[Symbol.asyncDispose]();
-  await later.swap({ keepsRest: true });
+  await later.swap();
   expect(await keys()).toEqual([{ key: "/later" }]);
 });
 
@@ -58,7 +58,7 @@ test("a record that cannot be read does not stand in the way of a rebuild, and i
   const owed = `'{"in-flight 0 0 a:1"}', gen_random_uuid()`;
   await query(`insert into mkv_keys (key, record, owed, version)
     values ('/damaged', 'no record', ${owed}), ('/owing', null, ${owed})`);
-  await using made = await makeNext(address);
+  await using made = await makeNext(address, { of: "volumes" });
   const found = await made.owedBy((volume) => volume);
   expect([...found.keys()].map((hex) => Buffer.from(hex, "hex").toString())).toEqual(["/owing"]);
 });

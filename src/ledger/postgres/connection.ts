@@ -16,13 +16,8 @@ import { type DatabaseAddress } from "./address";
 /** A row, as the values of its columns. */
 export type Row = readonly unknown[];
 
-/** How long a statement may take. */
-export type Patience = {
-  /** With all that is tried again. */
-  readonly forMs?: number;
-  /** Before its connection counts as hung. */
-  readonly answerMs?: number;
-};
+/** How long a statement may take: as one of a request, or as one that goes over all keys. */
+export type Patience = "short" | "long";
 
 type Pool = { readonly sql: SQL; mustCheck: boolean };
 
@@ -40,12 +35,14 @@ export class Database implements AsyncDisposable {
    * Runs a statement, which must be one that may run late or twice.
    * @throws MkvError unavailable if it cannot be asked, failed if it refuses; `sqlState(error.cause)` says what it said
    */
-  async run(text: string, values: readonly unknown[] = [], patience: Patience = {}): Promise<readonly Row[]> {
-    const { answerMs = limits.databaseAnswerMs } = patience;
+  async run(text: string, values: readonly unknown[] = [], patience: Patience = "short"): Promise<readonly Row[]> {
+    const isShort = patience === "short";
+    const answerMs = isShort ? limits.databaseAnswerMs : limits.databaseLongMs;
     const startMs = nowMs();
     // A request has nearly waited in vain for as long as one may: further ones need not wait as long.
     const isLongAway = this.#awaySinceMs !== undefined && startMs - this.#awaySinceMs > limits.databaseMs / 2;
-    const untilMs = startMs + (isLongAway ? limits.databaseAwayMs : (patience.forMs ?? limits.databaseMs));
+    const forMs = isShort ? limits.databaseMs : limits.databaseLongMs;
+    const untilMs = startMs + (isLongAway ? limits.databaseAwayMs : forMs);
     for (let pauseMs = limits.databasePauseMs; ; pauseMs *= 2) {
       try {
         const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));

@@ -19,8 +19,6 @@ import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
 import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, undefinedTable } from "./schema";
 
-const long = { forMs: limits.databaseLongMs, answerMs: limits.databaseLongMs };
-
 export type KeysTable = ReturnType<typeof tableOf>;
 
 /** A table of keys, as a rebuild reads and fills it. */
@@ -38,15 +36,15 @@ function tableOf(database: Database, table: string) {
       textArray(keys.map((known) => factsOfKnown(known) ?? null)),
       textArray(keys.map((known) => (known.owed.length > 0 ? owed(known).join("\n") : null))),
     ];
-    await database.run(text, columns, long);
+    await database.run(text, columns, "long");
   }
   return {
     async get(key: Key): Promise<ValueRecord | undefined> {
       const text = `select record from ${table} where key = $1 and record is not null`;
-      const [row] = await database.run(text, [key], long);
+      const [row] = await database.run(text, [key], "long");
       return row && decodeRecord(row[0] as string);
     },
-    scan: (range: KeyRange) => scanTable(database, table, range, long),
+    scan: (range: KeyRange) => scanTable(database, table, range, { patience: "long" }),
     putKnown,
     /** Puts records, over those that are there. */
     putAll: (entries: readonly KeyRecord[]) =>
@@ -64,27 +62,18 @@ export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames)
   };
 }
 
-/** A new table in the making, for a rebuild or an import. */
-export type Next = Omit<Rebuild, "next" | "old" | "swap"> & {
+/** A new table in the making. */
+export type Next = Rebuild & {
   readonly next: KeysTable;
-  readonly old: KeysTable;
   /** Whether the old one has no keys, nor any that owe something. */
   isEmpty(): Promise<boolean>;
-  /**
-   * Puts the new one in the place of the old one.
-   * @param options.keepsRest whether what lies beside the old records, and what is owed, goes along
-   */
-  swap(options: { keepsRest: boolean }): Promise<void>;
 };
 
-/** Begins to make a new table out of what volumes have. Throws MkvError failed if masters are at work on the store. */
-export async function rebuildPostgres(address: DatabaseAddress): Promise<Rebuild> {
-  const made = await makeNext(address);
-  return { ...made, swap: () => made.swap({ keepsRest: true }) };
-}
-
-/** Begins to make a new table. Throws MkvError failed if masters are at work on the store. */
-export async function makeNext(address: DatabaseAddress): Promise<Next> {
+/**
+ * Begins to make a new table, out of what volumes have or out of a backup.
+ * @throws MkvError failed if masters are at work on the store
+ */
+export async function makeNext(address: DatabaseAddress, { of }: { of: "volumes" | "backup" }): Promise<Next> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (!(await hasSchema(database))) await makeTables(database);
@@ -108,13 +97,13 @@ export async function makeNext(address: DatabaseAddress): Promise<Next> {
       return (await database.run(any)).length === 0;
     },
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
-    async swap({ keepsRest }) {
-      if (keepsRest) await keepRest(database, table, { owed: !isBehind });
-      await database.run(createDue(table), [], long);
+    async swap() {
+      if (of === "volumes") await keepRest(database, table, { owed: !isBehind });
+      await database.run(createDue(table), [], "long");
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await swapTables(database, table, presence);
       await markMade(database);
-      if (keepsRest) await memory.delete(behindName); // It knows all that the volumes have.
+      if (of === "volumes") await memory.delete(behindName); // It knows all that these have.
     },
     async [Symbol.asyncDispose]() {
       await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
@@ -144,7 +133,7 @@ async function swapTables(database: Database, table: string, { isPresent }: Pres
   const text = `drop table ${keysTable}; alter table ${table} rename to ${keysTable};
     alter index ${table}_due rename to ${keysTable}_due; select 1 / count(*) from (${isPresent}) as present`;
   try {
-    await database.run(text, [], long);
+    await database.run(text, [], "long");
   } catch (error) {
     const state = sqlState((error as Error).cause);
     if (state === divisionByZero)
@@ -160,12 +149,12 @@ const divisionByZero = "22012";
 async function keepRest(database: Database, table: string, { owed }: { owed: boolean }): Promise<void> {
   const facts = `update ${table} as n set facts = o.facts from ${keysTable} as o
     where n.key = o.key and o.facts is not null`;
-  await database.run(facts, [], long);
+  await database.run(facts, [], "long");
   if (!owed) return;
   const debts = `insert into ${table} (key, facts, owed, version, due, written)
     select key, facts, owed, gen_random_uuid(), now(), written from ${keysTable} where owed is not null
     on conflict (key) do update set owed = excluded.owed, due = excluded.due, written = excluded.written`;
-  await database.run(debts, [], long);
+  await database.run(debts, [], "long");
 }
 
 async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {
@@ -189,7 +178,7 @@ async function owedIn(database: Database, nameOf: (volume: string) => string): P
  */
 export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: Lack | undefined }): Promise<Draft> {
   await using undo = new AsyncDisposableStack();
-  const made = undo.use(await makeNext(address));
+  const made = undo.use(await makeNext(address, { of: "backup" }));
   if (!(await made.isEmpty())) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
   const opened = undo.move();
   return {
@@ -199,7 +188,7 @@ export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: 
       for (const [name, value] of entries)
         if ((await made.memory.get(name)) === undefined) await made.memory.put(name, value);
       if (lack) await made.memory.put(behindName, true);
-      await made.swap({ keepsRest: false });
+      await made.swap();
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };

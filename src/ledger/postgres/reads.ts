@@ -61,7 +61,7 @@ export async function* scanTable(
   database: Database,
   table: string,
   { start = new Uint8Array(), end }: KeyRange,
-  { atOnce = limits.scanKeys, ...patience }: Patience & { atOnce?: number } = {},
+  { atOnce = limits.scanKeys, patience }: { atOnce?: number; patience?: Patience } = {},
 ): AsyncGenerator<readonly RawEntry[]> {
   const until = end ? "and key < $3" : "";
   const read = (from: Uint8Array, is: ">=" | ">", keys: number) => {
