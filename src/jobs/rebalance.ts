@@ -3,7 +3,7 @@ import { MkvError } from "../errors";
 import { type Key, keyOf, showKey } from "../format/key";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { retryBusy } from "../store/retry-busy";
+import { retryBusy } from "../ledger/retry-busy";
 import { Cursor, type Task } from "./cursor";
 import { Later } from "./later";
 import { type JobProgress, each, forEach } from "./pool";

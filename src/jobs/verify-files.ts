@@ -5,7 +5,7 @@ import { type Key } from "../format/key";
 import { keyAt } from "../format/path";
 import { decodeRecord } from "../format/record";
 import { limits } from "../limits";
-import { retryBusy } from "../store/retry-busy";
+import { retryBusy } from "../ledger/retry-busy";
 import { damagedRecord } from "../store/find";
 import { type OrphanLook } from "../store/orphan";
 import { type Volumes } from "../volumes/volumes";

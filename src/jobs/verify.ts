@@ -8,7 +8,7 @@ import { isConfigured } from "../format/volume";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed, findProblems } from "../store/heal";
-import { retryBusy } from "../store/retry-busy";
+import { retryBusy } from "../ledger/retry-busy";
 import { Cursor, type Place } from "./cursor";
 import { type Verify, note } from "./findings";
 import { type Folder } from "./folders";

@@ -13,7 +13,7 @@ import { type ByteRange, type FileInfo, type OpenFile } from "../volumes/read";
 import { oneOf } from "./find";
 import { claimSettled } from "./forward";
 import { type BadCopies, proven } from "./recopy";
-import { retryBusy } from "./retry-busy";
+import { retryBusy } from "../ledger/retry-busy";
 import { type Store } from "./store";
 import { without } from "./volume-lists";
 

@@ -16,7 +16,7 @@ import { warn } from "../log";
 import { deleteKey } from "./delete";
 import { again, inBackground } from "./maintain";
 import { lookAt } from "./read";
-import { retryBusy } from "./retry-busy";
+import { retryBusy } from "../ledger/retry-busy";
 import { endOf } from "./find";
 import { type Store } from "./store";
 

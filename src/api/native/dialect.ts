@@ -2,7 +2,7 @@
 import { MkvError } from "../../errors";
 import { type Key, encodePercent, parseKey } from "../../format/key";
 import { limits } from "../../limits";
-import { retryBusy } from "../../store/retry-busy";
+import { retryBusy } from "../../ledger/retry-busy";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type Location, locate, unlink } from "../../store/find";

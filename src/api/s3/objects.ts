@@ -6,7 +6,7 @@ import { s3Limits } from "../../s3-limits";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
-import { retryBusy } from "../../store/retry-busy";
+import { retryBusy } from "../../ledger/retry-busy";
 import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { type ByteRange } from "../../volumes/read";

@@ -1,11 +1,11 @@
 // Owns the opening of the ledger in a database: its tables are made at the first start of a store, and never where volumes
 // have values already.
-import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { type Epoch, beyond, furtherThan } from "../../format/epoch";
 import { type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
+import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
 import { postgresLedger } from "./ledger";
@@ -51,7 +51,11 @@ export async function openPostgresLedger(
     hasCrashed: false,
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
-    takeTurn: () => takeTurn(ledger),
+    takeTurn: () =>
+      retryBusy(
+        () => ledger.claim(turnKey, (before) => before, { expect: "nothing" }),
+        2 * (limits.leaseMs + limits.leaseGraceMs),
+      ),
   };
 }
 
@@ -120,15 +124,3 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
 
 /** No key of a value begins like this: a turn is a claim. */
 const turnKey = Buffer.from("ids of volumes") as Uint8Array as Key;
-
-async function takeTurn(ledger: Ledger): Promise<AsyncDisposable> {
-  const untilMs = performance.now() + 2 * (limits.leaseMs + limits.leaseGraceMs);
-  for (;;) {
-    try {
-      return await ledger.claim(turnKey, (before) => before, { expect: "nothing" });
-    } catch (error) {
-      if (!(error instanceof MkvError && error.code === "busy") || performance.now() > untilMs) throw error;
-      await Bun.sleep(limits.busyPauseMs);
-    }
-  }
-}

@@ -1,0 +1,15 @@
+// Owns the answer to "busy": a key is most often taken only for a moment, by a write or by what cleans up after one.
+import { MkvError } from "../errors";
+import { limits } from "../limits";
+
+/** Tries again what finds its key busy, after longer and longer pauses, for about `forMs` in all. */
+export async function retryBusy<T>(work: () => T | Promise<T>, forMs: number): Promise<T> {
+  for (let waitMs = 50, waitedMs = 0; ; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, limits.busyMs)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof MkvError && error.code === "busy") || waitedMs >= forMs) throw error;
+      await Bun.sleep(waitMs);
+    }
+  }
+}
