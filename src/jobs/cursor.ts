@@ -1,10 +1,12 @@
-// Owns where a job goes on that was killed. What it has done is written down every few seconds, when nothing of it is under
-// way: so everything up to there is counted, once.
-import { reasonOf } from "../errors";
+// Owns where a job goes on that was killed, and what it tries once more at its end, when whatever stood in the way may have
+// passed. What it has done is written down every few seconds, when nothing of it is under way: so everything up to there is
+// counted, once.
+import { nowMs } from "../clock";
+import { type MkvError, reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { limits } from "../limits";
 import { type Begun, type JobMemory, type RememberedJob } from "../store/job-memory";
-import { type JobProgress } from "./pool";
+import { type JobProgress, type Pause } from "./pool";
 import { type JobTarget } from "./target";
 
 /** What a job is asked to do, and whether it goes on where the last one was killed. */
@@ -18,32 +20,36 @@ export type Task = {
   readonly dryRun: boolean;
 };
 
-/** Where a job is. */
-export type Place = Pick<Begun, "over" | "after" | "counts" | "rest">;
-
-/** The place of a job that is remembered. */
-export class Cursor {
+/** The place of a job that is remembered, with what it has counted, and what of type T it tries again at its end. */
+export class Cursor<T> {
   /** Where to go on; undefined at the beginning. */
-  readonly from: Place | undefined;
+  readonly from: Begun | undefined;
+  /** See `Begun`. */
+  isForeign: boolean;
+  readonly #later: T[];
   readonly #sinceMs: number;
   #dueMs = performance.now() + limits.cursorMs;
   #said = "";
 
   private constructor(
     readonly target: JobTarget,
-    readonly options: { task: Task; progress: JobProgress; memory: JobMemory },
+    readonly options: CursorOptions & { memory: JobMemory },
   ) {
-    const { task, memory } = options;
+    const { task, counts, memory } = options;
     const { begun } = memory;
-    const goesOn = begun?.after !== undefined && !task.fromStart && begun.task === textOf(task);
+    const goesOn = begun?.after !== undefined && begun.later && !task.fromStart && begun.task === textOf(task);
     this.from = goesOn ? begun : undefined;
-    this.#sinceMs = goesOn ? begun.sinceMs : Date.now();
+    Object.assign(counts, this.from?.counts);
+    this.isForeign = this.from?.isForeign ?? false;
+    this.#later = [...((this.from?.later ?? []) as readonly T[])];
+    this.#sinceMs = this.from?.sinceMs ?? Date.now();
   }
 
   /** Looks up where the last job of this kind was killed, and says so. Throws MkvError failed. */
-  static async open(target: JobTarget, { task, progress }: { task: Task; progress: JobProgress }): Promise<Cursor> {
+  static async open<T>(target: JobTarget, options: CursorOptions): Promise<Cursor<T>> {
+    const { task, progress } = options;
     const memory = task.dryRun ? {} : ((await target.recall(task.job)) ?? {});
-    const cursor = new Cursor(target, { task, progress, memory });
+    const cursor = new Cursor<T>(target, { ...options, memory });
     const { begun } = memory;
     if (!begun?.after) return cursor;
     const when = new Date(begun.atMs).toISOString();
@@ -62,24 +68,51 @@ export class Cursor {
     return this.options.memory.ended?.counts["keys"];
   }
 
-  /** Whether it is time to write down where the job is. */
-  get isDue(): boolean {
-    return performance.now() > this.#dueMs;
+  /**
+   * Has it written down once in a while where the job is: a tenth of its time goes into that at most. Not while too much of
+   * it is to be tried again.
+   * @param nameOf what the last of `over` is remembered by
+   */
+  pauses<I>(over: Begun["over"], nameOf: (last: I) => string): Pause<I> {
+    return {
+      isDue: () => performance.now() > this.#dueMs && this.#later.length <= limits.triedAgainRemembered,
+      rest: async (last, waitedMs) => {
+        this.#dueMs = performance.now() + Math.max(limits.cursorMs, 10 * waitedMs);
+        const { task, counts, memory } = this.options;
+        const place = { over, after: nameOf(last), counts, later: this.#later, isForeign: this.isForeign };
+        const begun = { ...place, task: textOf(task), sinceMs: this.#sinceMs, atMs: Date.now() };
+        await this.#remember({ ...memory, begun });
+      },
+    };
   }
 
-  /** Writes down where the job is; nothing of it may be under way. What that has cost in time is a tenth of it at most. */
-  async save(place: Place, waitedMs: number): Promise<void> {
-    this.#dueMs = performance.now() + Math.max(limits.cursorMs, 10 * waitedMs);
-    const { task, memory } = this.options;
-    const begun = { ...place, task: textOf(task), sinceMs: this.#sinceMs, atMs: Date.now() };
-    await this.#remember({ ...memory, begun });
+  /** Whether this is tried again at the end: its failure may pass, and there is room. */
+  takes(item: T, { code }: MkvError): boolean {
+    return passing.has(code) && this.add(item);
+  }
+
+  /** Whether there is room for this to be tried again. */
+  add(item: T): boolean {
+    if (this.#later.length >= limits.triedAgain) return false;
+    this.#later.push(item);
+    return true;
+  }
+
+  /**
+   * All that is tried again, and for how long each is worth a try: after that, what a process before this one had sent for its
+   * key can land no more.
+   */
+  async *later(): AsyncGenerator<readonly [item: T, forMs: number]> {
+    const untilMs = nowMs() + limits.fenceOverMs;
+    for (const item of this.#later) yield [item, Math.max(limits.busyMs, untilMs - nowMs())];
   }
 
   /** Writes down that the job has ended, and with which counts if it went over everything. */
-  async end(counts: Readonly<Record<string, number>> | undefined): Promise<void> {
+  async end({ isWhole }: { isWhole: boolean }): Promise<void> {
+    const { counts, memory } = this.options;
     const atMs = Date.now();
     const seconds = (atMs - this.#sinceMs) / 1000;
-    await this.#remember({ ended: counts ? { atMs, seconds, counts } : this.options.memory.ended });
+    await this.#remember({ ended: isWhole ? { atMs, seconds, counts } : memory.ended });
   }
 
   /** What cannot be written down is only missed if the job is killed. */
@@ -91,6 +124,10 @@ export class Cursor {
     this.#said = said;
   }
 }
+
+type CursorOptions = { task: Task; progress: JobProgress; counts: Record<string, number> };
+
+const passing: ReadonlySet<string> = new Set(["busy", "unavailable", "timeout", "volume-failed"]);
 
 function textOf({ topology, flags }: Task): string {
   const { volumes, replicas, subvolumes } = topology;

@@ -5,7 +5,6 @@ import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { retryBusy } from "../ledger/retry-busy";
 import { Cursor, type Task } from "./cursor";
-import { Later } from "./later";
 import { type JobProgress, each, forEach } from "./pool";
 import { type JobTarget } from "./target";
 
@@ -26,7 +25,7 @@ export type Rebalance = {
  * Throws MkvError only if the ledger fails.
  */
 export async function rebalance({ target, task, progress, counts }: Rebalance): Promise<void> {
-  const later = new Later<Key>();
+  const cursor = await Cursor.open<string>(target, { task, progress, counts });
   async function move(key: Key, forMs: number, onFailure: (error: MkvError) => boolean): Promise<void> {
     try {
       const { changed, leftBehind, bytes } = await retryBusy(() => target.move(key, { dryRun: task.dryRun }), forMs);
@@ -40,21 +39,14 @@ export async function rebalance({ target, task, progress, counts }: Rebalance): 
       progress.note(`${JSON.stringify(showKey(key))}: ${error.message}`);
     }
   }
-  const cursor = await Cursor.open(target, { task, progress });
   const { from } = cursor;
-  Object.assign(counts, from?.counts);
-  for (const shown of (from?.rest ?? []) as readonly string[]) later.add(keyOf(shown));
-  const pause = {
-    isDue: () => cursor.isDue && later.all.length <= limits.triedAgainRemembered,
-    rest: ([key]: RawEntry, waitedMs: number) =>
-      cursor.save({ over: "keys", after: showKey(key), counts, rest: later.all.map(showKey) }, waitedMs),
-  };
   const scanned = each(target.scan(from?.after === undefined ? undefined : keyOf(from.after)));
   const work = async ([key]: RawEntry) => {
-    await move(key, limits.busyMs, (error) => later.takes(key, error));
+    await move(key, limits.busyMs, (error) => cursor.takes(showKey(key), error));
     progress.at({ what: "key", done: ++counts.keys, of: cursor.lastKeys });
   };
+  const pause = cursor.pauses<RawEntry>("keys", ([key]) => showKey(key));
   await forEach(scanned, limits.movesAtOnce, work, pause);
-  await forEach(later.items(), limits.movesAtOnce, ([key, forMs]) => move(key, forMs, () => false));
-  await cursor.end(counts);
+  await forEach(cursor.later(), limits.movesAtOnce, ([shown, forMs]) => move(keyOf(shown), forMs, () => false));
+  await cursor.end({ isWhole: true });
 }

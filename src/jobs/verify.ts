@@ -9,11 +9,10 @@ import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Healed, findProblems } from "../store/heal";
 import { retryBusy } from "../ledger/retry-busy";
-import { Cursor, type Place } from "./cursor";
+import { Cursor } from "./cursor";
 import { type Verify, note } from "./findings";
 import { type Folder } from "./folders";
-import { Later } from "./later";
-import { type Pause, each, forEach } from "./pool";
+import { each, forEach } from "./pool";
 import { verifyAllFiles } from "./verify-files";
 
 /** A key that is looked at again at the end: what was counted of it as wrong, and not repaired. */
@@ -27,25 +26,11 @@ type Unrepaired = {
   readonly failure?: string | undefined;
 };
 
-/** What the cursor of a verify remembers beside its place. */
-type Rest = { readonly later: readonly Unrepaired[]; readonly isForeign: boolean };
-
 /** Compares ledger and volumes. Throws MkvError if the ledger cannot be read. */
 export async function verify(job: Verify): Promise<void> {
   const { target, counts, progress } = job;
-  const cursor = await Cursor.open(target, job);
+  const cursor = await Cursor.open<Unrepaired>(target, job);
   const { from } = cursor;
-  Object.assign(counts, from?.counts);
-  const rest = from?.rest as Rest | undefined;
-  const later = new Later<Unrepaired>();
-  for (const unrepaired of rest?.later ?? []) later.add(unrepaired);
-  let isForeign = rest?.isForeign ?? false;
-  const pauseAfter = <T>(over: Place["over"], nameOf: (last: T) => string): Pause<T> => ({
-    isDue: () => cursor.isDue && later.all.length <= limits.triedAgainRemembered,
-    rest: (last, waitedMs) =>
-      cursor.save({ over, after: nameOf(last), counts, rest: { later: later.all, isForeign } }, waitedMs),
-  });
-
   const keyFrom = from?.over === "keys" ? keyOf(from.after!) : undefined;
   const work = async ([key, text]: RawEntry) => {
     progress.at({ what: "key", done: ++counts.keys, of: cursor.lastKeys });
@@ -56,26 +41,26 @@ export async function verify(job: Verify): Promise<void> {
       counts.damaged++;
       return note(job, key, reasonOf(error));
     }
-    if (record.volumes.some((volume) => !isConfigured(job.topology, volume))) isForeign = true;
-    await verifyKey(job, key, record, later);
+    if (record.volumes.some((volume) => !isConfigured(job.topology, volume))) cursor.isForeign = true;
+    await verifyKey(job, key, record, cursor);
   };
-  const pause = pauseAfter<RawEntry>("keys", ([key]) => showKey(key));
+  const pause = cursor.pauses<RawEntry>("keys", ([key]) => showKey(key));
   if (from?.over !== "files") await forEach(each(target.scan(keyFrom)), limits.movesAtOnce, work, pause);
   // With the wrong index, or other names for the volumes, every file would look like an orphan.
-  const removeOrphans = job.removeOrphans && counts.keys > 0 && !isForeign;
+  const removeOrphans = job.removeOrphans && counts.keys > 0 && !cursor.isForeign;
   if (job.removeOrphans && !removeOrphans) progress.note("no orphan is removed: the index does not fit -volumes");
-  const pauseInFiles = pauseAfter<Folder>("files", ({ path }) => path);
+  const pauseInFiles = cursor.pauses<Folder>("files", ({ path }) => path);
   const folderFrom = from?.over === "files" ? from.after : undefined;
   const isAllSeen = await verifyAllFiles({ ...job, removeOrphans }, folderFrom, pauseInFiles);
   // A key is only forgotten by one that has seen all files itself: an index that is behind may not know where its own are.
   const forget = job.repair && isAllSeen && from === undefined;
-  await forEach(later.items(), limits.movesAtOnce, ([unrepaired, forMs]) =>
+  await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
     verifyAgain({ ...job, repair: job.repair && isAllSeen }, { ...unrepaired, forMs, forget }),
   );
-  await cursor.end(isAllSeen ? counts : undefined);
+  await cursor.end({ isWhole: isAllSeen });
 }
 
-async function verifyKey(job: Verify, key: Key, record: ValueRecord, later: Later<Unrepaired>): Promise<void> {
+async function verifyKey(job: Verify, key: Key, record: ValueRecord, cursor: Cursor<Unrepaired>): Promise<void> {
   const shown = showKey(key);
   if ((await findProblems(job, key, record, job)).length === 0) return;
   try {
@@ -86,10 +71,10 @@ async function verifyKey(job: Verify, key: Key, record: ValueRecord, later: Late
     const { failure = "there was too much to do, run it again" } = healed;
     const isUnfinished = healed.findings.some(({ problem }) => problem === "unfinished");
     const unrepaired = { key: shown, counted, isUnfinished, failure: healed.failure };
-    if (!later.add(unrepaired)) note(job, key, `not repaired: ${failure}`);
+    if (!cursor.add(unrepaired)) note(job, key, `not repaired: ${failure}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
-    if (!later.takes({ key: shown, counted: 0 }, error)) countUnknown(job, key, error);
+    if (!cursor.takes({ key: shown, counted: 0 }, error)) countUnknown(job, key, error);
   }
 }
 

@@ -32,8 +32,10 @@ export type Begun = {
   /** The key, as in lists, or the folder that was the last; undefined at the beginning. */
   readonly after: string | undefined;
   readonly counts: Readonly<Record<string, number>>;
-  /** Keys that it tries again at its end, and whatever else the job must know. */
-  readonly rest: unknown;
+  /** What it tries again at its end. */
+  readonly later: readonly unknown[];
+  /** Of a verify: whether a record names a volume that is not the store's. */
+  readonly isForeign: boolean;
 };
 
 /** A job that went over everything. */

@@ -4,7 +4,7 @@ import { type Ledger, type Memory } from "../../src/ledger/ledger";
 import { type Begun, forgetBegun, recallJob, rememberJob } from "../../src/store/job-memory";
 
 const begun = (atMs: number): Begun => ({
-  ...{ task: "this", sinceMs: 0, atMs, over: "keys", after: "/key", counts: { keys: 5 }, rest: [] },
+  ...{ task: "this", sinceMs: 0, atMs, over: "keys", after: "/key", counts: { keys: 5 }, later: [], isForeign: false },
 });
 const ended = { atMs: 1, seconds: 2, counts: { keys: 7 } };
 
