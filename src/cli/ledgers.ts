@@ -42,7 +42,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     return {
       shown: address.shown,
       open: (surroundings) => openPostgresLedger(address, surroundings),
-      join: async ({ shared: { isBehind, isOlder } }) => joinPostgresLedger({ address, isBehind, isOlder }),
+      join: async ({ shared }) => joinPostgresLedger(shared as PostgresShared),
       rebuild: () => makeNext(address, { of: "volumes" }),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
       draft: (lack) => draftPostgres(address, { lack }),

@@ -191,6 +191,9 @@ export type Ledger = AsyncDisposable & {
   owedBy(key: Key): readonly Debt[] | Promise<readonly Debt[]>;
 };
 
+/** What a ledger is known to lack, as it was when it was opened. */
+export type Age = Pick<Ledger, "isBehind" | "isOlder">;
+
 /**
  * Called where there is no ledger, before one is made; what it throws is thrown, and nothing is made. It says whether it is
  * sure that there are no values.

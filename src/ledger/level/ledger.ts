@@ -14,6 +14,7 @@ import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
 import {
+  type Age,
   type Claim,
   type Debt,
   type Entry,
@@ -32,11 +33,9 @@ import { pictureOf } from "./picture";
 import { type LineNumbers } from "./reached";
 
 /** What the threads of a process share: the first one opens, the others join. */
-export type LevelShared = {
+export type LevelShared = Age & {
   readonly locks: SharedArrayBuffer;
   readonly numbers: SharedArrayBuffer;
-  readonly isBehind: boolean;
-  readonly isOlder: boolean;
   /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
   readonly barred: ReadonlyMap<string, readonly string[]>;
   readonly barredUntilMs: number;
@@ -60,14 +59,14 @@ const nothing: readonly never[] = [];
 /** The ledger over LevelDB. */
 export function levelLedger(parts: LevelParts) {
   const { path, index, facts, journal, memory, shared } = parts;
-  const { isBehind, isOlder } = shared;
   const locks = new KeyLocks(shared.locks);
   /** The journals of all threads as they were at `readMs`. */
   let written: Journals | undefined;
   let readMs = Number.NEGATIVE_INFINITY;
   return {
     memory,
-    ...{ isBehind, isOlder },
+    isBehind: shared.isBehind,
+    isOlder: shared.isOlder,
     get owing() {
       return journal.size;
     },

@@ -1,5 +1,5 @@
 // Owns the ledger in a database that speaks PostgreSQL's wire, as one thread of one of several masters sees it.
-import { type Ledger } from "../ledger";
+import { type Age, type Ledger } from "../ledger";
 import { Claims } from "./claims";
 import { type Database } from "./connection";
 import { debtsOf } from "./debts";
@@ -8,10 +8,8 @@ import { knownKeys, readsOf, scanTable } from "./reads";
 import { keysTable } from "./schema";
 
 /** What is known of a ledger when it is opened. */
-export type PostgresParts = {
+export type PostgresParts = Age & {
   readonly database: Database;
-  readonly isBehind: boolean;
-  readonly isOlder: boolean;
   /** Whether this thread looks for what is owed: one of a process does. */
   readonly looksForDebts: boolean;
   /** Disposed of with the ledger, before its connections are closed. */

@@ -4,7 +4,7 @@ import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { type Epoch, beyond, furtherThan } from "../../format/epoch";
-import { type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
+import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
@@ -18,9 +18,6 @@ export type OpenedPostgres = Opened<PostgresShared>;
 
 /** What the threads of a process share. */
 export type PostgresShared = { readonly address: DatabaseAddress } & Age;
-
-/** See `Ledger`. */
-type Age = { readonly isBehind: boolean; readonly isOlder: boolean };
 
 /** Under this name it is remembered that there may be values which the ledger does not know. */
 export const behindName = "behind";
