@@ -36,7 +36,7 @@ export type OpenedStore = AsyncDisposable & {
 export function accessVolumes(config: Config, shared?: SharedArrayBuffer): Volumes {
   const { topology, voltimeout, stalltimeout, sync, userpass: credentials, link } = config;
   const settings = { voltimeoutMs: voltimeout, stalltimeoutMs: stalltimeout, sync, credentials, link };
-  return new Volumes(topology, settings, shared);
+  return Volumes.of(topology, settings, shared);
 }
 
 /**

@@ -15,6 +15,7 @@ import { type ValueRecord } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
+import { refuseForeign } from "../volumes/health";
 import { older, requireHarmless } from "./behind";
 import { cleanUp } from "./care";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
@@ -88,9 +89,8 @@ export async function bringHome(
   await store.places.requireDistinct(strays, targets);
   const bytes = lacking.length * seen.bytes;
   if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
-  const isSynced = (await Promise.all(targets.map((volume) => store.volumes.hasSync(volume).catch(() => false)))).every(
-    Boolean,
-  );
+  const synced = await Promise.all(targets.map((volume) => store.volumes.canSync(volume)));
+  const isSynced = synced.every(Boolean);
   try {
     const added = without(lacking, straysIn(claim.entry.owed)); // Those stay what they are.
     const owed = owe(claim.entry.owed, added, { kind: "in-flight", forMs: limits.fenceOverMs });
@@ -134,11 +134,7 @@ async function requireReady({ volumes }: Store, claim: Claim, targets: readonly 
   const barred = barredFrom(claim, claim.entry.owed);
   const late = targets.find((target) => barred.includes(target));
   if (late) throw new MkvError("busy", `${late} may still carry out an earlier request for this key: try again`);
-  const foreign = targets.find((target) => volumes.isForeign(target));
-  if (foreign) {
-    const advice = `if it was replaced, run "mkv adopt ${foreign}"; if it is not mounted, mount it`;
-    throw new MkvError("unavailable", `${foreign} is not the disk it was: ${advice}`);
-  }
+  for (const target of targets) refuseForeign(volumes.client.health, target);
   const ready = await Promise.all(targets.map((volume) => volumes.wake(volume)));
   const asleep = targets.filter((_, i) => !ready[i]);
   const silent = asleep.filter((volume) => !volumes.isUp(volume));
@@ -221,7 +217,7 @@ async function withoutGood(
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;
   for (const volume of differing) {
-    const sync = await volumes.hasSync(volume).catch(() => false);
+    const sync = await volumes.canSync(volume);
     await copy(volumes, path, { from: volume, to: [volume], as: aside, expected: {}, sync });
     const { owed } = claim.entry;
     await claim.put({ record, owed: owe(owed, [volume], { kind: "left-over", forMs: limits.fenceOverMs }) });

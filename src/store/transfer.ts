@@ -170,7 +170,7 @@ export class Transfer {
   }
 
   async #syncOf(volume: string): Promise<{ sync?: true }> {
-    const isDurable = this.way.durable && (await this.store.volumes.hasSync(volume).catch(() => false));
+    const isDurable = this.way.durable && (await this.store.volumes.canSync(volume));
     return isDurable ? { sync: true } : {};
   }
 

@@ -11,11 +11,11 @@ import { refuseForeign } from "./health";
 import { headFile } from "./read";
 
 /** Removes a value, wherever it lies; else as `removeFile`. */
-export async function removeValue(client: Client, volume: string, path: string, timeoutMs: number): Promise<boolean> {
-  const wasThere = await removeFile(client, volume, path, timeoutMs);
+export async function removeValue(client: Client, volume: string, path: string): Promise<boolean> {
+  const wasThere = await removeFile(client, volume, path);
   const earlier = earlierPathOf(path);
   if (earlier === undefined) return wasThere;
-  return (await removeFile(client, volume, earlier, timeoutMs)) || wasThere;
+  return (await removeFile(client, volume, earlier)) || wasThere;
 }
 
 /**
@@ -23,11 +23,11 @@ export async function removeValue(client: Client, volume: string, path: string, 
  * folder lies in its place, or a file in that of one of its folders: nginx answers 409 then.
  * @throws MkvError if not confirmed
  */
-export async function removeFile(client: Client, volume: string, path: string, timeoutMs: number): Promise<boolean> {
+export async function removeFile(client: Client, volume: string, path: string): Promise<boolean> {
   assert(!path.endsWith("/"), "a folder is never removed");
   refuseForeign(client.health, volume);
   const request = { method: "DELETE" as const, headers: client.authorization, body: undefined };
-  const { status } = await client.change(volume, path, request, timeoutMs);
+  const { status } = await client.change(volume, path, request, limits.confirmMs);
   const isAbsent = status === 404 || (status === 409 && (await headFile(client, volume, path)) === undefined);
   if (status !== 204 && !isAbsent) throw unexpected(volume, status);
   if (client.settings.sync) await syncFile(client, volume, path, "gone");
@@ -51,7 +51,7 @@ export async function moveFile(
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
   if (sync) await syncFile(client, volume, to, "there");
   const earlier = earlierPathOf(to);
-  if (earlier !== undefined) await removeFile(client, volume, earlier, limits.confirmMs);
+  if (earlier !== undefined) await removeFile(client, volume, earlier);
   return true;
 }
 

@@ -69,7 +69,7 @@ export class Upload {
     } else await this.#sendWhole(chunk);
     if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, "there");
     const earlier = earlierPathOf(this.#path);
-    if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier, limits.confirmMs);
+    if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier);
   }
 
   /** What has been sent is of no use without the lease: the volume is to have no whole value. */

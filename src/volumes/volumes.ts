@@ -20,9 +20,8 @@ import { Upload } from "./upload";
 /** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
 export type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
 
-/** How they are asked, and what is remembered of them, whoever asks. */
-type Behind = {
-  readonly client: Client;
+/** What is remembered of them, whoever asks. */
+type Known = {
   readonly presence: Presence;
   readonly probes: Probes;
   readonly syncs: Map<string, { readonly untilMs: number; readonly answer: Promise<boolean> }>;
@@ -30,35 +29,37 @@ type Behind = {
 
 /** The volumes of a store, as one thread and one user ask them. */
 export class Volumes {
-  /** How they are asked; for volumes/ alone. */
-  readonly client: Client;
-  readonly #behind: Behind;
+  readonly topology: Topology;
+  readonly settings: VolumeSettings;
   readonly #health: Health;
+  readonly #known: Known;
 
-  /** @param shared from `Volumes.share`, the same for every thread of the process */
+  /** @param client how they are asked; for volumes/ alone */
   constructor(
-    readonly topology: Topology,
-    readonly settings: VolumeSettings,
-    shared: SharedArrayBuffer | Behind = Volumes.share(topology),
+    readonly client: Client,
+    known: Known = { presence: new Presence(), probes: new Probes(), syncs: new Map() },
   ) {
-    this.#behind = shared instanceof SharedArrayBuffer ? newBehind(new Health(topology, shared), settings) : shared;
-    this.client = this.#behind.client;
-    this.#health = this.client.health;
+    this.topology = client.health.topology;
+    this.settings = client.settings;
+    this.#health = client.health;
+    this.#known = known;
   }
 
-  static share(topology: Topology): SharedArrayBuffer {
-    return Health.share(topology);
+  /** What the threads of a process share. */
+  static readonly share = Health.share;
+
+  static of(topology: Topology, settings: VolumeSettings, shared = Volumes.share(topology)): Volumes {
+    return new Volumes(new Client(new Health(topology, shared), settings));
   }
 
   /** The same volumes, asked as another user. */
   as(credentials: string | undefined): Volumes {
-    return new Volumes(this.topology, this.settings, { ...this.#behind, client: this.client.as(credentials) });
+    return new Volumes(this.client.as(credentials), this.#known);
   }
 
   /** The same volumes, for changes that may only be made during this lease: one that is sent says until when. */
   within(lease: Lease): Volumes {
-    if (lease.untilMs === Number.POSITIVE_INFINITY) return this;
-    return new Volumes(this.topology, this.settings, { ...this.#behind, client: this.client.within(lease) });
+    return lease.untilMs === Number.POSITIVE_INFINITY ? this : new Volumes(this.client.within(lease), this.#known);
   }
 
   /** How often a server has come back, of all of them: whoever sees another number looks again. */
@@ -100,7 +101,7 @@ export class Volumes {
 
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
   wake(volume: string): Promise<boolean> {
-    return this.#behind.probes.wake(this.client, volume);
+    return this.#known.probes.wake(this.client, volume);
   }
 
   /**
@@ -109,7 +110,7 @@ export class Volumes {
    */
   async choose(ranked: readonly string[], { wanted, atLeast }: { wanted: number; atLeast: number }): Promise<string[]> {
     const health = this.#health;
-    const { probes } = this.#behind;
+    const { probes } = this.#known;
     const willing = ranked.filter((volume) => health.isWritable(volume));
     const found = await probes.firstAwake(this.client, willing, { wanted });
     if (found.length < atLeast) {
@@ -126,7 +127,7 @@ export class Volumes {
   /** Asks every server for a sign of life. */
   async probeAll(): Promise<void> {
     const servers = new Set(this.topology.volumes.map(serverOf));
-    await Promise.all([...servers].map((server) => this.#behind.probes.ask(this.client, server)));
+    await Promise.all([...servers].map((server) => this.#known.probes.ask(this.client, server)));
   }
 
   /** What the volume says of a file; undefined if it has none. Throws MkvError where it cannot tell. */
@@ -141,7 +142,7 @@ export class Volumes {
 
   /** Whether the volume has the file of this very path, of so many bytes: at once if it has just said so. Throws as `head`. */
   holds(volume: string, path: string, leastBytes: 0 | 1 = 1): true | Promise<boolean> {
-    return this.#behind.presence.ask(this.client, volume, path, leastBytes);
+    return this.#known.presence.ask(this.client, volume, path, leastBytes);
   }
 
   /** Begins a PUT of a value whose length may be known; `sync` as in the settings if nothing else is said. */
@@ -157,8 +158,8 @@ export class Volumes {
    * Removes a file, for good under `sync`; that it was not there is as good, if the disk is the one it was.
    * @throws MkvError if not confirmed
    */
-  async remove(volume: string, path: string, timeoutMs = this.settings.voltimeoutMs): Promise<void> {
-    if (!(await removeValue(this.client, volume, path, timeoutMs))) await requireOwn(this.client, volume);
+  async remove(volume: string, path: string): Promise<void> {
+    if (!(await removeValue(this.client, volume, path))) await requireOwn(this.client, volume);
   }
 
   /** Moves a file on one disk, over what is there, for good if `sync` says so; false if there is none. Throws MkvError likewise. */
@@ -180,14 +181,19 @@ export class Volumes {
     return syncValue(this.client, volume, path, options.expected);
   }
 
+  /** Whether its server is known to have a sync service: one that cannot tell is none to rely on. */
+  canSync(volume: string): Promise<boolean> {
+    return this.hasSync(volume).catch(() => false);
+  }
+
   /** Whether its server has a sync service; remembered for `syncKnownMs`. Throws MkvError if it cannot tell. */
   hasSync(volume: string): Promise<boolean> {
-    const { syncs } = this.#behind;
+    const { syncs } = this.#known;
     const server = serverOf(volume);
     const known = syncs.get(server);
     if (known && known.untilMs > nowMs()) return known.answer;
     const ask = async () => {
-      if (!(await this.#behind.probes.isAwake(this.client, server))) throw new MkvError("timeout", `${server} is down`);
+      if (!(await this.#known.probes.isAwake(this.client, server))) throw new MkvError("timeout", `${server} is down`);
       return await hasService(this.client, server);
     };
     const answer = ask();
@@ -229,19 +235,15 @@ export class Volumes {
   }
 
   async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
-    if (waitMs > 0 || !this.isUp(volume)) await this.#behind.probes.isAwake(this.client, volume);
+    if (waitMs > 0 || !this.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
     if (!this.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
       return { volume, reason: `${volume} is down`, wasAsked: false };
     try {
-      await this.remove(volume, path, limits.confirmMs);
+      await this.remove(volume, path);
       return undefined;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       return { volume, reason: reasonOf(error), wasAsked: true };
     }
   }
-}
-
-function newBehind(health: Health, settings: VolumeSettings): Behind {
-  return { client: new Client(health, settings), presence: new Presence(), probes: new Probes(), syncs: new Map() };
 }

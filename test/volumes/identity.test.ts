@@ -99,8 +99,8 @@ test("all threads see that a disk is foreign", async () => {
   await using volume = await startVolume();
   const topology = { volumes: [volume.address], replicas: 1, subvolumes: 2 };
   const shared = Volumes.share(topology);
-  const identity = new Identity(new Volumes(topology, settings, shared), new Memory());
-  const other = new Volumes(topology, settings, shared);
+  const identity = new Identity(Volumes.of(topology, settings, shared), new Memory());
+  const other = Volumes.of(topology, settings, shared);
   await other.probeAll();
   await identity.check();
   empty(volume, "sv01");

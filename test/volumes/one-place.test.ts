@@ -14,7 +14,7 @@ test("a place that cannot be asked may be another one; what was not said is not 
   await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1"] }); // Its master has given them ids.
   const [one, other] = cluster.addresses as [string, string];
   const again = one.replace("localhost", "127.0.0.1");
-  const places = new Places(new Volumes({ volumes: [again, other], replicas: 1, subvolumes: 1 }, settings));
+  const places = new Places(Volumes.of({ volumes: [again, other], replicas: 1, subvolumes: 1 }, settings));
   await cluster.volumes[0]!.kill();
   expect(await places.mayBeAmong(one, [again])).toBe(true);
   expect(await places.mayBeAmong(one, [other])).toBe(true);
@@ -32,7 +32,7 @@ test("a second name of a place is not adopted while the first is configured, and
   await using memory = await openBeside(`${folder.path}/index`);
   const adoptIn = async (volumes: string[], name: string) => {
     const topology = { volumes, replicas: 1, subvolumes: 1 };
-    await adoptPlace({ volumes: new Volumes(topology, settings), ledger: { memory } }, name);
+    await adoptPlace({ volumes: Volumes.of(topology, settings), ledger: { memory } }, name);
   };
   await adoptIn([one, other], one);
   await expect(adoptIn([one, again], again)).rejects.toThrow(

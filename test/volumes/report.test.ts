@@ -5,7 +5,7 @@ import { Volumes } from "../../src/volumes/volumes";
 import { settings } from "./watch";
 
 const names = ["a:1", "b:1", "c:1", "d:1"];
-const volumesWith = (subvolumes: number) => new Volumes({ volumes: names, replicas: 3, subvolumes }, settings);
+const volumesWith = (subvolumes: number) => Volumes.of({ volumes: names, replicas: 3, subvolumes }, settings);
 
 test("a volume is what the worst of its disks is: down before foreign before full before up", () => {
   const volumes = volumesWith(3);

@@ -12,7 +12,7 @@ const answer = (status: number): Behaviour => ({ does: "answer", status });
 const healthy = ({ method }: SeenRequest): Behaviour => answer(method === "HEAD" ? 200 : 204);
 
 function volumesOf(volumes: string[], as: Partial<typeof settings> = {}): Volumes {
-  return new Volumes({ volumes, replicas: 1, subvolumes: 1 }, { ...settings, ...as });
+  return Volumes.of({ volumes, replicas: 1, subvolumes: 1 }, { ...settings, ...as });
 }
 
 test("the first volumes of the order that can be written to are chosen, and nobody is asked who has just answered", async () => {

@@ -41,7 +41,7 @@ export class Memory implements IdentityMemory {
 
 /** A store over these volumes as the watch over the ids sees it. */
 export function watch(names: string[], { subvolumes = 2, memory = new Memory() } = {}) {
-  const volumes = new Volumes({ volumes: names, replicas: 1, subvolumes }, settings);
+  const volumes = Volumes.of({ volumes: names, replicas: 1, subvolumes }, settings);
   const identity = new Identity(volumes, memory);
   const check = async () => {
     await volumes.probeAll(); // Who has never answered is not asked.
