@@ -5,7 +5,7 @@
 //    harm: a volume that the record names is never touched on the strength of a debt.
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
-import { type Known, type Picture, type RawEntry } from "../ledger";
+import { type Known, type RawEntry } from "../ledger";
 import { besideOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
 import { readJournals } from "./read-journals";
@@ -14,11 +14,7 @@ import { readJournals } from "./read-journals";
 type Parts = { readonly path: string; readonly index: LevelIndex; readonly facts: LevelIndex };
 
 /** All that is known of all keys, while others go on writing. */
-export function pictureOf(parts: Parts): Picture {
-  return { isConsistent: true, keys: known(parts) };
-}
-
-async function* known({ path, index, facts }: Parts): AsyncGenerator<readonly Known[]> {
+export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<readonly Known[]> {
   await using beside = new Ahead(facts.scan({}));
   await using records = new Ahead(index.scan({}));
   await Promise.all([beside.fill(), records.fill()]);
