@@ -8,6 +8,7 @@ import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
 import { limits } from "../limits";
+import { inBatches } from "../turns";
 
 /**
  * A volume that may hold a file of a key which the record does not account for. A volume that the record names is never
@@ -157,6 +158,13 @@ export async function* entriesOf(memory: Memory, prefix: string): AsyncGenerator
     if (page.length < limits.batchRecords) return;
     after = page.at(-1)![0];
   }
+}
+
+/** Remembers what of this is not remembered yet. */
+export async function addMissing(memory: Memory, entries: ReadonlyMap<string, unknown>): Promise<void> {
+  await inBatches([...entries], limits.movesAtOnce, async ([name, value]) => {
+    if ((await memory.get(name)) === undefined) await memory.put(name, value);
+  });
 }
 
 /** Everything throws MkvError: failed if it cannot be read or written, or a record is damaged; unavailable if it cannot be asked. */

@@ -6,7 +6,7 @@
 import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { type Draft, type Lack } from "../ledger";
+import { type Draft, type Lack, addMissing } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
 import { writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
@@ -49,8 +49,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
     },
     async finish(entries) {
       await next[Symbol.asyncDispose]();
-      // What is remembered here already is of a later time than a backup.
-      for (const [name, value] of entries) if (memory.get(name) === undefined) await memory.put(name, value);
+      await addMissing(memory, entries); // What is remembered here already is of a later time than a backup.
       await addFacts(path, facts);
       await facts[Symbol.asyncDispose]();
       removeFacts();

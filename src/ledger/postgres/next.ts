@@ -7,7 +7,7 @@ import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack } from "../ledger";
+import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, addMissing } from "../ledger";
 import { factsOfKnown } from "../facts";
 import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { type DatabaseAddress } from "./address";
@@ -184,9 +184,7 @@ export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: 
   return {
     putAll: (keys) => made.next.putKnown(keys),
     async finish(entries) {
-      // What is remembered here already is of a later time than a backup.
-      for (const [name, value] of entries)
-        if ((await made.memory.get(name)) === undefined) await made.memory.put(name, value);
+      await addMissing(made.memory, entries); // What is remembered here already is of a later time than a backup.
       if (lack) await made.memory.put(behindName, true);
       await made.swap();
     },
