@@ -48,7 +48,9 @@ export class Authorizer {
     const reasons: string[] = [];
     const volumes = this.volumes.as(credentials);
     const { topology } = volumes;
-    for (const volume of topology.volumes.toSorted((a, b) => Number(volumes.isUp(b)) - Number(volumes.isUp(a)))) {
+    for (const volume of topology.volumes.toSorted(
+      (a, b) => Number(volumes.health.isUp(b)) - Number(volumes.health.isUp(a)),
+    )) {
       try {
         const verdict = await volumes.checkUser(volume);
         if (verdict === "wrong") {

@@ -88,18 +88,18 @@ function distrust(
   renamed: ReadonlyMap<string, string>,
 ): void {
   const barred = new Set("barred" in shared ? [...shared.barred.values()].flat() : []);
-  const { topology, client } = volumes;
+  const { topology, health } = volumes;
   for (const volume of barred) {
     if (isConfigured(topology, volume)) volumes.distrust(volume);
     else {
       // It may be one that has another name by now: who has not answered yet has not said so.
       const now = renamed.get(volume);
-      const unknown = topology.volumes.filter((name) => !client.health.isKnown(name));
+      const unknown = topology.volumes.filter((name) => !health.isKnown(name));
       for (const name of now ? [now] : unknown) volumes.distrust(name, { untilFenced: true });
     }
   }
   if (!hasCrashed) return;
-  for (const volume of volumes.topology.volumes) if (volumes.isFenced(volume) !== true) volumes.distrust(volume);
+  for (const volume of volumes.topology.volumes) if (volumes.health.isFenced(volume) !== true) volumes.distrust(volume);
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */

@@ -59,7 +59,7 @@ export async function watchPlaces(
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
   async function check() {
-    const asked = volumes.returns; // Who comes back from here on is asked again.
+    const asked = volumes.health.returns; // Who comes back from here on is asked again.
     await using _turn = await takeTurn();
     await ids.refresh();
     const twins = await identity.check();
@@ -77,7 +77,7 @@ export async function watchPlaces(
   }
   await firstLook(volumes);
   let [twins] = await check();
-  for (let more = 0; volumes.returns !== returns && more < 3; more++) [twins] = await check(); // Another one has answered.
+  for (let more = 0; volumes.health.returns !== returns && more < 3; more++) [twins] = await check(); // Another one has answered.
   if (twins) {
     const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
@@ -93,7 +93,7 @@ export async function watchPlaces(
         await volumes.probeAll();
         tellUnfenced(volumes, unfenced);
       }
-      if (volumes.returns === returns && nowMs() < checkedMs + limits.identityMs) return;
+      if (volumes.health.returns === returns && nowMs() < checkedMs + limits.identityMs) return;
       const twins = await check().catch(async (error: unknown) => {
         await Bun.sleep(limits.probeMs); // It is due at once.
         throw error;
@@ -107,7 +107,7 @@ export async function watchPlaces(
 /** Says once of each server that has no fence what that costs. */
 function tellUnfenced(volumes: Volumes, told: Set<string>): void {
   for (const server of new Set(volumes.topology.volumes.map(serverOf))) {
-    if (volumes.isFenced(server) !== false || told.has(server)) continue;
+    if (volumes.health.isFenced(server) !== false || told.has(server)) continue;
     told.add(server);
     if (volumes.settings.link) warn(`${server} pays no heed to -linkkey: whoever reaches it may read and change all`);
     warn(

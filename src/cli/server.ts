@@ -92,10 +92,10 @@ function renewedKeys(file: string, reload: EventTarget): Keys {
   return keys;
 }
 
-function whatIsServed(config: Config, { client }: Volumes, port: number): string {
+function whatIsServed(config: Config, { health }: Volumes, port: number): string {
   const { topology, threads, adminport, s3port, bind } = config;
   const { volumes, replicas } = topology;
-  const silent = volumes.filter((volume) => !client.health.isKnown(volume)).length;
+  const silent = volumes.filter((volume) => !health.isKnown(volume)).length;
   const suffix = silent === 0 ? "" : ` (${silent} not heard of yet)`;
   const cluster = [
     counted(volumes.length, "volume") + suffix,

@@ -25,8 +25,9 @@ export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked
   const owed = placed.map(({ volume }) => volume);
   await Promise.all(
     without(ranked, owed).map(async (volume) => {
-      if (!ledger.isOlder && (!volumes.isUp(volume) || volumes.isForeign(volume))) return;
-      const isAbsent = !volumes.isForeign(volume) && !(await volumes.head(volume, path).catch(() => ledger.isOlder));
+      if (!ledger.isOlder && (!volumes.health.isUp(volume) || volumes.health.isForeign(volume))) return;
+      const isAbsent =
+        !volumes.health.isForeign(volume) && !(await volumes.head(volume, path).catch(() => ledger.isOlder));
       if (isAbsent) return;
       const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
       throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);

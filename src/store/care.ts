@@ -68,7 +68,7 @@ export async function cleanUp(
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt];
     if (unconfirmed.has(placeOf(debt))) {
-      if (volumes.isSettled(today(debt.volume))) return [debt]; // It has answered.
+      if (volumes.health.isSettled(today(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
     return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];
@@ -99,7 +99,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */
   const whyNot = (volume: string) =>
-    volumes.isSettled(volume)
+    volumes.health.isSettled(volume)
       ? isConfigured(topology, volume)
         ? undefined
         : waiting.get(serverOf(volume))
@@ -172,7 +172,7 @@ async function isWhole(
   key: Key,
   { record, wholeSinceMs }: { record: ValueRecord; wholeSinceMs: number },
 ): Promise<boolean> {
-  if (!record.volumes.every((volume) => volumes.isUp(volume))) return false;
+  if (!record.volumes.every((volume) => volumes.health.isUp(volume))) return false;
   if (nowMs() - wholeSinceMs < limits.freshMs) return true;
   const path = pathOf(key);
   const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
@@ -193,7 +193,7 @@ function pauseOf(
   const now = nowMs();
   const pauses = owed.map(({ volume, untilMs, sinceMs }) => {
     const name = renamed.get(volume) ?? volume;
-    const isSilent = waiting.has(name) && isConfigured(topology, name) && !volumes.isSettled(name);
+    const isSilent = waiting.has(name) && isConfigured(topology, name) && !volumes.health.isSettled(name);
     if (isSilent && !asked.has(name)) return limits.probeMs;
     const share = (now - sinceMs) / (isSilent ? 4 : 2);
     const pauseMs = Math.min(Math.max(share, limits.probeMs), limits.longestPauseMs);

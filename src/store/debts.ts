@@ -45,7 +45,7 @@ export function landed({ volumes }: Store, owed: readonly Debt[], written: reado
     const isOver =
       (debt.kind === "in-flight" || debt.kind === "staged") &&
       written.includes(debt.volume) &&
-      volumes.isSettled(debt.volume);
+      volumes.health.isSettled(debt.volume);
     return isOver ? { ...debt, untilMs: 0 } : debt;
   });
 }

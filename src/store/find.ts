@@ -126,7 +126,7 @@ export function oneOf(candidates: readonly string[], volumes: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
   for (let i = 0; i < candidates.length; i++) {
     const volume = candidates[(start + i) % candidates.length]!;
-    if (volumes.isUp(volume)) return volume;
+    if (volumes.health.isUp(volume)) return volume;
   }
   return candidates[start]!;
 }

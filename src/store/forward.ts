@@ -168,7 +168,7 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
   const late = owed
     .filter(({ kind, untilMs }) => kind === "staged" && untilMs <= nowMs())
     .map(({ volume }) => today(volume))
-    .filter((volume) => volumes.isSettled(volume));
+    .filter((volume) => volumes.health.isSettled(volume));
   if (late.length === 0) return;
   if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
   const moved: string[] = [];

@@ -78,7 +78,7 @@ async function healInRounds(care: Care): Promise<void> {
 /** Which volumes and disks can be written to. */
 function fitOf({ topology, volumes }: Store): string {
   const places = topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]);
-  return places.map((place) => Number(volumes.isWritable(place))).join("");
+  return places.map((place) => Number(volumes.health.isWritable(place))).join("");
 }
 
 /** Where the copies of a key are to be, for good or until its own volumes are back; or what it waits for. */
@@ -129,11 +129,12 @@ function planOf({ store, off }: Care, { key, hint }: HintedKey, record: ValueRec
   if (isMoved && hint.topology !== topologyId(topology))
     return { waitsFor: "a rebalance, since the volumes are others now" };
   const targets = isMoved ? home : record.volumes;
-  const away = targets.find((volume) => !volumes.isWritable(volume));
+  const away = targets.find((volume) => !volumes.health.isWritable(volume));
   if (away === undefined) return { targets, isFinal: true };
-  const spares = without(ranked, record.volumes).filter((volume) => volumes.isWritable(volume));
+  const spares = without(ranked, record.volumes).filter((volume) => volumes.health.isWritable(volume));
   const wanted = isMoved ? spares.slice(0, Math.max(0, topology.replicas - record.volumes.length)) : [];
-  if (wanted.length === 0 || !record.volumes.every((volume) => volumes.isWritable(volume))) return { waitsFor: away };
+  if (wanted.length === 0 || !record.volumes.every((volume) => volumes.health.isWritable(volume)))
+    return { waitsFor: away };
   return { targets: ranked.filter((one) => record.volumes.includes(one) || wanted.includes(one)), isFinal: false };
 }
 

@@ -64,7 +64,7 @@ export async function refill(care: Care): Promise<void> {
   const { ledger, volumes, topology } = store;
   for await (const [name] of entriesOf(ledger.memory, refillPrefix)) {
     const [place] = name.slice(refillPrefix.length).split(" ") as [string];
-    const isThere = () => isConfigured(topology, place) && volumes.isWritable(place);
+    const isThere = () => isConfigured(topology, place) && volumes.health.isWritable(place);
     if (!isThere()) continue;
     const tally = { healed: 0, left: 0 };
     const ended = await walkOn(

@@ -134,10 +134,10 @@ async function requireReady({ volumes }: Store, claim: Claim, targets: readonly 
   const barred = barredFrom(claim, claim.entry.owed);
   const late = targets.find((target) => barred.includes(target));
   if (late) throw new MkvError("busy", `${late} may still carry out an earlier request for this key: try again`);
-  for (const target of targets) refuseForeign(volumes.client.health, target);
+  for (const target of targets) refuseForeign(volumes.health, target);
   const ready = await Promise.all(targets.map((volume) => volumes.wake(volume)));
   const asleep = targets.filter((_, i) => !ready[i]);
-  const silent = asleep.filter((volume) => !volumes.isUp(volume));
+  const silent = asleep.filter((volume) => !volumes.health.isUp(volume));
   if (silent.length > 0) throw new MkvError("unavailable", `${silent.join(", ")} does not answer`);
   if (asleep.length > 0)
     throw new MkvError("busy", `${asleep.join(", ")} may still carry out earlier requests: try again`);

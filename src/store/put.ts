@@ -37,7 +37,7 @@ export async function put(
 ): Promise<Transferred> {
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;
-  const likely = ranked.filter((volume) => volumes.isWritable(volume)).slice(0, topology.replicas);
+  const likely = ranked.filter((volume) => volumes.health.isWritable(volume)).slice(0, topology.replicas);
   if (store.ledger.isBehind) await requireAbsent(store, key, ranked);
   for (const other of keysAbove(key)) if (await store.ledger.get(other)) throw noRoomBeside(other);
   let before: Entry = { record: undefined, owed: [] };

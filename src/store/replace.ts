@@ -65,7 +65,7 @@ async function commit(
 
 /** Throws MkvError unsupported if one of these volumes has no MOVE: the fence and it came together. */
 function requireMove({ volumes }: Store, names: readonly string[], fences: readonly (boolean | undefined)[]): void {
-  const unfit = names.find((volume) => !fences.includes(volumes.isFenced(volume)));
+  const unfit = names.find((volume) => !fences.includes(volumes.health.isFenced(volume)));
   if (unfit === undefined) return;
   const how = `start it with mkv's own script, as in "mkv volume DIR" or ./volume DIR`;
   throw new MkvError("unsupported", `${unfit} cannot replace a value, since it does not know MOVE: ${how}`);

@@ -140,7 +140,7 @@ export class Transfer {
       this.#uploads.map(({ volume }) => volume),
     );
     for (let spare = spares.shift(); spare && good.length < topology.replicas; spare = spares.shift()) {
-      if (!volumes.isWritable(spare) || !(await volumes.wake(spare))) continue;
+      if (!volumes.health.isWritable(spare) || !(await volumes.wake(spare))) continue;
       await claim.put(way.owing(claim.entry, [spare]));
       this.#copied.push(spare);
       for (const from of good) {
@@ -161,7 +161,7 @@ export class Transfer {
   async #dateBefore(): Promise<string | undefined> {
     const { store, claim, way } = this;
     const path = pathOf(claim.key);
-    const holders = way.before.record?.volumes.filter((volume) => store.volumes.isUp(volume)) ?? [];
+    const holders = way.before.record?.volumes.filter((volume) => store.volumes.health.isUp(volume)) ?? [];
     const files = await Promise.all(
       holders.map((volume) => store.volumes.head(volume, path).catch(() => undefined)), // It is another one's to say.
     );

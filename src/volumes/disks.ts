@@ -50,7 +50,7 @@ export class Disks {
   async #askOne(server: string): Promise<void> {
     this.#asking.add(server);
     try {
-      const said = this.volumes.isUp(server) ? await askDisks(this.volumes.client, server) : undefined;
+      const said = this.volumes.health.isUp(server) ? await askDisks(this.volumes.client, server) : undefined;
       if (said) this.#said.set(server, said);
       else this.#said.delete(server);
     } catch (error) {

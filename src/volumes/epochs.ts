@@ -33,7 +33,7 @@ export class Epochs {
   /** Has the volumes that answer note how far the store has come. Returns what one has noted that is further. */
   async note(epoch: Epoch): Promise<Epoch | undefined> {
     const { volumes } = this;
-    const own = known(volumes).filter((volume) => !volumes.isForeign(volume));
+    const own = known(volumes).filter((volume) => !volumes.health.isForeign(volume));
     const further = await Promise.all(own.map((volume) => this.#noteOn(volume, epoch)));
     return further.find((found) => found !== undefined);
   }
@@ -47,7 +47,7 @@ export class Epochs {
       if (!this.options.isOlder) await writeSmall(client, volume, path, encodeEpoch(epoch));
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      const isUsual = !this.volumes.isUp(volume) || error instanceof AccessRefused;
+      const isUsual = !this.volumes.health.isUp(volume) || error instanceof AccessRefused;
       if (isUsual || this.#told.has(volume)) return undefined; // It is asked again.
       this.#told.add(volume);
       warn(

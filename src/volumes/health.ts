@@ -36,6 +36,12 @@ const watched = 2; // 1: somebody asks who comes back.
 /** How far a server's clock is ahead of `nowMs`: its answers tell whole seconds, and take their time. */
 export type Clock = { readonly leastMs: number; readonly mostMs: number };
 
+/** What others may ask of it. */
+export type Beliefs = Pick<
+  Health,
+  "returns" | "isKnown" | "isUp" | "isSettled" | "isWritable" | "isForeign" | "isFenced"
+>;
+
 /** The health of the configured volumes. A volume that is not configured has none: it always counts as up. */
 export class Health {
   readonly #slots = new Map<string, number>();
@@ -174,9 +180,9 @@ export class Health {
     this.#numbers[returns]!++;
   }
 
-  /** Whether the server refuses changes that come late; undefined if that is not known yet. */
-  isFenced(server: string): boolean | undefined {
-    const known = this.#get(server, fence);
+  /** Whether its server refuses changes that come late; undefined if that is not known yet. */
+  isFenced(volume: string): boolean | undefined {
+    const known = this.#get(serverOf(volume), fence);
     return known === 0 ? undefined : known === 1;
   }
 
@@ -222,7 +228,7 @@ function numberOf(id: string): number {
 }
 
 /** Throws MkvError unavailable if the volume's disk is not the one it was. */
-export function refuseForeign(health: Health, volume: string): void {
+export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
   if (health.isForeign(volume)) throw new MkvError("unavailable", `${volume} ${foreignWarning(volume)}`);
 }
 

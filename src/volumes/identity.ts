@@ -127,7 +127,7 @@ export class Identity {
       if (found.kind !== "unknown") throw new MkvError("volume-failed", "what it was sent is not there");
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      if (!this.#volumes.isUp(name)) return; // The next check asks again.
+      if (!this.#volumes.health.isUp(name)) return; // The next check asks again.
       this.#without.add(name);
       this.#say(name, `takes no id (${error.message}): another disk in its place would not be noticed`);
     }

@@ -9,7 +9,7 @@ import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { hasService, moveFile, removeValue, syncValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
-import { Health } from "./health";
+import { type Beliefs, Health } from "./health";
 import { askId, requireOwn } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
@@ -31,7 +31,8 @@ type Known = {
 export class Volumes {
   readonly topology: Topology;
   readonly settings: VolumeSettings;
-  readonly #health: Health;
+  /** What is believed of them: it is learnt from their answers alone. */
+  readonly health: Beliefs;
   readonly #known: Known;
 
   /** @param client how they are asked; for volumes/ alone */
@@ -41,7 +42,7 @@ export class Volumes {
   ) {
     this.topology = client.health.topology;
     this.settings = client.settings;
-    this.#health = client.health;
+    this.health = client.health;
     this.#known = known;
   }
 
@@ -62,41 +63,12 @@ export class Volumes {
     return lease.untilMs === Number.POSITIVE_INFINITY ? this : new Volumes(this.client.within(lease), this.#known);
   }
 
-  /** How often a server has come back, of all of them: whoever sees another number looks again. */
-  get returns(): number {
-    return this.#health.returns;
-  }
-
-  isUp(volume: string): boolean {
-    return this.#health.isUp(volume);
-  }
-
-  /** Whether it is up, and was not silent about a write a moment ago, which could still land. */
-  isSettled(volume: string): boolean {
-    return this.#health.isSettled(volume);
-  }
-
-  /** Whether a new write may go there: settled, not full, not foreign. */
-  isWritable(volume: string): boolean {
-    return this.#health.isWritable(volume);
-  }
-
-  /** Whether its disk is not the one it was. */
-  isForeign(volume: string): boolean {
-    return this.#health.isForeign(volume);
-  }
-
-  /** Whether its server refuses changes that come late; undefined if that is not known yet. */
-  isFenced(volume: string): boolean | undefined {
-    return this.#health.isFenced(serverOf(volume));
-  }
-
   /**
    * Treats it as silent until it has answered and settled: it may still have in hand what an earlier process sent.
    * @param options.untilFenced until nothing that was sent before can begin any more
    */
   distrust(volume: string, { untilFenced = false } = {}): void {
-    this.#health.silent(volume, untilFenced ? { sentMs: nowMs() } : {});
+    this.client.health.silent(volume, untilFenced ? { sentMs: nowMs() } : {});
   }
 
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
@@ -109,7 +81,7 @@ export class Volumes {
    * and those that take long to give a sign of life.
    */
   async choose(ranked: readonly string[], { wanted, atLeast }: { wanted: number; atLeast: number }): Promise<string[]> {
-    const health = this.#health;
+    const { health } = this;
     const { probes } = this.#known;
     const willing = ranked.filter((volume) => health.isWritable(volume));
     const found = await probes.firstAwake(this.client, willing, { wanted });
@@ -235,8 +207,8 @@ export class Volumes {
   }
 
   async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
-    if (waitMs > 0 || !this.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
-    if (!this.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
+    if (waitMs > 0 || !this.health.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
+    if (!this.health.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
       return { volume, reason: `${volume} is down`, wasAsked: false };
     try {
       await this.remove(volume, path);

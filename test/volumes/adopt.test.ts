@@ -21,7 +21,7 @@ test("two names of one server are told, at the first start and later; the second
   await watch([volume.address], { memory }).identity.check();
   const later = watch(names, { memory });
   expect(await later.identity.check()).toEqual([names]);
-  expect(names.filter((name) => later.volumes.isForeign(name))).toEqual(
+  expect(names.filter((name) => later.volumes.health.isForeign(name))).toEqual(
     names.filter((name) => name !== volume.address),
   );
   expect(await watch([names.find((name) => name !== volume.address)!], { memory }).identity.check()).toEqual([]);
@@ -67,7 +67,7 @@ test("what has files, no id, and is added later stays without an id until it is 
   ]);
   expect([existsSync(join(added.dir, "mkv")), existsSync(join(added.dir, "sv01", "mkv"))]).toEqual([false, false]);
   expect(idAt(added, "sv00")).toMatch(UUID); // An empty disk is nobody else's.
-  expect(volumes.isForeign(`${added.address}/sv01`)).toBe(false);
+  expect(volumes.health.isForeign(`${added.address}/sv01`)).toBe(false);
 });
 
 test("a disk that is configured later is known from then on", async () => {
@@ -88,12 +88,12 @@ test("a volume that is down, or lets nobody in, is not known to be foreign, and 
   expect(names.map((name) => memory.get(name))).toEqual([null, null, expect.stringMatching(/-/)]);
   await volume.stop();
   await identity.check();
-  expect(names.map((name) => volumes.isForeign(`${name}/sv00`))).toEqual([false, false, false]);
+  expect(names.map((name) => volumes.health.isForeign(`${name}/sv00`))).toEqual([false, false, false]);
   expect(said).toEqual([]);
   await volume.start();
-  const before = volumes.returns;
+  const before = volumes.health.returns;
   await volumes.probeAll();
-  expect(volumes.returns).toBe(before + 1);
+  expect(volumes.health.returns).toBe(before + 1);
 });
 
 test("a stand-in that answers nonsense has no identity: at most one line, and it is used as ever", async () => {
@@ -117,7 +117,7 @@ test("a stand-in that answers nonsense has no identity: at most one line, and it
   expect(said.toSorted()).toHaveLength(3);
   for (const name of names) {
     expect(said.filter((line) => line.startsWith(`${name} `))).toHaveLength(1);
-    expect([volumes.isForeign(`${name}/sv00`), memory.get(name)]).toEqual([false, null]);
+    expect([volumes.health.isForeign(`${name}/sv00`), memory.get(name)]).toEqual([false, null]);
   }
 });
 
@@ -129,15 +129,15 @@ test("adopt takes a replaced disk for what it is: a new id, and it is used again
   const before = memory.get(disk);
   empty(volume, "sv01");
   await identity.check();
-  expect(volumes.isForeign(disk)).toBe(true);
+  expect(volumes.health.isForeign(disk)).toBe(true);
   await adopt(volumes, disk, memory.put);
   const id = memory.get(disk)!;
   expect([id, memory.get(disk)]).toEqual([idAt(volume, "sv01").trimEnd(), id]);
   expect(id).not.toBe(before!);
-  expect(volumes.isForeign(disk)).toBe(false);
+  expect(volumes.health.isForeign(disk)).toBe(false);
   said.length = 0;
   await identity.check();
-  expect([volumes.isForeign(disk), said]).toEqual([false, []]);
+  expect([volumes.health.isForeign(disk), said]).toEqual([false, []]);
 });
 
 test("adopt of a volume is adopt of all its disks, whose ids stay where there are any", async () => {
@@ -153,7 +153,11 @@ test("adopt of a volume is adopt of all its disks, whose ids stay where there ar
   const id = memory.get(volume.address)!;
   expect([await volumes.idOf(volume.address), idAt(volume, "sv00")]).toEqual([id, kept]);
   await identity.check();
-  expect(["", "/sv00", "/sv01"].map((disk) => volumes.isForeign(volume.address + disk))).toEqual([false, false, false]);
+  expect(["", "/sv00", "/sv01"].map((disk) => volumes.health.isForeign(volume.address + disk))).toEqual([
+    false,
+    false,
+    false,
+  ]);
 });
 
 test("adopt says what it cannot do", async () => {

@@ -54,8 +54,8 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
   await identity.check();
   const line = `${bad} is not the disk it was (no id): if it was replaced, run "mkv adopt ${bad}"; if it is not mounted, mount it`;
   expect(said).toEqual([line]);
-  expect([volumes.isForeign(good), volumes.isForeign(bad)]).toEqual([false, true]);
-  expect([volumes.isWritable(good), volumes.isWritable(bad)]).toEqual([true, false]);
+  expect([volumes.health.isForeign(good), volumes.health.isForeign(bad)]).toEqual([false, true]);
+  expect([volumes.health.isWritable(good), volumes.health.isWritable(bad)]).toEqual([true, false]);
   expect(await volumes.choose([bad, good], { wanted: 2, atLeast: 2 })).toEqual([good]);
   const path = "/ab/cd/value";
   const upload = volumes.upload(bad, path, { bytes: 1, date: new Date().toUTCString() });
@@ -89,10 +89,10 @@ test.each(["emptied", "swapped"])("a disk that was %s since it was asked confirm
       ["x", "00"],
     ] as const)
       renameSync(join(volume.dir, `sv${from}`), join(volume.dir, `sv${to}`));
-  const { returns } = volumes;
+  const { returns } = volumes.health;
   await expect(volumes.remove(disk, path)).rejects.toThrow(`${disk} is not the disk it was: if it was replaced`);
-  expect([volumes.isForeign(disk), volumes.isWritable(disk)]).toEqual([true, false]);
-  expect(volumes.returns).toBeGreaterThan(returns); // The watch asks all of them at once.
+  expect([volumes.health.isForeign(disk), volumes.health.isWritable(disk)]).toEqual([true, false]);
+  expect(volumes.health.returns).toBeGreaterThan(returns); // The watch asks all of them at once.
 });
 
 test("all threads see that a disk is foreign", async () => {
@@ -105,8 +105,8 @@ test("all threads see that a disk is foreign", async () => {
   await identity.check();
   empty(volume, "sv01");
   await identity.check();
-  expect(other.isForeign(`${volume.address}/sv01`)).toBe(true);
-  expect(other.as("Basic eDp5").isWritable(`${volume.address}/sv01`)).toBe(false);
+  expect(other.health.isForeign(`${volume.address}/sv01`)).toBe(true);
+  expect(other.as("Basic eDp5").health.isWritable(`${volume.address}/sv01`)).toBe(false);
 });
 
 test("a disk that is mounted again is the one it was: one line, and it is used again", async () => {
@@ -116,11 +116,11 @@ test("a disk that is mounted again is the one it was: one line, and it is used a
   const disk = join(volume.dir, "sv01");
   renameSync(disk, `${disk}.away`);
   await identity.check();
-  expect(volumes.isForeign(`${volume.address}/sv01`)).toBe(true);
+  expect(volumes.health.isForeign(`${volume.address}/sv01`)).toBe(true);
   renameSync(`${disk}.away`, disk);
   await identity.check();
   await identity.check();
-  expect(volumes.isForeign(`${volume.address}/sv01`)).toBe(false);
+  expect(volumes.health.isForeign(`${volume.address}/sv01`)).toBe(false);
   expect(said.slice(1)).toEqual([`${volume.address}/sv01 is back: it is the disk it was again`]);
 });
 
@@ -133,7 +133,7 @@ test("two disks that were swapped are both foreign, and no twins", async () => {
   renameSync(second, first);
   renameSync(`${first}.x`, second);
   expect(await identity.check()).toEqual([]);
-  expect(["sv00", "sv01"].map((disk) => volumes.isForeign(`${volume.address}/${disk}`))).toEqual([true, true]);
+  expect(["sv00", "sv01"].map((disk) => volumes.health.isForeign(`${volume.address}/${disk}`))).toEqual([true, true]);
   expect(said).toHaveLength(2);
   expect(said[0]).toContain("is not the disk it was (another id): if it was replaced");
 });
@@ -145,7 +145,7 @@ test("a disk that is mounted in place of another, whose own place is empty, is f
   rmSync(join(volume.dir, "sv01"), { recursive: true });
   renameSync(join(volume.dir, "sv00"), join(volume.dir, "sv01"));
   expect(await identity.check()).toEqual([]);
-  expect(["sv00", "sv01"].map((disk) => volumes.isForeign(`${volume.address}/${disk}`))).toEqual([true, true]);
+  expect(["sv00", "sv01"].map((disk) => volumes.health.isForeign(`${volume.address}/${disk}`))).toEqual([true, true]);
 });
 
 test("of a volume that is another one, or lost its id, all disks are foreign: one line", async () => {
@@ -153,7 +153,8 @@ test("of a volume that is another one, or lost its id, all disks are foreign: on
   const { identity, volumes } = watch([volume.address]);
   await identity.check();
   const id = idAt(volume);
-  const isForeign = () => ["", "/sv00", "/sv01", "/sv77"].map((disk) => volumes.isForeign(volume.address + disk));
+  const isForeign = () =>
+    ["", "/sv00", "/sv01", "/sv77"].map((disk) => volumes.health.isForeign(volume.address + disk));
   const disk = join(volume.dir, "sv01");
   rmSync(join(volume.dir, "mkv"), { recursive: true });
   renameSync(disk, `${disk}.away`);

@@ -45,7 +45,7 @@ test("a disk that refused a write for want of space is chosen only where too few
   const volumes = volumesOf(ranked);
   const upload = volumes.upload(full.address, "/ab/cd/x", { bytes: 1, date: new Date().toUTCString() });
   await expect(upload.finish(new Uint8Array(1))).rejects.toThrow("answered 507");
-  expect([volumes.isUp(full.address), volumes.isWritable(full.address)]).toEqual([true, false]);
+  expect([volumes.health.isUp(full.address), volumes.health.isWritable(full.address)]).toEqual([true, false]);
   expect(await volumes.choose(ranked, { wanted: 1, atLeast: 1 })).toEqual([other.address]);
   expect(await volumes.choose(ranked, { wanted: 2, atLeast: 1 })).toEqual([other.address]);
   expect(await volumes.choose(ranked, { wanted: 2, atLeast: 2 })).toEqual(ranked);
@@ -71,9 +71,13 @@ test("a removal asks a volume that may hold an older request only when that has 
   volumes.distrust(volume.address);
   const removals = () => volume.seen.filter(({ method }) => method === "DELETE").length;
   expect(await volumes.removeAll([volume.address], "/x", { waitMs: 0 })).toHaveLength(1);
-  expect([removals(), volumes.isUp(volume.address), volumes.isSettled(volume.address)]).toEqual([0, true, false]);
+  expect([removals(), volumes.health.isUp(volume.address), volumes.health.isSettled(volume.address)]).toEqual([
+    0,
+    true,
+    false,
+  ]);
   expect(await volumes.removeAll([volume.address], "/x", { waitMs: limits.patienceMs })).toEqual([]);
-  expect([removals(), volumes.isSettled(volume.address)]).toEqual([1, true]);
+  expect([removals(), volumes.health.isSettled(volume.address)]).toEqual([1, true]);
 });
 
 test("whether a server can sync is asked once, and asked again if it could not tell", async () => {
@@ -119,5 +123,5 @@ test("another user's requests carry that user's credentials, and share what is k
   const sent = volume.seen.map(({ headers }) => headers.get("authorization"));
   expect(sent).toEqual(["Basic b3RoZXI=", "Basic b3du", null]);
   user.distrust(volume.address);
-  expect(volumes.isSettled(volume.address)).toBe(false);
+  expect(volumes.health.isSettled(volume.address)).toBe(false);
 });

@@ -41,7 +41,9 @@ export const said: Record<PlaceState, string> = {
 
 function whyNotWritable({ minreplicas, volumes }: Store, reports: readonly VolumeReport[]): string | undefined {
   const isWritable = ({ name, disks }: VolumeReport) =>
-    disks.some((disk) => disk.state === "up" && volumes.isWritable(disk.name === "" ? name : `${name}/${disk.name}`));
+    disks.some(
+      (disk) => disk.state === "up" && volumes.health.isWritable(disk.name === "" ? name : `${name}/${disk.name}`),
+    );
   const refusing = reports.filter((report) => !isWritable(report));
   const writable = reports.length - refusing.length;
   if (writable >= minreplicas) return undefined;
