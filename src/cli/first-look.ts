@@ -40,8 +40,7 @@ export async function requireNoValues(
 }
 
 async function firstValue(volumes: Volumes, volume: string): Promise<string | undefined> {
-  const topology = { ...volumes.topology, volumes: [volume] };
-  for await (const folder of folders(volumes, topology)) {
+  for await (const folder of folders(volumes, { on: [volume] })) {
     for await (const [first] of files(volumes, folder)) if (first) return first.path;
   }
   return undefined;

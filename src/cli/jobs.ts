@@ -133,13 +133,13 @@ export async function runRebalance(config: Config): Promise<void> {
 /** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
 export async function runVerify(config: Config): Promise<void> {
   const counts = noFindings();
-  const { topology, md5, rate, repair, orphans: removeOrphans } = config;
+  const { md5, rate, repair, orphans: removeOrphans } = config;
   const depth = md5 ? "md5" : "length";
   const flags = [depth, repair ? "repair" : "", removeOrphans ? "orphans" : ""];
   const task = taskOf(config, { job: "verify", flags });
   await reported("verify", { config, counts }, async () => {
     await using opened = await openTarget(config, "verify");
-    const job = { ...opened, topology, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
+    const job = { ...opened, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
     await withProgress("verify", (progress) => verify({ ...job, progress }));
     const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
     if (task.dryRun && (repair || removeOrphans)) {

@@ -5,6 +5,7 @@ import { nowMs } from "../clock";
 import { type MkvError, reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { limits } from "../limits";
+import { topologyId } from "../store/hints";
 import { type Begun, type JobMemory, type RememberedJob } from "../store/job-memory";
 import { type JobProgress, type Pause } from "./pool";
 import { type JobTarget } from "./target";
@@ -130,6 +131,5 @@ type CursorOptions = { task: Task; progress: JobProgress; counts: Record<string,
 const passing: ReadonlySet<string> = new Set(["busy", "unavailable", "timeout", "volume-failed"]);
 
 function textOf({ topology, flags }: Task): string {
-  const { volumes, replicas, subvolumes } = topology;
-  return JSON.stringify([volumes.toSorted(), replicas, subvolumes, ...flags]);
+  return JSON.stringify([topologyId(topology), ...flags]);
 }

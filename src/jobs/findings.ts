@@ -1,6 +1,5 @@
 // Owns what a verify is asked to do, and what it counts.
 import { type Key, showKey } from "../format/key";
-import { type Topology } from "../format/placement";
 import { type Depth } from "../store/copies";
 import { type Problem as KeyProblem } from "../store/heal";
 import { type Pace } from "../store/pace";
@@ -25,7 +24,6 @@ export function noFindings(): VerifyCounts {
 /** What to compare, and what to do about differences. */
 export type Verify = {
   readonly target: JobTarget;
-  readonly topology: Topology;
   readonly volumes: Volumes;
   /** By `md5` all data is read. */
   readonly depth: Depth;

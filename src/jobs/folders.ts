@@ -1,8 +1,8 @@
 // Owns the walk over the volumes: all of them side by side, folder by folder in the order of the hashes, file by file in
 // the order of the names. What lies in one folder of all volumes is merged as it streams in: nothing is held.
+import { Ahead } from "../ahead";
 import { MkvError } from "../errors";
 import { earlierPathOf, keyAt, pathOf } from "../format/path";
-import { type Topology } from "../format/placement";
 import { type Listed, isBefore } from "../volumes/listing";
 import { type Volumes } from "../volumes/volumes";
 
@@ -27,25 +27,23 @@ export function folderNumber(path: string): number {
 }
 
 /**
- * The folders of all values, or of a share, or those after one, in order. Throws MkvError volume-failed if a volume cannot be
- * listed.
+ * The folders of all values, or of a share, or those after one, in order; on these volumes, if not on all. Throws MkvError
+ * volume-failed if a volume cannot be listed.
  */
 export async function* folders(
   all: Volumes,
-  topology: Topology,
-  { share: { number, of } = { number: 0, of: 1 }, after = "" }: { share?: Share; after?: string | undefined } = {},
+  options: { share?: Share; after?: string | undefined; on?: readonly string[] } = {},
 ): AsyncGenerator<Folder> {
-  const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(all, volume)))).flat();
-  for await (const upper of foldersBelow(all, { path: "/", volumes: roots })) {
+  const { share: { number, of } = { number: 0, of: 1 }, after = "", on } = options;
+  for await (const upper of foldersBelow(all, await rootOf(all, on))) {
     if (folderNumber(upper.path) % of !== number || upper.path < after.slice(0, upper.path.length)) continue;
     for await (const folder of foldersBelow(all, upper)) if (folder.path > after) yield folder;
   }
 }
 
 /** The folders `/staged/HH/hh/` of what is about to take the place of values, in order. Throws as `folders`. */
-export async function* stagedFolders(all: Volumes, topology: Topology): AsyncGenerator<Folder> {
-  const roots = (await Promise.all(topology.volumes.map((volume) => rootsOf(all, volume)))).flat();
-  for await (const staged of foldersBelow(all, { path: "/", volumes: roots }, isStaged))
+export async function* stagedFolders(all: Volumes): AsyncGenerator<Folder> {
+  for await (const staged of foldersBelow(all, await rootOf(all), isStaged))
     for await (const upper of foldersBelow(all, staged)) yield* foldersBelow(all, upper);
 }
 
@@ -93,6 +91,12 @@ const isHashFolder = /^[0-9a-f]{2}$/;
 const isStaged = /^staged$/;
 const isSubvolume = /^sv[0-9A-F]{2,}$/;
 
+/** All that holds values on these volumes. */
+async function rootOf(all: Volumes, on = all.topology.volumes): Promise<Folder> {
+  const roots = await Promise.all(on.map((volume) => rootsOf(all, volume)));
+  return { path: "/", volumes: roots.flat() };
+}
+
 /** The places on a volume that hold values: its subvolumes, and itself if it holds some without. */
 async function rootsOf(all: Volumes, volume: string): Promise<string[]> {
   const roots: string[] = [];
@@ -123,13 +127,13 @@ type Merged = { readonly name: string; readonly type: string; readonly copies: r
 
 /** The entries of a folder, each name once; a page goes as far as what has come in of all listings. */
 async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<Merged[]> {
-  const cursors = volumes.map((volume): Cursor => ({ volume, pages: entriesOf(all, volume, path), page: [], at: 0 }));
+  const listings = volumes.map((volume) => ({ volume, entries: new Ahead(entriesOf(all, volume, path)) }));
   try {
     for (;;) {
-      await Promise.all(cursors.map(fill));
+      await Promise.all(listings.map(({ entries }) => entries.fill()));
       const page: Merged[] = [];
-      while (cursors.every(({ page, at }) => at < page.length || page.length === 0)) {
-        const merged = takeFirst(cursors);
+      while (!listings.some(({ entries }) => entries.isDue)) {
+        const merged = takeFirst(listings);
         if (!merged) break;
         page.push(merged);
       }
@@ -140,7 +144,7 @@ async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<M
     if (!(error instanceof MkvError) || error.code !== "absent") throw error;
     throw new MkvError("volume-failed", `${error.message}, though it was listed a moment ago`, { cause: error });
   } finally {
-    await Promise.all(cursors.map((cursor) => cursor.pages.return(undefined)));
+    await Promise.all(listings.map(({ entries }) => entries[Symbol.asyncDispose]()));
   }
 }
 
@@ -154,32 +158,18 @@ async function* entriesOf(all: Volumes, volume: string, path: string): AsyncGene
   }
 }
 
-/** A place in the listing of a volume; an empty page is its end, or its beginning. */
-type Cursor = {
-  readonly volume: string;
-  readonly pages: AsyncGenerator<readonly Listed[]>;
-  page: readonly Listed[];
-  at: number;
-};
-
-/** Waits for the next page where all of this one was taken. */
-async function fill(cursor: Cursor): Promise<void> {
-  if (cursor.at < cursor.page.length) return;
-  cursor.page = (await cursor.pages.next()).value ?? [];
-  cursor.at = 0;
-}
-
-/** Takes the first entry of all cursors from all that have it. */
-function takeFirst(cursors: readonly Cursor[]): Merged | undefined {
+/** Takes the first entry of all listings from all that have it. */
+function takeFirst(listings: readonly { volume: string; entries: Ahead<Listed> }[]): Merged | undefined {
   let first: Listed | undefined;
-  for (const { page, at } of cursors) if (page[at] && (!first || isBefore(page[at], first))) first = page[at];
+  for (const { entries } of listings)
+    if (entries.next && (!first || isBefore(entries.next, first))) first = entries.next;
   if (!first) return undefined;
   const copies: Copy[] = [];
-  for (const cursor of cursors) {
-    const entry = cursor.page[cursor.at];
+  for (const { volume, entries } of listings) {
+    const entry = entries.next;
     if (entry?.name !== first.name || entry.type !== first.type) continue;
-    copies.push({ volume: cursor.volume, bytes: entry.size ?? 0, modified: entry.mtime });
-    cursor.at++;
+    copies.push({ volume, bytes: entry.size ?? 0, modified: entry.mtime });
+    entries.skip();
   }
   return { name: first.name, type: first.type, copies };
 }

@@ -42,8 +42,7 @@ export async function gather(job: Gathering): Promise<RebuildCounts> {
   const counts = { keys: 0, files: 0, rejected: 0 };
   const batch: KeyRecord[] = [];
   const atOnce = Math.ceil(limits.foldersAtOnce / job.share.of);
-  const { topology } = job.volumes;
-  await forEach(until(job.stop, folders(job.volumes, topology, job)), atOnce, async (folder) => {
+  await forEach(until(job.stop, folders(job.volumes, job)), atOnce, async (folder) => {
     for await (const page of files(job.volumes, folder)) {
       for (const listed of page) {
         const file = await withEarlier(job.volumes, folder, listed);

@@ -25,11 +25,11 @@ export async function verifyAllFiles(job: Verify, after: string | undefined, pau
       const share = (folderNumber(folder.path) + 1) / hashFolders;
       progress.at({ what: "file", done: counts.files, share });
     };
-    await forEach(folders(job.volumes, job.topology, { after }), limits.foldersAtOnce, work, pause);
+    await forEach(folders(job.volumes, { after }), limits.foldersAtOnce, work, pause);
     const workOnStaged = async (folder: Folder) => {
       for await (const page of files(job.volumes, folder)) await verifyFiles(job, page, "staged");
     };
-    await forEach(stagedFolders(job.volumes, job.topology), limits.foldersAtOnce, workOnStaged);
+    await forEach(stagedFolders(job.volumes), limits.foldersAtOnce, workOnStaged);
     return true;
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;

@@ -41,7 +41,7 @@ export async function verify(job: Verify): Promise<void> {
       counts.damaged++;
       return note(job, key, reasonOf(error));
     }
-    if (record.volumes.some((volume) => !isConfigured(job.topology, volume))) cursor.isForeign = true;
+    if (record.volumes.some((volume) => !isConfigured(job.volumes.topology, volume))) cursor.isForeign = true;
     await verifyKey(job, key, record, cursor);
   };
   const pause = cursor.pauses<RawEntry>("keys", ([key]) => showKey(key));
@@ -62,7 +62,7 @@ export async function verify(job: Verify): Promise<void> {
 
 async function verifyKey(job: Verify, key: Key, record: ValueRecord, cursor: Cursor<Unrepaired>): Promise<void> {
   const shown = showKey(key);
-  if ((await findProblems(job, key, record, job)).length === 0) return;
+  if ((await findProblems(job.volumes, key, record, job)).length === 0) return;
   try {
     const healed = await look(job, key, { forMs: limits.busyMs });
     count(job, key, healed);

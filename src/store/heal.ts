@@ -1,7 +1,7 @@
 // Owns the look at one key against its volumes, under one claim, and its repair if asked for.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
-import { type Topology, place, sameVolumes } from "../format/placement";
+import { place, sameVolumes } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
@@ -77,12 +77,12 @@ export async function healKey(
  * @param look.targets where its copies are to be; where it belongs, unless something else is said
  */
 export async function findProblems(
-  { volumes, topology }: { volumes: Volumes; topology: Topology },
+  volumes: Volumes,
   key: Key,
   record: ValueRecord,
   look: { depth: Depth; pace?: Pace; targets?: readonly string[] },
 ): Promise<Finding[]> {
-  const { targets = place(key, topology) } = look;
+  const { targets = place(key, volumes.topology) } = look;
   return findingsOf(record, await inspectCopies(volumes, key, record, look), targets);
 }
 

@@ -35,7 +35,7 @@ export async function mend(
     return { findings: [{ problem: "damaged", line: reasonOf(error) }], isMended: false };
   }
   const look = { depth, pace: reading, targets: record.volumes };
-  const suspected = await findProblems(store, key, record, look);
+  const suspected = await findProblems(store.volumes, key, record, look);
   if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
   const isMendable = suspected.some(({ problem }) => problem === "missing" || problem === "damaged");
   if (!isMendable) return { findings: suspected, isMended: false };

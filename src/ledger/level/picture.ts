@@ -3,6 +3,7 @@
 // 1. Both LevelDBs are looked at in the same turn of the loop, what lies beside the records first, as it is written first.
 // 2. The journals are read after that. What was owed then and has been paid since, nobody owes; what is owed since does no
 //    harm: a volume that the record names is never touched on the strength of a debt.
+import { Ahead } from "../../ahead";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { type Known, type RawEntry } from "../ledger";
@@ -20,50 +21,15 @@ export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<
   await Promise.all([beside.fill(), records.fill()]);
   const owing = owingIn(path);
   for (let keys: Known[] = []; ;) {
-    const key = least(beside.key, records.key, owing.at(-1)?.key);
+    const key = least(beside.next?.[0], records.next?.[0], owing.at(-1)?.key);
     if (!key || keys.length === limits.scanKeys) yield keys.splice(0);
     if (!key) return;
-    const [record, factsText] = [records.take(key), beside.take(key)];
+    const [record, factsText] = [textOf(records, key), textOf(beside, key)];
     const owed = isSame(owing.at(-1)?.key, key) ? owing.pop()!.owed : [];
     const known = { key, record, owed, ...besideOf(record, factsText) };
     if (record !== undefined || known.forward || owed.length > 0) keys.push(known);
-    if (beside.isEmpty) await beside.fill();
-    if (records.isEmpty) await records.fill();
-  }
-}
-
-/** Entries of a scan, the next of which can be looked at. */
-class Ahead implements AsyncDisposable {
-  #page: readonly RawEntry[] = [];
-  #at = 0;
-  #isEnded = false;
-
-  constructor(readonly pages: AsyncGenerator<readonly RawEntry[]>) {}
-
-  /** The next key, if there is one. */
-  get key(): Key | undefined {
-    return this.#page[this.#at]?.[0];
-  }
-
-  /** Whether more has to be read before that is known. */
-  get isEmpty(): boolean {
-    return this.#at === this.#page.length && !this.#isEnded;
-  }
-
-  async fill(): Promise<void> {
-    const { done, value } = await this.pages.next();
-    this.#isEnded = done === true;
-    this.#page = value ?? [];
-    this.#at = 0;
-  }
-
-  /** The text of the next entry, and goes on, if it is of this key. */
-  take(key: Key): string | undefined {
-    return isSame(this.key, key) ? this.#page[this.#at++]![1] : undefined;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.pages.return(undefined);
+    if (beside.isDue) await beside.fill();
+    if (records.isDue) await records.fill();
   }
 }
 
@@ -72,6 +38,14 @@ function owingIn(path: string): Pick<Known, "key" | "owed">[] {
   const lasts = [...readJournals(path).lines.values()].map((ofKey) => ofKey.at(-1)!);
   const owing = lasts.filter(({ owed }) => owed.length > 0).map(({ key, owed }) => ({ key, owed }));
   return owing.sort((a, b) => Buffer.compare(b.key, a.key));
+}
+
+/** The text of this key, if it is the next; the one after it is the next then. */
+function textOf(entries: Ahead<RawEntry>, key: Key): string | undefined {
+  const [next, text] = entries.next ?? [];
+  if (!isSame(next, key)) return undefined;
+  entries.skip();
+  return text;
 }
 
 function least(...keys: readonly (Key | undefined)[]): Key | undefined {
