@@ -2,14 +2,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { parseKey } from "../../src/format/key";
-import { type OpenedLedger, openLevelLedger } from "../../src/ledger/level/open";
+import { openLevelLedger } from "../../src/ledger/level/open";
 import { type Walk, walkOn } from "../../src/store/walk";
 import { type Folder, temporaryFolder } from "../support/folder";
 import { opening } from "../ledger/ledgers";
 
 const names = Array.from({ length: 1_500 }, (_, i) => `/key-${String(i).padStart(4, "0")}`);
 let folder: Folder;
-let opened: OpenedLedger;
+let opened: Awaited<ReturnType<typeof openLevelLedger>>;
 
 beforeAll(async () => {
   folder = temporaryFolder();

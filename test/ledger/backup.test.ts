@@ -144,7 +144,8 @@ test("a ledger made of the latest backup owes what was owed; of an older one it 
   ] as const) {
     const path = join(folder.path, name);
     await drafted(path, whole, options);
-    const { ledger, memory } = await openLevelLedger(path, opening);
+    const { ledger } = await openLevelLedger(path, opening);
+    const { memory } = ledger;
     await using _closed = ledger;
     const keys = (await Array.fromAsync(ledger.picture().keys)).flat();
     const isLatest = name === "latest";

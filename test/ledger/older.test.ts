@@ -18,13 +18,13 @@ async function start() {
   const folder = temporaryFolder();
   const path = join(folder.path, "db", "index");
   mkdirSync(dirname(path));
-  const { ledger: one, shared, memory } = await openLevelLedger(path, opening);
+  const { ledger: one, shared } = await openLevelLedger(path, opening);
   const other = await joinLevelLedger(path, { sync: false, shared, thread: 1 });
   const ends = new AsyncDisposableStack();
   ends.use(other);
   let copies = 0;
   return {
-    ...{ one, other, path, memory },
+    ...{ one, other, path, memory: one.memory },
     endOther: () => ends.disposeAsync(),
     copy() {
       const to = join(folder.path, `copy-${copies++}`);

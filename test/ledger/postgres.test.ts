@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { nowMs } from "../../src/clock";
 import { type Entry } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
-import { joinPostgresLedger, openPostgresLedger, type OpenedPostgres } from "../../src/ledger/postgres/open";
+import { joinPostgresLedger, openPostgresLedger } from "../../src/ledger/postgres/open";
 import { limits } from "../../src/limits";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { until } from "../support/until";
@@ -27,7 +27,7 @@ async function newUrl(): Promise<string> {
   return server.url.replace(/postgres$/, name);
 }
 
-const open = (url: string): Promise<OpenedPostgres> => openPostgresLedger(parseDatabaseUrl(url), opening);
+const open = (url: string) => openPostgresLedger(parseDatabaseUrl(url), opening);
 
 /** One thread of each of two masters of a new store. */
 async function twoMasters() {

@@ -18,7 +18,6 @@ import {
   type Claim,
   type Debt,
   type Entry,
-  type KeyRange,
   type Ledger,
   type Memory,
   type PutOptions,
@@ -57,7 +56,7 @@ export type LevelParts = {
 const nothing: readonly never[] = [];
 
 /** The ledger over LevelDB. */
-export function levelLedger(parts: LevelParts) {
+export function levelLedger(parts: LevelParts): Ledger {
   const { path, index, facts, journal, memory, shared } = parts;
   const locks = new KeyLocks(shared.locks);
   /** The journals of all threads as they were at `readMs`. */
@@ -70,11 +69,11 @@ export function levelLedger(parts: LevelParts) {
     get owing() {
       return journal.size;
     },
-    get: (key: Key) => index.get(key),
-    look: (key: Key) => knownOf(index.get(key), facts.getText(key)),
-    scan: (range: KeyRange, options?: { atOnce?: number }) => index.scan(range, options),
+    get: (key) => index.get(key),
+    look: (key) => knownOf(index.get(key), facts.getText(key)),
+    scan: (range, options) => index.scan(range, options),
     picture: () => ({ isConsistent: true, keys: knownKeys(parts) }),
-    async claim(key: Key, begin: (before: Entry) => Entry): Promise<Claim> {
+    async claim(key, begin) {
       const lock = locks.take(key);
       try {
         const claim = new LevelClaim(parts, key, lock);
@@ -90,7 +89,7 @@ export function levelLedger(parts: LevelParts) {
       const now = nowMs();
       yield [...journal.owing].filter(({ dueMs }) => dueMs <= now);
     },
-    owedBy(key: Key): readonly Debt[] {
+    owedBy(key) {
       const hex = key.toHex();
       const own = journal.of(hex);
       if (own) return own.owed;
@@ -107,11 +106,8 @@ export function levelLedger(parts: LevelParts) {
       await index[Symbol.asyncDispose]();
       await parts.onClosed();
     },
-  } satisfies Ledger;
+  };
 }
-
-/** What `levelLedger` makes: it reads at once. */
-export type LevelLedger = ReturnType<typeof levelLedger>;
 
 class LevelClaim implements Claim {
   readonly untilMs = Number.POSITIVE_INFINITY;

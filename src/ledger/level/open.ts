@@ -10,13 +10,13 @@ import { MkvError } from "../../errors";
 import { type Epoch, beyond } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
+import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
 import { openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
-import { type LevelLedger, type LevelShared, levelLedger } from "./ledger";
+import { type LevelShared, levelLedger } from "./ledger";
 import { openLevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import {
@@ -42,11 +42,8 @@ export type LevelOptions = Surroundings & {
   readonly onBroken?: (error: MkvError) => void;
 };
 
-/** What a process has opened. */
-export type OpenedLedger = Opened<LevelShared> & { readonly ledger: LevelLedger; readonly memory: Beside };
-
 /** Opens the ledger for the first thread of a process. Throws MkvError failed. */
-export async function openLevelLedger(path: string, options: LevelOptions): Promise<OpenedLedger> {
+export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path, options));
   mendSwap(path);
@@ -105,7 +102,6 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const ledger = levelLedger({ path, index, facts, journal, memory, numbers, shared, onClosed });
   return {
     ledger,
-    memory,
     shared,
     abandon: () => void (isClean = false),
     noteEpoch: epochsOf({ path, memory, numbers }, epoch),
@@ -130,7 +126,7 @@ function epochsOf(
 }
 
 /** Opens the same ledger for another thread, with what the first one shares. Throws MkvError failed. */
-export async function joinLevelLedger(path: string, { shared, thread, ...options }: JoinOptions): Promise<LevelLedger> {
+export async function joinLevelLedger(path: string, { shared, thread, ...options }: JoinOptions): Promise<Ledger> {
   const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);

@@ -13,9 +13,6 @@ import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
-/** What a process has opened. `hasCrashed` is false: its claims hold until nothing of it can come any more. */
-export type OpenedPostgres = Opened<PostgresShared>;
-
 /** What the threads of a process share. */
 export type PostgresShared = { readonly address: DatabaseAddress } & Age;
 
@@ -29,7 +26,7 @@ export const behindName = "behind";
 export async function openPostgresLedger(
   address: DatabaseAddress,
   { onMissing, seenEpochs }: Surroundings,
-): Promise<OpenedPostgres> {
+): Promise<Opened<PostgresShared>> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
@@ -45,7 +42,7 @@ export async function openPostgresLedger(
   return {
     ledger,
     shared: { address, ...age },
-    hasCrashed: false,
+    hasCrashed: false, // Its claims hold until nothing of it can come any more.
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
     takeTurn: () =>
