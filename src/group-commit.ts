@@ -1,6 +1,6 @@
 // Owns group commit: work that is done in rounds, one at a time. Whoever asks while one runs shares the next.
 
-/** GroupCommit of one kind of work, which does all that has been asked for when it begins. */
+/** Rounds of one kind of work, which does all that has been asked for when it begins. */
 export class GroupCommit {
   #last: Promise<unknown> = Promise.resolve();
   #next: Promise<void> | undefined;

@@ -77,10 +77,3 @@ const fields = 3;
 const last = 2;
 let joined = new Uint8Array();
 let scores = new Float64Array();
-
-/** Whether two lists of volumes are the same, order included. */
-export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}

@@ -1,4 +1,4 @@
-// Owns the name of a volume, as `-volumes` and records have it.
+// Owns the name of a volume, as `-volumes` and records have it, and lists of such names.
 //   volume := server path? disk?        in records; `-volumes` names them without the disk
 //   server := host ":" port             path := ("/" name)+             disk := "/sv" XX, two or more upper-case hex digits
 import { type Topology } from "./placement";
@@ -39,4 +39,21 @@ export function volumeOf(name: string): string {
 /** Whether a volume, or the one that it is a disk of, is one of the store's. */
 export function isConfigured({ volumes }: Topology, volume: string): boolean {
   return volumes.includes(volume) || volumes.includes(volumeOf(volume));
+}
+
+/** Whether two lists of volumes are the same, order included. */
+export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** The volumes of both lists, each once, in order. */
+export function union(a: readonly string[], b: readonly string[]): string[] {
+  return [...new Set([...a, ...b])];
+}
+
+/** The volumes of `a` that are not in `b`. */
+export function without(a: readonly string[], b: readonly string[]): string[] {
+  return a.filter((volume) => !b.includes(volume));
 }

@@ -1,7 +1,7 @@
 // Owns the reading of a backup, whose text is that of `backup.ts`. It is believed as a whole or not at all: what was read
 // counts only when the trailer has come, and agrees.
 import { MkvError } from "../errors";
-import { type Key, readShown } from "../format/key";
+import { keyOf } from "../format/key";
 import { type ValueRecord, encodeRecord, readRecord } from "../format/record";
 import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, noCounts } from "./backup";
@@ -101,7 +101,7 @@ class Reader {
 
   #known({ key: shown, owed, attributes, forward, ...fields }: Fields): Known {
     if (typeof shown !== "string") throw this.#wrong("has no key");
-    const key = readShown(Buffer.from(shown)) as Uint8Array as Key;
+    const key = keyOf(shown);
     if (key.length > limits.keyBytes) throw this.#wrong(`has a key of ${key.length} bytes`);
     if (this.#last && Buffer.compare(this.#last, key) >= 0) throw this.#wrong("is out of order");
     this.#last = key;

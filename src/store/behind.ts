@@ -7,11 +7,11 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
+import { without } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { type Inspected, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { type Store } from "./store";
-import { without } from "./volume-lists";
 
 /**
  * A ledger that lacks what was acknowledged may not know a key that is there; an older one may not know that it is live.

@@ -1,10 +1,10 @@
 // Owns what is put down as owed before volumes are touched, and after; and that there is room for it.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
+import { union } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Store } from "./store";
-import { union } from "./volume-lists";
 
 /**
  * Debts of this kind for these volumes, in the place of earlier ones for the same files, and the other earlier ones. What may

@@ -4,13 +4,13 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { rank } from "../format/placement";
+import { union } from "../format/volume";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
 import { owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { type Store } from "./store";
-import { union } from "./volume-lists";
 
 /** Is shown what there is, while nobody changes it, and throws if that is not to be deleted. */
 type Permit = (before: Entry) => void;

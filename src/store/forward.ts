@@ -12,8 +12,9 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { place, sameVolumes } from "../format/placement";
+import { place } from "../format/placement";
 import { type ValueRecord, readRecord } from "../format/record";
+import { sameVolumes, union, without } from "../format/volume";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
@@ -23,7 +24,6 @@ import { md5Of } from "./copy";
 import { owe, straysIn } from "./debts";
 import { writtenUnder } from "./hints";
 import { type Store } from "./store";
-import { union, without } from "./volume-lists";
 
 /** Where the value of a key lies before it takes the place of another: on the same disk, so that a rename brings it there. */
 export function stagedPathOf(key: Key): string {

@@ -1,8 +1,9 @@
 // Owns the look at one key against its volumes, under one claim, and its repair if asked for.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
-import { place, sameVolumes } from "../format/placement";
+import { place } from "../format/placement";
 import { type ValueRecord } from "../format/record";
+import { sameVolumes } from "../format/volume";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { asItIs, claimSettled } from "./forward";

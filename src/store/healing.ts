@@ -6,8 +6,9 @@
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
-import { disksOf, rank, sameVolumes } from "../format/placement";
+import { disksOf, rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
+import { sameVolumes, without } from "../format/volume";
 import { limits } from "../limits";
 import { log } from "../log";
 import { gauge } from "../metrics";
@@ -20,7 +21,6 @@ import { refill } from "./mend";
 import { pause, paceOf, whileLoaded } from "./pace";
 import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "./store";
-import { without } from "./volume-lists";
 
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
 

@@ -10,9 +10,9 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { place, sameVolumes } from "../format/placement";
+import { place } from "../format/placement";
 import { type ValueRecord } from "../format/record";
-import { isConfigured } from "../format/volume";
+import { isConfigured, sameVolumes, union, without } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { refuseForeign } from "../volumes/health";
@@ -24,7 +24,6 @@ import { copy } from "./copy";
 import { asItIs, claimSettled } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
-import { union, without } from "./volume-lists";
 
 /** What a move did, or would do. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
 export type Moved = {

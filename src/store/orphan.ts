@@ -13,7 +13,7 @@ import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { leastBytesOf } from "../format/record";
-import { isConfigured } from "../format/volume";
+import { isConfigured, union } from "../format/volume";
 import { type Claim, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
@@ -25,7 +25,6 @@ import { owe } from "./debts";
 import { asItIs, claimSettled, moveIfSame, stagedPathOf } from "./forward";
 import { bringHome } from "./move";
 import { type Store } from "./store";
-import { union } from "./volume-lists";
 
 /**
  * What became of a file. `accounted`: it is no orphan. `young`: not long enough known to be removed. `copy`: it is a good copy

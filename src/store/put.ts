@@ -9,6 +9,7 @@ import { type Key } from "../format/key";
 import { keysAbove, pathOf } from "../format/path";
 import { rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
+import { union, without } from "../format/volume";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
@@ -19,7 +20,6 @@ import { claimSettled } from "./forward";
 import { replace, staging } from "./replace";
 import { type Store } from "./store";
 import { type Incoming, Transfer, type Transferred, type Write } from "./transfer";
-import { union, without } from "./volume-lists";
 
 /**
  * Stores a value on its replicas and makes it live.

@@ -6,6 +6,7 @@ import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
+import { without } from "../format/volume";
 import { type Attributes, type KnownValue } from "../ledger/ledger";
 import { limits } from "../limits";
 import { s3Limits } from "../s3-limits";
@@ -15,7 +16,6 @@ import { claimSettled } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "../ledger/retry-busy";
 import { type Store } from "./store";
-import { without } from "./volume-lists";
 
 /** A live value; nothing is kept beside the record of one that came without attributes. */
 export type Value = { readonly record: ValueRecord; readonly attributes: Attributes | undefined };

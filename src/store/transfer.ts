@@ -3,7 +3,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { pathOf } from "../format/path";
-import { sameVolumes } from "../format/placement";
+import { sameVolumes, without } from "../format/volume";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { type Upload } from "../volumes/upload";
 import { copy } from "./copy";
@@ -11,7 +11,6 @@ import { barredFrom } from "./debts";
 import { writtenUnder } from "./hints";
 import { type Replicated, replicate } from "./replicate";
 import { type Store } from "./store";
-import { without } from "./volume-lists";
 
 /** A value on its way in. */
 export type Incoming = {

@@ -1,5 +1,5 @@
 // Owns one connection to a volume server: HTTP/1.1 over a socket, answers in the order of the requests.
-// What cannot be told apart any more is not guessed: a request that is onTimeout, an answer that is not understood, a body
+// What cannot be told apart any more is not guessed: a request that is late, an answer that is not understood, a body
 // that is not read to its end close the connection, with whatever else waits on it.
 import { strict as assert } from "node:assert";
 import { MkvError } from "../../errors";
