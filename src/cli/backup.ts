@@ -17,7 +17,10 @@ import { reported } from "./report";
 export async function runExport(config: Config): Promise<void> {
   const { source, userpass } = config;
   const kind = source.kind === "master" ? undefined : ledgerAt(config);
-  const opened = await kind?.open({ onMissing: () => Promise.reject(noIndex(kind)), seenEpochs: async () => [] });
+  const opened = await kind?.open({
+    onMissing: () => Promise.reject(noIndex(kind)),
+    seenEpochs: async () => undefined,
+  });
   await using ledger = opened?.ledger;
   if (opened?.hasCrashed) opened.abandon(); // A master that comes next is to know of it.
   const { header, counts } = await withProgress("export", async (progress) => {

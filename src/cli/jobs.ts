@@ -17,11 +17,12 @@ import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { idPrefix } from "../store/places";
+import { allEpochs } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { accessVolumes, openStore } from "./open";
-import { epochsSoon, requireOwnPlaces, watchPlaces } from "./places";
+import { requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
 import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
@@ -36,7 +37,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
   await reported("rebuild", { config, counts }, async () => {
     const kind = ledgerAt(config);
     const volumes = accessVolumes(config);
-    await using rebuild = await kind.rebuild(() => epochsSoon(volumes));
+    await using rebuild = await kind.rebuild(() => allEpochs(volumes));
     const { next, old, suspect, names } = rebuild;
     const renamed = await renamedSince(volumes, rebuild);
     const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);

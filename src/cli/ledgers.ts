@@ -10,7 +10,7 @@ import { joinLevelLedger, openLevelLedger } from "../ledger/level/open";
 import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { draftPostgres, joinPostgresRebuild, makeNext } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
-import { type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
+import { type AllEpochs, type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
 import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { type Config } from "./config";
@@ -27,7 +27,7 @@ export type LedgerKind = {
   /** Opens the same for another thread. */
   join(thread: { shared: SharedLedger; number: number }): Promise<Ledger>;
   /** Begins to make a new index beside the old one, which no other process may use. */
-  rebuild(seenEpochs: Surroundings["seenEpochs"]): Promise<Rebuild>;
+  rebuild(allEpochs: AllEpochs): Promise<Rebuild>;
   /** Opens both for another thread. */
   joinRebuild(names: IndexNames): Promise<Indexes>;
   /** Begins to make a ledger out of a backup, where there is none. */
@@ -43,7 +43,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
       shown: address.shown,
       open: (surroundings) => openPostgresLedger(address, surroundings),
       join: async ({ shared }) => joinPostgresLedger(shared as PostgresShared),
-      rebuild: () => makeNext(address, { of: "volumes" }),
+      rebuild: (allEpochs) => makeNext(address, { of: "volumes", allEpochs }),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
       draft: (lack) => draftPostgres(address, { lack }),
     };
@@ -54,7 +54,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     open: (surroundings) => openLevelLedger(db, { ...surroundings, sync, graceMs, onBroken }),
     join: ({ shared, number: thread }) =>
       joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread }),
-    rebuild: (seenEpochs) => rebuildLevel(db, seenEpochs),
+    rebuild: (allEpochs) => rebuildLevel(db, allEpochs),
     joinRebuild: joinLevelRebuild,
     draft: (lack) => draftLevel(db, { lack }),
   };

@@ -55,14 +55,13 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await using undo = new AsyncDisposableStack();
   // What changes nothing may look at a copy of the index, while a master serves the volumes.
   const changes = purpose !== "verify" || config.repair || config.orphans;
-  const seenEpochs = async () => (changes ? await epochsSoon(volumes) : []);
+  const seenEpochs = async () => (changes ? await epochsSoon(volumes) : undefined);
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
   const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? opened.noteEpoch : undefined,
-    isOlder: ledger.isOlder,
   });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);

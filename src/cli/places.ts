@@ -22,8 +22,8 @@ export type Watch = {
   readonly renamed: ReadonlyMap<string, string>;
 };
 
-/** How far the volumes that answer soon say that their store has come. */
-export async function epochsSoon(volumes: Volumes): Promise<Epoch[]> {
+/** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
+export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
   await firstLook(volumes);
   return await seenEpochs(volumes);
 }
@@ -35,7 +35,7 @@ async function firstLook(volumes: Volumes): Promise<void> {
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
- * @param options.noteEpoch of the ledger: the volumes note how far it has come, unless it is known to be older than they
+ * @param options.noteEpoch of the ledger: the volumes note how far it has come
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -44,17 +44,15 @@ export async function watchPlaces(
   {
     takeTurn = async () => new AsyncDisposableStack(),
     noteEpoch,
-    isOlder = false,
   }: {
     takeTurn?: (() => Promise<AsyncDisposable>) | undefined;
     noteEpoch?: NoteEpoch | undefined;
-    isOlder?: boolean;
   } = {},
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
-  const epochs = new Epochs(volumes, { isOlder });
+  const epochs = new Epochs(volumes);
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
@@ -71,7 +69,8 @@ export async function watchPlaces(
     return twins;
   }
   async function note() {
-    if ((await noteEpoch?.((epoch) => epochs.note(epoch))) !== "behind") return;
+    const seen = noteEpoch && (await seenEpochs(volumes));
+    if (!seen || (await noteEpoch(seen, (epoch) => epochs.note(epoch))) !== "behind") return;
     const why = "a copy was put back, or another master serves them";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   }

@@ -1,5 +1,8 @@
-// Owns how far a store has come, as its ledger says, and volumes too. The ledger goes on first: so volumes that say more have
-// seen what it does not know. A copy of it was put back, then.
+// Owns how far a store has come, as its ledger says, and volumes too.
+// 1. The ledger goes on first: so volumes that say more have seen what it does not know. A copy of it was put back, then.
+// 2. It goes on only after volumes were asked, right before they are told. A copy that went on by itself, in a job that changes
+//    nothing, or while no volume answered, would come to say as much as they do.
+// 3. One that is known to be older says what it said until it is rebuilt: wherever it is moved, it is found out again.
 //   epoch := store " " count "\n"        store: a UUID; the text of `/mkv/epoch` on volumes, of `EPOCH` in the folder of an index
 
 /** How far a store has come: the count goes on with each process that writes to it, and while it does. */
@@ -25,9 +28,14 @@ export function furtherThan(own: Epoch | undefined, seen: readonly Epoch[]): Epo
   return own && seen.find(({ store, count }) => store === own.store && count > own.count);
 }
 
-/** The next one beyond all that was seen. Where the ledger says nothing, this is the store that the volumes know. */
-export function beyond(own: Epoch | undefined, seen: readonly Epoch[] = []): Epoch {
-  const store = own?.store ?? seen[0]?.store ?? crypto.randomUUID();
-  const counts = seen.filter((other) => other.store === store).map(({ count }) => count);
-  return { store, count: Math.max(own?.count ?? 0, ...counts) + 1 };
+/** The furthest of this store that anybody knows. Where the ledger says nothing, this is the store that the volumes know. */
+export function furthest(own: Epoch | undefined, seen: readonly Epoch[]): Epoch | undefined {
+  const known = [...(own ? [own] : []), ...seen];
+  const ofStore = known.filter(({ store }) => store === known[0]!.store);
+  return ofStore.toSorted((a, b) => b.count - a.count)[0];
+}
+
+/** The one after this; the first one of a new store. */
+export function after(epoch: Epoch | undefined): Epoch {
+  return epoch ? { ...epoch, count: epoch.count + 1 } : { store: crypto.randomUUID(), count: 1 };
 }

@@ -212,16 +212,16 @@ export type OnMissing = (hadOne: boolean) => Promise<{ readonly isSure: boolean 
 /** What whoever opens a ledger is told of the volumes, after it has the lock. */
 export type Surroundings = {
   readonly onMissing: OnMissing;
-  /** How far the volumes say that their store has come: those that answer soon. */
-  readonly seenEpochs: () => Promise<readonly Epoch[]>;
+  /** How far the volumes say that their store has come: those that answer soon. Undefined if none does, or is asked. */
+  readonly seenEpochs: () => Promise<readonly Epoch[] | undefined>;
 };
 
 /**
  * Has the volumes note how far the ledger has come.
- * @param note has them note this, and returns what one of them has noted that is further
+ * @param seen what those volumes say now that answer, of which there are some
  * @returns `behind` if it lacks what was acknowledged, as it turns out: that is remembered then, and the process must end
  */
-export type NoteEpoch = (note: (epoch: Epoch) => Promise<Epoch | undefined>) => Promise<"noted" | "behind">;
+export type NoteEpoch = (seen: readonly Epoch[], note: (epoch: Epoch) => Promise<void>) => Promise<"noted" | "behind">;
 
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {

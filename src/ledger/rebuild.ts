@@ -1,5 +1,6 @@
 // Owns what a rebuild needs of a ledger: the old index and the new one, and what unfinished work says of files: which are no
 // values, and which are copies on their way out.
+import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
 import { type BareDebt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
@@ -15,6 +16,9 @@ export type WrittenIndex = ReadIndex & { putAll(entries: readonly KeyRecord[]): 
 
 /** A new index in the making, and the old one, which is undefined if it cannot be read. */
 export type Indexes = AsyncDisposable & { readonly next: WrittenIndex; readonly old: ReadIndex | undefined };
+
+/** Asks all volumes how far their store has come. Throws MkvError volume-failed, timeout: one does not say. */
+export type AllEpochs = () => Promise<readonly Epoch[]>;
 
 /** What they are called, for threads that open the same: folders or tables. */
 export type IndexNames = { readonly next: string; readonly old: string | undefined };

@@ -9,21 +9,42 @@ import { until } from "../support/until";
 setDefaultTimeout(90_000);
 const warning = "the database may lack what was acknowledged last";
 
-test("a database that was put back is known as older; rebuilt, it has all of it", async () => {
+test.concurrent("a database that was put back is known as older; rebuilt, it has all of it", async () => {
   await using server = await startPostgres();
   await server.query("create database store");
-  const db = server.url.replace(/postgres$/, "store");
+  const db = server.urlOf("store");
   await using cluster = await startCluster({ db });
-  await cluster.store("/kept");
+  await cluster.store("/soft", "once");
+  expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
   await cluster.master.stop();
-  await server.query("create database copy template store");
+  for (const copy of ["copy", "other"]) await server.query(`create database ${copy} template store`);
+  const putBack = async (copy: string) => {
+    await cluster.master.stop();
+    await server.query("drop database store with (force)");
+    await server.query(`alter database ${copy} rename to store`);
+  };
+  const rebuild = async () =>
+    expect((await runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "rebuild"])).exitCode).toBe(0);
+  const expectAll = async () => {
+    await cluster.startMaster();
+    expect(cluster.master.output).not.toContain(warning);
+    expect((await follow(await cluster.ask("GET", "/new"))).text).toBe("acknowledged");
+    expect((await follow(await cluster.ask("GET", "/soft"))).text).toBe("twice");
+  };
   await cluster.startMaster();
   expect(cluster.master.output).not.toContain(warning);
+  await cluster.store("/soft", "twice");
   await cluster.store("/new", "acknowledged");
-  await cluster.master.stop();
-  await server.query("drop database store with (force)");
-  await server.query("alter database copy rename to store");
 
+  await putBack("other");
+  await rebuild(); // At once.
+  await expectAll();
+
+  await putBack("copy");
+  for (const volume of cluster.volumes) await volume.stop();
+  await cluster.startMaster(); // It counts nothing on its own.
+  await cluster.master.stop();
+  for (const volume of cluster.volumes) await volume.start();
   await cluster.startMaster();
   expect(cluster.master.output).toContain(warning);
   expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
@@ -31,10 +52,8 @@ test("a database that was put back is known as older; rebuilt, it has all of it"
   await cluster.startMaster();
   expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
   await cluster.master.stop();
-  expect((await runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "rebuild"])).exitCode).toBe(0);
-  await cluster.startMaster();
-  expect(cluster.master.output).not.toContain(warning);
-  expect((await follow(await cluster.ask("GET", "/new"))).text).toBe("acknowledged");
+  await rebuild();
+  await expectAll();
 });
 
 /** Has the masters look at their volumes again and again until this is so: they do when one comes back. */
@@ -46,7 +65,7 @@ async function lookUntil(cluster: Cluster, isSo: () => boolean | Promise<boolean
   await until(looked, { what, deadlineMs: 40_000 });
 }
 
-test("masters at work on a database that goes back end, all of them; others count on together", async () => {
+test.concurrent("masters at work on a database that goes back end, all of them; others count on together", async () => {
   await using server = await startPostgres();
   await using cluster = await startCluster({ db: server.url });
   await using other = await cluster.anotherMaster();

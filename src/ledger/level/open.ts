@@ -7,7 +7,7 @@
 import { nowMs } from "../../clock";
 import { counted } from "../../counted";
 import { MkvError } from "../../errors";
-import { type Epoch, beyond } from "../../format/epoch";
+import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
@@ -27,6 +27,7 @@ import {
   rememberIndex,
   rememberOlder,
   remembered,
+  wholeUntil,
 } from "./remembered";
 import { LineNumbers, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled } from "./read-journals";
@@ -56,8 +57,10 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
-  const seen = await options.seenEpochs();
+  const asked = await options.seenEpochs();
+  const seen = asked ?? [];
   const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, { found, seen });
+  const wholeMs = found.kind === "none" ? undefined : await wholeUntil(memory, path);
 
   const journals = readJournals(path);
   const { last } = journals;
@@ -84,44 +87,50 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const numbers = new LineNumbers(shared.numbers);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, numbers });
   const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
-  const epoch = setEpoch(path, beyond(epochOf(path), seen));
-  const state = { isSynced: options.sync, suspect };
+  const passed = shared.isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
+  const state = { isSynced: options.sync, suspect, passed };
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
-  let isClean = true;
+  let [isClean, isWhole] = [true, asked !== undefined && !shared.isOlder];
   const onClosed = async () => {
     noting[Symbol.dispose]();
-    await rememberIndex(memory, path, { ...state, isClosed: isClean });
+    await rememberIndex(memory, path, { ...state, isClosed: isClean }, isWhole ? Date.now() : wholeMs);
     if (isClean) {
       removeSettled(path);
       await noteRest(memory, readJournals(path).last);
     }
     await memory[Symbol.asyncDispose]();
   };
+  const onWhole = () => void (isWhole = true);
   undo.move(); // Nothing is to be undone any more.
   const ledger = levelLedger({ path, index, facts, journal, memory, numbers, shared, onClosed });
   return {
     ledger,
     shared,
     abandon: () => void (isClean = false),
-    noteEpoch: epochsOf({ path, memory, numbers }, epoch),
+    noteEpoch: epochsOf({ path, memory, numbers, onWhole }, shared.isOlder ? { passed } : undefined),
     hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
   };
 }
 
-/** The count goes on with each call before which something was written. */
+/**
+ * The count goes on with the first call, and with each before which something was written; not of an older index.
+ * @param older how far the volumes had come that such a one is behind
+ */
 function epochsOf(
-  { path, memory, numbers }: { path: string; memory: Beside; numbers: LineNumbers },
-  epoch: Epoch,
+  { path, memory, numbers, onWhole }: { path: string; memory: Beside; numbers: LineNumbers; onWhole(): void },
+  older: { readonly passed: Epoch | undefined } | undefined,
 ): NoteEpoch {
-  let [now, last] = [epoch, numbers.reached];
-  return async (note) => {
-    if (numbers.reached !== last) [now, last] = [setEpoch(path, beyond(now)), numbers.reached];
-    const further = await note(now);
-    if (!further) return "noted";
-    await rememberOlder(memory);
-    setEpoch(path, further);
-    return "behind";
+  let now = older ? older.passed : epochOf(path);
+  let last: number | undefined;
+  return async (seen, note) => {
+    const further = furtherThan(now, seen);
+    if (further) await rememberOlder(memory, further);
+    if (further || older) return further ? "behind" : "noted";
+    onWhole();
+    if (numbers.reached !== last) [now, last] = [setEpoch(path, after(furthest(now, seen))), numbers.reached];
+    await note(now!);
+    return "noted";
   };
 }
 

@@ -1,11 +1,18 @@
 // Owns the making of a new index beside the old one, and the putting of it in its place. The lock beside the index is held
 // from before anything is looked at until after the swap.
 import { rmSync } from "node:fs";
-import { beyond } from "../../format/epoch";
+import { furthest } from "../../format/epoch";
 import { type ValueRecord, readRecord } from "../../format/record";
 import { warn } from "../../log";
-import { type Surroundings } from "../ledger";
-import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
+import {
+  type AllEpochs,
+  type IndexNames,
+  type Indexes,
+  type Owed,
+  type OwedByKey,
+  type Rebuild,
+  accountedFor,
+} from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
 import { inspectPlace } from "./inspect";
@@ -17,15 +24,16 @@ import { cleared, mendSwap, swapIndex } from "./swap";
 
 /**
  * Begins to make a new index.
- * @param seenEpochs how far the volumes say that their store has come, asked under the lock
+ * @param allEpochs asks under the lock
  * @throws MkvError failed if another process uses the old one
  */
-export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenEpochs"]): Promise<Rebuild> {
+export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectPlace(path);
-  const known = await judgeIndex(memory, path, { found, seen: await seenEpochs() });
+  const seen = await allEpochs();
+  const known = await judgeIndex(memory, path, { found, seen });
   // One that is damaged is left as it is: opening it would remove what it does not know.
   if (found.kind === "damaged") {
     await requireUnlocked(path);
@@ -49,9 +57,10 @@ export async function rebuildLevel(path: string, seenEpochs: Surroundings["seenE
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
-      setEpoch(folder, beyond(epochOf(path), await seenEpochs())); // All volumes have answered by now.
-      const { suspect, doubt } = remembered(memory) ?? {};
-      await rememberNew(memory, path, { suspect, doubt });
+      const epoch = furthest(epochOf(path), seen);
+      if (epoch) setEpoch(folder, epoch);
+      const { suspect, passed, doubt } = remembered(memory) ?? {};
+      await rememberNew(memory, path, { suspect, passed, doubt });
       swapIndex(folder, path);
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});

@@ -43,6 +43,8 @@ export type Remembered = {
   readonly isSynced: boolean;
   /** Set while the index lacks what was acknowledged, until it is rebuilt. */
   readonly suspect?: Suspect | undefined;
+  /** How far the volumes had come when that was found: its own EPOCH stays as it is meanwhile. */
+  readonly passed?: Epoch | undefined;
   /** Set while it has not been acted upon. */
   readonly doubt?: Doubt | undefined;
 };
@@ -61,34 +63,37 @@ export function remembered(memory: Beside): Remembered | undefined {
 }
 
 /** What may change of it. */
-type State = Pick<Remembered, "isClosed" | "isSynced" | "suspect" | "doubt">;
+type State = Pick<Remembered, "isClosed" | "isSynced" | "suspect" | "passed" | "doubt">;
 
-/** Remembers an index as it lies there now, at rest if it is closed. */
-export async function rememberIndex(memory: Beside, path: string, state: State): Promise<void> {
+/**
+ * Remembers an index as it lies there now, at rest if it is closed.
+ * @param wholeMs until when it had all that was acknowledged, as far as volumes say; without it no copy of it will be known by
+ * its look
+ */
+export async function rememberIndex(memory: Beside, path: string, state: State, wholeMs?: number): Promise<void> {
   const found = inspectIndex(path);
   const manifest = found.kind === "whole" ? found.manifest : 0;
   const look = state.isClosed ? lookOf(path) : "";
   const lineage = found.kind === "whole" ? lineageOf(found.says) : undefined;
   await memory.put("index", { ...placed(path), manifest, look, lineage, ...state } satisfies Remembered);
-  if (!state.isClosed) return;
-  const closedMs = Date.now();
-  await memory.put(`run ${String(closedMs).padStart(15, "0")}`, { manifest, look, closedMs });
+  if (!state.isClosed || wholeMs === undefined) return;
+  await memory.put(`run ${String(Date.now()).padStart(15, "0")}`, { manifest, look, closedMs: wholeMs });
   const runs = await runsOf(memory);
   for (const { name } of runs.slice(0, -limits.runsRemembered)) await memory.delete(name);
 }
 
 /** Remembers, until it is opened anew, that an index which this process has open is older than the volumes. */
-export async function rememberOlder(memory: Memory): Promise<void> {
+export async function rememberOlder(memory: Memory, passed: Epoch): Promise<void> {
   const before = (await memory.get("index")) as Remembered;
   const doubt = olderCopy(await runsOf(memory), before.manifest);
-  await memory.put("index", { ...before, doubt } satisfies Remembered);
+  await memory.put("index", { ...before, doubt, passed } satisfies Remembered);
 }
 
 /** Remembers that another index is about to take the place of this one, or just has: a new one, whatever it looks like. */
 export async function rememberNew(
   memory: Beside,
   path: string,
-  state: Pick<State, "suspect" | "doubt">,
+  state: Pick<State, "suspect" | "passed" | "doubt">,
 ): Promise<void> {
   const entry: Remembered = { ...placed(path), manifest: 0, look: "", isClosed: true, isSynced: true, ...state };
   await memory.put("index", entry);
@@ -106,7 +111,7 @@ export async function judgeIndex(
   const before = remembered(memory);
   const epoch = epochOf(path);
   const isLost = !epoch && found.kind === "damaged" && seen.length > 0;
-  const isPassed = isLost || furtherThan(epoch, seen) !== undefined;
+  const isPassed = isLost || furtherThan(before?.passed ?? epoch, seen) !== undefined;
   if (!before) {
     if (!isPassed) return undefined;
     const doubt = olderCopy([], 0);
@@ -146,13 +151,19 @@ export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Sus
   return { fromMs: Math.min(a.fromMs, b.fromMs), ...(a.isNew && b.isNew && { isNew: true }) };
 }
 
-/** When an index was closed, and how it looked then. */
+/** How an index looked when it was closed, and until when it had all by then, which is that time or an earlier one. */
 type Run = { readonly name: string; readonly manifest: number; readonly look: string; readonly closedMs: number };
 
 async function runsOf(memory: Memory): Promise<Run[]> {
   const runs: Run[] = [];
   for await (const [name, run] of entriesOf(memory, "run ")) runs.push({ ...(run as Run), name });
   return runs;
+}
+
+/** Until when an index that is about to be opened had all that was acknowledged; undefined if that is not known. */
+export async function wholeUntil(memory: Memory, path: string): Promise<number | undefined> {
+  const look = lookOf(path);
+  return (await runsOf(memory)).find((run) => run.look === look)?.closedMs;
 }
 
 async function copyDoubt(

@@ -9,11 +9,19 @@ import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../../
 import { limits } from "../../limits";
 import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, addMissing } from "../ledger";
 import { factsOfKnown } from "../facts";
-import { type IndexNames, type Indexes, type Owed, type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
+import {
+  type AllEpochs,
+  type IndexNames,
+  type Indexes,
+  type Owed,
+  type OwedByKey,
+  type Rebuild,
+  accountedFor,
+} from "../rebuild";
 import { type DatabaseAddress } from "./address";
 import { Database, sqlState } from "./connection";
 import { sharedMemory } from "./memory";
-import { behindName } from "./open";
+import { behindName, epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
@@ -69,11 +77,14 @@ export type Next = Rebuild & {
   isEmpty(): Promise<boolean>;
 };
 
+/** What a new table is made of. */
+type Source = { readonly of: "volumes"; readonly allEpochs: AllEpochs } | { readonly of: "backup" };
+
 /**
  * Begins to make a new table, out of what volumes have or out of a backup.
  * @throws MkvError failed if masters are at work on the store
  */
-export async function makeNext(address: DatabaseAddress, { of }: { of: "volumes" | "backup" }): Promise<Next> {
+export async function makeNext(address: DatabaseAddress, source: Source): Promise<Next> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (!(await hasSchema(database))) await makeTables(database);
@@ -83,6 +94,7 @@ export async function makeNext(address: DatabaseAddress, { of }: { of: "volumes"
   await dropLeftOver(database);
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
+  if (source.of === "volumes") await lookBack(database, await source.allEpochs());
   const memory = sharedMemory(database);
   const isBehind = (await memory.get(behindName)) !== undefined;
   const opened = undo.move();
@@ -98,12 +110,12 @@ export async function makeNext(address: DatabaseAddress, { of }: { of: "volumes"
     },
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap() {
-      if (of === "volumes") await keepRest(database, table, { owed: !isBehind });
+      if (source.of === "volumes") await keepRest(database, table, { owed: !isBehind });
       await database.run(createDue(table), [], "long");
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await swapTables(database, table, presence);
       await markMade(database);
-      if (of === "volumes") await memory.delete(behindName); // It knows all that these have.
+      if (source.of === "volumes") await memory.delete(behindName); // It knows all that these have.
     },
     async [Symbol.asyncDispose]() {
       await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
@@ -185,6 +197,7 @@ export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: 
     putAll: (keys) => made.next.putKnown(keys),
     async finish(entries) {
       await addMissing(made.memory, entries); // What is remembered here already is of a later time than a backup.
+      await made.memory.delete(epochName); // But for this: the volumes may have come further with another ledger.
       if (lack) await made.memory.put(behindName, true);
       await made.swap();
     },

@@ -3,7 +3,7 @@
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
-import { type Epoch, beyond, furtherThan } from "../../format/epoch";
+import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
@@ -33,7 +33,7 @@ export async function openPostgresLedger(
   if (!(await hasSchema(database))) await begin(database, onMissing);
   const presence = undo.use(await enter(database, "master"));
   const memory = sharedMemory(database);
-  await lookBack(memory, await seenEpochs());
+  await lookBack(database, (await seenEpochs()) ?? []);
   const behind = await memory.get(behindName);
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)]);
@@ -54,29 +54,46 @@ export async function openPostgresLedger(
 }
 
 /** Under which name it is remembered how far the store has come. */
-const epochName = "epoch";
+export const epochName = "epoch";
 
-/** Remembers that the ledger is behind if the volumes have seen more. They were asked first: the ledger goes on before them. */
-async function lookBack(memory: SharedMemory, seen: readonly Epoch[]): Promise<boolean> {
-  const own = (await memory.get(epochName)) as Epoch | undefined;
-  const further = furtherThan(own, seen);
-  if (further) {
-    await memory.put(behindName, true);
-    await memory.put(epochName, further);
-    const text = "the database may lack what was acknowledged last: the volumes have seen more";
-    warn(`${text}; stop the masters, "mkv rebuild" finds what is missing`);
-  } else if (!own) await memory.put(epochName, beyond(own, seen));
-  return further !== undefined;
+/**
+ * Remembers that the ledger is behind if the volumes have seen more; where it says nothing, how far they have come.
+ * They were asked first: the ledger goes on before them. Returns whether that is news.
+ */
+export async function lookBack(database: Database, seen: readonly Epoch[]): Promise<boolean> {
+  const noted = furthest(undefined, seen);
+  if (noted) await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(noted)]);
+  const own = (await sharedMemory(database).get(epochName)) as Epoch | undefined;
+  const further = furtherThan(own, seen) && furthest(own, seen);
+  if (!further) return false;
+  const names = [Buffer.from(epochName), Buffer.from(behindName)];
+  await database.run(fallBehind, [...names, JSON.stringify(further), further.count]);
+  const text = "the database may lack what was acknowledged last: the volumes have seen more";
+  warn(`${text}; with all masters stopped, "mkv rebuild" finds what is missing`);
+  return true;
 }
+
+const addEpoch = `insert into mkv_memory (name, value, version) values ($1, $2, gen_random_uuid())
+  on conflict (name) do nothing`;
+
+/** Only one of several that find it: debts are forgotten once, and not those of who has begun since. It may run late, or twice. */
+const fallBehind = `with further as (
+    update mkv_memory set value = $3, version = gen_random_uuid()
+    where name = $1 and (value::jsonb ->> 'count')::int8 < $4::int8 returning 1)
+  insert into mkv_memory (name, value, version) select $2::bytea, 'true', gen_random_uuid() from further
+  on conflict (name) do update set value = excluded.value, version = excluded.version`;
 
 /** The count goes on with each call, of any master; one that finds that another has found the ledger behind ends as well. */
 function epochsOf(database: Database, memory: SharedMemory, { isOlder }: Age): NoteEpoch {
-  return async (note) => {
+  return async (seen, note) => {
+    if (await lookBack(database, seen)) return "behind";
+    if (isOlder) return "noted";
     const behind = await memory.get(behindName);
-    if (behind !== undefined && behind !== asNew && !isOlder) return "behind";
+    if (behind !== undefined && behind !== asNew) return "behind";
+    await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // Nobody knows of any.
     const [row] = await database.run(count, [Buffer.from(epochName)]);
-    const further = row && (await note(JSON.parse(row[0] as string)));
-    return further !== undefined && (await lookBack(memory, [further])) ? "behind" : "noted";
+    if (row) await note(JSON.parse(row[0] as string));
+    return "noted";
   };
 }
 
