@@ -50,18 +50,14 @@ export async function answerList(
   const share = held.use((isPage ? lists.pages : lists.long).share());
   const turns = { all: lists.turns, isDue: !isPage };
   const pieces = await gather(store, { prefix, start, kind, limit, signal: asked.request.signal, share, turns });
-  const headers = { "content-type": "application/json" };
   const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  share.hold(bytes);
+  const headers = { "content-type": "application/json" };
   if (asked.method === "HEAD") return new Response(Buffer.concat(pieces), { headers });
   if (pieces.length <= 2) return withBody(Buffer.concat(pieces), { headers });
   held.move();
-  return ofLength(
-    new Response(
-      streamed(dropping(pieces, share), () => asked.cut()),
-      { headers },
-    ),
-    bytes,
-  );
+  const body = streamed(dropping(pieces, { bytes, share }), () => asked.cut());
+  return ofLength(new Response(body, { headers }), bytes);
 }
 
 type Gathering = {
@@ -84,12 +80,10 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
   const mostKeys = limit ?? limits.listKeys;
   let next = "";
   let count = 0;
-  let heldBytes = 0;
   scan: for await (const page of list(store, { prefix, start }, mostKeys + 1)) {
     if (!turns.isDue && freeRecords >= 0 && (freeRecords -= page.length) < 0) turn.use(await turns.all.enter());
     if (signal.aborted) throw new MkvError("client-gone", "the client went away");
-    share.grow(text.bytes - heldBytes);
-    heldBytes = text.bytes;
+    share.hold(text.bytes);
     for (const [key, record] of page) {
       if (kind !== "records" && (isUnlinked(record) !== (kind === "unlinked") || isReserved(key))) continue;
       if (count === mostKeys || text.bytes > limits.listTextBytes) {
@@ -104,9 +98,7 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
     }
   }
   text.add("]}");
-  const pieces = [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
-  share.grow(pieces.reduce((sum, piece) => sum + piece.length, 0) - heldBytes);
-  return pieces;
+  return [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
 }
 
 /** Damaged records may hold anything. */

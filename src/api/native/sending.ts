@@ -7,10 +7,8 @@ const open = gauge("mkv_lists_open", "Lists that are gathered or sent.");
 
 /** What one answer holds of the memory; disposing of it gives that back. */
 export type Share = Disposable & {
-  /** Takes so much more. Throws MkvError unavailable if that is not to be had. */
-  grow(bytes: number): void;
-  /** Gives so much back. */
-  shrink(bytes: number): void;
+  /** From now on it holds so much. Throws MkvError unavailable if that is not to be had. */
+  hold(bytes: number): void;
 };
 
 /** Memory for answers. */
@@ -24,22 +22,19 @@ export class Sending {
     let held = 0;
     let isOpen = true;
     open.add(1);
-    const change = (bytes: number) => {
-      held += bytes;
-      this.#bytes += bytes;
+    const hold = (bytes: number) => {
+      const more = bytes - held;
+      if (more > 0 && this.#bytes + more > this.mostBytes) {
+        const advice = "try again, or with limit=1000";
+        throw new MkvError("unavailable", `too many long answers are still being read: ${advice}`);
+      }
+      held = bytes;
+      this.#bytes += more;
     };
     return {
-      grow: (bytes) => {
-        if (this.#bytes + bytes > this.mostBytes)
-          throw new MkvError(
-            "unavailable",
-            "too many long answers are still being read: try again, or with limit=1000",
-          );
-        change(bytes);
-      },
-      shrink: (bytes) => change(-bytes),
+      hold,
       [Symbol.dispose]() {
-        change(-held);
+        hold(0);
         if (isOpen) open.add(-1);
         isOpen = false;
       },
@@ -48,11 +43,15 @@ export class Sending {
 }
 
 /** Pieces on their way out, each dropped once it is sent. With the last of them, or with the client, the share ends. */
-export async function* dropping(pieces: Uint8Array[], share: Share): AsyncGenerator<Uint8Array> {
+export async function* dropping(
+  pieces: Uint8Array[],
+  { bytes, share }: { bytes: number; share: Share },
+): AsyncGenerator<Uint8Array> {
   using _held = share;
+  let left = bytes;
   for (let piece = pieces.shift(); piece; piece = pieces.shift()) {
     sent.add(piece.length);
     yield piece;
-    share.shrink(piece.length);
+    share.hold((left -= piece.length));
   }
 }
