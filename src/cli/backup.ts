@@ -44,12 +44,7 @@ export async function runImport(config: Config): Promise<void> {
     if (process.stdin.isTTY)
       throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
     const { lack, ...found } = await withProgress("import", (progress) =>
-      importFrom({
-        chunks: Bun.stdin.stream(),
-        isLatest: config.latest,
-        begin: kind.draft,
-        progress,
-      }),
+      importFrom({ chunks: Bun.stdin.stream(), isLatest: config.latest, begin: kind.draft, progress }),
     );
     Object.assign(counts, found.counts);
     const { keys, unlinked, damaged, owing } = counts;

@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
 import { warn } from "../log";
+import { type Space } from "../volumes/disks";
 
 /** Answers for the values below `dir` on a Unix socket, until it is disposed of. */
 export function serveBeside(dir: string, socket: string): AsyncDisposable {
@@ -37,11 +38,7 @@ export function serveBeside(dir: string, socket: string): AsyncDisposable {
       }
     },
   });
-  return {
-    async [Symbol.asyncDispose]() {
-      await server.stop(true);
-    },
-  };
+  return { [Symbol.asyncDispose]: () => server.stop(true) };
 }
 
 /** Runs one fsync a folder at a time; who asks during one shares the next. */
@@ -115,19 +112,8 @@ function valuePath(url: string): string | undefined {
   return names?.every((name) => /^(?!\.)[A-Za-z0-9+=~_.-]+$/.test(name)) || path === "/" ? path : undefined;
 }
 
-/** A disk; the folders of one file system have one `device`. `name` is empty for the folder of the values itself. */
-type Disk = { readonly name: string } & (
-  | {
-      readonly device: number;
-      readonly bytesTotal: number;
-      /** What others than root may still use. */
-      readonly bytesFree: number;
-      /** 0 where the file system has no bound. */
-      readonly filesTotal: number;
-      readonly filesFree: number;
-    }
-  | { readonly error: string }
-);
+/** A disk: its room for others than root, or why it cannot be told. `name` is empty for the folder of the values itself. */
+type Disk = { readonly name: string } & (Space | { readonly error: string });
 
 /** The disks below a folder, in the order of their names. */
 async function disksOf(dir: string): Promise<Disk[]> {
