@@ -47,15 +47,5 @@ await page.look({ width: 1040, height: 800, scheme: "light" });
 await page.open(`http://localhost:${port}/`);
 await Bun.sleep(3000);
 await Bun.write(file, await page.picture());
-for (const [name, width, scheme] of [
-  ["dark", 1040, "dark"],
-  ["tablet", 760, "light"],
-  ["phone", 390, "light"],
-] as const) {
-  if (process.env["MORE"] === undefined) break;
-  await page.look({ width, height: 800, scheme });
-  await Bun.sleep(1000);
-  await Bun.write(`${file}.${name}.png`, await page.picture());
-}
 stop.abort();
 await working;

@@ -5,6 +5,7 @@ import { freePort } from "../../test/support/ports";
 import { type Postgres } from "../../test/support/postgres";
 import { RunningProcess, type Spent, contents } from "../../test/support/process";
 import { recordsIn } from "../../test/support/records";
+import { s3Flags } from "../../test/support/s3";
 import { until } from "../../test/support/until";
 import { type Side, type Work, metered } from "./measure";
 import { BenchError, demand } from "./failure";
@@ -127,6 +128,22 @@ export async function serveAll(
     served.push({ program, master });
   }
   return served;
+}
+
+/** Masters with an S3 port, of those programs that know one. */
+export async function serveS3(
+  programs: readonly Program[],
+  shelf: Shelf,
+  entries?: () => Iterable<Entry>,
+): Promise<{ served: Served; port: number }[]> {
+  const all: { served: Served; port: number }[] = [];
+  for (const program of programs.filter((one) => one.knows("s3port"))) {
+    const { port, keys: s3keys } = await s3Flags(shelf.folder);
+    const flags = { s3port: port, s3keys };
+    const [served] = await serveAll([program], shelf, { ...(entries && { entries }), flags });
+    all.push({ served: served!, port });
+  }
+  return all;
 }
 
 /** A master as one side of a comparison. */

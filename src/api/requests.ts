@@ -16,7 +16,6 @@ export const sent = counter("mkv_sent_bytes_total", "Bytes of the bodies of answ
 const operations = ["get", "head", "put", "delete", "unlink", "list", "job", "other"] as const;
 const secondsOf = new Map(operations.map((operation) => [operation, durations.of(operation)]));
 
-/** What a request is about. */
 export type Operation = (typeof operations)[number];
 
 /** A method, what it does to a key, and how often it was answered with each status. */

@@ -5,7 +5,7 @@ import { MkvError } from "../errors";
 import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
 import { type CommandLine } from "./command-line";
-import { type Given, adminOf, flagsGiven, readConfig, requireGuarded } from "./config";
+import { type Environment, type Given, adminOf, flagsGiven, readConfig, requireGuarded } from "./config";
 import { type CommandName, type Flag, commands, flags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
@@ -17,7 +17,7 @@ import { runVolume } from "./volume";
 
 /** What a command may use of the process. */
 export type ProcessContext = {
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
   /** Has a `reload` when files of settings are to be read anew. */

@@ -24,7 +24,8 @@ export type Config = Omit<Settings, "db" | "master" | "volumes" | "replicas" | "
   readonly link: LinkSettings | undefined;
 };
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Variables by their names. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Flags as they were given: the text, and where, as in `-port` or `MKV_PORT`. */
 export type Given = Readonly<Partial<Record<FlagName, { readonly text: string; readonly from: string }>>>;

@@ -18,7 +18,6 @@ export const commands = {
 } as const;
 export type CommandName = keyof typeof commands;
 
-/** A flag. */
 export type Flag<T = unknown> = {
   readonly is: Kind<T>;
   /** As it would be typed. Without it, a flag that is not given is undefined. */

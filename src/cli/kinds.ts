@@ -5,7 +5,6 @@ import { isServerName, isVolumeName } from "../format/volume";
 import { ownNameOf } from "../ledger/level/beside";
 import { type DatabaseAddress, parseDatabaseUrl } from "../ledger/postgres/address";
 
-/** A kind of value. */
 export type Kind<T> = {
   /** What the help calls it, as in -port N. A switch has none: it is given as -protect. */
   readonly word?: string;
@@ -69,12 +68,10 @@ export const address = matching(
   /^(localhost|\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)$/i,
 );
 
-/** One of these words. */
 export function oneOf<const W extends string>(words: readonly W[]): Kind<W> {
   return kind(words.join("|"), words.join(" or "), (text) => words.find((word) => word === text));
 }
 
-/** A whole number in these bounds. */
 export function count({ from = 1, to, word = "N" }: { from?: number; to: number; word?: string }): Kind<number> {
   return kind(word, `a whole number from ${from} to ${to}`, (text) => {
     const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;

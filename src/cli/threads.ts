@@ -24,7 +24,6 @@ type Message =
 export type ThreadContext = {
   /** Aborted when the starter asks for an end. */
   readonly stop: AbortSignal;
-  /** Tells the starter. */
   say(message: unknown): void;
 };
 

@@ -6,6 +6,7 @@ import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, realpathSync,
 import { join, resolve } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
+import { type Environment } from "./config";
 import { serveBeside } from "./volume-service";
 
 /** What the environment says of a volume. */
@@ -49,8 +50,6 @@ export async function runVolume(
     if (folder) rmSync(folder, { recursive: true, force: true });
   }
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Has the script hand the folder over, and becomes its user. Returns the script's exit code. */
 function becomeOwner(dir: string, env: Environment): number {

@@ -1,14 +1,13 @@
 // Owns S3's streams, beside the native dialect and nginx alone, and its lists: what one client sees, by curl.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { s3Flags } from "../../../test/support/s3";
 import { ask as askSigned, presign } from "../../../test/support/s3-sign";
 import { type Bench, compare } from "../compare";
 import { type Side, type Work, timed } from "../measure";
 import { demand } from "../failure";
-import { type Served, serveAll, sideOf } from "../programs";
+import { serveS3, sideOf } from "../programs";
 import { ask, run } from "../traffic";
-import { type Entry, Shelf, entriesUpTo, keyOf, upTo } from "../values";
+import { Shelf, entriesUpTo, keyOf, upTo } from "../values";
 import { askPages } from "./list";
 
 const smallBytes = 1e6;
@@ -27,7 +26,7 @@ async function streams(bench: Bench, { bytes, count }: { bytes: number; count: n
   const source = join(shelf.folder, "source");
   const { stdout: md5 } = await run(["sh", "-c", `head -c ${bytes} /dev/urandom | tee '${source}' | md5sum`]);
   const [reading, writing]: [Side[], Side[]] = [[], []];
-  for (const { served, port } of await serveS3(bench, shelf)) {
+  for (const { served, port } of await serveS3(bench.programs, shelf)) {
     const { master, program } = served;
     const keys = upTo(count).map((n) => `/bench/${program.name}-${bytes}-${n}`);
     const native = (key: string) => `http://localhost:${master.port}${key}`;
@@ -73,7 +72,7 @@ async function lists(bench: Bench): Promise<void> {
   const entries = () => entriesUpTo(s3Keys, shelf.topology);
   const starts = upTo(s3Keys / pageKeys).map((n) => n * pageKeys);
   const [flat, folded]: [Side[], Side[]] = [[], []];
-  for (const { served, port } of await serveS3(bench, shelf, entries)) {
+  for (const { served, port } of await serveS3(bench.programs, shelf, entries)) {
     if (flat.length === 0) {
       const pages = async (at: number) => ({ ...(await askPages(at, starts)), items: s3Keys });
       flat.push({ ...sideOf(served, pages), name: "native: ?list&limit=1000" });
@@ -100,20 +99,4 @@ async function pagesBy(port: number, { query, keys }: { query: string; keys: num
   });
   demand(found === keys, `S3's list gives ${found} keys of ${keys}`);
   return work;
-}
-
-/** Masters with an S3 port, of those programs that know one. */
-async function serveS3(
-  { programs }: Bench,
-  shelf: Shelf,
-  entries?: () => Iterable<Entry>,
-): Promise<{ served: Served; port: number }[]> {
-  const all: { served: Served; port: number }[] = [];
-  for (const program of programs.filter((one) => one.knows("s3port"))) {
-    const { port, keys: s3keys } = await s3Flags(shelf.folder);
-    const flags = { s3port: port, s3keys };
-    const [served] = await serveAll([program], shelf, { ...(entries && { entries }), flags });
-    all.push({ served: served!, port });
-  }
-  return all;
 }

@@ -1,11 +1,10 @@
 // Owns S3 beside the original's dialect: small values, read and written by 16 clients that sign each request.
-import { s3Flags } from "../../../test/support/s3";
 import { sign } from "../../../test/support/s3-sign";
 import { md5Hex } from "../../../test/support/values";
 import { type Bench, compare } from "../compare";
 import { demand } from "../failure";
 import { type Side } from "../measure";
-import { type Served, serveAll, sideOf } from "../programs";
+import { serveS3, sideOf } from "../programs";
 import { ask, fetchValue, forSeconds, goThrough } from "../traffic";
 import { type Entry, Shelf, entriesUpTo, keyOf, upTo, valueOf } from "../values";
 
@@ -31,9 +30,7 @@ export async function s3({ sizes, ...bench }: Bench): Promise<void> {
       demand(valueOf(key).equals(await get(key)), `GET ${key} gives another value`);
     });
   const [reading, writing]: [Side[], Side[]] = [[], []];
-  for (const program of bench.programs.filter((program) => program.knows("s3port"))) {
-    const { port, keys: s3keys } = await s3Flags(shelf.folder);
-    const [served] = (await serveAll([program], shelf, { entries, flags: { s3port: port, s3keys } })) as [Served];
+  for (const { served, port } of await serveS3(bench.programs, shelf, entries)) {
     if (reading.length === 0) {
       const put = (at: number) => goThrough(fresh(), (key) => ask(201, "PUT", `:${at}${key}`, { body: valueOf(key) }));
       reading.push({ ...sideOf(served, (at) => read((key) => fetchValue(at, key))), name: "native: GET and redirect" });

@@ -9,7 +9,6 @@ const bytesOf = { crc32: 4, crc32c: 4, crc64nvme: 8, sha1: 20, sha256: 32 } as c
 /** What a sum is made by, as the header's name ends. */
 export type Algorithm = keyof typeof bytesOf;
 
-/** A sum in the making. */
 export type Checksum = { update(chunk: Uint8Array): void; digest(): Uint8Array };
 
 /** What a sum is, in Base64. */

@@ -12,7 +12,6 @@ import { type Signed, hmac, isEqual } from "./signature";
 /** What stands after the last chunk, by names in lower case. */
 export type Trailers = Map<string, string>;
 
-/** How a body is framed. */
 export type Framing = {
   /** What its signatures begin from; undefined if it has none. */
   readonly seed: Signed | undefined;

@@ -4,7 +4,6 @@ import { s3Limits } from "../../s3-limits";
 import { S3Error } from "./errors";
 import { type Payload } from "./payload";
 
-/** An element that was read. */
 export type Element = { readonly name: string; text: string; readonly children: Element[] };
 
 /** The document with this root; undefined for an empty body. Throws S3Error MalformedXML. */
