@@ -97,14 +97,11 @@ function whatIsServed(config: Config, { health }: Volumes, port: number): string
   const { volumes, replicas } = topology;
   const silent = volumes.filter((volume) => !health.isKnown(volume)).length;
   const suffix = silent === 0 ? "" : ` (${silent} not heard of yet)`;
-  const cluster = [
+  return [
+    bind === undefined ? `port ${port}` : `port ${port} of ${bind}`,
     counted(volumes.length, "volume") + suffix,
     counted(replicas, "replica"),
     counted(threads, "thread"),
-  ];
-  return [
-    bind === undefined ? `port ${port}` : `port ${port} of ${bind}`,
-    ...cluster,
     ...(s3port === 0 ? [] : [`S3 port ${s3port}`]),
     ...(adminport === 0 ? [] : [`admin port ${adminport}`]),
   ].join(", ");

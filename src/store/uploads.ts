@@ -96,16 +96,18 @@ export async function removePart(store: Store, key: Key): Promise<void> {
   }
 }
 
-/** A page of the uploads whose keys begin with this, in the order of keys and ids. */
+/**
+ * A page of the uploads whose keys begin with this, in the order of keys and ids.
+ * @param options.after what it begins after; without an id, all of this key
+ */
 export async function uploadsPage(
   { ledger }: Store,
   prefix: Uint8Array,
-  { after, atMost }: { after: { key: Uint8Array; id: string } | undefined; atMost: number },
+  { after, atMost }: { after: { key: Uint8Array; id: string }; atMost: number },
 ): Promise<{ key: Key; id: string; upload: Upload }[]> {
   const begin = uploadPrefix + Buffer.from(prefix).toString("hex");
-  const name = after && `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
-  const isWithin = name !== undefined && name > begin;
-  const page = await ledger.memory.page(begin, { after: isWithin ? name : undefined, atMost });
+  const last = `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
+  const page = await ledger.memory.page(begin, { after: last > begin ? last : undefined, atMost });
   return page.map(entryOf);
 }
 

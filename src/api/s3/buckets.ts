@@ -87,15 +87,9 @@ export async function listBuckets(store: Store, { query }: S3Request): Promise<R
   const nodes = page.map(([name, createdMs]) =>
     nest("Bucket", node("Name", name), node("CreationDate", new Date(createdMs).toISOString())),
   );
-  return xmlAnswer(
-    "ListAllMyBucketsResult",
-    [
-      nest("Owner", ownerNodes),
-      nest("Buckets", ...nodes),
-      node("ContinuationToken", page.length < shown.length ? page.at(-1)?.[0] : undefined),
-      node("Prefix", query("prefix")),
-    ].join(""),
-  );
+  const next = page.length < shown.length ? page.at(-1)?.[0] : undefined;
+  const rest = node("ContinuationToken", next) + node("Prefix", query("prefix"));
+  return xmlAnswer("ListAllMyBucketsResult", nest("Owner", ownerNodes) + nest("Buckets", ...nodes) + rest);
 }
 
 async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {

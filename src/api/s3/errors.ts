@@ -110,14 +110,10 @@ export function s3ErrorOf(error: unknown): S3Error {
 
 /** The elements of a failure. */
 export function errorNodes(error: S3Error, { resource, id }: { resource: string; id: string }): string {
-  const fields = Object.entries(error.fields).map(([name, value]) => node(name, value));
-  return [
-    node("Code", error.s3),
-    node("Message", error.message),
-    ...fields,
-    node("Resource", resource),
-    node("RequestId", id),
-  ].join("");
+  const all = { Code: error.s3, Message: error.message, ...error.fields, Resource: resource, RequestId: id };
+  return Object.entries(all)
+    .map(([name, value]) => node(name, value))
+    .join("");
 }
 
 /** The answer to a request that failed; one to a HEAD has no body. */

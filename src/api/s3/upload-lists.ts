@@ -20,8 +20,8 @@ const sumNodes = (upload: Upload) =>
     .map(([name, value]) => node(`Checksum${name}`, value))
     .join("");
 
-/** What a page begins after: an upload, or all whose names begin alike; `told` is what clients know of it. */
-type Place = { readonly key: Uint8Array; readonly id: string; readonly told: string };
+/** What a page begins after: an upload of this name, or all whose names begin like this. */
+type Place = { readonly name: string; readonly id: string; readonly isPrefix: boolean };
 
 /** Answers GET ?uploads. */
 export async function listUploads(store: Store, asked: S3Request): Promise<Response> {
@@ -31,41 +31,36 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
   const { prefix, delimiter, most, encode } = question;
   const [keyMarker, idMarker] = [asked.query("key-marker") ?? "", asked.query("upload-id-marker") ?? ""];
   const nodes: string[] = [];
-  const afterAll = (common: string): Place => {
-    return { key: Buffer.concat([prefixOf(bucket, common), Buffer.of(0xff)]), id: "", told: common };
-  };
-  const isCommon =
+  const isPrefix =
     delimiter !== "" && idMarker === "" && keyMarker.length > prefix.length && keyMarker.endsWith(delimiter);
-  const first: Place = { key: prefixOf(bucket, keyMarker), id: idMarker, told: keyMarker };
-  let last = keyMarker === "" ? undefined : isCommon ? afterAll(keyMarker) : first;
+  let last: Place = { name: keyMarker, id: idMarker, isPrefix };
   let isTruncated = false;
   while (most > 0 && !isTruncated) {
-    const page = await uploadsPage(store, prefixOf(bucket, prefix), { after: last, atMost: most - nodes.length + 1 });
+    const end = Buffer.alloc(last.isPrefix ? 1 : 0, 0xff); // No name has this byte.
+    const after = { key: Buffer.concat([prefixOf(bucket, last.name), end]), id: last.id };
+    const page = await uploadsPage(store, prefixOf(bucket, prefix), { after, atMost: most - nodes.length + 1 });
     if (page.length === 0) break;
-    for (const found of page) {
+    for (const { key, id, upload } of page) {
       isTruncated = nodes.length === most;
       if (isTruncated) break;
-      const name = objectOf(found.key, bucket);
+      const name = objectOf(key, bucket);
       const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
       if (cut >= 0) {
-        const common = name.slice(0, cut + delimiter.length);
-        nodes.push(nest("CommonPrefixes", node("Prefix", encode(common))));
-        last = afterAll(common);
+        last = { name: name.slice(0, cut + delimiter.length), id: "", isPrefix: true };
+        nodes.push(nest("CommonPrefixes", node("Prefix", encode(last.name))));
         break; // What begins alike is passed over.
       }
-      const sums = sumNodes(found.upload);
-      const time = node("Initiated", new Date(found.upload.startedMs).toISOString());
-      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", found.id), owners, time, sums));
-      last = { ...found, told: name };
+      last = { name, id, isPrefix: false };
+      const time = node("Initiated", new Date(upload.startedMs).toISOString());
+      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", id), owners, time, sumNodes(upload)));
     }
   }
-  const next = isTruncated ? last : undefined;
   const head = [
     node("Bucket", bucket),
     node("KeyMarker", encode(keyMarker)),
     node("UploadIdMarker", idMarker),
-    node("NextKeyMarker", next && encode(next.told)),
-    node("NextUploadIdMarker", next?.id === "" ? undefined : next?.id),
+    node("NextKeyMarker", isTruncated ? encode(last.name) : undefined),
+    node("NextUploadIdMarker", (isTruncated && last.id) || undefined),
     node("MaxUploads", most),
     headOf(asked, question, isTruncated),
   ];
