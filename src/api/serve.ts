@@ -96,15 +96,12 @@ function admitted(native: Native, admission: Admission, exchange: Exchange): Ans
   } catch (error) {
     return exchange.end(failed(error));
   }
-  const answered = answer(native, exchange);
-  if (!(answered instanceof Promise)) {
-    place?.[Symbol.dispose]();
-    return exchange.end(answered);
-  }
-  return answered.then((response) => {
+  const end = (response: Response) => {
     place?.[Symbol.dispose]();
     return exchange.end(response);
-  });
+  };
+  const answered = answer(native, exchange);
+  return answered instanceof Promise ? answered.then(end) : end(answered);
 }
 
 /**

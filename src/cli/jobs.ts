@@ -181,12 +181,11 @@ async function openTarget(
   const { source, userpass: credentials, "dry-run": dryRun } = config;
   const bytesPerSecond = config.rate * 1e6;
   const held = new AsyncDisposableStack();
-  const end = { [Symbol.asyncDispose]: () => held.disposeAsync() };
   if (source.kind === "master") {
     const target = masterTarget(source.url, { credentials, bytesPerSecond });
-    return { target, volumes: accessVolumes(config), ...end };
+    return Object.assign(held, { target, volumes: accessVolumes(config) });
   }
   const { store, watch } = held.use(await openStore(config, { purpose: dryRun ? "verify" : purpose })); // Which changes no shape.
   held.use(dryRun ? keepWatch(watch) : maintain(store, watch));
-  return { target: ownTarget(store, { bytesPerSecond }), volumes: store.volumes, ...end };
+  return Object.assign(held, { target: ownTarget(store, { bytesPerSecond }), volumes: store.volumes });
 }

@@ -100,18 +100,15 @@ export async function copyFrom(
   storeCopy: (payload: Payload, source: SeenValue) => Promise<Transferred>,
 ): Promise<Document> {
   return await fromGoodCopies(async (bad) => {
-    let bytes = 0;
     const choose = (value: SeenValue) => {
       requireSource(asked, value);
-      const range = rangeOf(value);
-      bytes = range.bytes;
-      return range;
+      return rangeOf(value);
     };
     const seen = await openValue(store, source.key, choose, { bad });
     if (!seen) throw await missing(store, source);
     const chunks = seen.chunks ?? nothing();
     const algorithm = sumBy(seen);
-    const payload = payloadFrom(chunks, bytes, algorithm && { algorithm });
+    const payload = payloadFrom(chunks, rangeOf(seen).bytes, algorithm && { algorithm });
     try {
       const { md5, date } = await storeCopy(payload, seen);
       return result(root, { etag: md5!, date, sum: payload.sum() });
