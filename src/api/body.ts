@@ -1,9 +1,33 @@
-// Owns the bytes of a client, which may be slow, or gone.
+// Owns the body of a request: what its head says of it, and its bytes, from a client that may be slow, or gone.
 import { setImmediate } from "node:timers/promises";
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { type About, noteReceived } from "./requests";
+
+/**
+ * The length that is announced; undefined for a chunked body, or none. Bun joins equal fields: "5, 5" is 5.
+ * @throws MkvError bad-request if it is no number, or several
+ */
+export function announcedBytes({ headers }: Pick<Request, "headers">): number | undefined {
+  const text = headers.get("content-length");
+  if (text === null) return undefined;
+  const [first, ...others] = text.split(",").map((part) => part.trim());
+  if (/^\d{1,15}$/.test(first!) && others.every((other) => other === first)) return Number(first);
+  throw new MkvError("bad-request", "Content-Length is not one whole number");
+}
+
+/**
+ * Refuses a body that would be stored as something else than it is.
+ * @throws MkvError bad-request for a part of a value (RFC 9110, section 14.4), and for trailers: Bun answers 400 to these
+ * by itself, when the body has been handed over already
+ */
+export function requireWhole({ headers }: Request): void {
+  if (headers.has("content-range"))
+    throw new MkvError("bad-request", "a value is stored whole: Content-Range is not taken");
+  if (headers.has("trailer"))
+    throw new MkvError("bad-request", "trailers are not taken: send the body without Trailer");
+}
 
 /** How a body is taken: how long its client may be silent, and what the log is to be told. */
 export type Receiving = { readonly clienttimeoutMs: number; readonly about: About | undefined };

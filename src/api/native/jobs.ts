@@ -22,7 +22,7 @@ import { type Pace, paceOf } from "../../store/pace";
 import { adoptPlace } from "../../store/places";
 import { recordText } from "../../store/find";
 import { type Store } from "../../store/store";
-import { announcedBytes } from "../framing";
+import { announcedBytes } from "../body";
 import { empty } from "../respond";
 import { type Parameter } from "../url";
 

@@ -1,4 +1,4 @@
-// Owns objects: putting, reading and deleting one.
+// Owns objects: putting and reading one, deleting one or many.
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Attributes } from "../../ledger/ledger";
@@ -9,18 +9,22 @@ import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
 import { retryBusy } from "../../ledger/retry-busy";
 import { type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
+import { inBatches } from "../../turns";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
 import { missing, requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
-import { type Permit, isUnchanged, permitOf, rangeOf } from "./conditions";
-import { S3Error } from "./errors";
+import { type Permit, isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
+import { S3Error, s3ErrorOf } from "./errors";
 import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
-import { type S3Request } from "./request";
+import { type Element, documentIn, readXml, textOf } from "./read-xml";
+import { type S3Request, keyOf, prefixOf, requireOwnVersion } from "./request";
 import { streamed } from "../stream";
 import { nest, node, xmlAnswer } from "./xml";
+
+const deletesAtOnce = 32;
 
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */
 type Head = { readonly status: number; readonly headers: Headers; readonly range: ByteRange | undefined };
@@ -135,8 +139,44 @@ export async function deleteObject(store: Store, asked: S3Request): Promise<Resp
   return new Response(null, { status: 204 });
 }
 
+/** Answers POST ?delete: up to a thousand objects, each with an answer of its own. Throws S3Error MalformedXML, InvalidRequest. */
+export async function deleteObjects(store: Store, asked: Asked): Promise<Response> {
+  const payload = asked.payload();
+  const root = readXml(await documentIn(payload), "Delete");
+  if (payload.md5 === undefined && !payload.sum())
+    throw new S3Error("InvalidRequest", "Missing required header: Content-MD5");
+  await requireBucket(store, asked.bucket);
+  const objects = root.children.filter(({ name }) => name === "Object");
+  if (objects.length === 0 || objects.length > s3Limits.pageKeys)
+    throw new S3Error("MalformedXML", `a Delete names 1 to ${s3Limits.pageKeys} objects`);
+  const isQuiet = textOf(root, "Quiet")?.trim() === "true";
+  const nodes = await inBatches(objects, deletesAtOnce, (object) => remove(store, asked, { object, isQuiet }));
+  return xmlAnswer("DeleteResult", nodes.join(""));
+}
+
+async function remove(
+  store: Store,
+  { bucket }: S3Request,
+  { object, isQuiet }: { object: Element; isQuiet: boolean },
+): Promise<string> {
+  const [name, version] = [textOf(object, "Key") ?? "", textOf(object, "VersionId")];
+  const about = node("Key", name) + node("VersionId", version);
+  try {
+    if (name === "") throw new S3Error("MalformedXML", "an Object has a Key");
+    for (const condition of ["LastModifiedTime", "Size"])
+      if (textOf(object, condition) !== undefined) throw notImplemented(`${condition} of a DELETE`);
+    requireOwnVersion(version);
+    const etag = textOf(object, "ETag");
+    await removeLive(store, keyOf(prefixOf(bucket, name)), etag === undefined ? undefined : permitOfTag(etag));
+    return isQuiet ? "" : nest("Deleted", about);
+  } catch (error) {
+    const { s3, message } = s3ErrorOf(error);
+    return nest("Error", about, node("Code", s3), node("Message", message));
+  }
+}
+
 /** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` and `permit` throw. */
-export async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void> {
+async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void> {
   if (!permit && !(await lookAt(store, key))) return;
   try {
     await retryBusy(() => deleteKey(store, key, permit), s3Limits.busyMs);

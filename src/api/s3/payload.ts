@@ -1,7 +1,6 @@
 // Owns the body of a request: what it says of itself, its bytes, and the proof that they are those that were meant.
 import { MkvError } from "../../errors";
-import { type Receiving, chunksOf } from "../body";
-import { announcedBytes } from "../framing";
+import { type Receiving, announcedBytes, chunksOf } from "../body";
 import { type Algorithm, type Sum, type Summing } from "./checksums";
 import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
