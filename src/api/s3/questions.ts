@@ -15,20 +15,6 @@ const parameters = new Set([
   ...["response-content-disposition", "response-content-encoding"],
 ]);
 
-const absent = mapOf<S3Code>({
-  policy: "NoSuchBucketPolicy",
-  policyStatus: "NoSuchBucketPolicy",
-  cors: "NoSuchCORSConfiguration",
-  lifecycle: "NoSuchLifecycleConfiguration",
-  tagging: "NoSuchTagSet",
-  "object-lock": "ObjectLockConfigurationNotFoundError",
-  encryption: "ServerSideEncryptionConfigurationNotFoundError",
-  website: "NoSuchWebsiteConfiguration",
-  replication: "ReplicationConfigurationNotFoundError",
-  publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
-  ownershipControls: "OwnershipControlsNotFoundError",
-});
-
 /** Who owns everything. */
 export const ownerNodes = node("ID", "mkv") + node("DisplayName", "mkv");
 
@@ -39,18 +25,28 @@ const grant = nest(
   node("Permission", "FULL_CONTROL"),
 );
 
-const answers = mapOf<readonly [root: string, inner: string]>({
-  acl: ["AccessControlPolicy", nest("Owner", ownerNodes) + nest("AccessControlList", grant)],
-  versioning: ["VersioningConfiguration", ""],
-  requestPayment: ["RequestPaymentConfiguration", node("Payer", "BucketOwner")],
-  logging: ["BucketLoggingStatus", ""],
-  notification: ["NotificationConfiguration", ""],
-  accelerate: ["AccelerateConfiguration", ""],
-});
-
-function mapOf<T>(entries: Record<string, T>): ReadonlyMap<string, T> {
-  return new Map(Object.entries(entries));
-}
+/** What is answered about a subresource of a bucket: the failure that says that it has none, or a document. */
+const subresources: ReadonlyMap<string, S3Code | readonly [root: string, inner: string]> = new Map(
+  Object.entries<S3Code | readonly [root: string, inner: string]>({
+    policy: "NoSuchBucketPolicy",
+    policyStatus: "NoSuchBucketPolicy",
+    cors: "NoSuchCORSConfiguration",
+    lifecycle: "NoSuchLifecycleConfiguration",
+    tagging: "NoSuchTagSet",
+    "object-lock": "ObjectLockConfigurationNotFoundError",
+    encryption: "ServerSideEncryptionConfigurationNotFoundError",
+    website: "NoSuchWebsiteConfiguration",
+    replication: "ReplicationConfigurationNotFoundError",
+    publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
+    ownershipControls: "OwnershipControlsNotFoundError",
+    acl: ["AccessControlPolicy", nest("Owner", ownerNodes) + nest("AccessControlList", grant)],
+    versioning: ["VersioningConfiguration", ""],
+    requestPayment: ["RequestPaymentConfiguration", node("Payer", "BucketOwner")],
+    logging: ["BucketLoggingStatus", ""],
+    notification: ["NotificationConfiguration", ""],
+    accelerate: ["AccelerateConfiguration", ""],
+  }),
+);
 
 /**
  * Whether a parameter says how something is done, or who asks and why, as x-id and x-purpose: any other one is a subresource.
@@ -58,15 +54,15 @@ function mapOf<T>(entries: Record<string, T>): ReadonlyMap<string, T> {
  */
 export function isParameter([name, value]: readonly [string, string], method: string): boolean {
   if (parameters.has(name) || /^x-/i.test(name)) return true;
-  return (method === "GET" || method === "HEAD") && value !== "" && !absent.has(name) && !answers.has(name);
+  return (method === "GET" || method === "HEAD") && value !== "" && !subresources.has(name);
 }
 
 /** Answers a GET of a subresource of a bucket that is there. Throws S3Error NotImplemented, or that there is none. */
 export function answerBucketQuestion(name: string): Response {
-  const answer = answers.get(name);
-  if (answer) return xmlAnswer(...answer);
-  const code = absent.get(name);
-  throw code ? new S3Error(code, `the bucket has no ${name} configuration`) : notImplemented(name);
+  const answer = subresources.get(name);
+  if (answer === undefined) throw notImplemented(name);
+  if (typeof answer === "string") throw new S3Error(answer, `the bucket has no ${name} configuration`);
+  return xmlAnswer(...answer);
 }
 
 /** The same of an object. */
