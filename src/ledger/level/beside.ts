@@ -33,7 +33,7 @@ const held = new Set<string>();
  * @throws MkvError failed if an earlier version has made that beside the link
  */
 export function ownNameOf(index: string): string {
-  if (!lstatSync(index, { throwIfNoEntry: false })?.isSymbolicLink() || !existsSync(index)) return index;
+  if (!existsSync(index) || !lstatSync(index).isSymbolicLink()) return index; // Who may not look is told by the opening.
   const folder = realpathSync(index);
   if (!existsSync(besideOf(index))) return folder;
   const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${besideOf(index)}`;
