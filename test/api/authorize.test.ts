@@ -13,7 +13,7 @@ function authorizerOver(volumes: Record<string, "closed" | "open" | "down">, goo
   const topology = { volumes: Object.keys(volumes), replicas: 1, subvolumes: 10 };
   const as = (credentials: string) => ({
     topology,
-    isUp: (name: string) => volumes[name] !== "down",
+    health: { isUp: (name: string) => volumes[name] !== "down" },
     async checkUser(name: string) {
       asked.push(name);
       if (volumes[name] === "down") throw new MkvError("timeout", `${name} is down`);
