@@ -18,7 +18,7 @@ import { encoded } from "./signature";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** What is on a page: a key, or a prefix, as bytes of the whole native key, that stands for many. */
-type Entry = { readonly kind: "key" | "prefix"; readonly key: Key };
+type Entry = { readonly key: Key; readonly isPrefix: boolean };
 
 /** What any list of names is asked: which ones, how many of them at most, how they are written. */
 export type Question = {
@@ -42,7 +42,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   const after = version === 2 && token ? readToken(token, bucket) : prefixOf(bucket, start);
   const { entries, next } = await pageOf(store, question, after);
   const nameOf = (key: Key) => encode(objectOf(key, bucket));
-  const keys = entries.flatMap(({ kind, key }) => (kind === "key" ? [key] : []));
+  const keys = entries.flatMap(({ key, isPrefix }) => (isPrefix ? [] : [key]));
   const isVersion = version === "versions";
   const owner = version !== 2 || query("fetch-owner") === "true" ? nest("Owner", ownerNodes) : "";
   const contents = await inBatches(keys, s3Limits.statsAtOnce, async (key) => {
@@ -59,10 +59,8 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
     ];
     return [nest(isVersion ? "Version" : "Contents", ...parts)];
   });
-  const prefixes = entries.flatMap(({ kind, key }) =>
-    kind === "prefix" ? [nest("CommonPrefixes", node("Prefix", nameOf(key)))] : [],
-  );
-  const nodes = [...contents.flat(), ...prefixes];
+  const prefixes = entries.flatMap(({ key, isPrefix }) => (isPrefix ? [node("Prefix", nameOf(key))] : []));
+  const nodes = [...contents.flat(), ...prefixes.map((prefix) => nest("CommonPrefixes", prefix))];
   const head = [node("Name", bucket), node("MaxKeys", most), headOf(asked, question, next !== undefined)];
   const last = next && nameOf(next);
   if (version === 2) {
@@ -89,11 +87,10 @@ async function pageOf(
   const entries: Entry[] = [];
   const first = prefixOf(bucket, prefix);
   const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
-  const isPrefix =
-    delimiter !== "" && after.length > first.length && Buffer.from(after).subarray(-cutter.length).equals(cutter);
-  let start: Uint8Array | undefined = isPrefix ? endOf(after) : keyAfter(after);
+  const isAfterPrefix =
+    delimiter !== "" && after.length > first.length && cutter.equals(after.subarray(-cutter.length));
+  let start: Uint8Array | undefined = isAfterPrefix ? endOf(after) : keyAfter(after);
   if (start && Buffer.compare(start, first) < 0) start = first;
-  let last: Key | undefined;
   while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
     let seek: Uint8Array | undefined;
     let skipped = 0;
@@ -102,20 +99,18 @@ async function pageOf(
         if (isUnlinked(record)) continue;
         const cut =
           delimiter === "" ? -1 : Buffer.from(key.buffer, key.byteOffset, key.length).indexOf(cutter, first.length);
-        const entry: Entry =
-          cut < 0
-            ? { kind: "key", key }
-            : { kind: "prefix", key: key.subarray(0, cut + cutter.length) as Uint8Array as Key };
-        if (!isUtf8(entry.key)) continue; // S3 has no name for it: whoever read the list would ask for another key.
-        if (cut >= 0 && last && Buffer.compare(last, entry.key) === 0) {
+        const isPrefix = cut >= 0;
+        const name = (isPrefix ? key.subarray(0, cut + cutter.length) : key) as Uint8Array as Key;
+        if (!isUtf8(name)) continue; // S3 has no name for it: whoever read the list would ask for another key.
+        const last = entries.at(-1)?.key;
+        if (isPrefix && last && Buffer.compare(last, name) === 0) {
           if (++skipped < s3Limits.skipKeys) continue;
-          seek = endOf(entry.key);
+          seek = endOf(name);
           break scan;
         }
         if (entries.length === most) return { entries, next: last };
         skipped = 0;
-        last = entry.key;
-        entries.push(entry);
+        entries.push({ key: name, isPrefix });
       }
     }
     start = seek;
