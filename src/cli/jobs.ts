@@ -21,7 +21,7 @@ import { allEpochs } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
-import { accessVolumes, openStore } from "./open";
+import { accessVolumes, mayChange, openStore } from "./open";
 import { requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
 import { reported } from "./report";
@@ -186,6 +186,6 @@ async function openTarget(
     return Object.assign(held, { target, volumes: accessVolumes(config) });
   }
   const { store, watch } = held.use(await openStore(config, { purpose: dryRun ? "verify" : purpose })); // Which changes no shape.
-  held.use(dryRun ? keepWatch(watch) : maintain(store, watch));
+  held.use(mayChange(config, purpose) ? maintain(store, watch) : keepWatch(watch));
   return Object.assign(held, { target: ownTarget(store, { bytesPerSecond }), volumes: store.volumes });
 }

@@ -53,8 +53,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
     return await requireNoValues(volumes, { db: kind.shown, hadOne });
   };
   await using undo = new AsyncDisposableStack();
-  // What changes nothing may look at a copy of the index, while a master serves the volumes.
-  const changes = purpose !== "verify" || config.repair || config.orphans;
+  const changes = mayChange(config, purpose);
   const seenEpochs = async () => (changes ? await epochsSoon(volumes) : undefined);
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
@@ -69,6 +68,14 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const store = storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) });
   undo.move(); // Nothing is to be undone any more.
   return { store, shared, watch, abandon: opened.abandon, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
+}
+
+/**
+ * Whether anything may be removed or written on volumes, what is owed among it. What only looks may do so over a copy of the
+ * index, while a master serves the volumes, or over one that was put back.
+ */
+export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpose: Purpose): boolean {
+  return !dryRun && (purpose !== "verify" || repair || orphans);
 }
 
 /** The failure of what needs an index where there is none. */
