@@ -89,15 +89,9 @@ function whole(response: Response): Promise<unknown> {
 
 const silent = () => new MkvError("timeout", "the master has stopped in the middle of an answer");
 
-async function request(
-  base: string,
-  target: string,
-  {
-    method = "GET",
-    credentials,
-    body,
-  }: { method?: string; credentials: string | undefined; body?: string | undefined },
-): Promise<Response> {
+type Asking = { method?: string; credentials: string | undefined; body?: string | undefined };
+
+async function request(base: string, target: string, { method = "GET", credentials, body }: Asking): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;

@@ -55,7 +55,7 @@ export async function verify(job: Verify): Promise<void> {
   // A key is only forgotten by one that has seen all files itself: an index that is behind may not know where its own are.
   const forget = job.repair && isAllSeen && from === undefined;
   await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
-    verifyAgain({ ...job, repair: job.repair && isAllSeen }, { ...unrepaired, forMs, forget }),
+    verifyAgain({ ...job, repair: job.repair && isAllSeen }, unrepaired, { forMs, forget }),
   );
   await cursor.end({ isWhole: isAllSeen });
 }
@@ -81,14 +81,8 @@ async function verifyKey(job: Verify, key: Key, record: ValueRecord, cursor: Cur
 /** Looks once more at a key that was busy, could not be looked at, or could not be repaired before all files were seen. */
 async function verifyAgain(
   job: Verify,
-  {
-    key: shown,
-    counted,
-    isUnfinished = false,
-    failure,
-    forMs,
-    forget,
-  }: Unrepaired & { forMs: number; forget: boolean },
+  { key: shown, counted, isUnfinished = false, failure }: Unrepaired,
+  { forMs, forget }: { forMs: number; forget: boolean },
 ): Promise<void> {
   const key = keyOf(shown);
   try {

@@ -22,15 +22,16 @@ export type HintedKey = { readonly key: Key; readonly hint: Hint };
 
 /** The hints of a store. */
 export class Hints {
-  readonly #memory: Memory;
   readonly #shared: Int32Array;
   /** Keys that readers of this thread have told of since `#toldMs`. */
   readonly #told = new Set<string>();
   #toldMs = 0;
 
   /** @param shared from `Hints.share`, the same for every thread of the process */
-  constructor(memory: Memory, shared: SharedArrayBuffer) {
-    this.#memory = memory;
+  constructor(
+    readonly memory: Memory,
+    shared: SharedArrayBuffer,
+  ) {
     this.#shared = new Int32Array(shared);
   }
 
@@ -50,10 +51,10 @@ export class Hints {
   /** Remembers that this key is to be looked at: when this resolves, a crash does not undo it. */
   async add(key: Key, hint: Hint): Promise<void> {
     const name = nameOf(key, hint);
-    const isKnown = (await this.#memory.get(name)) !== undefined;
+    const isKnown = (await this.memory.get(name)) !== undefined;
     if (isKnown && hint.why !== "written") return; // It says the same.
     if (!isKnown && this.count >= limits.hints) return this.#tellFull();
-    await this.#memory.put(name, hint);
+    await this.memory.put(name, hint);
     if (!isKnown) Atomics.add(this.#shared, 0, 1);
   }
 
@@ -72,14 +73,14 @@ export class Hints {
 
   /** Forgets this hint: the key has been seen whole, and nobody else has it. */
   async drop({ key, hint }: HintedKey): Promise<void> {
-    await this.#memory.delete(nameOf(key, hint));
+    await this.memory.delete(nameOf(key, hint));
     Atomics.sub(this.#shared, 0, 1);
   }
 
   /** The hints after this one, in the order of keys; a bounded number. */
   async page(after: HintedKey | undefined): Promise<readonly HintedKey[]> {
     const from = after && nameOf(after.key, after.hint);
-    const found = await this.#memory.page(prefix, { after: from, atMost: limits.batchRecords });
+    const found = await this.memory.page(prefix, { after: from, atMost: limits.batchRecords });
     return found.map(([name, hint]) => ({
       key: Uint8Array.fromHex(name.slice(prefix.length).split("!")[0]!) as Uint8Array as Key,
       hint: hint as Hint,

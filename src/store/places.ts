@@ -38,12 +38,9 @@ export async function adoptPlace(
 
 /** What the places of a store say who they are; each is asked once in a while. */
 export class Places {
-  readonly #volumes: Volumes;
   readonly #ids = new Map<string, { readonly id: string | undefined; readonly untilMs: number }>();
 
-  constructor(volumes: Volumes) {
-    this.#volumes = volumes;
-  }
+  constructor(readonly volumes: Volumes) {}
 
   /** Throws MkvError failed if a stray and a target are one and the same place. */
   async requireDistinct(strays: readonly string[], targets: readonly string[]): Promise<void> {
@@ -75,7 +72,7 @@ export class Places {
     const known = this.#ids.get(name);
     if (known && known.untilMs > nowMs()) return known;
     try {
-      const said = { id: await this.#volumes.idOf(name), untilMs: nowMs() + limits.identityMs };
+      const said = { id: await this.volumes.idOf(name), untilMs: nowMs() + limits.identityMs };
       if (this.#ids.size >= limits.presences) this.#ids.clear();
       this.#ids.set(name, said);
       return said;

@@ -33,8 +33,6 @@ export type IdentityMemory = {
 
 /** The watch over the ids. One thread keeps it for all. */
 export class Identity {
-  readonly #volumes: Volumes;
-  readonly #memory: IdentityMemory;
   readonly #turns = new Turns(limits.foldersAtOnce);
   readonly #writing = new Turns(1);
   /** What was said last of a name. */
@@ -42,22 +40,23 @@ export class Identity {
   /** What takes no id. */
   readonly #without = new Set<string>();
 
-  constructor(volumes: Volumes, memory: IdentityMemory) {
-    this.#volumes = volumes;
-    this.#memory = memory;
+  constructor(
+    readonly volumes: Volumes,
+    readonly memory: IdentityMemory,
+  ) {
     volumes.client.health.watch();
   }
 
   /** Asks all volumes and disks who they are, acts on it, and returns what only the operator can mend. */
   async check(): Promise<Twins[]> {
-    const { topology } = this.#volumes;
-    if (this.#memory.names().length === 0) {
+    const { topology } = this.volumes;
+    if (this.memory.names().length === 0) {
       for (const name of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
-        await this.#memory.put(name, null);
+        await this.memory.put(name, null);
     }
-    const names = this.#memory.names().filter((name) => isConfigured(topology, name));
-    const seen = new SeenIds(names.map((name) => [name, this.#memory.get(name)]));
-    const { health } = this.#volumes.client;
+    const names = this.memory.names().filter((name) => isConfigured(topology, name));
+    const seen = new SeenIds(names.map((name) => [name, this.memory.get(name)]));
+    const { health } = this.volumes.client;
     const { returns } = health;
     await Promise.all(topology.volumes.map((volume) => this.#checkVolume(volume, seen)));
     if (health.returns === returns) topology.volumes.forEach((volume) => health.met(volume)); // Else one was asked too early.
@@ -68,14 +67,14 @@ export class Identity {
     const own = await this.#see(volume);
     const isForeign = await this.#judge(volume, own, seen);
     if (isForeign || own.kind === "unknown" || own.kind === "nonsense" || this.#without.has(volume)) return;
-    const [, ...disks] = placesOf(this.#volumes.topology, volume, this.#memory.names());
+    const [, ...disks] = placesOf(this.volumes.topology, volume, this.memory.names());
     await Promise.all(disks.map(async (disk) => this.#judge(disk, await this.#see(disk), seen)));
   }
 
   async #see(name: string): Promise<SeenId> {
-    if (!this.#volumes.client.health.isKnown(name)) return { kind: "unknown" };
+    if (!this.volumes.client.health.isKnown(name)) return { kind: "unknown" };
     using _turn = await this.#turns.enter();
-    return await askId(this.#volumes.client, name);
+    return await askId(this.volumes.client, name);
   }
 
   /** Acts on what was seen of a name. Returns whether it is known to be foreign. */
@@ -85,7 +84,7 @@ export class Identity {
       this.#say(name, `has something else than an id at /mkv/id: to give it one, run "mkv adopt ${name}"`);
       return false;
     }
-    const known = this.#memory.get(name);
+    const known = this.memory.get(name);
     seen.add(name, found);
     if (typeof known === "string") return this.#compare(name, known, found);
     if (found.kind === "id") await this.#remember(name, found, seen);
@@ -97,16 +96,16 @@ export class Identity {
   async #remember(name: string, found: SeenId & { kind: "id" }, seen: SeenIds): Promise<void> {
     seen.add(name, found);
     const isTwin = seen.isAnothers(found.id, name);
-    this.#volumes.client.health.setForeign(name, isTwin);
+    this.volumes.client.health.setForeign(name, isTwin);
     if (isTwin) return;
-    this.#volumes.client.health.setId(name, found.id);
-    await this.#memory.put(name, found.id);
+    this.volumes.client.health.setId(name, found.id);
+    await this.memory.put(name, found.id);
   }
 
   #compare(name: string, known: string, found: SeenId): boolean {
     const isForeign = found.kind !== "id" || found.id !== known;
-    this.#volumes.client.health.setId(name, known);
-    const isNews = this.#volumes.client.health.setForeign(name, isForeign);
+    this.volumes.client.health.setId(name, known);
+    const isNews = this.volumes.client.health.setForeign(name, isForeign);
     if (isForeign) this.#say(name, foreignWarning(name, found.kind === "id" ? "another id" : "no id"));
     else if (isNews) this.#say(name, "is back: it is the disk it was again", "info");
     else this.#said.delete(name);
@@ -115,10 +114,10 @@ export class Identity {
 
   /** Gives an id to what has none; what is new to the store must be empty. */
   async #give(name: string, seen: SeenIds, { isNew }: { isNew: boolean }): Promise<void> {
-    const { client } = this.#volumes;
+    const { client } = this.volumes;
     if (this.#without.has(name)) return;
     try {
-      if (isNew && !(await isEmpty(this.#volumes, name)))
+      if (isNew && !(await isEmpty(this.volumes, name)))
         return this.#say(name, `has files, no id, and is new: if it belongs to this store, run "mkv adopt ${name}"`);
       using _turn = await this.#writing.enter();
       const before = await askId(client, name);
@@ -127,7 +126,7 @@ export class Identity {
       if (found.kind !== "unknown") throw new MkvError("volume-failed", "what it was sent is not there");
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      if (!this.#volumes.health.isUp(name)) return; // The next check asks again.
+      if (!this.volumes.health.isUp(name)) return; // The next check asks again.
       this.#without.add(name);
       this.#say(name, `takes no id (${error.message}): another disk in its place would not be noticed`);
     }

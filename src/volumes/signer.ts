@@ -23,14 +23,12 @@ export type Signature = { readonly until: number; readonly sum: string; readonly
 
 /** Signs the requests of a thread. */
 export class Signer {
-  readonly #health: Health;
-  readonly #link: LinkSettings | undefined;
   readonly #readings = new Map<string, Signature>();
 
-  constructor(health: Health, link: LinkSettings | undefined) {
-    this.#health = health;
-    this.#link = link;
-  }
+  constructor(
+    readonly health: Health,
+    readonly settings: LinkSettings | undefined,
+  ) {}
 
   /**
    * What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known.
@@ -52,14 +50,14 @@ export class Signer {
 
   /** The header lines of what changes nothing; none without a key. */
   lines(server: string, method: "GET" | "HEAD" | "POST", uri: string): string {
-    if (!this.#link) return "";
+    if (!this.settings) return "";
     if (method !== "POST" && !uri.endsWith("/")) return linesOf(this.#reading(server, uri));
     return linesOf(this.#sign(this.#lastSecond(server), method === "HEAD" ? "GET" : method, uri));
   }
 
   /** The query that makes the URL of a file a link; empty without a key. */
   link(server: string, uri: string): string {
-    if (!this.#link) return "";
+    if (!this.settings) return "";
     const { until, sum, key } = this.#reading(server, uri);
     return `?until=${until}&sum=${sum}&key=${key}`;
   }
@@ -70,7 +68,7 @@ export class Signer {
     const file = server + uri;
     const known = this.#readings.get(file);
     const agedMs = known ? (last - known.until) * 1000 : Number.POSITIVE_INFINITY;
-    if (known && agedMs >= 0 && agedMs <= this.#link!.ttlMs / 10) return known;
+    if (known && agedMs >= 0 && agedMs <= this.settings!.ttlMs / 10) return known;
     if (this.#readings.size >= limits.links) this.#readings.clear();
     const signature = this.#sign(last, "GET", uri);
     this.#readings.set(file, signature);
@@ -79,17 +77,17 @@ export class Signer {
 
   /** Until when what is read may be asked for. */
   #lastSecond(server: string): number {
-    const ttlMs = Math.max(this.#link!.ttlMs, limits.fenceMs);
+    const ttlMs = Math.max(this.settings!.ttlMs, limits.fenceMs);
     return Math.ceil((nowMs() + this.#offsetOf(server)! + ttlMs) / 1000);
   }
 
   /** How far a volume's clock is ahead of `nowMs`; with a key, a volume that has not told has the clock of this machine. */
   #offsetOf(server: string): number | undefined {
-    return this.#health.clockOf(server)?.leastMs ?? (this.#link && Date.now() - nowMs());
+    return this.health.clockOf(server)?.leastMs ?? (this.settings && Date.now() - nowMs());
   }
 
   #sign(until: number, method: string, uri: string, destination = ""): Signature {
-    const { secret = "", name } = this.#link?.key ?? {};
+    const { secret = "", name } = this.settings?.key ?? {};
     const path = uri.includes("%") ? unescapePath(uri) : uri;
     const text = `${secret} ${until} ${method} ${path} ${destination} ${secret}`;
     const sum = Bun.MD5.hash(Buffer.from(text, "latin1"), "base64url" as "base64");

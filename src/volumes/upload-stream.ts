@@ -18,8 +18,6 @@ export async function warmUp(): Promise<void> {
 
 /** A PUT that has begun. After any method has thrown, it is over. */
 export class BodyStream {
-  readonly #client: Client;
-  readonly #volume: string;
   readonly #abort = new AbortController();
   readonly #answered: Promise<void>;
   #body!: ReadableStreamDefaultController<Uint8Array>;
@@ -27,9 +25,12 @@ export class BodyStream {
   #stored = false;
 
   /** @param lines its header lines */
-  constructor(client: Client, volume: string, path: string, lines: string) {
-    this.#client = client;
-    this.#volume = volume;
+  constructor(
+    readonly client: Client,
+    readonly volume: string,
+    path: string,
+    lines: string,
+  ) {
     const body = new ReadableStream<Uint8Array>(
       { start: (controller) => void (this.#body = controller), pull: () => this.#wanted.resolve() },
       { highWaterMark: 0 },
@@ -46,12 +47,12 @@ export class BodyStream {
   /** Hands over a chunk that the volume is ready for. Throws MkvError volume-failed. */
   hand(chunk: Uint8Array): void {
     if (this.#stored)
-      throw this.abort(new MkvError("volume-failed", `${this.#volume} answered before the end of the value`));
+      throw this.abort(new MkvError("volume-failed", `${this.volume} answered before the end of the value`));
     this.#wanted = newDemand();
     try {
       this.#body.enqueue(chunk);
     } catch (error) {
-      throw this.abort(this.#client.failure(this.#volume, error));
+      throw this.abort(this.client.failure(this.volume, error));
     }
   }
 
@@ -70,10 +71,10 @@ export class BodyStream {
   }
 
   async #send(path: string, body: ReadableStream, lines: string): Promise<void> {
-    const fields = `${lines}Host: ${serverOf(this.#volume)}`.split("\r\n");
+    const fields = `${lines}Host: ${serverOf(this.volume)}`.split("\r\n");
     const sentMs = nowMs();
     try {
-      const answer = fetch(this.#client.shared.pools.urlOf(this.#volume, path), {
+      const answer = fetch(this.client.shared.pools.urlOf(this.volume, path), {
         headers: Object.fromEntries(fields.map((line) => line.split(/: (.*)/))),
         body,
         method: "PUT",
@@ -81,22 +82,22 @@ export class BodyStream {
         signal: this.#abort.signal,
         keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
       });
-      const response = await this.#client.shared.asked.count(this.#volume, "PUT", answer);
+      const response = await this.client.shared.asked.count(this.volume, "PUT", answer);
       await response.body?.cancel();
       if (response.status === 412) {
-        learnClock(this.#client.health, serverOf(this.#volume), response.headers.get("date") ?? undefined, sentMs);
-        throw cameTooLate(this.#volume);
+        learnClock(this.client.health, serverOf(this.volume), response.headers.get("date") ?? undefined, sentMs);
+        throw cameTooLate(this.volume);
       }
-      await requireStored(this.#client, this.#volume, path, response.status);
+      await requireStored(this.client, this.volume, path, response.status);
       this.#stored = true;
     } catch (error) {
-      throw this.abort(this.#client.failure(this.#volume, error));
+      throw this.abort(this.client.failure(this.volume, error));
     }
   }
 
   #progress<T>(step: Promise<T>): Promise<T> {
-    const { stalltimeoutMs } = this.#client.settings;
-    return withDeadline(stalltimeoutMs, step, () => this.abort(this.#client.silentFor(this.#volume, stalltimeoutMs)));
+    const { stalltimeoutMs } = this.client.settings;
+    return withDeadline(stalltimeoutMs, step, () => this.abort(this.client.silentFor(this.volume, stalltimeoutMs)));
   }
 
   #close(): void {

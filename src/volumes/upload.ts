@@ -28,22 +28,15 @@ export class Upload {
    */
   sent: "nothing" | "some" | "all" = "nothing";
   #handedBytes = 0;
-  readonly #client: Client;
-  readonly #path: string;
-  readonly #value: Outgoing;
   #stream: BodyStream | undefined;
   #givenUp: MkvError | undefined;
 
   constructor(
-    client: Client,
+    readonly client: Client,
     readonly volume: string,
-    path: string,
-    value: Outgoing,
-  ) {
-    this.#client = client;
-    this.#path = path;
-    this.#value = value;
-  }
+    readonly path: string,
+    readonly value: Outgoing,
+  ) {}
 
   /**
    * Hands over a chunk, which is not the last, as soon as the volume takes it.
@@ -53,7 +46,7 @@ export class Upload {
     const stream = this.#stream ?? (await this.#open());
     await stream.ready();
     this.#handedBytes += chunk.length;
-    this.sent = this.#handedBytes >= (this.#value.bytes ?? Number.POSITIVE_INFINITY) ? "all" : "some";
+    this.sent = this.#handedBytes >= (this.value.bytes ?? Number.POSITIVE_INFINITY) ? "all" : "some";
     stream.hand(chunk);
   }
 
@@ -67,16 +60,16 @@ export class Upload {
       this.#stream.hand(chunk);
       await this.#stream.finish();
     } else await this.#sendWhole(chunk);
-    if (this.#value.sync) await syncFile(this.#client, this.volume, this.#path, "there");
-    const earlier = earlierPathOf(this.#path);
-    if (earlier !== undefined) await removeFile(this.#client, this.volume, earlier);
+    if (this.value.sync) await syncFile(this.client, this.volume, this.path, "there");
+    const earlier = earlierPathOf(this.path);
+    if (earlier !== undefined) await removeFile(this.client, this.volume, earlier);
   }
 
   /** What has been sent is of no use without the lease: the volume is to have no whole value. */
   async #requireLease(): Promise<void> {
     try {
-      if (this.#stream) await this.#client.confirmLease(serverOf(this.volume));
-      else this.#client.requireLease();
+      if (this.#stream) await this.client.confirmLease(serverOf(this.volume));
+      else this.client.requireLease();
     } catch (error) {
       this.abort(error as MkvError);
       throw error;
@@ -90,27 +83,27 @@ export class Upload {
   }
 
   async #sendWhole(body: Uint8Array): Promise<void> {
-    refuseForeign(this.#client.health, this.volume);
+    refuseForeign(this.client.health, this.volume);
     this.sent = "all";
-    const { stalltimeoutMs } = this.#client.settings;
+    const { stalltimeoutMs } = this.client.settings;
     const request = { method: "PUT" as const, headers: this.#headersOf(body.length), body };
-    const { status } = await this.#client.change(this.volume, this.#path, request, stalltimeoutMs);
-    await requireStored(this.#client, this.volume, this.#path, status);
+    const { status } = await this.client.change(this.volume, this.path, request, stalltimeoutMs);
+    await requireStored(this.client, this.volume, this.path, status);
   }
 
   async #open(): Promise<BodyStream> {
-    const { health } = this.#client;
+    const { health } = this.client;
     refuseForeign(health, this.volume);
     const server = serverOf(this.volume);
-    if (!health.knowsClock(server)) await this.#client.greet(server);
+    if (!health.knowsClock(server)) await this.client.greet(server);
     if (this.#givenUp) throw this.#givenUp;
-    const signed = this.#client.signChange(server, "PUT", belowServer(this.volume) + this.#path);
-    this.#stream = new BodyStream(this.#client, this.volume, this.#path, this.#headersOf(this.#value.bytes) + signed);
+    const signed = this.client.signChange(server, "PUT", belowServer(this.volume) + this.path);
+    this.#stream = new BodyStream(this.client, this.volume, this.path, this.#headersOf(this.value.bytes) + signed);
     return this.#stream;
   }
 
   #headersOf(bytes: number | undefined): string {
     const length = bytes === undefined ? "" : `Content-Length: ${bytes}\r\n`;
-    return `${length}Date: ${this.#value.date}\r\n${this.#client.authorization}`;
+    return `${length}Date: ${this.value.date}\r\n${this.client.authorization}`;
   }
 }

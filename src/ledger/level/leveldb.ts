@@ -57,19 +57,15 @@ type Operation = { type: "put"; key: Key; value: string } | { type: "del"; key: 
 
 /** An open index. Everything throws MkvError failed if it cannot be read or written, or a record is damaged. */
 export class LevelIndex implements AsyncDisposable {
-  readonly #db: Level;
-  readonly #sync: boolean;
-  readonly #onBroken: ((error: MkvError) => void) | undefined;
   #operations: Operation[] = [];
   #mustSync = false;
   #reads = 0;
   readonly #commits = new GroupCommit(() => this.#commit(), setImmediate); // All of one turn of the loop goes with one write.
 
-  constructor(db: Level, { sync = false, onBroken }: { sync?: boolean; onBroken?: (error: MkvError) => void }) {
-    this.#db = db;
-    this.#sync = sync;
-    this.#onBroken = onBroken;
-  }
+  constructor(
+    readonly db: Level,
+    readonly options: { readonly sync?: boolean; readonly onBroken?: (error: MkvError) => void },
+  ) {}
 
   get(key: Key): ValueRecord | undefined {
     const text = this.getText(key);
@@ -87,7 +83,7 @@ export class LevelIndex implements AsyncDisposable {
 
   #read(key: Key): string | undefined {
     try {
-      return this.#db.getSync(key);
+      return this.db.getSync(key);
     } catch (error) {
       throw failure(error);
     }
@@ -108,12 +104,12 @@ export class LevelIndex implements AsyncDisposable {
 
   async #commit(): Promise<void> {
     try {
-      const sync = this.#sync || this.#mustSync;
+      const sync = this.options.sync === true || this.#mustSync;
       this.#mustSync = false;
-      await writeBatch(this.#db, this.#operations.splice(0), { sync });
+      await writeBatch(this.db, this.#operations.splice(0), { sync });
     } catch (error) {
       const reason = failure(error);
-      this.#onBroken?.(reason);
+      this.options.onBroken?.(reason);
       throw reason;
     }
   }
@@ -123,7 +119,7 @@ export class LevelIndex implements AsyncDisposable {
     { atOnce = limits.scanKeys }: { atOnce?: number } = {},
   ): AsyncGenerator<readonly RawEntry[]> {
     const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
-    const iterator = this.#db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
+    const iterator = this.db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
     const read = (keys: number) => iterator.nextv(Math.min(keys, limits.scanKeys)) as Promise<[Key, string][]>;
     try {
       let wanted = atOnce;
@@ -144,12 +140,12 @@ export class LevelIndex implements AsyncDisposable {
 
   /** May be disposed of again. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#db.status === "closed") return;
+    if (this.db.status === "closed") return;
     const nowhere = new Uint8Array();
     try {
-      await this.#db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
+      await this.db.compactRange(nowhere, nowhere); // Over an empty range it only flushes the memtable.
     } finally {
-      await this.#db.close();
+      await this.db.close();
     }
   }
 }

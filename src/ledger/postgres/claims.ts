@@ -51,7 +51,7 @@ export class Claims implements AsyncDisposable {
       if (own) return this.#keep(own);
       if (found?.state === "held" || (found && this.#clock.wasSet && !isSettled(found))) break;
       const entry = guess ?? begin(found?.entry ?? nothing);
-      const claim = new SharedClaim(this.database, { key, entry, holdMs }, (ended) => {
+      const claim = new SharedClaim(this.database, key, entry, holdMs, (ended) => {
         if (this.#open.delete(ended)) claimsOpen.add(-1);
       });
       if (!found) made.set(claim.version, claim);
@@ -123,13 +123,8 @@ function wanted(begin: (before: Entry) => Entry): Entry | undefined {
   }
 }
 
-type Taken = { readonly key: Key; readonly entry: Entry; readonly holdMs: number };
-
 class SharedClaim implements Claim {
-  readonly key: Key;
   readonly barred: readonly string[] = []; // No request of its last owner can begin any more.
-  /** How long the row is its own from each write on. */
-  readonly holdMs: number;
   readonly lease = new ClaimLease();
   #entry: Entry;
   /** What lies beside the record, as it is written down. */
@@ -138,13 +133,14 @@ class SharedClaim implements Claim {
   #versions: string[] = [crypto.randomUUID()];
   #isEnded = false;
 
+  /** @param holdMs how long the row is its own from each write on */
   constructor(
     readonly database: Database,
-    { key, entry, holdMs }: Taken,
+    readonly key: Key,
+    entry: Entry,
+    readonly holdMs: number,
     readonly onEnd: (claim: SharedClaim) => void,
   ) {
-    this.key = key;
-    this.holdMs = holdMs;
     this.#entry = entry;
   }
 
