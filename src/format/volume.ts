@@ -41,6 +41,11 @@ export function isConfigured({ volumes }: Topology, volume: string): boolean {
   return volumes.includes(volume) || volumes.includes(volumeOf(volume));
 }
 
+/** The volumes that these are of, in order. */
+export function volumesOf(items: readonly { readonly volume: string }[]): string[] {
+  return items.map(({ volume }) => volume);
+}
+
 /** Whether two lists of volumes are the same, order included. */
 export function sameVolumes(a: readonly string[], b: readonly string[]): boolean {
   if (a.length !== b.length) return false;

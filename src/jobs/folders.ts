@@ -3,6 +3,7 @@
 import { Ahead } from "../ahead";
 import { MkvError } from "../errors";
 import { earlierPathOf, keyAt, pathOf } from "../format/path";
+import { volumesOf } from "../format/volume";
 import { type Listed, isBefore } from "../volumes/listing";
 import { type Volumes } from "../volumes/volumes";
 
@@ -119,7 +120,7 @@ async function* foldersBelow(all: Volumes, folder: Folder, isWanted = isHashFold
 }
 
 function below({ path }: Folder, { name, copies }: Merged): Folder {
-  return { path: `${path}${name}/`, volumes: copies.map(({ volume }) => volume) };
+  return { path: `${path}${name}/`, volumes: volumesOf(copies) };
 }
 
 /** An entry of one folder of several volumes, and those that have it. */

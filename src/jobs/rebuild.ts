@@ -6,7 +6,7 @@ import { type Key, showKey } from "../format/key";
 import { keyAt, pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, decodeRecord, leastBytesOf } from "../format/record";
-import { isConfigured, union } from "../format/volume";
+import { isConfigured, union, volumesOf } from "../format/volume";
 import { type KeyRecord, type RawEntry } from "../ledger/ledger";
 import { type Owed, type ReadIndex, type Suspect, type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
@@ -90,7 +90,7 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   const named = async () => (job.suspect ? undefined : (await oldRecord(job, key))?.volumes) ?? [];
   const copies = await ofOneWrite(placed.length > 0 ? placed : whole, named, isLater);
   for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
-  const volumes = copies.map(({ volume }) => volume);
+  const volumes = volumesOf(copies);
   counts.keys++;
   counts.files += volumes.length;
   const targets = place(key, job.volumes.topology).filter((target) => volumes.includes(target));

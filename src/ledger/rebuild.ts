@@ -3,6 +3,7 @@
 import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
+import { volumesOf } from "../format/volume";
 import { type BareDebt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
 
 /** An index that is read. */
@@ -64,7 +65,7 @@ export function accountedFor(
   // What a move was copying is the value of the live record.
   const isRubbish = ({ kind }: (typeof unnamed)[number]) =>
     !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
-  const rubbish = unnamed.filter(isRubbish).map(({ volume }) => volume);
-  const strays = unnamed.filter(({ kind }) => known && kind === "stray").map(({ volume }) => volume);
+  const rubbish = volumesOf(unnamed.filter(isRubbish));
+  const strays = volumesOf(unnamed.filter(({ kind }) => known && kind === "stray"));
   return { rubbish, strays, isReplaced };
 }

@@ -7,7 +7,7 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { without } from "../format/volume";
+import { volumesOf, without } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { type Inspected, volumesIn } from "./copies";
 import { md5Of } from "./copy";
@@ -21,8 +21,7 @@ export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked
   const known = await ledger.get(key);
   if (ledger.isOlder ? known?.state === "live" : known) return;
   const path = pathOf(key);
-  const placed = (await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged");
-  const owed = placed.map(({ volume }) => volume);
+  const owed = volumesOf((await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged"));
   await Promise.all(
     without(ranked, owed).map(async (volume) => {
       if (!ledger.isOlder && (!volumes.health.isUp(volume) || volumes.health.isForeign(volume))) return;

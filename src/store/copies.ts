@@ -8,6 +8,7 @@ import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
+import { volumesOf } from "../format/volume";
 import { type OpenFile } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
 import { md5Of } from "./copy";
@@ -44,7 +45,7 @@ export type Inspected = {
 
 /** The volumes whose copies are in this state. */
 export function volumesIn({ copies }: Inspected, state: CopySeen["state"]): string[] {
-  return copies.filter((copy) => copy.state === state).map(({ volume }) => volume);
+  return volumesOf(copies.filter((copy) => copy.state === state));
 }
 
 /** Whether all recorded copies are good. */

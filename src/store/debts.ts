@@ -1,7 +1,7 @@
 // Owns what is put down as owed before volumes are touched, and after; and that there is room for it.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
-import { union } from "../format/volume";
+import { union, volumesOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Store } from "./store";
@@ -26,17 +26,14 @@ export function owe(
 
 /** The volumes with a copy of the recorded value that is to go. */
 export function straysIn(owed: readonly Debt[]): string[] {
-  return owed.filter(({ kind }) => kind === "stray").map(({ volume }) => volume);
+  return volumesOf(owed.filter(({ kind }) => kind === "stray"));
 }
 
 /** The volumes that may still carry out an earlier request for a key, which owed this. */
 export function barredFrom({ barred }: Claim, owed: readonly Debt[]): string[] {
   const now = nowMs();
   const pending = owed.filter(({ kind, untilMs }) => kind !== "stray" && untilMs > now);
-  return union(
-    barred,
-    pending.map(({ volume }) => volume),
-  );
+  return union(barred, volumesOf(pending));
 }
 
 /** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */

@@ -3,7 +3,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { pathOf } from "../format/path";
-import { sameVolumes, without } from "../format/volume";
+import { sameVolumes, volumesOf, without } from "../format/volume";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { type Upload } from "../volumes/upload";
 import { copy } from "./copy";
@@ -86,10 +86,7 @@ export class Transfer {
     if (!sameVolumes(targets, way.likely)) await claim.put(way.owing(claim.entry, targets));
     const date = await store.dates.next(claim.key, await this.#dateBefore());
     const { stored, bytes, md5 } = await this.#receive(targets, date);
-    const good = await this.#replaceFailed(
-      stored.map(({ volume }) => volume),
-      { bytes, md5 },
-    );
+    const good = await this.#replaceFailed(volumesOf(stored), { bytes, md5 });
     this.#require(good.length, "took the value");
     const home = way.ranked.slice(0, topology.replicas);
     if (!sameVolumes(good, home)) await store.hints.add(claim.key, writtenUnder(topology));
@@ -100,7 +97,7 @@ export class Transfer {
 
   /** The volumes of these uploads, and those that were given a copy. */
   written(isMeant: (upload: Upload) => boolean = () => true): string[] {
-    return [...this.#uploads.filter(isMeant).map(({ volume }) => volume), ...this.#copied];
+    return [...volumesOf(this.#uploads.filter(isMeant)), ...this.#copied];
   }
 
   async #receive(targets: readonly string[], date: string): Promise<Replicated> {
@@ -134,10 +131,7 @@ export class Transfer {
     const { claim, way } = this;
     const { volumes, topology } = this.store;
     let good = [...stored];
-    const spares = without(
-      this.#ranked,
-      this.#uploads.map(({ volume }) => volume),
-    );
+    const spares = without(this.#ranked, volumesOf(this.#uploads));
     for (let spare = spares.shift(); spare && good.length < topology.replicas; spare = spares.shift()) {
       if (!volumes.health.isWritable(spare) || !(await volumes.wake(spare))) continue;
       await claim.put(way.owing(claim.entry, [spare]));

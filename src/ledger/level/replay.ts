@@ -7,6 +7,7 @@
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
 import { nowMs } from "../../clock";
 import { readRecord } from "../../format/record";
+import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
 import { type BareDebt, type Debt } from "../ledger";
 import { type Owing } from "./journal";
@@ -57,10 +58,7 @@ export async function replay(
       redone++;
     }
     if (owed.length === 0) continue;
-    barred.set(
-      key.toHex(),
-      owed.map(({ volume }) => volume),
-    );
+    barred.set(key.toHex(), volumesOf(owed));
     if (options.inDoubt) doubtful++;
     else {
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
