@@ -26,8 +26,7 @@ export async function removeValue(client: Client, volume: string, path: string):
 export async function removeFile(client: Client, volume: string, path: string): Promise<boolean> {
   assert(!path.endsWith("/"), "a folder is never removed");
   refuseForeign(client.health, volume);
-  const request = { method: "DELETE" as const, headers: client.authorization, body: undefined };
-  const { status } = await client.change(volume, path, request, limits.confirmMs);
+  const { status } = await client.change(volume, path, { method: "DELETE" }, limits.confirmMs);
   const isAbsent = status === 404 || (status === 409 && (await headFile(client, volume, path)) === undefined);
   if (status !== 204 && !isAbsent) throw unexpected(volume, status);
   if (client.settings.sync) await syncFile(client, volume, path, "gone");
@@ -45,8 +44,7 @@ export async function moveFile(
 ): Promise<boolean> {
   refuseForeign(client.health, volume);
   const destination = belowServer(volume) + to;
-  const request = { method: "MOVE" as const, headers: client.authorization, body: undefined, destination };
-  const { status } = await client.change(volume, from, request, limits.confirmMs);
+  const { status } = await client.change(volume, from, { method: "MOVE", destination }, limits.confirmMs);
   if (status === 404) return false;
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
   if (sync) await syncFile(client, volume, to, "there");

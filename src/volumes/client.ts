@@ -29,6 +29,9 @@ export type VolumeSettings = {
 /** For how long something is somebody's, by `nowMs`; it may be renewed meanwhile, or turn out to be over. */
 export type Lease = { readonly untilMs: number };
 
+/** A request that changes something; `headers` are lines of its own, `destination` is that of a MOVE, below the server. */
+type Change = Pick<WireRequest, "method" | "body"> & { readonly headers?: string; readonly destination?: string };
+
 /** What all users of a thread share. */
 type Shared = { readonly pools: Pools; readonly asked: Asked };
 
@@ -75,11 +78,11 @@ export class Client {
     return new Client(this.health, this.settings, { ...this.user, ...change }, this.shared);
   }
 
-  /** The header lines of a change that is sent now: see signer.ts. Throws MkvError unavailable if the lease is over. */
+  /** The header lines of a change that is sent now: whose it is, and see signer.ts. Throws MkvError unavailable if the lease is over. */
   signChange(server: string, method: string, uri: string, destination?: string): string {
     const signature = this.user.signer.change(server, method, uri, this.user.lease.untilMs, destination);
     this.requireLease(); // After the clock was looked at: another thread may have learnt meanwhile that there was a pause.
-    return linesOf(signature);
+    return this.authorization + linesOf(signature);
   }
 
   /**
@@ -142,13 +145,12 @@ export class Client {
 
   /**
    * Sends a PUT, DELETE or MOVE within the fence; once more if the volume's clock was set.
-   * @param request.destination of a MOVE, below the server
    * @throws MkvError volume-failed, also if the volume refuses it as late; timeout
    */
   async change(
     volume: string,
     path: string,
-    { method, headers, body, destination }: Pick<WireRequest, "method" | "headers" | "body"> & { destination?: string },
+    { method, headers = "", body, destination }: Change,
     timeoutMs: number,
   ): Promise<Answer> {
     const { health } = this;

@@ -18,8 +18,7 @@ export async function readSmall(client: Client, name: string, path: string, most
 /** Throws MkvError if the volume does not take it. */
 export async function writeSmall(client: Client, name: string, path: string, text: string): Promise<void> {
   const body = Buffer.from(text);
-  const headers = `Content-Length: ${body.length}\r\n${client.authorization}`;
-  const request = { method: "PUT" as const, headers, body };
+  const request = { method: "PUT" as const, headers: `Content-Length: ${body.length}\r\n`, body };
   const { status } = await client.change(name, path, request, client.settings.voltimeoutMs);
   await requireStored(client, name, path, status);
 }

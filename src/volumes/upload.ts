@@ -104,6 +104,6 @@ export class Upload {
 
   #headersOf(bytes: number | undefined): string {
     const length = bytes === undefined ? "" : `Content-Length: ${bytes}\r\n`;
-    return `${length}Date: ${this.value.date}\r\n${this.client.authorization}`;
+    return `${length}Date: ${this.value.date}\r\n`;
   }
 }
