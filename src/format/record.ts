@@ -30,10 +30,10 @@ export function isUnlinked(text: string): boolean {
   return text.startsWith("DELETED");
 }
 
-/** The record that a text is; undefined for what is no record. */
-export function readRecord(text: string): ValueRecord | undefined {
+/** The record that a text is; undefined for no text, and for what is no record. */
+export function readRecord(text: string | undefined): ValueRecord | undefined {
   try {
-    return decodeRecord(text);
+    return text === undefined ? undefined : decodeRecord(text);
   } catch (error) {
     if (error instanceof MkvError) return undefined;
     throw error;

@@ -32,13 +32,13 @@ export function knownOf(record: ValueRecord | undefined, facts: FactsText): Know
 
 /** The same of a record as it is written down, for a backup: one that is damaged has no attributes. */
 export function besideOf(record: string | undefined, facts: FactsText): Omit<KnownValue, "record"> {
-  const { record: _, ...beside } = knownOf(record === undefined ? undefined : readRecord(record), facts);
+  const { record: _, ...beside } = knownOf(readRecord(record), facts);
   return beside;
 }
 
 /** What is to lie beside the record of a key out of a backup; undefined for nothing. */
 export function factsOfKnown({ record, attributes, forward }: Known): string | undefined {
-  return writeFacts(undefined, { record: record === undefined ? undefined : readRecord(record), attributes, forward });
+  return writeFacts(undefined, { record: readRecord(record), attributes, forward });
 }
 
 /** Throws MkvError failed if it is damaged. */

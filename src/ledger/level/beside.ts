@@ -13,7 +13,7 @@ import { MkvError, reasonOf } from "../../errors";
 import { GroupCommit } from "../../group-commit";
 import { type Memory } from "../ledger";
 import { inspectIndex } from "./inspect";
-import { isLocked, writeBatch } from "./leveldb";
+import { inUse, isLocked, writeBatch } from "./leveldb";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
@@ -167,10 +167,6 @@ function trueBesideOf(index: string): string {
     const text = `the folder ${above} of the index cannot be written to: ${reasonOf(error)}`;
     throw new MkvError("failed", `${text}: make it, and give it to the user that mkv runs as`, { cause: error });
   }
-}
-
-function inUse(index: string, cause?: unknown): MkvError {
-  return new MkvError("failed", `the index ${index} is in use by another process: stop that one first`, { cause });
 }
 
 function cannotOpen(folder: string, cause: unknown): MkvError {

@@ -83,7 +83,7 @@ export class Journal {
       this.#file = this.#rewrite();
       if (inherited) for (const path of journalsOf(index)) if (path !== this.#path) rmSync(path);
     } catch (error) {
-      throw new MkvError("failed", `the journal ${this.#path} cannot be written: ${reasonOf(error)}`, { cause: error });
+      throw this.#failure(error);
     }
   }
 
@@ -172,11 +172,14 @@ export class Journal {
         if (this.#file !== before) closeSync(before);
       }
     } catch (error) {
-      const line = `the journal ${this.#path} cannot be written: ${reasonOf(error)}`;
-      const failure = new MkvError("failed", line, { cause: error });
+      const failure = this.#failure(error);
       this.#onBroken?.(failure);
       throw failure;
     }
+  }
+
+  #failure(error: unknown): MkvError {
+    return new MkvError("failed", `the journal ${this.#path} cannot be written: ${reasonOf(error)}`, { cause: error });
   }
 
   /** The journal as it is does as well, while no other file can be opened. */

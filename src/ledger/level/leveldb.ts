@@ -46,9 +46,9 @@ export async function openLevelIndex(
   try {
     await db.open();
   } catch (error) {
-    const why = `cannot be opened: ${reasonOf((error as Error).cause ?? error)}`;
-    const text = isLocked(error) ? "is in use by another process: stop that one first" : why;
-    throw new MkvError("failed", `the index ${folder} ${text}`, { cause: error });
+    if (isLocked(error)) throw inUse(folder, error);
+    const why = reasonOf((error as Error).cause ?? error);
+    throw new MkvError("failed", `the index ${folder} cannot be opened: ${why}`, { cause: error });
   }
   return new LevelIndex(db, options);
 }
@@ -169,6 +169,11 @@ export async function writeBatch<K>(
 /** Whether LevelDB failed to open since another process has it open. */
 export function isLocked(error: unknown): boolean {
   return ((error as Error).cause as { code?: string } | undefined)?.code === "LEVEL_LOCKED";
+}
+
+/** The failure of who would open an index that another process uses. */
+export function inUse(index: string, cause?: unknown): MkvError {
+  return new MkvError("failed", `the index ${index} is in use by another process: stop that one first`, { cause });
 }
 
 /** What is read; undefined if it cannot be. */

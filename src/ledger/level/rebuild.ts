@@ -2,7 +2,7 @@
 // from before anything is looked at until after the swap.
 import { rmSync } from "node:fs";
 import { furthest } from "../../format/epoch";
-import { type ValueRecord, readRecord } from "../../format/record";
+import { readRecord } from "../../format/record";
 import { warn } from "../../log";
 import {
   type AllEpochs,
@@ -87,19 +87,11 @@ function owedIn(
   for (const [hex, ofKey] of lines) {
     const { key, record, marks, owed: debts } = ofKey.at(-1)!;
     if (debts.length === 0) continue;
-    const found = readable(() => old?.getText(key) ?? absent);
-    const isMark = found !== undefined && marks.includes(found);
-    const isAbsent = isMark || (old !== undefined && found === absent);
-    const known = isAbsent ? undefined : (recordIn(found) ?? recordIn(record));
+    const found = old && readable(() => ({ text: old.getText(key) }));
+    const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
+    const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
     if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
     owed.set(hex, accountedFor(known, debts, nameOf));
   }
   return owed;
-}
-
-/** Stands for the record of a key that has none. */
-const absent = "";
-
-function recordIn(text: string | undefined): ValueRecord | undefined {
-  return text === undefined || text === absent ? undefined : readRecord(text);
 }

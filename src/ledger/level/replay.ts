@@ -63,7 +63,7 @@ export async function replay(
     else {
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
       const dated = owed.map((debt) => datedFrom(debt, options.graceMs));
-      const known = found !== undefined && readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
+      const known = readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
       inherited.push({ key, n, record: known, owed: dated, dueMs: 0 });
     }
   }

@@ -108,14 +108,11 @@ export class Database implements AsyncDisposable {
   }
 
   #failure(error: unknown, isPassing: boolean): MkvError {
+    const isAway = isPassing || error instanceof Unreachable;
     const why = reasonOf(error).replaceAll(/\s+/g, " ");
-    if (isPassing || error instanceof Unreachable)
-      return new MkvError("unavailable", `the database ${this.address.shown} cannot be asked: ${why}`, {
-        cause: error,
-      });
-    return new MkvError("failed", `the database ${this.address.shown} refuses: ${why}${adviceOn(error)}`, {
-      cause: error,
-    });
+    const text = isAway ? `cannot be asked: ${why}` : `refuses: ${why}${adviceOn(error)}`;
+    const code = isAway ? "unavailable" : "failed";
+    return new MkvError(code, `the database ${this.address.shown} ${text}`, { cause: error });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -173,7 +173,7 @@ async function owedIn(database: Database, nameOf: (volume: string) => string): P
   const owed = new Map<string, OwedByKey>();
   for await (const page of knownKeys(database, "owing")) {
     for (const { key, record, owed: debts } of page) {
-      const known = record === undefined ? undefined : readRecord(record);
+      const known = readRecord(record);
       // Where nothing is known of the key its files may be the value.
       if (known || record === undefined) owed.set(key.toHex(), accountedFor(known, debts, nameOf));
     }
