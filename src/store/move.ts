@@ -102,31 +102,16 @@ export async function bringHome(
     await cleanUp(store, claim);
     throw error;
   }
-  const md5 = isRight ? record.md5 : seen.md5;
-  await commit(store, claim, { targets, strays, isSynced, md5, wholeSinceMs: seen.sinceMs });
+  // The commit.
+  const moved = { ...record, md5: isRight ? record.md5 : seen.md5, volumes: targets };
+  const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
+  const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
+  await claim.put({ record: moved, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
+  await cleanUp(store, claim, { wholeSinceMs: seen.sinceMs });
   return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }
 
 const unchanged: Moved = { changed: false, leftBehind: [], bytes: 0 };
-
-async function commit(
-  store: Store,
-  claim: Claim,
-  move: {
-    targets: readonly string[];
-    strays: readonly string[];
-    isSynced: boolean;
-    md5: string | undefined;
-    wholeSinceMs: number;
-  },
-): Promise<void> {
-  const { targets, strays, isSynced, md5, wholeSinceMs } = move;
-  const record = { ...claim.entry.record!, md5, volumes: targets };
-  const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
-  const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
-  await claim.put({ record, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
-  await cleanUp(store, claim, { wholeSinceMs });
-}
 
 /** Throws MkvError busy or unavailable unless all volumes where a key belongs can be written to. */
 async function requireReady({ volumes }: Store, claim: Claim, targets: readonly string[]): Promise<void> {

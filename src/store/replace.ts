@@ -8,7 +8,7 @@
 // 5. The record; the copies of the old value elsewhere are owed, and removed.
 import { MkvError } from "../errors";
 import { encodeRecord } from "../format/record";
-import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
+import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUp } from "./care";
 import { landed, owe } from "./debts";
@@ -30,7 +30,15 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
   let stored: Transferred;
   try {
     stored = await transfer.run();
-    await commit(transfer, stored, write.value.attributes?.());
+    const { volumes, bytes, md5, date } = stored;
+    requireMove(store, volumes, [true]); // All of them have been asked by now.
+    const { record, owed } = claim.entry;
+    const attributes = write.value.attributes?.() ?? {};
+    const forward = {
+      record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
+      ...{ over: encodeRecord(record!), bytes, date, attributes },
+    };
+    await claim.put({ record, owed: landed(store, owed, transfer.written()), forward }, { sync: true }); // The commit.
   } catch (error) {
     const { record, owed, forward } = claim.entry;
     if (!forward) await claim.put({ record, owed: landed(store, owed, transfer.written()) });
@@ -46,21 +54,6 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
     );
   if (claim.entry.owed.length > 0) await cleanUp(store, claim);
   return stored;
-}
-
-async function commit(
-  transfer: Transfer,
-  { volumes, bytes, md5, date }: Transferred,
-  attributes: Attributes = {},
-): Promise<void> {
-  const { store, claim } = transfer;
-  const { record, owed } = claim.entry;
-  requireMove(store, volumes, [true]); // All of them have been asked by now.
-  const forward = {
-    record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
-    ...{ over: encodeRecord(record!), bytes, date, attributes },
-  };
-  await claim.put({ record, owed: landed(store, owed, transfer.written()), forward }, { sync: true });
 }
 
 /** Throws MkvError unsupported if one of these volumes has no MOVE: the fence and it came together. */
