@@ -102,7 +102,9 @@ async function findHolder(
   });
   try {
     const holder = await Promise.any(answers);
-    if (first === false) await tellOfMissing(store, key, record);
+    const now = first === false ? await store.ledger.get(key) : undefined;
+    // A recorded volume has no copy, unless the key was being deleted or moved meanwhile.
+    if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) store.hints.tell(key);
     return { ...location, volume: holder };
   } catch (error) {
     const now = await store.ledger.get(key);
@@ -115,12 +117,6 @@ async function findHolder(
 }
 
 const slow = () => new MkvError("timeout", "it takes long");
-
-/** Has a key looked at of which a recorded volume has no copy, unless it was being deleted or moved meanwhile. */
-async function tellOfMissing({ ledger, hints }: Store, key: Key, record: ValueRecord): Promise<void> {
-  const now = await ledger.get(key);
-  if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) hints.tell(key);
-}
 
 /** One of these volumes at random, of those that are up if any is. */
 export function oneOf(candidates: readonly string[], volumes: Volumes): string {

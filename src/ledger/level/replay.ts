@@ -9,7 +9,6 @@ import { nowMs } from "../../clock";
 import { readRecord } from "../../format/record";
 import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
-import { type BareDebt, type Debt } from "../ledger";
 import { type Owing } from "./journal";
 import { type Journals } from "./read-journals";
 import { type LevelIndex, readable } from "./leveldb";
@@ -62,16 +61,13 @@ export async function replay(
     if (options.inDoubt) doubtful++;
     else {
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
-      const dated = owed.map((debt) => datedFrom(debt, options.graceMs));
+      const sinceMs = nowMs(); // The last requests of that process may still be on their way.
+      const dated = owed.map(({ volume, kind }) => {
+        return { volume, kind, sinceMs, untilMs: sinceMs + (kind === "stray" ? options.graceMs : limits.fenceOverMs) };
+      });
       const known = readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
       inherited.push({ key, n, record: known, owed: dated, dueMs: 0 });
     }
   }
   return { inherited, redone, doubtful, barred };
-}
-
-/** A debt of an earlier process, whose last requests may still be on their way. */
-function datedFrom({ volume, kind }: BareDebt, graceMs: number): Debt {
-  const sinceMs = nowMs();
-  return { volume, kind, sinceMs, untilMs: sinceMs + (kind === "stray" ? graceMs : limits.fenceOverMs) };
 }

@@ -91,7 +91,9 @@ export async function makeNext(address: DatabaseAddress, source: Source): Promis
   const presence = undo.use(await enter(database, "rebuild"));
   const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
   if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
-  await dropLeftOver(database);
+  for (const left of await tablesIn(database))
+    // Of runs that were cut short.
+    if (/^mkv_keys_next(_[0-9a-f]{8})?$/.test(left)) await database.run(`drop table if exists ${left}`);
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
@@ -122,13 +124,6 @@ export async function makeNext(address: DatabaseAddress, source: Source): Promis
       await opened[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Drops the tables of runs that were cut short. */
-async function dropLeftOver(database: Database): Promise<void> {
-  for (const table of await tablesIn(database)) {
-    if (/^mkv_keys_next(_[0-9a-f]{8})?$/.test(table)) await database.run(`drop table if exists ${table}`);
-  }
 }
 
 async function tablesIn(database: Database): Promise<string[]> {
