@@ -135,7 +135,10 @@ function epochsOf(
 }
 
 /** Opens the same ledger for another thread, with what the first one shares. Throws MkvError failed. */
-export async function joinLevelLedger(path: string, { shared, thread, ...options }: JoinOptions): Promise<Ledger> {
+export async function joinLevelLedger(
+  path: string,
+  { shared, thread, ...options }: Pick<LevelOptions, "sync" | "onBroken"> & { shared: LevelShared; thread: number },
+): Promise<Ledger> {
   const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);
@@ -144,11 +147,6 @@ export async function joinLevelLedger(path: string, { shared, thread, ...options
   const onClosed = async () => await memory[Symbol.asyncDispose]();
   return levelLedger({ path, index, facts, journal, memory, numbers, shared, onClosed });
 }
-
-type JoinOptions = Pick<LevelOptions, "sync" | "onBroken"> & {
-  readonly shared: LevelShared;
-  readonly thread: number;
-};
 
 /**
  * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one.
