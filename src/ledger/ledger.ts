@@ -10,6 +10,9 @@ import { type ValueRecord } from "../format/record";
 import { limits } from "../limits";
 import { inBatches } from "../turns";
 
+/** What debts there are, in the order in which they are written down. */
+export const debtKinds = ["in-flight", "left-over", "stray", "staged"] as const;
+
 /**
  * A volume that may hold a file of a key which the record does not account for. A volume that the record names is never
  * touched on the strength of a debt.
@@ -21,7 +24,7 @@ export type Debt = {
    * `stray`: a good copy of the recorded value where it does not belong any more; it goes when the others have been seen.
    * `staged`: not at the value's place but at its staged one (`store/forward.ts`), of a value that was to replace another.
    */
-  readonly kind: "in-flight" | "left-over" | "stray" | "staged";
+  readonly kind: (typeof debtKinds)[number];
   /** When it was found out, by `nowMs`: what has waited for long is looked at more rarely. */
   readonly sinceMs: number;
   /** Until then, by `nowMs`, the file stays (a stray), or a request that is still on its way may bring it back. */

@@ -5,7 +5,7 @@ import { keyOf } from "../format/key";
 import { type ValueRecord, encodeRecord, readRecord } from "../format/record";
 import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, noCounts } from "./backup";
-import { type Attributes, type Forward, type Known } from "./ledger";
+import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
 
 /** A part of a backup: the header comes first, then what is remembered, then the keys. */
 export type BackupPart =
@@ -159,10 +159,10 @@ class Reader {
     if (owed === undefined) return [];
     if (!isFields(owed)) throw this.#wrong("owes what cannot be read");
     return Object.entries(owed).flatMap(([kind, volumes]) => {
-      const isKnown = kind === "in-flight" || kind === "left-over" || kind === "stray" || kind === "staged";
-      if (!isKnown || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
+      const known = debtKinds.find((each) => each === kind);
+      if (!known || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
         throw this.#wrong("owes what cannot be read");
-      return volumes.map((volume: string) => ({ volume, kind }));
+      return volumes.map((volume: string) => ({ volume, kind: known }));
     });
   }
 

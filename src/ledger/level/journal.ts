@@ -18,7 +18,7 @@ import { type Key } from "../../format/key";
 import { GroupCommit } from "../../group-commit";
 import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
-import { type BareDebt, type Debt } from "../ledger";
+import { type BareDebt, type Debt, debtKinds } from "../ledger";
 import { keysOwed } from "../measures";
 import { type LineNumbers } from "./reached";
 
@@ -220,12 +220,10 @@ export function journalsOf(index: string): string[] {
   return names.map((name) => join(dirname(index), name));
 }
 
-const kinds = ["in-flight", "left-over", "stray", "staged"] as const;
-
 /** A line as it is written; `hex` is the key in hex. */
 export function textOf(hex: string, { n, record, owed }: Line): string {
   let debts = "";
-  for (const kind of kinds) {
+  for (const kind of debtKinds) {
     let volumes = "";
     for (const debt of owed) if (debt.kind === kind) volumes += `${volumes && ","}${JSON.stringify(debt.volume)}`;
     if (volumes !== "") debts += `${debts && ","}"${kind}":[${volumes}]`;

@@ -10,7 +10,7 @@ import { nowMs } from "../../clock";
 import { MkvError } from "../../errors";
 import { decodeRecord } from "../../format/record";
 import { knownOf } from "../facts";
-import { type Debt, type Entry } from "../ledger";
+import { type Debt, type Entry, debtKinds } from "../ledger";
 import { type Row } from "./connection";
 import { databaseMs } from "./database-clock";
 
@@ -45,11 +45,13 @@ export function isSettled({ state, entry }: Found): boolean {
   return state === "free" && entry.owed.length === 0;
 }
 
+const writtenDebt = new RegExp(`^(${debtKinds.join("|")}) (-?\\d+) (-?\\d+) (.+)$`);
+
 /** The debts in this column, of a row that was written so long ago: their times are those of this process. */
 export function debtsIn(owed: unknown, ageMs: unknown): Debt[] {
   const writtenMs = nowMs() - Number(ageMs);
   return ((owed as string[] | null) ?? []).map((text) => {
-    const [, kind, since, until, volume] = /^(in-flight|left-over|stray|staged) (-?\d+) (-?\d+) (.+)$/.exec(text) ?? [];
+    const [, kind, since, until, volume] = writtenDebt.exec(text) ?? [];
     if (volume === undefined) throw new MkvError("failed", `the ledger holds a damaged debt (${JSON.stringify(text)})`);
     return {
       volume,
