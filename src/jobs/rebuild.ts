@@ -79,10 +79,11 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   const hasEmpty = key && file.copies.some(({ bytes }) => bytes === 0);
   const mayBeEmpty = hasEmpty && leastBytesOf((await oldRecord(job, key))?.md5) === 0;
   const whole = file.copies.filter((copy) => {
-    const why = !key ? "not where its name belongs" : copy.bytes === 0 && !mayBeEmpty ? "empty" : undefined;
-    const isRubbish = owed?.rubbish.includes(copy.volume) ? "left by an unfinished write" : undefined;
-    if (why ?? isRubbish) reject(copy, (why ?? isRubbish)!);
-    return (why ?? isRubbish) === undefined;
+    if (!key) reject(copy, "not where its name belongs");
+    else if (copy.bytes === 0 && !mayBeEmpty) reject(copy, "empty");
+    else if (owed?.rubbish.includes(copy.volume)) reject(copy, "left by an unfinished write");
+    else return true;
+    return false;
   });
   if (!key || whole.length === 0) return undefined;
   const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));

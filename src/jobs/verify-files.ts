@@ -58,33 +58,27 @@ async function verifyFiles(job: Verify, page: readonly FoundFile[], place: Orpha
   }
 }
 
-/** What became of a file; for `kept`, why. */
+/** What became of a file, and what would become of it, where that is said otherwise; of `kept` it is said why. */
 const lines = {
   orphan: {
-    young: "is in no record yet",
-    orphan: "is in no record",
-    removed: "is in no record: removed",
-    copy: "is a copy that its record should name",
-    recorded: "is a copy that its record lacked: it names it now",
+    young: ["is in no record yet"],
+    orphan: ["is in no record"],
+    removed: ["is in no record: removed", "is in no record: it would be removed"],
+    copy: ["is a copy that its record should name"],
+    recorded: [
+      "is a copy that its record lacked: it names it now",
+      "is a copy that its record lacks: it would name it",
+    ],
   },
   staged: {
-    young: "is of no replacement that is known yet",
-    orphan: "is of no replacement",
-    removed: "is of no replacement: removed",
-    copy: "is the value of a key that lacks copies",
-    recorded: "is the value of a key that lacked copies: it is in its place now",
-  },
-};
-
-/** What would become of it. */
-const dryLines = {
-  orphan: {
-    removed: "is in no record: it would be removed",
-    recorded: "is a copy that its record lacks: it would name it",
-  },
-  staged: {
-    removed: "is of no replacement: it would be removed",
-    recorded: "is the value of a key that lacks copies: it would be brought to its place",
+    young: ["is of no replacement that is known yet"],
+    orphan: ["is of no replacement"],
+    removed: ["is of no replacement: removed", "is of no replacement: it would be removed"],
+    copy: ["is the value of a key that lacks copies"],
+    recorded: [
+      "is the value of a key that lacked copies: it is in its place now",
+      "is the value of a key that lacks copies: it would be brought to its place",
+    ],
   },
 };
 
@@ -105,8 +99,8 @@ async function verifyOrphan(
     if (state === "accounted") return;
     counts.orphans++;
     if (state === "recorded" || state === "removed") counts.repaired++;
-    const told = state === "kept" ? why : { ...lines[place], ...(dryRun && dryLines[place]) }[state];
-    job.progress.note(`${where}: ${told}`);
+    const [done, would = done] = state === "kept" ? [why] : lines[place][state];
+    job.progress.note(`${where}: ${dryRun ? would : done}`);
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     counts.unknown++;
