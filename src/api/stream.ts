@@ -24,6 +24,7 @@ export function streamed(chunks: AsyncIterable<Uint8Array>, cut?: () => void): R
           waitFor(value.length);
           controller.enqueue(value);
         } catch (error) {
+          clearTimeout(timer); // The client may have gone while the chunk was made.
           controller.error(error); // The connection breaks off before the announced length.
         }
       },
