@@ -24,10 +24,8 @@ export class Sending {
     open.add(1);
     const hold = (bytes: number) => {
       const more = bytes - held;
-      if (more > 0 && this.#bytes + more > this.mostBytes) {
-        const advice = "try again, or with limit=1000";
-        throw new MkvError("unavailable", `too many long answers are still being read: ${advice}`);
-      }
+      if (more > 0 && this.#bytes + more > this.mostBytes)
+        throw new MkvError("unavailable", "too many long answers are still being read: try again, or with limit=1000");
       held = bytes;
       this.#bytes += more;
     };
