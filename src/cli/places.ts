@@ -24,6 +24,7 @@ export type Watch = {
 
 /** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
 export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
+  volumes.client.health.watch(); // Nothing is written to them before `watchPlaces` has compared what they say.
   await firstLook(volumes);
   return await seenEpochs(volumes);
 }
@@ -52,14 +53,15 @@ export async function watchPlaces(
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
-  const epochs = new Epochs(volumes);
+  const epochs = keepEpochs(volumes, noteEpoch);
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, returns] = [0, 0, 0];
   async function check() {
-    const asked = volumes.health.returns; // Who comes back from here on is asked again.
     await using _turn = await takeTurn();
     await ids.refresh();
+    const asked = volumes.health.returns; // Who comes back from here on is asked again.
+    if (!(await epochs.compare()) || volumes.health.returns !== asked) return []; // It is due at once.
     const twins = await identity.check();
     await ids.written();
     const configured = ids.names().filter((name) => isConfigured(volumes.topology, name));
@@ -68,12 +70,6 @@ export async function watchPlaces(
     [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }
-  async function note() {
-    const seen = noteEpoch && (await seenEpochs(volumes));
-    if (!seen || (await noteEpoch(seen, (epoch) => epochs.note(epoch))) !== "behind") return;
-    const why = "a copy was put back, or another master serves them";
-    stopNow(`the index is older than the volumes: ${why}; start again`);
-  }
   await firstLook(volumes);
   let [twins] = await check();
   for (let more = 0; volumes.health.returns !== returns && more < 3; more++) [twins] = await check(); // Another one has answered.
@@ -81,7 +77,7 @@ export async function watchPlaces(
     const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
   }
-  const noted = note();
+  const noted = epochs.note();
   noted.catch(() => {}); // It is told here, or by the next one.
   await Promise.race([noted, Bun.sleep(limits.firstLookMs)]);
   return {
@@ -98,8 +94,28 @@ export async function watchPlaces(
         throw error;
       });
       for (const names of twins) warn(`${names.join(" and ")} are one and the same place`);
-      await note();
+      await epochs.note();
     },
+  };
+}
+
+/** Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more. */
+function keepEpochs(volumes: Volumes, noteEpoch: NoteEpoch | undefined) {
+  const { topology, health } = volumes;
+  const epochs = new Epochs(volumes);
+  async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
+    if (!noteEpoch) return true;
+    const seen = await seenEpochs(volumes);
+    if (seen && (await noteEpoch(seen, note)) === "behind") {
+      const why = "a copy was put back, or another master serves them";
+      stopNow(`the index is older than the volumes: ${why}; start again`);
+    }
+    return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
+  }
+  return {
+    /** Returns false while volumes answer, and none says how far the store has come. */
+    compare: () => ask(),
+    note: () => ask((epoch) => epochs.note(epoch)),
   };
 }
 

@@ -11,11 +11,15 @@ import { type Volumes } from "./volumes";
 
 const path = "/mkv/epoch";
 
-/** What the volumes that answer say of how far their store has come; undefined if none of them answers. */
+/** What the volumes that answer say of how far their store has come; undefined if all of them are silent, or there is none. */
 export async function seenEpochs(volumes: Volumes): Promise<Epoch[] | undefined> {
-  const asked = await Promise.allSettled(known(volumes).map((volume) => ask(volumes, volume)));
-  const answers = asked.filter((answer) => answer.status === "fulfilled");
-  return answers.length > 0 ? answers.flatMap(({ value }) => value ?? []) : undefined;
+  const answers = await Promise.allSettled(known(volumes).map((volume) => ask(volumes, volume)));
+  if (answers.every((answer) => answer.status === "rejected" && isSilence(answer.reason))) return undefined;
+  return answers.flatMap((answer) => (answer.status === "fulfilled" ? (answer.value ?? []) : []));
+}
+
+function isSilence(error: unknown): boolean {
+  return error instanceof MkvError && error.code === "timeout";
 }
 
 /**
@@ -29,7 +33,7 @@ export async function allEpochs(volumes: Volumes): Promise<Epoch[]> {
       try {
         return await ask(volumes, volume);
       } catch (error) {
-        if (!(error instanceof MkvError && error.code === "timeout") || nowMs() > untilMs) throw error;
+        if (!isSilence(error) || nowMs() > untilMs) throw error;
       }
     }
   };

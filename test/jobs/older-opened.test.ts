@@ -5,8 +5,11 @@ import { cpSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
+import { NOTE } from "../support/gate";
+import { startGatedCluster } from "../support/gated";
 import { follow } from "../support/http";
 import { type Master, runMkv } from "../support/master";
+import { within } from "../support/until";
 import { startJob } from "./job";
 
 setDefaultTimeout(60_000);
@@ -14,8 +17,8 @@ setDefaultTimeout(60_000);
 const warning = "may lack what was acknowledged last";
 
 /** A store whose master has ended, and over whose index lies an older copy: it does not know `/new`, and not of `/soft` again. */
-async function startPutBack(): Promise<Cluster> {
-  const cluster = await startCluster();
+async function startPutBack<Kind extends Cluster>(start: () => Promise<Kind>): Promise<Kind> {
+  const cluster = await start();
   await using copy = temporaryFolder();
   await cluster.store("/soft", "once");
   expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
@@ -46,7 +49,7 @@ async function serveInVain(cluster: Cluster): Promise<void> {
 test.concurrent(
   "an older copy is no newer for a job that has only read it, or a master that met no volume",
   async () => {
-    await using cluster = await startPutBack();
+    await using cluster = await startPutBack(startCluster);
     for (const command of ["export", "verify"])
       await runMkv(["-db", cluster.db, "-volumes", cluster.addresses.join(","), command]);
     await serveInVain(cluster);
@@ -55,7 +58,7 @@ test.concurrent(
 );
 
 test.concurrent("an older copy that was served as one is known as older where it is moved to", async () => {
-  await using cluster = await startPutBack();
+  await using cluster = await startPutBack(startCluster);
   await expectOlder(cluster, await cluster.startMaster());
   await cluster.master.stop();
   const moved = `${cluster.db}-moved`;
@@ -78,7 +81,7 @@ test.concurrent("an index that was rebuilt elsewhere is an older one if the firs
 });
 
 test.concurrent("a rebuild waits until all volumes have said how far the store has come", async () => {
-  await using cluster = await startPutBack();
+  await using cluster = await startPutBack(startCluster);
   for (const volume of cluster.volumes) volume.freeze();
   await using rebuild = startJob(cluster, "rebuild");
   await Bun.sleep(3_000); // Longer than a master waits for volumes.
@@ -91,3 +94,16 @@ test.concurrent("a rebuild waits until all volumes have said how far the store h
   ] as const)
     expect((await follow(await cluster.ask("GET", key))).text).toBe(text);
 });
+
+test.concurrent(
+  "nothing is written over an older copy before a volume has said how far the store has come",
+  async () => {
+    await using cluster = await startPutBack(startGatedCluster);
+    for (const gate of cluster.gates) gate.hold(NOTE, "arrival");
+    await cluster.startMaster();
+    expect(cluster.master.output).not.toContain(warning);
+    expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+    cluster.openAll();
+    expect(await within(cluster.master.process.exited, { what: "the master ends" })).toBe(1);
+  },
+);

@@ -11,6 +11,9 @@ export type Point = "arrival" | "body" | "answer";
 
 const FIRST_BYTES = 100;
 
+/** What stands for the method of requests for how far the store has come, and of those that note it. */
+export const NOTE = "note";
+
 export interface Hold {
   /** So many requests; the others pass. All of them where nothing is said. */
   times?: number;
@@ -144,9 +147,8 @@ class Passage {
     if (this.heldUp) return void this.heldUp.push(data);
     if (this.method !== undefined) return this.forward(data);
     const [method, path] = data.toString("latin1", 0, 200).split(" ", 2) as [string, string];
-    this.method = method;
-    const isNote = path.endsWith("/mkv/epoch"); // Nobody waits for those.
-    const rule = isNote ? undefined : this.gate.applied(method);
+    this.method = path.endsWith("/mkv/epoch") ? NOTE : method;
+    const rule = this.gate.applied(this.method);
     if (rule === undefined) return this.forward(data);
     this.isLate = rule.late ?? false;
     if (rule.point === "answer") {

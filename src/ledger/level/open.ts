@@ -126,11 +126,12 @@ function epochsOf(
   return async (seen, note) => {
     const further = furtherThan(now, seen);
     if (further) await rememberOlder(memory, further);
-    if (further || older) return further ? "behind" : "noted";
+    if (further || older) return further ? "behind" : "current";
     onWhole();
+    if (!note) return "current";
     if (numbers.reached !== last) [now, last] = [setEpoch(path, after(furthest(now, seen))), numbers.reached];
     await note(now!);
-    return "noted";
+    return "current";
   };
 }
 

@@ -87,13 +87,14 @@ const fallBehind = `with further as (
 function epochsOf(database: Database, memory: SharedMemory, { isOlder }: Age): NoteEpoch {
   return async (seen, note) => {
     if (await lookBack(database, seen)) return "behind";
-    if (isOlder) return "noted";
+    if (isOlder) return "current";
     const behind = await memory.get(behindName);
     if (behind !== undefined && behind !== asNew) return "behind";
+    if (!note) return "current";
     await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // Nobody knows of any.
     const [row] = await database.run(count, [Buffer.from(epochName)]);
     if (row) await note(JSON.parse(row[0] as string));
-    return "noted";
+    return "current";
   };
 }
 
