@@ -22,7 +22,7 @@ import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
 import { besides, bytesOf, indexOf, runJob, startJob, swapPlace, withoutProgress } from "./job";
 import { plainKeys } from "./keys";
-import { listingOf, startStandIn } from "./standin";
+import { DEEP, listingOf, startStandIn } from "./standin";
 import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
@@ -55,8 +55,8 @@ async function listOf(master: Master, operation: "list" | "unlinked"): Promise<s
 test("a rebuild that is killed in the middle leaves the old index as it was; the next one goes through", async () => {
   const db = copyOfIndex("killed");
   let isSilent = true;
-  await using silent = await startStandIn(() =>
-    isSilent ? { does: "stall" } : { does: "answer", status: 200, body: listingOf() },
+  await using silent = await startStandIn(({ path }) =>
+    isSilent && path === DEEP ? { does: "stall" } : { does: "answer", status: 200, body: listingOf() },
   );
   const volumes = [...cluster.addresses, silent.address];
   const bytes = bytesOf(db);
