@@ -19,8 +19,11 @@ export type Space = {
   readonly filesFree: number;
 };
 
-/** What a volume says of one of its disks, by its name: `sv03`, or nothing for the folder of the values. */
-type Said = ReadonlyMap<string, { readonly space?: Space; readonly error?: string }>;
+/** The room on a disk; or why it is not known, although it was asked; neither if its volume does not say. */
+export type Room = { readonly space?: Space; readonly error?: string };
+
+/** What a volume says of its disks, by their names: `sv03`, or nothing for the folder of the values. */
+type Said = ReadonlyMap<string, Room>;
 
 const path = "/mkv/disks";
 
@@ -37,11 +40,8 @@ export class Disks {
     await Promise.all([...servers].filter((server) => !this.#asking.has(server)).map((server) => this.#askOne(server)));
   }
 
-  /**
-   * The room on a disk of a volume; or why it is not known; neither if the volume does not say.
-   * @param disk as in `sv03`; empty if the volume has no such folders
-   */
-  of(volume: string, disk: string): { readonly space?: Space; readonly error?: string } {
+  /** The room on a disk of a volume: one such as `sv03`, empty if the volume has no such folders. */
+  of(volume: string, disk: string): Room {
     if (belowServer(volume) !== "") return {}; // What lies below it is not what its server speaks of.
     const said = this.#said.get(volume);
     return said?.get(disk) ?? said?.get("") ?? {}; // A folder that is not there yet will be made on the disk above it.
@@ -102,7 +102,7 @@ async function textOf(body: Body, wait: { timeoutMs: number; onTimeout: () => Mk
 
 /** Reads {"disks": [{"name", "device", ...} | {"name", "error"}]}; what is none of these is left out. */
 function parse(text: string): Said {
-  const said = new Map<string, { space?: Space; error?: string }>();
+  const said = new Map<string, Room>();
   const answer = JSON.parse(text) as { disks?: unknown };
   if (!Array.isArray(answer?.disks)) return said;
   for (const each of answer.disks as Partial<Space & { name: string; error: string }>[]) {

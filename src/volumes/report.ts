@@ -1,6 +1,6 @@
 // Owns the state of volumes and disks as an operator sees it: one word for each, the worst that is so.
 import { limits } from "../limits";
-import { type Disks, type Space, diskNames } from "./disks";
+import { type Disks, type Room, type Space, diskNames } from "./disks";
 import { type Health } from "./health";
 import { type Volumes } from "./volumes";
 
@@ -11,13 +11,7 @@ import { type Volumes } from "./volumes";
 export type PlaceState = "down" | "foreign" | "full" | "up";
 
 /** A disk; its name is `sv03`, or empty where the volume has none. */
-export type DiskReport = {
-  readonly name: string;
-  readonly state: PlaceState;
-  readonly space: Space | undefined;
-  /** Why nothing is known of its room, although it was asked. */
-  readonly error: string | undefined;
-};
+export type DiskReport = Room & { readonly name: string; readonly state: PlaceState };
 
 export type VolumeReport = {
   readonly name: string;
@@ -38,8 +32,8 @@ export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
   return topology.volumes.map((volume) => {
     const all = names.map((name): DiskReport => {
       const place = name === "" ? volume : `${volume}/${name}`;
-      const { space, error } = disks?.of(volume, name) ?? {};
-      return { name, state: stateOf(health, place, space), space, error };
+      const room = disks?.of(volume, name) ?? {};
+      return { name, state: stateOf(health, place, room.space), ...room };
     });
     const state = states.find((each) => all.some((disk) => disk.state === each))!;
     return { name: volume, state, isSettled: health.isSettled(volume), disks: all };

@@ -38,7 +38,7 @@ test("a volume without folders for disks is one disk without a name; so is one w
       name: "a:1",
       state: "full",
       isSettled: true,
-      disks: [{ name: "", state: "full", space: undefined, error: undefined }],
+      disks: [{ name: "", state: "full" }],
     });
   }
 });
