@@ -5,20 +5,16 @@ import { limits } from "../../limits";
 import { log } from "../../log";
 import { type Measured } from "../../metrics";
 
-type Watched = { before: number; total: number; grewMs: number; atMs: number; rate: number };
+/** A job under way: `keys` it has asked about so far, and how many a second of late. */
+type Running = { keys: number; keysPerSecond: number; grewMs: number; atMs: number };
 
 /** The jobs that `mkv_job_keys_total` counts. */
 export class JobWatch {
-  readonly #running = new Map<string, Watched>();
+  readonly #running = new Map<string, Running>();
   readonly #totals = new Map<string, number>();
 
-  /** Those under way: `keys` each has asked about so far, and how many a second of late. */
   get running() {
-    return [...this.#running].map(([name, { before, total, rate }]) => ({
-      name,
-      keys: total - before,
-      keysPerSecond: rate,
-    }));
+    return [...this.#running].map(([name, { keys, keysPerSecond }]) => ({ name, keys, keysPerSecond }));
   }
 
   /** Looks at the counts, and says which jobs have begun or ended since. */
@@ -26,18 +22,19 @@ export class JobWatch {
     const now = nowMs();
     for (const { values, numbers } of metrics.find(({ name }) => name === "mkv_job_keys_total")?.series ?? []) {
       const [name, total] = [values[0]!, numbers[0]!];
-      const before = this.#totals.get(name) ?? 0;
+      const more = total - (this.#totals.get(name) ?? 0);
       this.#totals.set(name, total);
       const job = this.#running.get(name);
       if (job) {
-        if (total > job.total) job.grewMs = now;
-        job.rate = ((total - job.total) * 1000) / Math.max(now - job.atMs, 1);
-        Object.assign(job, { total, atMs: now });
+        if (more > 0) job.grewMs = now;
+        job.keys += more;
+        job.keysPerSecond = (more * 1000) / Math.max(now - job.atMs, 1);
+        job.atMs = now;
         if (now - job.grewMs < limits.jobQuietMs) continue;
         this.#running.delete(name);
-        log(`${name} through this master has ended: it asked about ${counted(total - job.before, "key")}`);
-      } else if (total > before) {
-        this.#running.set(name, { before, total, grewMs: now, atMs: now, rate: 0 });
+        log(`${name} through this master has ended: it asked about ${counted(job.keys, "key")}`);
+      } else if (more > 0) {
+        this.#running.set(name, { keys: more, keysPerSecond: 0, grewMs: now, atMs: now });
         log(`${name} through this master has begun`);
       }
     }
