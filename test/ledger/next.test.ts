@@ -69,6 +69,18 @@ test("an import is refused where a store has no keys, but files that are no valu
   await expect(draftPostgres(address, { lack: undefined })).rejects.toThrow("is not empty");
 });
 
+test("an import knows nothing of how far the store had come when the database was emptied: the volumes do", async () => {
+  const { address, query } = await emptyStore("emptied");
+  const store = crypto.randomUUID();
+  await query(`insert into mkv_memory values ('epoch', '${JSON.stringify({ store, count: 3 })}')`);
+  await using draft = await draftPostgres(address, { lack: undefined });
+  await draft.finish(new Map());
+  await draft[Symbol.asyncDispose]();
+  const surroundings = { ...opening, seenEpochs: async () => [{ store, count: 5 }] };
+  await using ledger = (await openPostgresLedger(address, surroundings)).ledger;
+  expect(ledger.isBehind).toBe(false);
+});
+
 test("a ledger that was put back forgets once what was owed and claimed then", async () => {
   const { address, query } = await emptyStore("put_back");
   const rows = () => query("select convert_from(key, 'utf8') as key, owed, held, due from mkv_keys");
