@@ -2,7 +2,6 @@
 import { join, resolve } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
 import { graceFlags } from "./grace";
-import { isReserved } from "./ports";
 import { type Launch, RunningProcess } from "./process";
 import { within } from "./until";
 import { CHECKOUT } from "./volume";
@@ -87,11 +86,7 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
   const process = new RunningProcess({ command: mkv(args), env });
   try {
     const [, port] = await process.says(/listening on port (\d+)/);
-    const master = new Master(process, index, Number(port), folder);
-    if (flags.includes("-port") || !(await isReserved(master.port))) return master;
-    await master.stop(); // It would be taken for a volume that another test has stopped.
-    const other = await startMaster({ db: index, volumes, flags, env });
-    return new Master(other.process, index, other.port, folder);
+    return new Master(process, index, Number(port), folder);
   } catch (error) {
     await process[Symbol.asyncDispose]();
     await folder?.[Symbol.asyncDispose]();
