@@ -15,13 +15,28 @@ const duePage = `select key, owed, (extract(epoch from now() - written) * 1000):
 const countOwing = `select count(*)::int from
   (select 1 from ${keysTable} where due is not null and not held limit $1::int) as owing`;
 
+const howFar = `select
+  (select (value::jsonb ->> 'count')::float8 from mkv_memory where name = 'epoch'),
+  (select count(*)::int from mkv_memory where name = 'behind' and value <> '"new"')`;
+
 const first = ["-infinity", new Uint8Array()] as const;
 
-/** The keys that owe something. */
-export function debtsOf(database: Database) {
+/**
+ * The keys that owe something.
+ * @param options.isOlder whether it was known when the ledger was opened that this is an older one
+ */
+export function debtsOf(database: Database, { isOlder }: { readonly isOlder: boolean }) {
   let after: readonly [due: string, key: Uint8Array] = first;
   let countedMs = Number.NEGATIVE_INFINITY;
   let owing = 0;
+  let farthest = 0;
+  /** Whether the database was put back since it was opened: its debts are of then, and whoever has not ended yet pays none. */
+  async function wentBack(): Promise<boolean> {
+    const [row] = await database.run(howFar);
+    const [count, behind] = row as [count: number | null, behind: number];
+    farthest = Math.max(farthest, count ?? 0);
+    return (count ?? 0) < farthest || (behind > 0 && !isOlder);
+  }
   return {
     /** How many there were when they were counted last; of very many not all are. */
     get owing() {
@@ -38,7 +53,9 @@ export function debtsOf(database: Database) {
       const rows = await database.run(duePage, [...after, limits.batchRecords]);
       const last = rows.length < limits.batchRecords ? undefined : rows.at(-1);
       after = last ? [last[3] as string, last[0] as Uint8Array] : first;
-      if (rows.length > 0) yield rows.map(([key, owed, ageMs]) => ({ key: key as Key, owed: debtsIn(owed, ageMs) }));
+      const isOfThen = await wentBack(); // Asked after them; and if there are none, so that it is known how far that was.
+      if (rows.length > 0 && !isOfThen)
+        yield rows.map(([key, owed, ageMs]) => ({ key: key as Key, owed: debtsIn(owed, ageMs) }));
     },
   };
 }

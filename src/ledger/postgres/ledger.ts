@@ -19,7 +19,7 @@ export type PostgresParts = Age & {
 /** The ledger that several masters share. */
 export function postgresLedger({ database, isBehind, isOlder, looksForDebts, presence }: PostgresParts): Ledger {
   const claims = new Claims(database);
-  const debts = looksForDebts ? debtsOf(database) : undefined;
+  const debts = looksForDebts ? debtsOf(database, { isOlder }) : undefined;
   return {
     memory: sharedMemory(database),
     ...{ isBehind, isOlder },
