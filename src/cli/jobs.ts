@@ -22,7 +22,7 @@ import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { accessVolumes, mayChange, openStore } from "./open";
-import { requireOwnPlaces, watchPlaces } from "./places";
+import { requireNoStrangers, requireOwnPlaces, watchPlaces } from "./places";
 import { withProgress } from "./progress";
 import { reported } from "./report";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
@@ -104,6 +104,7 @@ async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<Read
   for await (const _known of entriesOf(memory, idPrefix)) {
     const renamed = await requireOwnPlaces(volumes, memory);
     await watchPlaces(volumes, memory);
+    await requireNoStrangers(volumes, memory);
     return renamed;
   }
   return new Map();

@@ -2,6 +2,7 @@
 import { bootId } from "../boot";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
+import { disksOf } from "../format/placement";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Epoch } from "../format/epoch";
 import { type Memory, type NoteEpoch, entriesOf } from "../ledger/ledger";
@@ -10,7 +11,7 @@ import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
 import { Epochs, seenEpochs } from "../volumes/epochs";
-import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
+import { Identity, type IdentityMemory, seeAll, strangerWarning } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 import { stopNow } from "./ledgers";
 
@@ -151,6 +152,15 @@ export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promis
     throw new MkvError("failed", `${name} is not the disk it was: ${advice}`);
   }
   return renamedIn(volumes, ids, new Map([...seen].map(([name, id]) => [id, name])));
+}
+
+/** Throws MkvError failed if a place is new and may be another store's, of those that have just been asked. */
+export async function requireNoStrangers({ topology, health }: Volumes, memory: Memory): Promise<void> {
+  for (const volume of topology.volumes) {
+    const name = [volume, ...disksOf(topology, volume)].find((place) => health.isForeign(place));
+    if (name === undefined || (await memory.get(idPrefix + name)) !== undefined) continue; // See `requireOwnPlaces`.
+    throw new MkvError("failed", `${name} ${strangerWarning(name)}`);
+  }
 }
 
 /** Throws MkvError failed if some places carry an id, and others that are there do not: it may be that they are not mounted. */

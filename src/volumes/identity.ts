@@ -4,7 +4,9 @@
 //   an id        the same     it is fine
 //   an id        none, other  it is foreign: not written to, and what it lacks does not count as absent
 //   null         none         it is given an id: the store began before there were any
-//   null, never  an id        that is remembered
+//   null         an id        that is remembered
+//   never        an id        that is remembered, if it is empty or has had another name; otherwise it may be another
+//                             store's: foreign, until somebody says that it belongs here
 //   never        none         it is given an id if it is empty; otherwise somebody must say that it belongs here
 // 1. A volume that does not answer, refuses access or answers nonsense is neither fine nor foreign: nothing changes.
 // 2. All disks of a foreign volume are foreign.
@@ -87,9 +89,23 @@ export class Identity {
     const known = this.memory.get(name);
     seen.add(name, found);
     if (typeof known === "string") return this.#compare(name, known, found);
-    if (found.kind === "id") await this.#remember(name, found, seen);
-    else await this.#give(name, seen, { isNew: known === undefined });
+    if (found.kind === "none") await this.#give(name, seen, { isNew: known === undefined });
+    else if (known === undefined && (await this.#isStrange(name, found.id))) return true;
+    else await this.#remember(name, found, seen);
     return false;
+  }
+
+  /** Whether what is new to the store, with an id, may have values of another one: what is written there could replace them. */
+  async #isStrange(name: string, id: string): Promise<boolean> {
+    if (this.memory.names().some((other) => this.memory.get(other) === id)) return false; // It has had another name.
+    const isFree = await isEmpty(this.volumes, name).catch((error: unknown) => {
+      if (error instanceof MkvError) return undefined; // It is not written to before it can be listed.
+      throw error;
+    });
+    const isStrange = isFree !== true;
+    this.volumes.client.health.setForeign(name, isStrange);
+    if (isFree === false) this.#say(name, strangerWarning(name));
+    return isStrange;
   }
 
   /** Remembers an id, unless it is another's: a second name of a place is not written to. */
@@ -137,6 +153,12 @@ export class Identity {
     this.#said.set(name, what);
     log(`${name} ${what}`, level);
   }
+}
+
+/** What is said of a place that is new to the store, and may have values of another one, after its name. */
+export function strangerWarning(name: string): string {
+  const advice = `if it belongs to this store, run "mkv adopt ${name}", else leave it out of -volumes`;
+  return `is new, and has files and an id, maybe of another store: ${advice}`;
 }
 
 /**
