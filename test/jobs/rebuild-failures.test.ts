@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { openBeside } from "../../src/ledger/level/beside";
 import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume, type Behaviour } from "../support/faulty";
 import { besides, bytesOf, indexOf, runJob, startJob } from "./job";
@@ -124,6 +125,10 @@ test("a disk that is taken away while it is listed: nothing is done, and it is n
     if (path === "/mkv/id" && !isListed) return answer(200, `${id}\n`);
     return path.endsWith("/mkv/id") ? answer(404, "") : answer(200, listingOf());
   });
+  {
+    await using memory = await openBeside(cluster.db);
+    await memory.put(`id ${volume.address}`, id); // It is one of the store's.
+  }
   expect(await expectNothingDone(volume.address, cluster.db)).toContain("is not the disk it was: mount it");
 });
 
