@@ -11,8 +11,9 @@ import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
 import { Epochs, seenEpochs } from "../volumes/epochs";
-import { Identity, type IdentityMemory, seeAll, strangerWarning } from "../volumes/identity";
+import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
+import { strangerWarning } from "../volumes/warnings";
 import { stopNow } from "./ledgers";
 
 /** The watch over the volumes of a process. */

@@ -10,6 +10,7 @@ import { type Ledger, entriesOf } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
 import { type Volumes } from "../volumes/volumes";
+import { sameIdWarning } from "../volumes/warnings";
 
 /** Under which name the id of a volume or disk is remembered, and what is to be filled. */
 export const idPrefix = "id ";
@@ -27,8 +28,10 @@ export async function adoptPlace(
   await adopt(volumes, name, async (place, id) => {
     for await (const [entry, known] of entriesOf(memory, idPrefix)) {
       const other = entry.slice(idPrefix.length);
-      if (known === id && other !== place && isConfigured(volumes.topology, other))
-        throw new MkvError("failed", `${place} and ${other} are the same place: name each volume once in -volumes`);
+      if (known !== id || other === place || !isConfigured(volumes.topology, other)) continue;
+      const hadOwn = typeof (await memory.get(idPrefix + place)) === "string";
+      if (hadOwn) throw new MkvError("failed", `${place} ${sameIdWarning(place, other)}`);
+      throw new MkvError("failed", `${place} and ${other} are the same place: name each volume once in -volumes`);
     }
     await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.
     await memory.put(idPrefix + place, id);

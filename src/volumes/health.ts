@@ -13,6 +13,7 @@ import { MkvError } from "../errors";
 import { type Topology, subvolume } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
+import { foreignWarning } from "./warnings";
 
 const fields = 12;
 const heardAt = 0; // Minus infinity before the first answer.
@@ -230,12 +231,6 @@ function numberOf(id: string): number {
 /** Throws MkvError unavailable if the volume's disk is not the one it was. */
 export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
   if (health.isForeign(volume)) throw new MkvError("unavailable", `${volume} ${foreignWarning(volume)}`);
-}
-
-/** What is said of a volume whose disk is not the one it was, after its name. */
-export function foreignWarning(volume: string, why?: "no id" | "another id"): string {
-  const because = why === undefined ? "" : ` (${why})`;
-  return `is not the disk it was${because}: if it was replaced, run "mkv adopt ${volume}"; if it is not mounted, mount it`;
 }
 
 /** Servers, volumes and disks: each has a slot. */

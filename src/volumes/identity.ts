@@ -18,10 +18,10 @@ import { isConfigured, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
 import { Turns } from "../turns";
-import { foreignWarning } from "./health";
 import { type SeenId, askId, writeId } from "./id-file";
 import { SeenIds, type Twins } from "./seen-ids";
 import { type Volumes } from "./volumes";
+import { foreignWarning, sameIdWarning, strangerWarning } from "./warnings";
 
 /**
  * What is remembered of ids, by name as in `-volumes` or records: null if it has had none that was seen, undefined if
@@ -62,7 +62,10 @@ export class Identity {
     const { returns } = health;
     await Promise.all(topology.volumes.map((volume) => this.#checkVolume(volume, seen)));
     if (health.returns === returns) topology.volumes.forEach((volume) => health.met(volume)); // Else one was asked too early.
-    return seen.twins((name) => ownerOf(topology, name));
+    const twins = seen.twins((name) => ownerOf(topology, name));
+    const ownIds = (pair: Twins) =>
+      new Set(pair.map((name) => this.memory.get(name)).filter((id) => typeof id === "string"));
+    return twins.filter((pair) => ownIds(pair).size < 2); // Else one of them is foreign, and not used.
   }
 
   async #checkVolume(volume: string, seen: SeenIds): Promise<void> {
@@ -122,10 +125,19 @@ export class Identity {
     const isForeign = found.kind !== "id" || found.id !== known;
     this.volumes.client.health.setId(name, known);
     const isNews = this.volumes.client.health.setForeign(name, isForeign);
-    if (isForeign) this.#say(name, foreignWarning(name, found.kind === "id" ? "another id" : "no id"));
+    if (isForeign) this.#say(name, this.#warningOf(name, found));
     else if (isNews) this.#say(name, "is back: it is the disk it was again", "info");
     else this.#said.delete(name);
     return isForeign;
+  }
+
+  #warningOf(name: string, found: SeenId): string {
+    if (found.kind !== "id") return foreignWarning(name, "no id");
+    const { topology } = this.volumes;
+    const owner = this.memory
+      .names()
+      .find((other) => this.memory.get(other) === found.id && isConfigured(topology, other));
+    return owner === undefined ? foreignWarning(name, "another id") : sameIdWarning(name, owner);
   }
 
   /** Gives an id to what has none; what is new to the store must be empty. */
@@ -153,12 +165,6 @@ export class Identity {
     this.#said.set(name, what);
     log(`${name} ${what}`, level);
   }
-}
-
-/** What is said of a place that is new to the store, and may have values of another one, after its name. */
-export function strangerWarning(name: string): string {
-  const advice = `if it belongs to this store, run "mkv adopt ${name}", else leave it out of -volumes`;
-  return `is new, and has files and an id, maybe of another store: ${advice}`;
 }
 
 /**

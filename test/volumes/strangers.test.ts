@@ -1,10 +1,14 @@
-// A volume of another store, named by mistake, is not used: what either store has acknowledged stays as it is.
+// A volume of another store, named by mistake, and a copy of a disk are not used: what is acknowledged stays as it is.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
+import { filesOn } from "../support/files";
 import { follow } from "../support/http";
+import { runMkv } from "../support/master";
+import { type Volume, startVolume } from "../support/volume";
 import { Memory, heard, watch, write } from "./watch";
-import { startVolume } from "../support/volume";
 
 setDefaultTimeout(60_000);
 const said = heard();
@@ -40,4 +44,21 @@ test("what has had another name, or is empty, is no stranger", async () => {
   await identity.check();
   expect([renamed, added.address].map((name) => volumes.health.isForeign(name))).toEqual([false, false]);
   expect([memory.get(renamed), said]).toEqual([memory.get(old.address), []]);
+});
+
+test("a disk that was filled from another one, ids and all, is not used, and its store is served", async () => {
+  await using cluster = await startCluster({ volumes: 2, flags });
+  const [one, other] = cluster.volumes as [Volume, Volume];
+  const adopt = () => runMkv(["-master", cluster.master.url, "adopt", other.address]);
+  await cluster.master.stop();
+  const ids = readdirSync(one.dir).filter((name) => existsSync(join(one.dir, name, "mkv", "id")));
+  for (const disk of ["", ...ids]) copyFileSync(join(one.dir, disk, "mkv", "id"), join(other.dir, disk, "mkv", "id"));
+  await cluster.startMaster();
+  const line = `${other.address} is not the disk it was (it has the id of ${one.address}): if the two were exchanged, put each back`;
+  expect(cluster.master.output).toContain(line);
+  await cluster.store("/new");
+  expect(filesOn(other.dir)).toEqual([]);
+  expect(await adopt()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(line) });
+  for (const disk of ["", ...ids]) rmSync(join(other.dir, disk, "mkv", "id"));
+  expect(await adopt()).toMatchObject({ exitCode: 0 });
 });

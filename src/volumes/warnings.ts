@@ -1,0 +1,19 @@
+// Owns what is said of places that are not used, after their names: each tells what to do.
+
+/** Of one that is not the disk it was. */
+export function foreignWarning(name: string, why?: "no id" | "another id"): string {
+  const because = why === undefined ? "" : ` (${why})`;
+  return `is not the disk it was${because}: if it was replaced, run "mkv adopt ${name}"; if it is not mounted, mount it`;
+}
+
+/** Of one that has the id of another place of the store, and had one of its own. */
+export function sameIdWarning(name: string, other: string): string {
+  const copy = `if it is a copy, remove each mkv/id in it, then run "mkv adopt ${name}"`;
+  return `is not the disk it was (it has the id of ${other}): if the two were exchanged, put each back; ${copy}`;
+}
+
+/** Of one that is new to the store, and may have values of another one. */
+export function strangerWarning(name: string): string {
+  const advice = `if it belongs to this store, run "mkv adopt ${name}", else leave it out of -volumes`;
+  return `is new, and has files and an id, maybe of another store: ${advice}`;
+}
