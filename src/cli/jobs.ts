@@ -16,7 +16,7 @@ import { limits } from "../limits";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
-import { idPrefix } from "../store/places";
+import { adoptPlace, idPrefix } from "../store/places";
 import { allEpochs } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -167,11 +167,27 @@ function taskOf(config: Config, { job, flags }: Pick<Task, "job" | "flags">): Ta
 
 /** Takes disks, or volumes with all their disks, for what they are now. Throws MkvError if one does not answer. */
 export async function runAdopt(config: Config, names: readonly string[]): Promise<void> {
-  await using opened = await openTarget(config, "verify");
+  await using held = new AsyncDisposableStack();
+  const adopt = (await adoptionWithoutIndex(config, held)) ?? held.use(await openTarget(config, "verify")).target.adopt;
   for (const name of names) {
-    await opened.target.adopt(name);
+    await adopt(name);
     console.log(`${name} is one of the store's from now on: the master fills it by itself, a rebalance at once`);
   }
+}
+
+/** Where the index is lost, a rebuild needs all places to be known first: what is remembered of them lies beside it. */
+async function adoptionWithoutIndex(
+  config: Config,
+  held: AsyncDisposableStack,
+): Promise<((name: string) => Promise<void>) | undefined> {
+  if (config.source.kind === "master") return undefined;
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await ledgerAt(config).openWithoutIndex());
+  for await (const _known of memory ? entriesOf(memory, idPrefix) : []) {
+    held.use(undo.move());
+    return (name) => adoptPlace({ volumes: accessVolumes(config), ledger: { memory: memory! } }, name);
+  }
+  return undefined;
 }
 
 /** Whoever keeps the ledger: the master of these settings, or this process. */

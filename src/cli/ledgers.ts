@@ -3,10 +3,10 @@
 import { writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Draft, type Lack, type Ledger, type Opened, type Surroundings } from "../ledger/ledger";
+import { type Draft, type Lack, type Ledger, type Memory, type Opened, type Surroundings } from "../ledger/ledger";
 import { draftLevel } from "../ledger/level/draft";
 import { type LevelShared } from "../ledger/level/ledger";
-import { joinLevelLedger, openLevelLedger } from "../ledger/level/open";
+import { joinLevelLedger, openLevelLedger, openWithoutIndex } from "../ledger/level/open";
 import { joinLevelRebuild, rebuildLevel } from "../ledger/level/rebuild";
 import { draftPostgres, joinPostgresRebuild, makeNext } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
@@ -26,6 +26,8 @@ export type LedgerKind = {
   open(surroundings: Surroundings): Promise<Opened<SharedLedger>>;
   /** Opens the same for another thread. */
   join(thread: { shared: SharedLedger; number: number }): Promise<Ledger>;
+  /** Opens what is remembered beside an index that is lost or damaged; undefined if there is one, or nothing is kept apart. */
+  openWithoutIndex(): Promise<(Memory & AsyncDisposable) | undefined>;
   /** Begins to make a new index beside the old one, which no other process may use. */
   rebuild(allEpochs: AllEpochs): Promise<Rebuild>;
   /** Opens both for another thread. */
@@ -43,6 +45,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
       shown: address.shown,
       open: (surroundings) => openPostgresLedger(address, surroundings),
       join: async ({ shared }) => joinPostgresLedger(shared as PostgresShared),
+      openWithoutIndex: async () => undefined,
       rebuild: (allEpochs) => makeNext(address, { of: "volumes", allEpochs }),
       joinRebuild: async (names) => joinPostgresRebuild(address, names),
       draft: (lack) => draftPostgres(address, { lack }),
@@ -54,6 +57,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     open: (surroundings) => openLevelLedger(db, { ...surroundings, sync, graceMs, onBroken }),
     join: ({ shared, number: thread }) =>
       joinLevelLedger(db, { sync, onBroken, shared: shared as LevelShared, thread }),
+    openWithoutIndex: () => openWithoutIndex(db),
     rebuild: (allEpochs) => rebuildLevel(db, allEpochs),
     joinRebuild: joinLevelRebuild,
     draft: (lack) => draftLevel(db, { lack }),

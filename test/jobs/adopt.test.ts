@@ -113,3 +113,26 @@ test.concurrent("what is no disk of the store is not adopted: exit code 1 and on
     ]);
   }
 });
+
+test.concurrent.each(["lost", "damaged"])(
+  "where the index is %s, a disk that was replaced is adopted first",
+  async (how) => {
+    await using cluster = await startCluster({ volumes: 3, flags: ["-replicas", "2"] });
+    await cluster.store("/kept");
+    const disk = homeOf(cluster, "/kept")[0]!;
+    await cluster.master.stop();
+    empty(folderOf(cluster, disk));
+    if (how === "lost") rmSync(cluster.db, { recursive: true });
+    else rmSync(join(cluster.db, "CURRENT"));
+    const job = (command: Command, words: string[] = []) =>
+      runJob(cluster, command, { words, flags: ["-replicas", "2"] });
+    expect(await job("rebuild")).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining(`run "mkv adopt ${disk}"`),
+    });
+    expect(await job("adopt", [disk])).toMatchObject({ exitCode: 0 });
+    expect(await job("rebuild")).toMatchObject({ exitCode: 0 });
+    await cluster.startMaster();
+    expect((await follow(await cluster.ask("GET", "/kept"))).text).toBe("value of /kept");
+  },
+);

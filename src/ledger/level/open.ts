@@ -43,6 +43,20 @@ export type LevelOptions = Surroundings & {
   readonly onBroken?: (error: MkvError) => void;
 };
 
+/**
+ * Opens what is remembered beside an index that is lost or damaged; undefined if there is one.
+ * @throws MkvError failed: in use
+ */
+export async function openWithoutIndex(path: string): Promise<Beside | undefined> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  if (inspectPlace(path).kind === "whole") return undefined;
+  await requireUnlocked(path);
+  undo.move();
+  return memory;
+}
+
 /** Opens the ledger for the first thread of a process. Throws MkvError failed. */
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
