@@ -88,8 +88,9 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   if (!key || whole.length === 0) return undefined;
   const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
   const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
-  const named = async () => (job.suspect ? undefined : (await oldRecord(job, key))?.volumes) ?? [];
-  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, named, isLater);
+  const known = async () => (job.suspect ? undefined : await oldRecord(job, key));
+  const hashOf = ({ volume }: Copy) => md5Of(job.volumes, volume, file.path).catch(unknownHash);
+  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, { known, isLater, hashOf });
   for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
   const volumes = volumesOf(copies);
   counts.keys++;
@@ -101,26 +102,40 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
 
 /**
  * The copies of one write, of the same time and length: the youngest of those that the old index need not know of, since
- * whatever is older was deleted or unlinked before; else those that the old record names, if they are most; else the most,
- * the youngest, the longest.
+ * whatever is older was deleted or unlinked before; else those that the old record names, if they are most, or if those that
+ * it names are as many, all with its MD5; else the most, the youngest, the longest.
  */
 async function ofOneWrite(
   copies: readonly Copy[],
-  named: () => Promise<readonly string[]>,
-  isLater: (copy: Copy) => boolean,
+  how: {
+    known: () => Promise<ValueRecord | undefined>;
+    isLater: (copy: Copy) => boolean;
+    hashOf: (copy: Copy) => Promise<string | undefined>;
+  },
 ): Promise<readonly Copy[]> {
   const [first, ...others] = copies;
   if (others.every(({ bytes, modified }) => bytes === first!.bytes && modified === first!.modified)) return copies;
   const writes = [...Map.groupBy(copies, ({ bytes, modified }) => `${bytes} ${modified}`).values()];
-  const recorded = await named();
+  const { volumes = [], md5 } = (await how.known()) ?? {};
   const rank = (write: readonly Copy[]) => [
-    isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
-    write.filter(({ volume }) => recorded.includes(volume)).length,
+    how.isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
+    write.filter(({ volume }) => volumes.includes(volume)).length,
     write.length,
     Date.parse(write[0]!.modified),
     write[0]!.bytes,
   ];
-  return writes.reduce((best, write) => (isGreater(rank(write), rank(best)) ? write : best));
+  const best = writes.reduce((best, write) => (isGreater(rank(write), rank(best)) ? write : best));
+  const [, named] = rank(best);
+  const rivals = writes.filter((write) => rank(write)[1] === named);
+  if (md5 === undefined || named === 0 || rivals.length === 1) return best;
+  const hashes = await Promise.all(rivals.map(([copy]) => how.hashOf(copy!)));
+  const right = rivals.filter((_, i) => hashes[i] === md5);
+  return right.length > 0 ? right.flat() : best;
+}
+
+/** Of what cannot be read: a rebuild goes on, and `verify` finds it. */
+function unknownHash(error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
 }
 
 function isGreater(a: readonly number[], b: readonly number[]): boolean {

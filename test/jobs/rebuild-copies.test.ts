@@ -5,6 +5,7 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { homeOf, indexOf as volumeIndexOf } from "../support/copies";
 import { pathOf } from "../support/placement";
 import { writeRecords } from "../support/records";
+import { md5Hex } from "../support/values";
 import { plant } from "./damage";
 import { indexOf, runJob } from "./job";
 
@@ -74,3 +75,24 @@ test("the copies that the old index names go before others, even if those are mo
   await writeRecords(db, [[key, homeOf(cluster, key)[0]!]]);
   expect(await rebuildOf(db, [old, young, young])).toMatchObject({ exitCode: 0, named: [1, 2], indexed: [0] });
 });
+
+test.each([
+  ["the value before a replacement, put back later", [old, young], [0]],
+  ["the same bytes, put back later", [old, [old[0], young[1]]], [0, 1]],
+] as [string, Copy[], number[]][])(
+  "of two copies that the old index names, its hash tells: %s",
+  async (_, copies, indexed) => {
+    const db = `${cluster.db}-hash`;
+    const [one, other] = homeOf(cluster, key);
+    rmSync(db, { recursive: true, force: true });
+    await writeRecords(db, [[key, `HASH${md5Hex(old[0])}${one},${other}`]]);
+    expect(await rebuildOf(db, copies)).toMatchObject({
+      exitCode: 0,
+      named: [0, 1].filter((i) => !indexed.includes(i)),
+      last: expect.stringMatching(`1 key in ${indexed.length} file`),
+    });
+    expect((await indexOf(db))[Buffer.from(key).toString("latin1")]).toBe(
+      `HASH${md5Hex(old[0])}${indexed.map((i) => homeOf(cluster, key)[i])}`,
+    );
+  },
+);
