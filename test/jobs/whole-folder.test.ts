@@ -1,7 +1,7 @@
 // All that lies on the master's disk is put back as it was: index, journals, and what is remembered beside them; or the index
 // alone, where nothing is remembered. Only the volumes can tell.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
@@ -183,4 +183,25 @@ test.concurrent("volumes of another store, or without a note, say nothing; each 
   expect(files.map((file) => existsSync(file) && readFileSync(file, "utf8"))).toEqual(
     Array(3).fill(`${store} ${Number(count) + 1}\n`),
   );
+});
+
+test.concurrent("an index that was moved alone: one line says what to bring along", async () => {
+  const flags = ["-replicas", "1"];
+  await using cluster = await startCluster({ volumes: 1, flags });
+  await using moved = temporaryFolder();
+  const [db, from] = [join(moved.path, "index"), dirname(cluster.db)];
+  await cluster.store("/kept");
+  await cluster.master.kill();
+  renameSync(cluster.db, db);
+  const start = async () => {
+    await using master = await cluster.anotherMaster(flags, { db });
+    return master.output;
+  };
+  const line = `${db} was moved or copied without what lay beside it: stop this, put .index.mkv, .index.facts, index.journal-* beside it`;
+  expect(await start()).toContain(line);
+  for (const name of readdirSync(moved.path)) if (name !== "index") rmSync(join(moved.path, name), { recursive: true });
+  expect((await runJob(cluster, "rebuild", { db, flags })).stderr).toContain(line);
+  for (const name of readdirSync(moved.path)) if (name !== "index") rmSync(join(moved.path, name), { recursive: true });
+  for (const name of readdirSync(from)) cpSync(join(from, name), join(moved.path, name), { recursive: true });
+  expect(await start()).not.toContain("was moved or copied");
 });

@@ -4,6 +4,7 @@
 // 2. A swap that a crash cut short is finished; a damaged index is refused and left as it is; a new one is made only where
 //    nothing says that there was one.
 // 3. Then the journals are read against the index (`replay.ts`).
+import { basename } from "node:path";
 import { nowMs } from "../../clock";
 import { counted } from "../../counted";
 import { MkvError } from "../../errors";
@@ -11,9 +12,9 @@ import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
-import { type Beside, joinBeside, openBeside, requireUnlocked } from "./beside";
+import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
-import { openFacts, requireWholeFacts } from "./facts";
+import { factsOf, openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
@@ -71,6 +72,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
   const before = remembered(memory);
+  const isAlone = found.kind === "whole" && warnIfAlone(path, memory);
   const asked = await options.seenEpochs();
   const seen = asked ?? [];
   const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, { found, seen });
@@ -123,8 +125,19 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     shared,
     abandon: () => void (isClean = false),
     noteEpoch: epochsOf({ path, memory, numbers, onWhole }, shared.isOlder ? { passed } : undefined),
-    hasCrashed: before?.isClosed === false || (!before && inherited.length > 0),
+    hasCrashed: before?.isClosed === false || isAlone || (!before && inherited.length > 0),
   };
+}
+
+/** Whether an index that mkv has served was moved or copied without what lay beside it: that is told. */
+export function warnIfAlone(path: string, memory: Beside): boolean {
+  if (remembered(memory) || !epochOf(path)) return false;
+  const rest = [besideOf(path), factsOf(path), `${path}.journal-*`].map((each) => basename(each)).join(", ");
+  warn(
+    `${path} was moved or copied without what lay beside it: stop this, put ${rest} beside it, start again; ` +
+      "without them S3 attributes are lost, and what was deleted while a volume was down may come back",
+  );
+  return true;
 }
 
 /**

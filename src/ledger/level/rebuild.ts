@@ -18,6 +18,7 @@ import { epochOf, setEpoch } from "./epoch-file";
 import { inspectPlace } from "./inspect";
 import { journalsOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
+import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./read-journals";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, mendSwap, swapIndex } from "./swap";
@@ -32,6 +33,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
   const memory = undo.use(await openBeside(path));
   mendSwap(path);
   const found = inspectPlace(path);
+  if (found.kind !== "none") warnIfAlone(path, memory);
   const seen = await allEpochs();
   const known = await judgeIndex(memory, path, { found, seen });
   // One that is damaged is left as it is: opening it would remove what it does not know.
