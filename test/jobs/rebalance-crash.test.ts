@@ -10,7 +10,7 @@ import { indexOf, named, runJob, shelf, shelfOf, startJob, storeAll, type Stored
 import { oddKeys, plainKeys } from "./keys";
 import { withoutGrace } from "../support/grace";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(150_000);
 withoutGrace();
 const KILLS = 5;
 const keys = [...plainKeys("key", 60), ...oddKeys];
