@@ -11,7 +11,7 @@ setDefaultTimeout(150_000);
 const KEYS = 20_000;
 const PADDING = "x".repeat(900); // A list is longer than all that the kernel takes off a server's hands.
 const MANY = 12; // More than a thread gathers at once, and fewer than it has memory for.
-const TOO_MANY = 100; // Their lists have 2 GB, a third of which a kernel takes off a server's hands at most.
+const TOO_MANY = 50; // Their lists have 1 GB, a third of which a kernel takes off a server's hands at most.
 const MB = 1024 * 1024;
 let cluster: Cluster;
 
@@ -57,7 +57,7 @@ class SlowReader implements Disposable {
 async function slowReaders(count: number, target: string): Promise<SlowReader[] & Disposable> {
   const readers = await Promise.all(Array.from({ length: count }, () => SlowReader.ask(cluster.master.port, target)));
   const begun = () => readers.every(({ begin }) => begin !== "");
-  await until(begun, { what: `${count} answers have begun` });
+  await until(begun, { what: `${count} answers have begun`, deadlineMs: 100_000 });
   return Object.assign(readers, { [Symbol.dispose]: () => readers.forEach((reader) => reader[Symbol.dispose]()) });
 }
 
