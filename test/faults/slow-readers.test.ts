@@ -56,9 +56,12 @@ class SlowReader implements Disposable {
 /** So many of them, all of whom have the beginning of an answer. */
 async function slowReaders(count: number, target: string): Promise<SlowReader[] & Disposable> {
   const readers = await Promise.all(Array.from({ length: count }, () => SlowReader.ask(cluster.master.port, target)));
+  using undo = new DisposableStack();
+  for (const reader of readers) undo.use(reader);
   const begun = () => readers.every(({ begin }) => begin !== "");
   await until(begun, { what: `${count} answers have begun`, deadlineMs: 100_000 });
-  return Object.assign(readers, { [Symbol.dispose]: () => readers.forEach((reader) => reader[Symbol.dispose]()) });
+  const held = undo.move();
+  return Object.assign(readers, { [Symbol.dispose]: () => held.dispose() });
 }
 
 function expectWhole(list: Answer): void {
