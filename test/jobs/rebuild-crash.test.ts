@@ -45,6 +45,7 @@ afterAll(() => cluster[Symbol.asyncDispose]());
 function copyOfIndex(name: string): string {
   const db = `${cluster.db}-${name}`;
   cpSync(cluster.db, db, { recursive: true });
+  rmSync(join(db, "EPOCH")); // As of a version that did not yet note on volumes how far it had come.
   return db;
 }
 
