@@ -8,6 +8,7 @@ import { masterTarget } from "../jobs/master";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { rebalance } from "../jobs/rebalance";
 import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
+import { keepUnseen } from "../jobs/rebuild-unseen";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
@@ -40,7 +41,8 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     await using rebuild = await kind.rebuild(() => allEpochs(volumes));
     const { next, old, suspect, names } = rebuild;
     const renamed = await renamedSince(volumes, rebuild);
-    const owed = await rebuild.owedBy((volume) => renamed.get(volume) ?? volume);
+    const nameOf = (volume: string) => renamed.get(volume) ?? volume;
+    const owed = await rebuild.owedBy(nameOf);
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
     await withProgress("rebuild", async (progress) => {
       const progressOf = sharesOf(progress, config.threads);
@@ -56,6 +58,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
         return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
       });
       if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
+      if (old) await keepUnseen(old, { next, volumes, progress, nameOf });
       for (const share of shares)
         for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });
