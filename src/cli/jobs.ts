@@ -2,6 +2,7 @@
 // line.
 import { counted } from "../counted";
 import { MkvError } from "../errors";
+import { type Topology } from "../format/placement";
 import { type Task } from "../jobs/cursor";
 import { noFindings, problems } from "../jobs/findings";
 import { masterTarget } from "../jobs/master";
@@ -14,6 +15,8 @@ import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
 import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
+import { warn } from "../log";
+import { shapeName } from "../store/backup";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
@@ -42,6 +45,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     const { next, old, suspect, names } = rebuild;
     const renamed = await renamedSince(volumes, rebuild);
     const nameOf = (volume: string) => renamed.get(volume) ?? volume;
+    if (!old) await tellForgotten(rebuild, config, nameOf);
     const owed = await rebuild.owedBy(nameOf);
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
     await withProgress("rebuild", async (progress) => {
@@ -111,6 +115,19 @@ async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<Read
     return renamed;
   }
   return new Map();
+}
+
+/** Says which volumes the last master had that are not named: without an old index nothing else tells of what lies there. */
+async function tellForgotten(
+  { memory }: Rebuild,
+  { topology }: Config,
+  nameOf: (volume: string) => string,
+): Promise<void> {
+  const { volumes = [] } = ((await memory.get(shapeName)) ?? {}) as Partial<Topology>;
+  const forgotten = volumes.filter((volume) => !topology.volumes.includes(nameOf(volume)));
+  if (forgotten.length === 0) return;
+  const names = forgotten.join(", ");
+  warn(`-volumes does not name ${names}, which the store had: if there are values on it, stop this, and name it`);
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
