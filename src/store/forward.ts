@@ -64,8 +64,8 @@ class Unfinished extends Error {}
 
 /** The failure of what has to wait for a replacement. */
 export function notYet(late: ReadonlyMap<string, string>): MkvError {
-  const where = [...late.keys()].join(", ");
-  return new MkvError("unavailable", `the value is being replaced, which goes on when ${where} can be reached`);
+  const why = [...late.values()].join("; ");
+  return new MkvError("unavailable", `the value is being replaced, which goes on when this is over: ${why}`);
 }
 
 /**

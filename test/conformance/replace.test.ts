@@ -1,11 +1,14 @@
 // PUT ?replace: a live value is replaced by another, whole; the plain PUT goes on refusing that.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, rmSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { startFaultyVolume } from "../support/faulty";
+import { filesOn } from "../support/files";
 import { follow, request } from "../support/http";
 import { startMaster } from "../support/master";
 import { settledOwing } from "../support/journals";
+import { pathOf } from "../support/placement";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
@@ -99,4 +102,20 @@ test("a volume that does not know MOVE: 501, what to start, and the old value st
   expect(refused.status).toBe(501);
   expect(refused.text).toMatch(/does not know MOVE.*volume DIR/);
   expect(volume.seen.filter(({ method }) => method === "MOVE")).toEqual([]);
+});
+
+test("a folder in the place of a value: a replacement says what it waits for, and goes on when that is gone", async () => {
+  const key = "/in-the-way";
+  await cluster.store(key);
+  const { file } = filesOn(cluster.volumes[0]!.dir).find(({ path }) => path === pathOf(key))!;
+  rmSync(file);
+  mkdirSync(file);
+  const { status, text } = await cluster.ask("PUT", `${key}?replace`, { body: "new" });
+  expect([status, text]).toEqual([
+    503,
+    expect.stringMatching(/ goes on when this is over: localhost:\d+\S* answered 409\n?$/),
+  ]);
+  rmSync(file, { recursive: true });
+  const isOver = async () => (await cluster.ask("DELETE", key)).status === 204;
+  await until(isOver, { what: "it has gone on", deadlineMs: 20_000 });
 });
