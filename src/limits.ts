@@ -30,9 +30,10 @@ export const limits = {
   /** A volume's clock is asked again after so long; it was set if it differs by so much from what was believed. */
   clockMs: 10_000,
   clockOffMs: 2000,
-  /** How often it is looked whether a volume has come back, which is asked who it is then; and how often all are. */
+  /** How often it is looked whether a volume has come back, which is asked who it is then; how often all are, and what they noted. */
   meetMs: 50,
   identityMs: 30_000,
+  compareMs: 5_000,
   /** Volumes, disks and servers whose requests a thread counts. */
   namesCounted: 10_000,
   /** Servers that are not configured and whose clocks are remembered. */
@@ -61,9 +62,8 @@ export const limits = {
   /** A client whose value was refused may go on sending for so long, with pauses of so long, before it is cut off. */
   lingerMs: 5000,
   lingerSilenceMs: 1000,
-  /** Folders of a volume that are looked into for a file that is in the way of another. */
+  /** Folders that are looked into for a file that is in the way; longest wait for a listing to begin: all of it is read first. */
   foldersLookedInto: 100,
-  /** Longest wait for a volume to begin a listing: it reads the whole folder first. */
   listingMs: 300_000,
 
   /** Records that one step of a scan reads, at most, and their bytes, about. */

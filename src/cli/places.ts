@@ -58,12 +58,17 @@ export async function watchPlaces(
   const epochs = keepEpochs(volumes, noteEpoch);
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
-  let [probedMs, checkedMs, returns] = [0, 0, 0];
+  let [probedMs, checkedMs, comparedMs, returns] = [0, 0, 0, 0];
+  async function compare(): Promise<boolean> {
+    const isTold = await epochs.compare();
+    comparedMs = nowMs();
+    return isTold;
+  }
   async function check() {
     await using _turn = await takeTurn();
     await ids.refresh();
     const asked = volumes.health.returns; // Who comes back from here on is asked again.
-    if (!(await epochs.compare()) || volumes.health.returns !== asked) return []; // It is due at once.
+    if (!(await compare()) || volumes.health.returns !== asked) return []; // It is due at once.
     const twins = await identity.check();
     await ids.written();
     const configured = ids.names().filter((name) => isConfigured(volumes.topology, name));
@@ -90,12 +95,15 @@ export async function watchPlaces(
         await volumes.probeAll();
         tellUnfenced(volumes, unfenced);
       }
-      if (volumes.health.returns === returns && nowMs() < checkedMs + limits.identityMs) return;
-      const twins = await check().catch(async (error: unknown) => {
+      const isDue = volumes.health.returns !== returns || nowMs() >= checkedMs + limits.identityMs;
+      if (!isDue && nowMs() < comparedMs + limits.compareMs) return;
+      try {
+        if (!isDue) return void (await compare());
+        for (const names of await check()) warn(`${names.join(" and ")} are one and the same place`);
+      } catch (error) {
         await Bun.sleep(limits.probeMs); // It is due at once.
         throw error;
-      });
-      for (const names of twins) warn(`${names.join(" and ")} are one and the same place`);
+      }
       await epochs.note();
     },
   };

@@ -169,6 +169,19 @@ test.concurrent("a master over an old copy ends when it meets the one that serve
   expect((await cluster.ask("GET", "/new")).status).toBe(302);
 });
 
+test.concurrent(
+  "of two masters over indexes of their own, started on the same empty volumes, one ends soon",
+  async () => {
+    await using cluster = await startCluster();
+    await using elsewhere = temporaryFolder();
+    await using second = await cluster.anotherMaster([], { db: join(elsewhere.path, "index") });
+    const { process } = cluster.master;
+    expect(await within(process.exited, { what: "the first one ends", deadlineMs: 20_000 })).toBe(1);
+    expect(process.stderr).toContain("the index is older than the volumes");
+    expect(second.process.ended).toBe(false);
+  },
+);
+
 test.concurrent("volumes of another store, or without a note, say nothing; each start is noted on all", async () => {
   await using cluster = await startCluster();
   const files = cluster.volumes.map(({ dir }) => join(dir, "mkv", "epoch"));
