@@ -1,5 +1,5 @@
 // Owns the keys and values that are measured with, and those that are put on volumes and into indexes without a master.
-import { existsSync, linkSync, mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, linkSync, mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { temporaryFolder } from "../../test/support/folder";
@@ -67,6 +67,14 @@ type ShelfOptions = {
   ports?: readonly number[];
 };
 
+/** Masters with indexes of their own share the volumes here: of all but the last to come, each would end by the notes there. */
+function takeNoEpoch({ dir }: Volume): void {
+  const epoch = join(dir, "mkv", "epoch");
+  rmSync(epoch, { recursive: true, force: true });
+  mkdirSync(epoch, { recursive: true }); // In the place of the file.
+  chmodSync(join(dir, "mkv"), 0o777);
+}
+
 /** Volumes, and what is put on them straight. */
 export class Shelf implements AsyncDisposable {
   private constructor(
@@ -85,6 +93,7 @@ export class Shelf implements AsyncDisposable {
     const start = (n: number) =>
       startVolume({ ...(dir && { dir: join(dir, `volume${n}`) }), ...(ports && { port: ports[n]! }) });
     const volumes = (await Promise.all(upTo(count).map(start))).map((volume) => held.use(volume));
+    for (const volume of volumes) takeNoEpoch(volume);
     const topology = { volumes: volumes.map(({ address }) => address), replicas: 3, subvolumes };
     return new Shelf(volumes, topology, folder.path, held.move());
   }
