@@ -30,7 +30,7 @@ export const limits = {
   /** A volume's clock is asked again after so long; it was set if it differs by so much from what was believed. */
   clockMs: 10_000,
   clockOffMs: 2000,
-  /** How often it is looked whether a volume has come back, which is asked who it is then; how often all are, and what they noted. */
+  /** How often it is looked who has come back, to ask who it is; how often all are asked that, and how far the store has come. */
   meetMs: 50,
   identityMs: 30_000,
   compareMs: 5_000,

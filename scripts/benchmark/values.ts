@@ -67,7 +67,7 @@ type ShelfOptions = {
   ports?: readonly number[];
 };
 
-/** Masters with indexes of their own share the volumes here: of all but the last to come, each would end by the notes there. */
+/** Masters with indexes of their own share the volumes here: each would end by the notes of one that came later. */
 function takeNoEpoch({ dir }: Volume): void {
   const epoch = join(dir, "mkv", "epoch");
   rmSync(epoch, { recursive: true, force: true });
