@@ -131,9 +131,8 @@ export const limits = {
   /** Keys that can be locked at once, in groups of so many. */
   lockGroups: 4096,
   locksOfGroup: 15,
-  /** Signatures of files that are remembered. */
+  /** Signatures of files that are remembered, and locations of values as just seen. */
   links: 20_000,
-  /** Locations of values that are remembered as just seen. */
   presences: 100_000,
   /** A GET that waits for so long asks the next volume as well. */
   hedgeMs: 100,
@@ -202,8 +201,9 @@ export const limits = {
   foldersAtOnce: 32,
   movesAtOnce: 32,
   pacedMovesAtOnce: 4,
-  /** Records that one write of a job puts, or that it asks a master for at once. */
+  /** Records that one write of a job puts, or that it asks a master for at once; keys without a copy that a rebuild names. */
   batchRecords: 1000,
+  keysNamed: 5,
   /** A request that finds its key busy tries once more after so long, a job after longer pauses, up to so long. */
   busyPauseMs: 100,
   busyMs: 1000,

@@ -8,8 +8,8 @@ import { noFindings, problems } from "../jobs/findings";
 import { masterTarget } from "../jobs/master";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { rebalance } from "../jobs/rebalance";
-import { type Gathering, type RebuildCounts, gather, keepOldFacts } from "../jobs/rebuild";
-import { keepUnseen } from "../jobs/rebuild-unseen";
+import { type Gathering, type RebuildCounts, gather } from "../jobs/rebuild";
+import { keepOldFacts } from "../jobs/rebuild-old";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
@@ -61,8 +61,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
         };
         return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
       });
-      if (old && !suspect) await keepOldFacts(old, { next, owed, volumes, progress });
-      if (old) await keepUnseen(old, { next, volumes, progress, nameOf });
+      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, nameOf });
       for (const share of shares)
         for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });

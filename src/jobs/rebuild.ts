@@ -2,19 +2,19 @@
 // one, of what they cannot tell: which keys are unlinked, and the hashes. Copies are never merged that are not of one write,
 // and what an old index says is only believed of the write that it was said of.
 import { MkvError } from "../errors";
-import { type Key, showKey } from "../format/key";
-import { keyAt, pathOf } from "../format/path";
+import { keyAt } from "../format/path";
 import { place } from "../format/placement";
-import { type ValueRecord, decodeRecord, leastBytesOf } from "../format/record";
-import { isConfigured, union, volumesOf } from "../format/volume";
-import { type KeyRecord, type RawEntry } from "../ledger/ledger";
+import { type ValueRecord, leastBytesOf } from "../format/record";
+import { union, volumesOf } from "../format/volume";
+import { type KeyRecord } from "../ledger/ledger";
 import { type Owed, type ReadIndex, type Suspect, type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type Volumes } from "../volumes/volumes";
 import { type Copy, type FoundFile, type Share } from "./folders";
 import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "./folders";
-import { type JobProgress, each, forEach } from "./pool";
+import { type JobProgress, forEach } from "./pool";
+import { type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
@@ -64,9 +64,6 @@ async function* until<T>(stop: AbortSignal, items: AsyncIterable<T>): AsyncGener
     yield item;
   }
 }
-
-/** A value as its files tell it: live, without a hash. */
-type Found = KeyRecord & { readonly modified: string };
 
 /** What lies at one path; nothing if no copy counts. */
 async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): Promise<Found | undefined> {
@@ -141,82 +138,4 @@ function unknownHash(error: unknown): undefined {
 function isGreater(a: readonly number[], b: readonly number[]): boolean {
   const at = a.findIndex((number, i) => number !== b[i]);
   return at >= 0 && a[at]! > b[at]!;
-}
-
-/** Gives the new records what only the old index knows: which keys are unlinked, and the hashes. */
-export async function keepOldFacts(
-  old: ReadIndex,
-  { next, owed, volumes, progress }: Pick<Gathering, "next" | "owed" | "volumes" | "progress">,
-): Promise<void> {
-  const job = { old, owed, volumes, progress, suspect: undefined };
-  const known = alongside(old, () =>
-    progress.note("the old index is damaged: each key is looked up in what is left of it"),
-  );
-  for await (const page of next.scan({})) {
-    const entries: KeyRecord[] = [];
-    for (const [key, text] of page) {
-      const record = await known(key).catch((error) => unreadable(progress, key, error));
-      if (record) entries.push(await withFacts(job, { key, record: decodeRecord(text), modified: "" }, record));
-    }
-    await next.putAll(entries);
-  }
-}
-
-/** Looks keys up that come in order, by a scan that goes along with them; one by one from where the index is damaged. */
-function alongside(old: ReadIndex, onDamage: () => void): (key: Key) => Promise<ValueRecord | undefined> {
-  const entries = each(old.scan({}));
-  let at: IteratorResult<RawEntry, unknown> | undefined;
-  let isDamaged = false;
-  return async (key) => {
-    try {
-      if (isDamaged) return old.get(key);
-      at ??= await entries.next();
-      while (!at.done && Buffer.compare(at.value[0], key) < 0) at = await entries.next();
-    } catch (error) {
-      if (!(error instanceof MkvError) || isDamaged) throw error;
-      isDamaged = true;
-      onDamage();
-      return old.get(key);
-    }
-    return at.done || Buffer.compare(at.value[0], key) !== 0 ? undefined : decodeRecord(at.value[1]);
-  };
-}
-
-type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
-
-/** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
-async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
-  const { key, record } = found;
-  const isReplaced = owed.size > 0 && owed.get(key.toHex())?.isReplaced === true;
-  const mayBeLater = isReplaced || isSuspect(suspect, found.modified);
-  const isElsewhere =
-    !old.volumes.some((volume) => record.volumes.includes(volume)) &&
-    old.volumes.some((volume) => isConfigured(volumes.topology, volume));
-  if (!mayBeLater && !isElsewhere) return { key, record: { ...old, volumes: record.volumes } };
-  if (old.md5 === undefined) return found;
-  const md5 = await md5Of(volumes, record.volumes[0]!, pathOf(key));
-  const isOther = md5 !== old.md5 || (suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs);
-  return { key, record: isOther ? { ...record, md5 } : { ...old, volumes: record.volumes } };
-}
-
-/** Whether a file of this date may be of a write that the old index does not know of. */
-function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
-  return suspect !== undefined && Date.parse(modified) >= suspect.fromMs;
-}
-
-/** What the old index says of a key; nothing if it is damaged there. */
-async function oldRecord(
-  { old, progress }: Pick<Facts, "old" | "progress">,
-  key: Key,
-): Promise<ValueRecord | undefined> {
-  try {
-    return await old?.get(key);
-  } catch (error) {
-    return unreadable(progress, key, error);
-  }
-}
-
-function unreadable(progress: JobProgress, key: Key, error: unknown): undefined {
-  if (!(error instanceof MkvError)) throw error;
-  progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
 }

@@ -44,14 +44,15 @@ test.concurrent.each(["at once", "after a master has served it"])(
     const deleted = ["/deleted", "/deleted-alike"];
     // What was unlinked, and has the same value now: unlinked before it was written or after? A master may have learnt that.
     const unlinked = ["/unlinked", ...(when === "at once" ? ["/unlinked-alike"] : [])];
-    const all = ["/kept", "/soft", ...deleted, ...unlinked];
+    const all = ["/gone", "/kept", "/soft", ...deleted, ...unlinked];
     const values = new Map(all.map((key) => [key, valueOf(["/deleted", "/unlinked"].includes(key) ? "anew" : key)]));
     for (const key of all) await cluster.store(key, valueOf(key));
     for (const key of ["/soft", ...unlinked]) await insist(cluster, "UNLINK", key);
     await cluster.master.stop();
     const putBack = await keepIndex(cluster);
     await cluster.startMaster();
-    for (const key of deleted) await insist(cluster, "DELETE", key);
+    for (const key of ["/gone", ...deleted]) await insist(cluster, "DELETE", key);
+    values.delete("/gone");
     for (const key of [...deleted, ...unlinked]) await cluster.store(key, values.get(key));
     await cluster.store("/new", valueOf("/new"));
     values.set("/new", valueOf("/new"));
@@ -60,10 +61,11 @@ test.concurrent.each(["at once", "after a master has served it"])(
     putBack();
     if (when !== "at once") await (await cluster.startMaster()).stop();
 
-    const { exitCode, last } = await runJob(cluster, "rebuild");
-    expect([exitCode, last]).toEqual([
+    const { exitCode, last, stderr } = await runJob(cluster, "rebuild");
+    expect([exitCode, last, stderr]).toEqual([
       0,
       expect.stringContaining(`: ${values.size} keys in ${3 * values.size} files; 0 files`),
+      expect.stringContaining('no copy on any volume ("/gone"): not kept: that index is older'),
     ]);
     const unhashed = truth["/new"]!.replace(/^HASH.{32}/, ""); // The old index has never heard of it.
     expect(await indexOf(cluster.db)).toEqual({ ...truth, "/new": unhashed });

@@ -1,9 +1,11 @@
-// A rebuild that is not given all volumes has not looked everywhere: what it has not looked for is not taken for gone.
+// Keys of the old index of which a rebuild finds no file. Where it has not looked everywhere, they are not taken for gone; where
+// it has, what was acknowledged is lost, and the operator is told.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { startCluster } from "../support/cluster";
 import { keyFirstOn } from "../support/copies";
 import { follow } from "../support/http";
+import { pathOf } from "../support/placement";
 import { runJob } from "./job";
 
 setDefaultTimeout(60_000);
@@ -30,6 +32,33 @@ test("values of a volume that was forgotten are kept, shown when it is named aga
   await cluster.volumes[0]!.stop(); // For good.
   expect((await cluster.ask("DELETE", done)).status).toBe(204);
   await cluster.store(done, "another");
+});
+
+test("values that are lost on all volumes are told, and their keys stay taken until they are deleted or a copy is back", async () => {
+  await using cluster = await startCluster();
+  const lost = ["/lost-1", "/lost-2", "/lost-3", "/lost-4", "/lost-5", "/lost-6"];
+  for (const key of [...lost, "/soft", "/whole", "/z-lost"]) await cluster.store(key);
+  await cluster.ask("UNLINK", "/soft");
+  await cluster.master.stop();
+  const moved = cluster.filesOf(pathOf("/lost-1"))[0]!;
+  renameSync(moved.file, `${cluster.db}-moved`);
+  for (const key of [...lost, "/soft", "/z-lost"]) for (const { file } of cluster.filesOf(pathOf(key))) rmSync(file);
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild");
+  expect([exitCode, stderr]).toEqual([
+    0,
+    '7 keys of the old index have no copy on any volume ("/lost-1", "/lost-2", "/lost-3", "/lost-4", "/lost-5", ...): ' +
+      "kept, and a GET is 410 until the disk or files that had them are back: DELETE them if they cannot be had\n",
+  ]);
+  expect(last).toContain(": 1 key in 3 files;");
+  renameSync(`${cluster.db}-moved`, moved.file);
+  await cluster.startMaster();
+  const statuses = async (method: string, key: string) => [method, key, (await cluster.ask(method, key)).status];
+  expect((await follow(await cluster.ask("GET", "/lost-1"))).text).toBe("value of /lost-1");
+  expect(await statuses("GET", "/z-lost")).toEqual(["GET", "/z-lost", 410]);
+  expect((await cluster.ask("PUT", "/z-lost", { body: "over it" })).status).toBe(403);
+  expect(await statuses("DELETE", "/z-lost")).toEqual(["DELETE", "/z-lost", 204]);
+  await cluster.store("/z-lost", "another");
+  expect(await cluster.keys("unlinked")).toEqual([]); // Nobody could have that value back.
 });
 
 test("where the index is lost, a volume that the store had and nobody names is told", async () => {

@@ -1,0 +1,181 @@
+// Owns what an old index tells a rebuild: which keys are unlinked, the hashes, and the keys of which no file was found. These
+// are not free for others: their volumes may not be named in `-volumes`, or what was acknowledged is lost, and that is not
+// to look like a key that never was. An old index is only believed of the write that it speaks of.
+import { counted } from "../counted";
+import { MkvError } from "../errors";
+import { type Key, showKey } from "../format/key";
+import { pathOf } from "../format/path";
+import { type ValueRecord, decodeRecord, readRecord } from "../format/record";
+import { isConfigured, volumeOf } from "../format/volume";
+import { type KeyRecord, type RawEntry } from "../ledger/ledger";
+import { type ReadIndex, type Suspect } from "../ledger/rebuild";
+import { limits } from "../limits";
+import { md5Of } from "../store/copy";
+import { type JobProgress, each } from "./pool";
+import { type Gathering } from "./rebuild";
+
+/** A value as its files tell it: live, without a hash. */
+export type Found = KeyRecord & { readonly modified: string };
+
+type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
+
+type OldFacts = Facts & {
+  readonly old: ReadIndex;
+  readonly next: Gathering["next"];
+  /** The name that a volume has today. */
+  readonly nameOf: (volume: string) => string;
+};
+
+/**
+ * Gives the new records what only the old index knows, unless they were given it one by one, and keeps those of keys without
+ * a file: of volumes that are not configured, and of values that are lost.
+ */
+export async function keepOldFacts(job: OldFacts): Promise<void> {
+  const { old, next, suspect, progress } = job;
+  const without = new WithoutFile(job);
+  const onDamage = () =>
+    progress.note(
+      "the old index is damaged: each key with a file is looked up in what is left of it, others may be missing",
+    );
+  const known = alongside(old, { onDamage, onPassed: (entry) => without.take(entry) });
+  for await (const page of next.scan({})) {
+    const entries: KeyRecord[] = [];
+    for (const [key, text] of page) {
+      const record = await known.get(key).catch((error) => unreadable(progress, key, error));
+      const found = { key, record: decodeRecord(text), modified: "" };
+      if (record && !suspect) entries.push(await withFacts(job, found, record));
+    }
+    await next.putAll(entries);
+  }
+  await known.end();
+  await without.end();
+}
+
+/** Keys of the old index of which no file was found. */
+class WithoutFile {
+  readonly #batch: KeyRecord[] = [];
+  readonly #unnamed = new Set<string>();
+  readonly #firstLost: string[] = [];
+  #unseen = 0;
+  #lost = 0;
+
+  constructor(readonly job: OldFacts) {}
+
+  async take([key, text]: RawEntry): Promise<void> {
+    const record = readRecord(text);
+    if (!record) return;
+    const { next, suspect, volumes, nameOf } = this.job;
+    const today = record.volumes.map(nameOf);
+    const unnamed = today.filter((volume) => !isConfigured(volumes.topology, volume));
+    for (const volume of unnamed) this.#unnamed.add(volumeOf(volume));
+    if (unnamed.length > 0) this.#unseen++;
+    else if (record.state === "unlinked")
+      return; // Nobody could have it back.
+    else if (++this.#lost <= limits.keysNamed) this.#firstLost.push(JSON.stringify(showKey(key)));
+    if (unnamed.length === 0 && suspect) return; // It may have been deleted since.
+    this.#batch.push({ key, record: { ...record, volumes: today } });
+    if (this.#batch.length >= limits.batchRecords) await next.putAll(this.#batch.splice(0));
+  }
+
+  /** Puts the rest, and says what was kept, and what is lost. */
+  async end(): Promise<void> {
+    const { next, suspect, progress } = this.job;
+    await next.putAll(this.#batch.splice(0));
+    if (this.#unseen > 0) {
+      const names = [...this.#unnamed].sort().join(", ");
+      progress.note(
+        `${counted(this.#unseen, "key")} without a file ${this.#unseen === 1 ? "is" : "are"} kept as the old index says: ` +
+          `-volumes does not name ${names}, where values may lie`,
+      );
+    }
+    if (this.#lost === 0) return;
+    const [have, they, them] = this.#lost === 1 ? ["has", "it", "it"] : ["have", "they", "them"];
+    const first = this.#firstLost.join(", ") + (this.#lost > limits.keysNamed ? ", ..." : "");
+    const what = `${counted(this.#lost, "key")} of the old index ${have} no copy on any volume (${first})`;
+    const fate = suspect
+      ? `not kept: that index is older than the volumes, and ${they} may have been deleted since`
+      : `kept, and a GET is 410 until the disk or files that had ${them} are back: DELETE ${them} if ${they} cannot be had`;
+    progress.note(`${what}: ${fate}`);
+  }
+}
+
+/** Keys that are looked up in their order. */
+type Alongside = {
+  get(key: Key): Promise<ValueRecord | undefined>;
+  /** Goes on to the end of the index. */
+  end(): Promise<void>;
+};
+
+/** Looks keys up by a scan that goes along with them; one by one from where the index is damaged. */
+function alongside(
+  index: ReadIndex,
+  { onDamage, onPassed }: { onDamage: () => void; onPassed: (entry: RawEntry) => Promise<void> },
+): Alongside {
+  const entries = each(index.scan({}));
+  let at: IteratorResult<RawEntry, unknown> | undefined;
+  let isDamaged = false;
+  const advance = async () => {
+    try {
+      at = await entries.next();
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      isDamaged = true;
+      onDamage();
+    }
+  };
+  const passTo = async (isReached: (key: Key) => boolean) => {
+    if (!at) await advance();
+    while (!isDamaged && !at!.done && !isReached(at!.value[0])) {
+      await onPassed(at!.value);
+      await advance();
+    }
+  };
+  return {
+    async get(key) {
+      await passTo((other) => Buffer.compare(other, key) >= 0);
+      if (isDamaged) return index.get(key);
+      if (at!.done || Buffer.compare(at!.value[0], key) !== 0) return undefined;
+      const [, text] = at!.value;
+      await advance();
+      return decodeRecord(text);
+    },
+    end: () => passTo(() => false),
+  };
+}
+
+/** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
+export async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
+  const { key, record } = found;
+  const isReplaced = owed.size > 0 && owed.get(key.toHex())?.isReplaced === true;
+  const mayBeLater = isReplaced || isSuspect(suspect, found.modified);
+  const isElsewhere =
+    !old.volumes.some((volume) => record.volumes.includes(volume)) &&
+    old.volumes.some((volume) => isConfigured(volumes.topology, volume));
+  if (!mayBeLater && !isElsewhere) return { key, record: { ...old, volumes: record.volumes } };
+  if (old.md5 === undefined) return found;
+  const md5 = await md5Of(volumes, record.volumes[0]!, pathOf(key));
+  const isOther = md5 !== old.md5 || (suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs);
+  return { key, record: isOther ? { ...record, md5 } : { ...old, volumes: record.volumes } };
+}
+
+/** Whether a file of this date may be of a write that the old index does not know of. */
+export function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
+  return suspect !== undefined && Date.parse(modified) >= suspect.fromMs;
+}
+
+/** What the old index says of a key; nothing if it is damaged there. */
+export async function oldRecord(
+  { old, progress }: Pick<Facts, "old" | "progress">,
+  key: Key,
+): Promise<ValueRecord | undefined> {
+  try {
+    return await old?.get(key);
+  } catch (error) {
+    return unreadable(progress, key, error);
+  }
+}
+
+function unreadable(progress: JobProgress, key: Key, error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
+  progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
+}
