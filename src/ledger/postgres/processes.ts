@@ -13,6 +13,9 @@ export type ProcessKind = "master" | "rebuild";
 const say = `insert into mkv_processes (id, kind, name, seen) values ($1::uuid, $2, $3, now())
   on conflict (id) do update set seen = excluded.seen`;
 
+/** Run late, when the process has left, it brings nothing back. */
+const sayAgain = `update mkv_processes set seen = now() where id = $1::uuid returning 1`;
+
 const others = `select kind, name from mkv_processes
   where id <> $1::uuid and seen > now() - $2::float8 * interval '1 millisecond' order by name`;
 
@@ -48,7 +51,12 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
     await leave();
     throw error;
   }
-  const timer = setInterval(() => void database.run(say, values).catch(() => {}), limits.presentMs); // Then the next one.
+  let hasLeft = false;
+  const stay = async () => {
+    const rows = await database.run(sayAgain, [id]);
+    if (rows.length === 0 && !hasLeft) await database.run(say, values); // The database was put back.
+  };
+  const timer = setInterval(() => void stay().catch(() => {}), limits.presentMs); // Then the next one.
   timer.unref();
   return {
     requireRoom,
@@ -56,6 +64,7 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
       where id = '${id}'::uuid and seen > clock_timestamp() - ${limits.absentMs} * interval '1 millisecond'`,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
+      hasLeft = true;
       await leave().catch((error) => warn(reasonOf(error)));
     },
   };

@@ -1,0 +1,31 @@
+// Who is at work on a store in a database: whoever has ended is not said to be there.
+import { SQL } from "bun";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { openPostgresLedger } from "../../src/ledger/postgres/open";
+import { startPostgres } from "../support/postgres";
+import { until } from "../support/until";
+import { opening } from "./ledgers";
+
+setDefaultTimeout(60_000);
+
+test("a process that has ended is not there again, whatever a frozen connection still has in hand", async () => {
+  await using server = await startPostgres();
+  await server.query("create database store");
+  const url = server.urlOf("store");
+  const { ledger } = await openPostgresLedger(parseDatabaseUrl(url), opening);
+  const here = () => server.queryIn("store", "select 1 from mkv_processes");
+  const waiting = () => server.query("select pid from pg_stat_activity where wait_event_type = 'Lock'");
+  await using operator = new SQL(url, { max: 1 });
+  await operator.unsafe("begin");
+  await operator.unsafe("lock table mkv_processes in share row exclusive mode");
+  await until(async () => (await waiting()).length > 0, { what: "it says that it is there", deadlineMs: 8_000 });
+  using frozen = new DisposableStack();
+  for (const { pid } of await waiting()) frozen.use(server.freeze(pid as number));
+  await operator.unsafe("commit");
+  await ledger[Symbol.asyncDispose]();
+  expect((await here()).length).toBe(0);
+  frozen.dispose();
+  await until(async () => (await server.backendsOf("store")).length === 1, { what: "what was frozen has ended" });
+  expect((await here()).length).toBe(0);
+});
