@@ -1,6 +1,7 @@
 // A database that is away, refuses, or was never there: a clear answer in its time, nothing done on a guess.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
+import { startPgbouncer } from "../support/pgbouncer";
 import { freePort } from "../support/ports";
 import { runMkv } from "../support/master";
 import { startPostgres, type Postgres } from "../support/postgres";
@@ -101,5 +102,25 @@ test.concurrent(
         expect(outcome.stdout + outcome.stderr).not.toContain("secret");
       }),
     );
+  },
+);
+
+test.concurrent(
+  "a pooler that lends one session to several connections is refused in a line; one that lends it whole serves",
+  async () => {
+    await server.query("create database pooled");
+    const pooled = async (mode: "session" | "transaction") =>
+      await startPgbouncer(server, { mode, database: "pooled" });
+    await using shared = await pooled("transaction");
+    const volumes = ["-volumes", cluster.addresses.join(",")];
+    for (const words of [["server", "-port", "0"], ["rebuild"]]) {
+      const refused = await runMkv(["-db", shared.url, ...volumes, ...words], { timeoutMs: 20_000 });
+      const line =
+        /^mkv: the database postgres:.* shares sessions .* set pool_mode = session, or take pgbouncer 1\.21/m;
+      expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringMatching(line)]);
+    }
+    await using whole = await pooled("session");
+    const rebuilt = await runMkv(["-db", whole.url, ...volumes, "rebuild"]);
+    expect([rebuilt.exitCode, rebuilt.stdout]).toEqual([0, expect.stringMatching(/^rebuilt postgres:/)]);
   },
 );

@@ -12,6 +12,8 @@ import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { limits } from "../../limits";
 import { type DatabaseAddress } from "./address";
+import { SharedSessions, nameTaken, requireOwnSessions } from "./sessions";
+import { sqlState } from "./sql-state";
 
 /** A row, as the values of its columns. */
 export type Row = readonly unknown[];
@@ -26,6 +28,8 @@ export class Database implements AsyncDisposable {
   #pool: Pool | undefined;
   #opening: Promise<Pool> | undefined;
   #host = 0;
+  #hasLooked = false;
+  #isClosed = false;
   /** Since when it has not answered; undefined while it does. */
   #awaySinceMs: number | undefined;
 
@@ -52,7 +56,7 @@ export class Database implements AsyncDisposable {
         const isPassing = passes(error);
         if (isPassing) this.#awaySinceMs ??= startMs;
         const waitMs = pauseMs * (0.5 + Math.random());
-        if (!isPassing || nowMs() + waitMs >= untilMs) throw this.#failure(error, isPassing);
+        if (!isPassing || this.#isClosed || nowMs() + waitMs >= untilMs) throw this.#failure(error, isPassing);
         await Bun.sleep(waitMs);
       }
     }
@@ -91,8 +95,10 @@ export class Database implements AsyncDisposable {
       try {
         const asked = pool.sql.unsafe("show transaction_read_only").values() as Promise<Row[]>;
         const [row] = await withDeadline(limits.databaseAnswerMs, asked, () => new Hung("it does not answer"));
-        if (row?.[0] === "off") return pool;
-        throw new Standby("it is a standby, which takes no writes");
+        if (row?.[0] !== "off")
+          throw new Standby("it takes no writes: it is a standby, or default_transaction_read_only is on");
+        await this.#lookOnce(urls[at]!);
+        return pool;
       } catch (error) {
         failures.push({ host: hosts[at]!, error });
         void pool.sql.close({ timeout: 0 }).catch(() => {}); // It is of no use.
@@ -100,6 +106,19 @@ export class Database implements AsyncDisposable {
       }
     }
     throw new Unreachable(failures);
+  }
+
+  /** Whoever stands between stays the same for as long as a process runs. */
+  async #lookOnce(url: string): Promise<void> {
+    if (this.#hasLooked) return;
+    const [one, other] = [newPool(url, 1), newPool(url, 1)];
+    try {
+      const looked = requireOwnSessions(one.sql, other.sql);
+      await withDeadline(limits.databaseAnswerMs, looked, () => new Hung("it does not answer"));
+      this.#hasLooked = true;
+    } finally {
+      for (const { sql } of [one, other]) void sql.close({ timeout: 0 }).catch(() => {});
+    }
   }
 
   #throwAway(pool: Pool): void {
@@ -116,15 +135,10 @@ export class Database implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true; // What is under way opens no connections anew.
     const pool = this.#pool ?? (await this.#opening?.catch(() => undefined));
     await pool?.sql.close({ timeout: 0 });
   }
-}
-
-/** The code that the SQL standard or PostgreSQL has for what it said; undefined for anything else. */
-export function sqlState(error: unknown): string | undefined {
-  const state = (error as { errno?: unknown } | undefined)?.errno;
-  return typeof state === "string" && /^[0-9A-Z]{5}$/.test(state) ? state : undefined;
 }
 
 const readOnly = "25006";
@@ -157,15 +171,15 @@ function passes(error: unknown): boolean {
 }
 
 function adviceOn(error: unknown): string {
-  if (sqlState(error) === "42P05") return ": pgbouncer 1.21 or later with max_prepared_statements is needed";
+  if (nameTaken.includes(sqlState(error) ?? "")) return `: ${new SharedSessions().message}`;
   if (sqlState(error) === "42501") return ": see docs/several-masters.md for what the user must be allowed to do";
   return "";
 }
 
-function newPool(url: string): Pool {
+function newPool(url: string, connections: number = limits.databaseConnections): Pool {
   const pool: { sql?: SQL; mustCheck: boolean } = { mustCheck: false };
   pool.sql = new SQL(url, {
-    max: limits.databaseConnections,
+    max: connections,
     connectionTimeout: limits.databaseAnswerMs / 1000,
     onclose: () => void (pool.mustCheck = true),
   });

@@ -19,13 +19,14 @@ import {
   accountedFor,
 } from "../rebuild";
 import { type DatabaseAddress } from "./address";
-import { Database, sqlState } from "./connection";
+import { Database } from "./connection";
 import { sharedMemory } from "./memory";
 import { behindName, epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
 import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, undefinedTable } from "./schema";
+import { sqlState } from "./sql-state";
 
 export type KeysTable = ReturnType<typeof tableOf>;
 

@@ -1,7 +1,8 @@
 // Owns the tables, and their making: `mkv` does it at its first start. Statements change one row, or are harmless twice, so
 // that CockroachDB and YugabyteDB could take them as well.
 import { MkvError } from "../../errors";
-import { type Database, sqlState } from "./connection";
+import { type Database } from "./connection";
+import { sqlState } from "./sql-state";
 
 export const keysTable = "mkv_keys";
 
