@@ -104,6 +104,19 @@ test("a link may say type and MD5 of what is put by it", async () => {
   expect((await send({ method: "HEAD", target: "/bkt/linked" })).headers.get("content-type")).toBe("text/x");
 });
 
+test("a client may have signed its host without the port that it sends, or with one that it does not", async () => {
+  const read = async (signed: string, sent: string) =>
+    (await raw(s3.port, `GET ${presign({ target: "/bkt" }, signed)} HTTP/1.1\r\nHost: ${sent}\r\n\r\n`)).status;
+  const hosts: [signed: string, sent: string][] = [
+    ["s3.local", "s3.local:9000"], // git-annex, fog-aws
+    ["s3.local:443", "s3.local"], // an SDK that was told the port
+    ["[::1]", "[::1]:9000"],
+  ];
+  for (const [signed, sent] of hosts) expect([sent, await read(signed, sent)]).toEqual([sent, 200]);
+  expect(await read("s3.local", "s3.other")).toBe(403);
+  expect(await read("s3.local:9000", "s3.local:9001")).toBe(403);
+});
+
 test("a header in several lines is signed as one, with commas", async () => {
   const name = "x-amz-object-attributes";
   const { headers } = sign({ target: "/bkt", headers: { [name]: "ETag,ObjectSize" } });

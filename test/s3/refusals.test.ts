@@ -1,7 +1,7 @@
 // What would not be done as it is asked is refused, and nothing is done.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { crc32 } from "node:zlib";
-import { request } from "../support/http";
+import { type Ask, dial, head, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
@@ -80,6 +80,25 @@ test.each(others)("a write that names %s changes nothing", async (_, asked, stat
 test("an Authorization that says nothing is none", async () => {
   const { status, text } = await request(s3.port, { target, headers: { authorization: "" } });
   expect([status, codeIn(text)]).toEqual([403, "AccessDenied"]);
+});
+
+test("a client that sends all before it reads learns why its body was refused, and that forms are not taken", async () => {
+  const body = Buffer.alloc(16 * 1024 * 1024);
+  const headers = { "content-type": "multipart/form-data; boundary=x" };
+  const refuse = async (asked: Ask) => {
+    using wire = await dial(s3.port);
+    wire.pause();
+    wire.write(head({ ...asked, body }, { close: false }));
+    for (let at = 0; at < body.length; at += 65_536) {
+      wire.write(body.subarray(at, at + 65_536));
+      await wire.drained();
+    }
+    wire.resume();
+    return codeIn((await wire.answer()).text);
+  };
+  const put = refuse({ method: "PUT", target: "/bkt/unsigned" });
+  const form = refuse({ method: "POST", target: "/bkt", headers });
+  expect(await Promise.all([put, form])).toEqual(["AccessDenied", "NotImplemented"]);
 });
 
 test("a client that waits to be told sends no body that is not wanted", async () => {

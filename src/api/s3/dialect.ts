@@ -83,8 +83,7 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   let response: Response;
   try {
     const asked = readRequest(request);
-    if (request.method === "OPTIONS")
-      throw new S3Error("AccessDenied", "CORS is not supported: a proxy before this port may answer for it");
+    requireSigner(request);
     const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const { clienttimeoutMs } = s3;
@@ -97,6 +96,14 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   response.headers.set("x-amz-request-id", about.id);
   if (about.isHead) response.headers.set("x-amz-bucket-region", "us-east-1"); // Some ask for it without a signature.
   return response;
+}
+
+/** Throws S3Error for what browsers send, which they sign in no way that is known here. */
+function requireSigner({ method, headers }: Incoming): void {
+  if (method === "OPTIONS")
+    throw new S3Error("AccessDenied", "CORS is not supported: a proxy before this port may answer for it");
+  if (method === "POST" && /^multipart\/form-data/i.test(headers.get("content-type") ?? ""))
+    throw new S3Error("NotImplemented", "forms of browsers are not supported: use a presigned PUT");
 }
 
 /** What a failure of a request tells of it. */
@@ -147,8 +154,7 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
   const operation = operations.find((name) => asked.query(name) !== undefined);
   const route = operation === undefined ? routes[`${method} ${place}`] : routeOf(operation);
   if (route) return await route(store, asked);
-  if (method === "POST" && key) throw new S3Error("NotImplemented", "POST of an object is not supported");
-  if (method === "POST") throw new S3Error("NotImplemented", "forms of browsers are not supported");
+  if (method === "POST") throw notImplemented(`POST of ${key ? "an object" : "a bucket"}`);
   throw new S3Error("MethodNotAllowed", `${method} is not a method for ${key ? "an object" : "a bucket"}`);
 }
 

@@ -89,8 +89,7 @@ async function handle(
   const isRefused = response.status >= 400 && request.body !== null && !incoming.complete;
   if (isRefused) response.headers.set("connection", "close");
   try {
-    await send(response, outgoing);
-    if (isRefused && !request.body!.locked) await discard(request.body!.getReader());
+    await send(response, outgoing, isRefused ? request.body : null);
   } finally {
     await isOver;
   }
@@ -158,8 +157,16 @@ async function nextChunk(incoming: IncomingMessage): Promise<Uint8Array | undefi
   }
 }
 
-/** Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off. */
-async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+/**
+ * Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off.
+ * @param unwanted the body of a request that was refused: many read no answer before they have sent it, and see a broken
+ * connection if it is closed sooner
+ */
+async function send(
+  response: Response,
+  outgoing: ServerResponse,
+  unwanted: ReadableStream<Uint8Array> | null,
+): Promise<void> {
   const reader = response.body?.getReader();
   const isSaid = reader || outgoing.req.method === "HEAD" || response.status === 204 || response.status === 304;
   if (!isSaid) response.headers.set("content-length", "0");
@@ -181,6 +188,7 @@ async function send(response: Response, outgoing: ServerResponse): Promise<void>
       await withDeadline(limits.idleSeconds * 1000, taken, slow);
       outgoing.off("drain", resolve).off("close", resolve);
     }
+    if (unwanted && !unwanted.locked) await discard(unwanted.getReader());
     if (outgoing.destroyed) await reader?.cancel();
     else outgoing.end();
   } catch {

@@ -3,6 +3,7 @@
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and sigv4-query-string-auth.html
 // 1. The path is encoded anew, once, and never normalized. Any region will do, and none, which some clients send.
 // 2. Every x-amz-* header must be signed. Sums are compared in constant time.
+// 3. The host counts with its port and without: not all clients sign what they send (git-annex, fog-aws, SDKs at port 80).
 import { timingSafeEqual } from "node:crypto";
 import { s3Limits } from "../../s3-limits";
 import { decodePercent } from "../../format/key";
@@ -74,16 +75,23 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
       "the time of the request and of this server differ by more than 15 minutes",
     );
   requireSignedHeaders(asked, names);
-  const canonical = canonicalRequest(asked, { names, payload });
-  const hashed = new Bun.CryptoHasher("sha256").update(Buffer.from(canonical, "latin1")).digest("hex");
-  const text = `${algorithm}\n${date}\n${scope}\n${hashed}`;
-  if (!isEqual(signature, Buffer.from(hmac(key, text)).toString("hex"))) {
-    const fields = { AWSAccessKeyId: accessKey, StringToSign: text, CanonicalRequest: canonical };
-    throw new S3Error("SignatureDoesNotMatch", "the signature does not fit the request: check the secret key", {
-      fields,
-    });
+  let fields: Record<string, string> = { AWSAccessKeyId: accessKey };
+  for (const host of hostsOf(asked.header("host") ?? "")) {
+    const canonical = canonicalRequest(asked, { names, payload, host });
+    const hashed = new Bun.CryptoHasher("sha256").update(Buffer.from(canonical, "latin1")).digest("hex");
+    const text = `${algorithm}\n${date}\n${scope}\n${hashed}`;
+    if (isEqual(signature, Buffer.from(hmac(key, text)).toString("hex"))) return { ...claimed, key };
+    fields = { StringToSign: text, CanonicalRequest: canonical, ...fields };
   }
-  return { ...claimed, key };
+  throw new S3Error("SignatureDoesNotMatch", "the signature does not fit the request: check the secret key", {
+    fields,
+  });
+}
+
+/** What a client may have signed that sends this: the same, first. */
+function hostsOf(host: string): string[] {
+  const name = host.replace(/:\d+$/, "");
+  return name === host ? [host, `${host}:80`, `${host}:443`] : [host, name];
 }
 
 /** Whether two signatures are the same, in constant time. */
@@ -167,13 +175,14 @@ function requireSignedHeaders({ request, query }: S3Request, names: readonly str
 
 function canonicalRequest(
   { request, path, parameters, header }: S3Request,
-  { names, payload }: { names: readonly string[]; payload: string },
+  { names, payload, host }: { names: readonly string[]; payload: string; host: string },
 ): string {
   const pairs = parameters
     .filter(([name]) => name !== "X-Amz-Signature")
     .map(([name, value]) => `${encoded(Buffer.from(name))}=${encoded(Buffer.from(value))}`)
     .sort((a, b) => (a.replace("=", "\0") < b.replace("=", "\0") ? -1 : 1));
-  const lines = names.map((name) => `${name}:${(header(name) ?? "").trim().replace(/ +/g, " ")}\n`);
+  const valueOf = (name: string) => (name === "host" ? host : (header(name) ?? ""));
+  const lines = names.map((name) => `${name}:${valueOf(name).trim().replace(/ +/g, " ")}\n`);
   const target = path.replace(/[^/]+/g, (part) => (isPlain.test(part) ? part : encoded(decodePercent(part))));
   return [request.method, target, pairs.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }
