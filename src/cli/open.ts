@@ -11,7 +11,8 @@ import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
 import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
-import { epochsSoon, watchPlaces } from "./places";
+import { epochsSoon } from "./epochs";
+import { watchPlaces } from "./places";
 
 /** What the threads of a process share. */
 export type Shared = {

@@ -4,17 +4,15 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { disksOf } from "../format/placement";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Epoch } from "../format/epoch";
 import { type Memory, type NoteEpoch, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
-import { Epochs, seenEpochs } from "../volumes/epochs";
 import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 import { strangerWarning } from "../volumes/warnings";
-import { stopNow } from "./ledgers";
+import { firstLook, keepEpochs } from "./epochs";
 
 /** The watch over the volumes of a process. */
 export type Watch = {
@@ -23,17 +21,6 @@ export type Watch = {
   /** Places by the names that they had, with those that they have now: both carry one id. It follows what is learnt. */
   readonly renamed: ReadonlyMap<string, string>;
 };
-
-/** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
-export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
-  volumes.client.health.watch(); // Nothing is written to them before `watchPlaces` has compared what they say.
-  await firstLook(volumes);
-  return await seenEpochs(volumes);
-}
-
-async function firstLook(volumes: Volumes): Promise<void> {
-  await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
-}
 
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
@@ -55,7 +42,7 @@ export async function watchPlaces(
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
-  const epochs = keepEpochs(volumes, noteEpoch);
+  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch });
   const renamed = new Map<string, string>();
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, comparedMs, returns] = [0, 0, 0, 0];
@@ -106,26 +93,6 @@ export async function watchPlaces(
       }
       await epochs.note();
     },
-  };
-}
-
-/** Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more. */
-function keepEpochs(volumes: Volumes, noteEpoch: NoteEpoch | undefined) {
-  const { topology, health } = volumes;
-  const epochs = new Epochs(volumes);
-  async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
-    if (!noteEpoch) return true;
-    const seen = await seenEpochs(volumes);
-    if (seen && (await noteEpoch(seen, note)) === "behind") {
-      const why = "a copy was put back, or another master serves them";
-      stopNow(`the index is older than the volumes: ${why}; start again`);
-    }
-    return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
-  }
-  return {
-    /** Returns false while volumes answer, and none says how far the store has come. */
-    compare: () => ask(),
-    note: () => ask((epoch) => epochs.note(epoch)),
   };
 }
 

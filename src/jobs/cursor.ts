@@ -108,12 +108,12 @@ export class Cursor<T> {
     for (const item of this.#later) yield [item, Math.max(limits.busyMs, untilMs - nowMs())];
   }
 
-  /** Writes down that the job has ended, and with which counts if it went over everything. */
-  async end({ isWhole }: { isWhole: boolean }): Promise<void> {
+  /** Writes down that the job has ended, and with which counts if it went over everything; see `Ended`. */
+  async end({ isWhole, isProof }: { isWhole: boolean; isProof?: boolean }): Promise<void> {
     const { counts, memory } = this.options;
     const atMs = Date.now();
     const seconds = (atMs - this.#sinceMs) / 1000;
-    await this.#remember({ ended: isWhole ? { atMs, seconds, counts } : memory.ended });
+    await this.#remember({ ended: isWhole ? { atMs, seconds, counts, isProof } : memory.ended });
   }
 
   /** What cannot be written down is only missed if the job is killed. */

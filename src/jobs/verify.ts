@@ -57,7 +57,9 @@ export async function verify(job: Verify): Promise<void> {
   await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
     verifyAgain({ ...job, repair: job.repair && isAllSeen }, unrepaired, { forMs, forget }),
   );
-  await cursor.end({ isWhole: isAllSeen });
+  const { missing, damaged, unknown, repaired } = counts;
+  const isProof = job.depth === "md5" && missing + damaged + unknown <= repaired;
+  await cursor.end({ isWhole: isAllSeen, isProof });
 }
 
 async function verifyKey(job: Verify, key: Key, record: ValueRecord, cursor: Cursor<Unrepaired>): Promise<void> {

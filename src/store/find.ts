@@ -118,14 +118,17 @@ async function findHolder(
 
 const slow = () => new MkvError("timeout", "it takes long");
 
-/** One of these volumes at random, of those that are up if any is. */
-export function oneOf(candidates: readonly string[], volumes: Volumes): string {
+/** One of these volumes at random, of those that are up if any is, and of them one that was not put back. */
+export function oneOf(candidates: readonly string[], { health }: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
+  let found: string | undefined;
   for (let i = 0; i < candidates.length; i++) {
     const volume = candidates[(start + i) % candidates.length]!;
-    if (volumes.health.isUp(volume)) return volume;
+    if (!health.isUp(volume)) continue;
+    if (!health.isPutBack(volume)) return volume;
+    found ??= volume;
   }
-  return candidates[start]!;
+  return found ?? candidates[start]!;
 }
 
 /** The first key after all that begin with this prefix; undefined if there is none. */

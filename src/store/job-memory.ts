@@ -7,6 +7,7 @@ import { bootId } from "../boot";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
+import { forgetPutBack } from "./put-back";
 
 /** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;
@@ -43,6 +44,8 @@ export type Ended = {
   readonly atMs: number;
   readonly seconds: number;
   readonly counts: Readonly<Record<string, number>>;
+  /** Of a verify: whether it has read every copy, and left none that is not as recorded. */
+  readonly isProof?: boolean | undefined;
 };
 
 const age = gauges("mkv_verify_age_seconds", "Seconds since a verify had compared everything.", []);
@@ -72,6 +75,8 @@ export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob
 /** Remembers a job. */
 export async function rememberJob(memory: Memory, job: RememberedJob, told: JobMemory): Promise<void> {
   await memory.put(jobName(job), { ...told, boot: bootId() });
+  const { ended, begun } = told;
+  if (ended?.isProof && !begun) await forgetPutBack(memory, { beforeMs: ended.atMs - ended.seconds * 1000 });
 }
 
 /** Has every job begin anew: what those have done that were killed holds no more. */

@@ -15,7 +15,7 @@ import { type ValueRecord } from "../format/record";
 import { isConfigured, sameVolumes, union, without } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
-import { refuseForeign } from "../volumes/health";
+import { refuseForeign } from "../volumes/warnings";
 import { older, requireHarmless } from "./behind";
 import { cleanUp } from "./care";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";

@@ -7,7 +7,7 @@ import { earlierPathOf } from "../format/path";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client, unexpected } from "./client";
-import { refuseForeign } from "./health";
+import { refuseForeign } from "./warnings";
 import { headFile } from "./read";
 
 /** Removes a value, wherever it lies; else as `removeFile`. */

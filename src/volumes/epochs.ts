@@ -1,10 +1,13 @@
-// Owns the notes on the volumes of how far a store has come: `/mkv/epoch` below each of them. If all that lies on the master's
-// disk is put back, nothing there tells that it is older; the volumes do.
+// Owns the notes on the volumes, and on each of their disks, of how far a store has come: `/mkv/epoch` below them. If all that
+// lies on the master's disk is put back, nothing there tells that it is older; the volumes do. And a disk that says less than it
+// had noted was put back itself.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
+import { disksOf } from "../format/placement";
 import { limits } from "../limits";
 import { warn } from "../log";
+import { Turns } from "../turns";
 import { AccessRefused } from "./client";
 import { readSmall, writeSmall } from "./small-file";
 import { type Volumes } from "./volumes";
@@ -41,33 +44,60 @@ export async function allEpochs(volumes: Volumes): Promise<Epoch[]> {
   return answers.filter((epoch) => epoch !== undefined);
 }
 
+/** What is remembered of the notes. */
+export type NotedMemory = {
+  /** The counts of this store that places had noted last, by their names. */
+  counts(store: string): Promise<Map<string, number>>;
+  keep(store: string, counts: ReadonlyMap<string, number>): Promise<void>;
+  /** Remembers of a place that it says less than it had noted: before it notes more. */
+  isEarlier(place: string): Promise<void>;
+};
+
 /** The notes that a process keeps up. */
 export class Epochs {
+  readonly #turns = new Turns(limits.foldersAtOnce);
   /** Volumes of which it was said that they take none. */
   readonly #told = new Set<string>();
 
-  constructor(readonly volumes: Volumes) {}
+  constructor(
+    readonly volumes: Volumes,
+    readonly memory: NotedMemory,
+  ) {}
 
-  /** Has the volumes that answer note how far the store has come. */
+  /** Has the volumes that answer, and their disks, note how far the store has come. */
   async note(epoch: Epoch): Promise<void> {
-    await Promise.all(known(this.volumes).map((volume) => this.#noteOn(volume, epoch)));
+    const { topology, client } = this.volumes;
+    const counts = await this.memory.counts(epoch.store);
+    const noteOnAll = async (volume: string) => {
+      const disks = disksOf(topology, volume).filter((disk) => !client.health.isForeign(disk));
+      const isTaken = await this.#noteOn(volume, epoch, disks.length === 0 ? counts : new Map());
+      if (isTaken) await Promise.all(disks.map((disk) => this.#noteOn(disk, epoch, counts)));
+    };
+    await Promise.all(known(this.volumes).map(noteOnAll));
+    await this.memory.keep(epoch.store, counts);
   }
 
-  async #noteOn(volume: string, epoch: Epoch): Promise<void> {
-    const { client } = this.volumes;
+  /** Returns whether it takes a note. */
+  async #noteOn(place: string, epoch: Epoch, counts: Map<string, number>): Promise<boolean> {
+    using _turn = await this.#turns.enter();
     try {
-      const found = await ask(this.volumes, volume);
-      if (found?.store === epoch.store && found.count >= epoch.count) return;
-      await writeSmall(client, volume, path, encodeEpoch(epoch));
+      const found = await ask(this.volumes, place);
+      const before = found?.store === epoch.store ? found.count : undefined;
+      if (before !== undefined && before < (counts.get(place) ?? 0)) await this.memory.isEarlier(place);
+      if (before === undefined || before < epoch.count)
+        await writeSmall(this.volumes.client, place, path, encodeEpoch(epoch));
+      counts.set(place, Math.max(before ?? 0, epoch.count));
+      return true;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      const isUsual = !this.volumes.health.isUp(volume) || error instanceof AccessRefused;
-      if (isUsual || this.#told.has(volume)) return; // It is asked again.
-      this.#told.add(volume);
+      const isUsual = !this.volumes.health.isUp(place) || error instanceof AccessRefused;
+      if (isUsual || this.#told.has(place)) return false; // It is asked again.
+      this.#told.add(place);
       warn(
-        `${volume} does not note how far the store has come (${error.message}): ` +
-          "that the master's disk was put back would not be noticed; an old volume script knows nothing of it",
+        `${place} does not note how far the store has come (${error.message}): ` +
+          "that the master's disk, or this one, was put back would not be noticed; an old volume script knows nothing of it",
       );
+      return false;
     }
   }
 }

@@ -9,13 +9,11 @@
 //    that answers for the first time.
 // Shared by all threads: a slot is some numbers, times by the clock that they share, each written whole.
 import { nowMs } from "../clock";
-import { MkvError } from "../errors";
 import { type Topology, subvolume } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
-import { foreignWarning } from "./warnings";
 
-const fields = 12;
+const fields = 13;
 const heardAt = 0; // Minus infinity before the first answer.
 const lostAt = 1; // 0: it is up.
 const settledAt = 2;
@@ -28,6 +26,7 @@ const fencedUntil = 8; // Until then it may begin a change that it was silent ab
 const stranger = 9; // 1: it has come back, and nobody has asked yet who it is.
 const clockMost = 10; // What its clock is ahead of ours, at most.
 const identity = 11; // The first 48 bits of the id that it had; 0 if that is not known.
+const putBack = 12; // 1: it has files of an earlier time, maybe.
 
 // The first slot is nobody's: it counts.
 const returns = 0;
@@ -40,7 +39,7 @@ export type Clock = { readonly leastMs: number; readonly mostMs: number };
 /** What others may ask of it. */
 export type Beliefs = Pick<
   Health,
-  "returns" | "isKnown" | "isUp" | "isSettled" | "isWritable" | "isForeign" | "isFenced"
+  "returns" | "isKnown" | "isUp" | "isSettled" | "isWritable" | "isForeign" | "isFenced" | "isPutBack"
 >;
 
 /** The health of the configured volumes. A volume that is not configured has none: it always counts as up. */
@@ -165,6 +164,16 @@ export class Health {
     return true;
   }
 
+  /** Whether it may have values of an earlier time: others are to be read first. */
+  isPutBack(volume: string): boolean {
+    return this.#get(volume, putBack) === 1;
+  }
+
+  /** Takes these places, and no others, for such. */
+  setPutBack(places: ReadonlySet<string>): void {
+    for (const [name, slot] of this.#slots) this.#numbers[slot + putBack] = places.has(name) ? 1 : 0;
+  }
+
   /** The id by which it is known from now on. */
   setId(volume: string, id: string): void {
     this.#set(volume, identity, numberOf(id));
@@ -226,11 +235,6 @@ export class Health {
 
 function numberOf(id: string): number {
   return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
-}
-
-/** Throws MkvError unavailable if the volume's disk is not the one it was. */
-export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
-  if (health.isForeign(volume)) throw new MkvError("unavailable", `${volume} ${foreignWarning(volume)}`);
 }
 
 /** Servers, volumes and disks: each has a slot. */

@@ -2,7 +2,7 @@
 import { MkvError } from "../errors";
 import { type Client } from "./client";
 import { syncFile } from "./change";
-import { refuseForeign } from "./health";
+import { refuseForeign } from "./warnings";
 import { readSmall, writeSmall } from "./small-file";
 
 /**

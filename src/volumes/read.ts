@@ -2,7 +2,7 @@
 import { MkvError } from "../errors";
 import { earlierPathOf } from "../format/path";
 import { type Client, unexpected } from "./client";
-import { refuseForeign } from "./health";
+import { refuseForeign } from "./warnings";
 import { type Body } from "./http/body";
 import { type Answer, fieldOf } from "./http/connection";
 

@@ -6,7 +6,7 @@ import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { removeFile, syncFile } from "./change";
 import { type Client } from "./client";
-import { refuseForeign } from "./health";
+import { refuseForeign } from "./warnings";
 import { requireStored } from "./stored";
 import { BodyStream } from "./upload-stream";
 

@@ -1,4 +1,6 @@
-// Owns what is said of places that are not used, after their names: each tells what to do.
+// Owns what is said of places that are not used, or not as others, after their names: each tells what to do.
+import { MkvError } from "../errors";
+import { type Health } from "./health";
 
 /** Of one that is not the disk it was. */
 export function foreignWarning(name: string, why?: "no id" | "another id"): string {
@@ -6,10 +8,24 @@ export function foreignWarning(name: string, why?: "no id" | "another id"): stri
   return `is not the disk it was${because}: if it was replaced, run "mkv adopt ${name}"; if it is not mounted, mount it`;
 }
 
+/** Throws MkvError unavailable if the volume's disk is not the one it was. */
+export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
+  if (health.isForeign(volume)) throw new MkvError("unavailable", `${volume} ${foreignWarning(volume)}`);
+}
+
 /** Of one that has the id of another place of the store, and had one of its own. */
 export function sameIdWarning(name: string, other: string): string {
   const copy = `if it is a copy, remove each mkv/id in it, then run "mkv adopt ${name}"`;
   return `is not the disk it was (it has the id of ${other}): if the two were exchanged, put each back; ${copy}`;
+}
+
+/** Of some that say that their store has come less far than they had noted. */
+export function putBackWarning(places: readonly string[]): string {
+  const [are, they] = places.length === 1 ? ["is", "it was"] : ["are", "they were"];
+  return (
+    `${places.join(", ")} ${are} as ${they} earlier (put back from a backup, or writes were lost with the power), and may have ` +
+    'values of that time: run "mkv verify -md5 -repair"; until then other copies are read first'
+  );
 }
 
 /** Of one that is new to the store, and may have values of another one. */

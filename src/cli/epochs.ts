@@ -1,0 +1,86 @@
+// Owns the comparison of a ledger with what its volumes have noted of how far the store has come. A ledger that says less than
+// they do is a copy that was put back, and its process ends; a disk that says less than it did is read last until it was verified.
+import { type Epoch } from "../format/epoch";
+import { disksOf } from "../format/placement";
+import { type Memory, type NoteEpoch } from "../ledger/ledger";
+import { limits } from "../limits";
+import { warn } from "../log";
+import { notedIn, putBackPlaces } from "../store/put-back";
+import { Epochs, seenEpochs } from "../volumes/epochs";
+import { type Volumes } from "../volumes/volumes";
+import { putBackWarning } from "../volumes/warnings";
+import { stopNow } from "./ledgers";
+
+/** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
+export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
+  volumes.client.health.watch(); // Nothing is written to them before `keepEpochs` has compared what they say.
+  await firstLook(volumes);
+  return await seenEpochs(volumes);
+}
+
+/** Waits until the volumes have answered, for a while. */
+export async function firstLook(volumes: Volumes): Promise<void> {
+  await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
+}
+
+/** The comparison, and the notes, of a process. */
+type KeptEpochs = {
+  /** Returns false while volumes answer, and none says how far the store has come. */
+  compare(): Promise<boolean>;
+  /** The same, and has the volumes note how far it has come. */
+  note(): Promise<boolean>;
+};
+
+/**
+ * Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more.
+ * @param options.noteEpoch of the ledger; nothing is asked or noted without it
+ * @param options.takeTurn one process notes at a time: what a place says never goes back by that
+ */
+export function keepEpochs(
+  volumes: Volumes,
+  options: { memory: Memory; takeTurn: () => Promise<AsyncDisposable>; noteEpoch: NoteEpoch | undefined },
+): KeptEpochs {
+  const { memory, takeTurn, noteEpoch } = options;
+  const { topology, health } = volumes;
+  const epochs = new Epochs(volumes, notedIn(memory));
+  let told: ReadonlySet<string> = new Set();
+
+  async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
+    if (!noteEpoch) return true;
+    const seen = await seenEpochs(volumes);
+    if (seen && (await noteEpoch(seen, note)) === "behind") {
+      const why = "a copy was put back, or another master serves them";
+      stopNow(`the index is older than the volumes: ${why}; start again`);
+    }
+    return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
+  }
+
+  /** Has the places read last that were put back, whichever process has seen it, and says so once. */
+  async function tellPutBack(): Promise<void> {
+    const places = await putBackPlaces(memory);
+    volumes.client.health.setPutBack(places);
+    const news = topology.volumes.flatMap((volume) => shortened(volume, disksOf(topology, volume), places));
+    const untold = news.filter((name) => !told.has(name));
+    if (untold.length > 0) warn(putBackWarning(untold));
+    told = new Set(news);
+  }
+
+  return {
+    compare: () => ask(),
+    async note() {
+      const isTold = await ask(async (epoch) => {
+        await using _turn = await takeTurn();
+        await epochs.note(epoch);
+      });
+      if (noteEpoch) await tellPutBack();
+      return isTold;
+    },
+  };
+}
+
+/** Which of a volume and its disks are among these places; the volume alone for all of its disks. */
+function shortened(volume: string, disks: readonly string[], places: ReadonlySet<string>): readonly string[] {
+  const found = disks.filter((disk) => places.has(disk));
+  const isAll = disks.length > 0 ? found.length === disks.length : places.has(volume);
+  return isAll ? [volume] : found;
+}

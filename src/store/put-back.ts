@@ -1,0 +1,41 @@
+// Owns what is remembered of places that have files of an earlier time, maybe: they were put back from a backup of their own, or
+// have lost writes with the power. Until a verify has read all copies, others are read first.
+//   "noted" -> {"store", "counts": {place: count}}      in the ledger's memory: which count of the store a place has noted last
+//   "put-back " place -> {"atMs"}                       a place that says less, and when that was seen, in wall time
+import { type Memory, entriesOf } from "../ledger/ledger";
+import { type NotedMemory } from "../volumes/epochs";
+
+const notedName = "noted";
+const putBackPrefix = "put-back ";
+
+type Noted = { readonly store: string; readonly counts: Readonly<Record<string, number>> };
+type PutBack = { readonly atMs: number };
+
+/** What is remembered of notes. */
+export function notedIn(memory: Memory): NotedMemory {
+  return {
+    async counts(store) {
+      const noted = (await memory.get(notedName)) as Noted | undefined;
+      return new Map(noted?.store === store ? Object.entries(noted.counts) : []);
+    },
+    async keep(store, counts) {
+      await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies Noted);
+    },
+    async isEarlier(place) {
+      await memory.put(putBackPrefix + place, { atMs: Date.now() } satisfies PutBack);
+    },
+  };
+}
+
+/** The places that may have files of an earlier time. */
+export async function putBackPlaces(memory: Memory): Promise<Set<string>> {
+  const places = new Set<string>();
+  for await (const [name] of entriesOf(memory, putBackPrefix)) places.add(name.slice(putBackPrefix.length));
+  return places;
+}
+
+/** Forgets those that were seen before: since then all copies have been read. */
+export async function forgetPutBack(memory: Memory, { beforeMs }: { beforeMs: number }): Promise<void> {
+  for await (const [name, seen] of entriesOf(memory, putBackPrefix))
+    if ((seen as PutBack).atMs < beforeMs) await memory.delete(name);
+}

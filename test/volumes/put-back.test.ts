@@ -1,0 +1,44 @@
+// A volume that was put back from a backup of its own has values from before a replacement: it is told, and read last.
+import { $ } from "bun";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { runJob } from "../jobs/job";
+import { startCluster } from "../support/cluster";
+import { follow } from "../support/http";
+import { pathOf } from "../support/placement";
+import { until } from "../support/until";
+
+setDefaultTimeout(60_000);
+
+test("a volume that was put back is told and read last, until a verify has read all copies", async () => {
+  const flags = ["-replicas", "2", "-heal", "0"];
+  await using cluster = await startCluster({ volumes: 2, flags });
+  const volume = cluster.volumes[0]!;
+  const keys = ["/a", "/b", "/c", "/d"];
+  for (const key of keys) await cluster.store(key, "old");
+  const saved = `${cluster.db}-saved`;
+  await $`cp -a ${volume.dir} ${saved}`;
+  await cluster.startMaster(); // Each start goes on by one.
+  for (const key of keys) expect((await cluster.ask("PUT", `${key}?replace`, { body: "new" })).status).toBe(201);
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${saved} ${volume.dir}`;
+  await volume.start();
+  const warning = `${volume.address} is as it was earlier (put back from a backup`;
+  await until(() => cluster.master.output.includes(warning), { what: "it is told" });
+  const expectNew = async () => {
+    for (const key of keys) expect((await follow(await cluster.ask("GET", key))).text).toBe("new");
+  };
+  await expectNew();
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(warning);
+  await expectNew();
+  const master = `http://localhost:${cluster.master.port}`;
+  expect((await runJob(cluster, "verify", { master, flags: ["-repair"] })).exitCode).toBe(0);
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(warning); // It has not read them.
+  const again = `http://localhost:${cluster.master.port}`;
+  const { exitCode, last } = await runJob(cluster, "verify", { master: again, flags: ["-md5", "-repair"] });
+  expect([exitCode, last]).toEqual([0, expect.stringContaining("4 damaged")]);
+  for (const key of keys) expect(new Set(cluster.filesOf(pathOf(key)).map(({ md5 }) => md5)).size).toBe(1);
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain("as it was earlier");
+});
