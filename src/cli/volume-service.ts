@@ -5,7 +5,7 @@
 // 2. Before a 410, empty folders on the way to the file are removed, but for those of the hash: see `removeEmpty`.
 // 3. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
 // 4. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
-import { type FileHandle, open, readdir, realpath, rmdir, stat, statfs } from "node:fs/promises";
+import { type FileHandle, access, constants, open, readdir, realpath, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
@@ -102,6 +102,12 @@ async function leadsAway(dir: string, path: string): Promise<boolean> {
   }
 }
 
+/** Whether a file system takes no writes: it was mounted so, or the kernel has seen that it fails. */
+async function isMountedReadOnly(path: string): Promise<boolean> {
+  const failure = await access(path, constants.W_OK).catch((error: unknown) => error);
+  return (failure as { code?: string } | undefined)?.code === "EROFS"; // Other rights are nginx's, not this process's.
+}
+
 function isMissing(error: unknown): boolean {
   return ["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes((error as { code?: string }).code ?? "");
 }
@@ -126,7 +132,8 @@ async function diskAt(dir: string, name: string): Promise<Disk> {
     const path = join(dir, name);
     const [{ dev }, { bsize, blocks, bavail, files, ffree }] = await Promise.all([stat(path), statfs(path)]);
     const [bytesTotal, bytesFree] = [blocks * bsize, bavail * bsize];
-    return { name, device: dev, bytesTotal, bytesFree, filesTotal: files, filesFree: ffree };
+    const isReadOnly = await isMountedReadOnly(path);
+    return { name, device: dev, bytesTotal, bytesFree, filesTotal: files, filesFree: ffree, isReadOnly };
   } catch (error) {
     return { name, error: reasonOf(error) };
   }

@@ -17,6 +17,7 @@ export type Space = {
   /** 0 where the file system has no bound of files. */
   readonly filesTotal: number;
   readonly filesFree: number;
+  readonly isReadOnly?: boolean;
 };
 
 /** The room on a disk; or why it is not known, although it was asked; neither if its volume does not say. */
@@ -107,10 +108,12 @@ function parse(text: string): Said {
   if (!Array.isArray(answer?.disks)) return said;
   for (const each of answer.disks as Partial<Space & { name: string; error: string }>[]) {
     if (typeof each?.name !== "string") continue;
-    const { name, error, device, bytesTotal, bytesFree, filesTotal, filesFree } = each;
+    const { name, error, device, bytesTotal, bytesFree, filesTotal, filesFree, isReadOnly } = each;
     if (typeof error === "string") said.set(name, { error: error.slice(0, 200) });
     else if ([device, bytesTotal, bytesFree, filesTotal, filesFree].every((number) => Number.isFinite(number)))
-      said.set(name, { space: { device, bytesTotal, bytesFree, filesTotal, filesFree } as Space });
+      said.set(name, {
+        space: { device, bytesTotal, bytesFree, filesTotal, filesFree, isReadOnly: isReadOnly === true } as Space,
+      });
   }
   return said;
 }

@@ -5,10 +5,10 @@ import { type Health } from "./health";
 import { type Volumes } from "./volumes";
 
 /**
- * `down`: it does not answer. `foreign`: it is not the disk it was, and not written to. `full`: it has refused a write, or
- * has no room. A volume is what the worst of its disks is.
+ * `down`: it does not answer. `foreign`: it is not the disk it was, and not written to. `read-only`: it is mounted so. `full`: it
+ * has no room, or has refused a write. A volume is what the worst of its disks is.
  */
-export type PlaceState = "down" | "foreign" | "full" | "up";
+export type PlaceState = "down" | "foreign" | "read-only" | "full" | "up";
 
 /** A disk; its name is `sv03`, or empty where the volume has none. */
 export type DiskReport = Room & { readonly name: string; readonly state: PlaceState };
@@ -22,7 +22,7 @@ export type VolumeReport = {
 };
 
 /** The states from the worst to the best. */
-const states: readonly PlaceState[] = ["down", "foreign", "full", "up"];
+const states: readonly PlaceState[] = ["down", "foreign", "read-only", "full", "up"];
 
 /** All volumes, in the order of `-volumes`; with the room on their disks, if these were asked. */
 export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
@@ -43,6 +43,11 @@ export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
 function stateOf(health: Health, place: string, space: Space | undefined): PlaceState {
   if (!health.isUp(place)) return "down";
   if (health.isForeign(place)) return "foreign";
-  const hasNoRoom = space && (space.bytesFree < limits.noRoomBytes || (space.filesTotal > 0 && space.filesFree === 0));
-  return health.isFull(place) || hasNoRoom ? "full" : "up";
+  if (space?.isReadOnly) return "read-only";
+  return health.isFull(place) || (space && hasNoRoom(space)) ? "full" : "up";
+}
+
+/** Whether a disk says that it has no room; one that has some may refuse writes for another reason. */
+export function hasNoRoom({ bytesFree, filesTotal, filesFree }: Space): boolean {
+  return bytesFree < limits.noRoomBytes || (filesTotal > 0 && filesFree === 0);
 }

@@ -16,7 +16,7 @@ const why = whyNoDisk();
 if (why) console.log(`skipped: a full disk, since none can be mounted here (${why})`);
 
 test.skipIf(why !== undefined)(
-  "a disk that fills up is seen to be full: by what it says, or by what it refuses",
+  "a disk that fills up is seen to be full, by what it says or refuses; and a read-only one to be that",
   async () => {
     await using held = new AsyncDisposableStack();
     const folder = held.use(temporaryFolder());
@@ -60,5 +60,13 @@ test.skipIf(why !== undefined)(
     expect((await store.ask("/readyz")).status).toBe(503);
     for (const volume of [first, second])
       await until(() => new RegExp(` warn ${volume} is full[ :]`).test(cluster.master.output), { what: "it is told" });
+
+    told.clear();
+    told.protect();
+    const isProtected = async () => (await store.status()).problems.includes(`${first} is read-only`);
+    await until(isProtected, { what: "one is read-only", deadlineMs: 20_000 });
+    await until(() => cluster.master.output.includes(` warn ${first} is read-only (sv00, sv01,`), {
+      what: "it is told",
+    });
   },
 );

@@ -14,6 +14,8 @@ export interface Disk extends AsyncDisposable {
   /** Gives back what `fill` took. */
   clear(): void;
   resize(bytes: number): void;
+  /** Mounts it read-only, as the kernel does with a file system that fails. */
+  protect(): void;
 }
 
 /** Why this machine lets nobody mount a disk here; undefined if it does. Tests that need one are skipped then. */
@@ -46,6 +48,7 @@ export function smallDisk(bytes: number): Disk {
     },
     clear: () => rmSync(filler, { force: true }),
     resize: (bytes) => run("mount", "-o", `remount,size=${bytes}`, path),
+    protect: () => run("mount", "-o", "remount,ro", path),
     async [Symbol.asyncDispose]() {
       unmount(path);
       await folder[Symbol.asyncDispose]();

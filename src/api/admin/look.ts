@@ -37,7 +37,9 @@ export function volumeMetrics(reports: readonly VolumeReport[]): Measured[] {
   const all = [
     ofVolumes("mkv_volume_up", "Whether the volume answers.", ({ state }) => one(state !== "down")),
     ofVolumes("mkv_volume_settled", "Whether new values may go to the volume.", ({ isSettled }) => one(isSettled)),
-    ofDisks("mkv_volume_full", "Whether a disk has no room, or refused a write.", ({ state }) => one(state === "full")),
+    ofDisks("mkv_volume_full", "Whether a disk has no room, refused a write, or is mounted read-only.", ({ state }) =>
+      one(state === "full" || state === "read-only"),
+    ),
     ofDisks("mkv_volume_foreign", "Whether a disk is not the one it was.", ({ state }) => one(state === "foreign")),
     ofDisks("mkv_disk_free_bytes", "Bytes free on the disk; folders of one disk share them.", bytesFree),
     ofDisks("mkv_disk_size_bytes", "Bytes that the disk has.", ({ space }) => space?.bytesTotal),

@@ -36,6 +36,7 @@ export const said: Record<PlaceState, string> = {
   up: "is up",
   down: "is down",
   full: "is full",
+  "read-only": "is read-only",
   foreign: "is not the disk it was",
 };
 

@@ -43,10 +43,11 @@ const shapes = {
   up: "M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1",
   down: "M3 1 8 6l5-5 2 2-5 5 5 5-2 2-5-5-5 5-2-2 5-5-5-5z",
   full: "M1 1h14v14H1z",
+  "read-only": "M1 5h14v6H1z",
   foreign: "M8 1l7.5 14H.5z",
 };
-const words = { up: "up", down: "down", full: "full", foreign: "replaced?" };
-const worst = ["down", "foreign", "full", "up"];
+const words = { up: "up", down: "down", full: "full", "read-only": "read-only", foreign: "replaced?" };
+const worst = ["down", "foreign", "read-only", "full", "up"];
 
 function mark(state, title) {
   const attributes = { class: `mark ${state}`, viewBox: "0 0 16 16", role: "img", "aria-label": title };
