@@ -73,7 +73,7 @@ async function writeAbsent(store: Store, claim: Claim, write: Write): Promise<Tr
   let stored: Transferred;
   try {
     stored = await transfer.run();
-    await commit(transfer, stored, write.value.attributes?.());
+    await commit(transfer, stored, write.value.attributes?.(stored));
   } catch (error) {
     await rollBack(transfer);
     throw error;

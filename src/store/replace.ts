@@ -33,7 +33,7 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
     const { volumes, bytes, md5, date } = stored;
     requireMove(store, volumes, [true]); // All of them have been asked by now.
     const { record, owed } = claim.entry;
-    const attributes = write.value.attributes?.() ?? {};
+    const attributes = write.value.attributes?.(stored) ?? {};
     const forward = {
       record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
       ...{ over: encodeRecord(record!), bytes, date, attributes },

@@ -22,19 +22,17 @@ export type Incoming = {
   readonly md5: string | undefined;
   /** Whether it may be empty; the record must have an MD5 then. */
   readonly mayBeEmpty?: true;
-  /** What is kept of it beside its record, when all of it has come. */
-  readonly attributes?: () => Attributes;
+  /** What is kept of it beside its record, when all of it has come; it is shown length and date of its files. */
+  readonly attributes?: (file: Stored) => Attributes;
   /** Aborted if the request turns out to be none after its body has ended; undefined where that cannot be. */
   readonly withdrawn?: AbortSignal | undefined;
 };
 
-/** A value on its volumes, in the order of its key. `date` is the HTTP date of its files. */
-export type Transferred = {
-  readonly volumes: readonly string[];
-  readonly bytes: number;
-  readonly md5: string | undefined;
-  readonly date: string;
-};
+/** The files of a value: their length and HTTP date. */
+export type Stored = { readonly bytes: number; readonly date: string };
+
+/** A value on its volumes, in the order of its key. */
+export type Transferred = Stored & { readonly volumes: readonly string[]; readonly md5: string | undefined };
 
 /** A value that is to be written. */
 export type Write = {

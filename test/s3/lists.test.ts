@@ -114,3 +114,33 @@ test.each(["max-keys=x", "max-keys=-1", "list-type=2&continuation-token=nonsense
     expect([status, text]).toEqual([400, expect.stringContaining("InvalidArgument")]);
   },
 );
+
+test("a list says of each object what HEAD says, also when no volume is there to be asked", async () => {
+  const put = (target: string, rest: object = {}) => ask(s3.port, { method: "PUT", target, ...rest });
+  await put("/sized");
+  await put("/sized/copied", { body: "old" });
+  await put("/sized/copied", { headers: { "x-amz-copy-source": "list/top" } });
+  await put("/sized/empty", { body: "" });
+  await s3.client("sized").write("in-parts", new Uint8Array(11_000_000), { partSize: 5 * 1024 * 1024 });
+  await put("/sized/retyped", { body: "a value" });
+  const other = { "x-amz-copy-source": "sized/retyped", "x-amz-metadata-directive": "REPLACE" };
+  await put("/sized/retyped", { headers: { ...other, "content-type": "text/plain" } });
+  const seen: (string | number)[][] = [];
+  for (const name of ["copied", "empty", "in-parts", "retyped"]) {
+    const { headers } = await ask(s3.port, { method: "HEAD", target: `/sized/${name}` });
+    const [bytes, etag, date] = ["content-length", "etag", "last-modified"].map((field) => headers.get(field) ?? "");
+    seen.push([name, bytes!, etag!, Date.parse(date!)]);
+  }
+  await Promise.all(s3.cluster.volumes.map((volume) => volume.stop()));
+  const { text } = await ask(s3.port, { target: "/sized?list-type=2" });
+  const listed = text.split("<Contents>").slice(1);
+  const of = (part: string, name: string) => plain(new RegExp(`<${name}>([^<]*)<`).exec(part)?.[1] ?? "");
+  const told = (part: string) => [
+    of(part, "Key"),
+    of(part, "Size"),
+    of(part, "ETag"),
+    Date.parse(of(part, "LastModified")),
+  ];
+  expect(listed.map(told)).toEqual(seen);
+  expect(listed).toHaveLength(4);
+});

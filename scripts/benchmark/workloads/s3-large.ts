@@ -6,9 +6,10 @@ import { type Bench, compare } from "../compare";
 import { type Side, type Work, timed } from "../measure";
 import { demand } from "../failure";
 import { serveS3, sideOf } from "../programs";
-import { ask, run } from "../traffic";
-import { Shelf, entriesUpTo, keyOf, upTo } from "../values";
+import { ask, goThrough, run } from "../traffic";
+import { Shelf, keyOf, upTo } from "../values";
 import { askPages } from "./list";
+import { signedFor } from "./s3";
 
 const smallBytes = 1e6;
 const pageKeys = 1_000;
@@ -68,11 +69,11 @@ async function curl(urls: readonly string[], { bytes, each }: { bytes: number; e
 async function lists(bench: Bench): Promise<void> {
   const { s3Keys } = bench.sizes;
   await using shelf = await Shelf.start();
-  await shelf.storeSame(upTo(s3Keys).map(keyOf)); // Size and date of each are asked of a volume.
-  const entries = () => entriesUpTo(s3Keys, shelf.topology);
   const starts = upTo(s3Keys / pageKeys).map((n) => n * pageKeys);
   const [flat, folded]: [Side[], Side[]] = [[], []];
-  for (const { served, port } of await serveS3(bench.programs, shelf, entries)) {
+  for (const { served, port } of await serveS3(bench.programs, shelf)) {
+    await askSigned(port, { method: "PUT", target: "/bench" });
+    await goThrough(upTo(s3Keys).map(keyOf), (key) => ask(200, "PUT", `:${port}${key}`, signedFor(port, "PUT", key)));
     if (flat.length === 0) {
       const pages = async (at: number) => ({ ...(await askPages(at, starts)), items: s3Keys });
       flat.push({ ...sideOf(served, pages), name: "native: ?list&limit=1000" });

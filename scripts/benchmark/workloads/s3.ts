@@ -51,7 +51,8 @@ export async function s3({ sizes, ...bench }: Bench): Promise<void> {
   await compare({ sizes, ...bench }, { title: "S3: PUT of 1 kB, signed", unit: "req/s" }, writing);
 }
 
-function signedFor(port: number, method: "GET" | "PUT", key: string): RequestInit {
+/** A signed GET or PUT of a small value, for `ask`. */
+export function signedFor(port: number, method: "GET" | "PUT", key: string): RequestInit {
   const body = method === "PUT" ? { body: valueOf(key) } : {};
   return { ...body, headers: sign({ method, target: key, ...body }, `127.0.0.1:${port}`).headers };
 }

@@ -2,6 +2,8 @@
 // is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
 import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
+import { type Stored } from "../../store/transfer";
+import { type FileInfo } from "../../volumes/read";
 import { type Sum, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, headerText, objectOf } from "./request";
@@ -11,8 +13,11 @@ import { node } from "./xml";
 export const tagName = "etag";
 export const uploadName = "upload";
 export const partsName = "parts";
+/** The length of an object or a part, and the HTTP date of its files: a list asks no volume then. */
+export const bytesName = "bytes";
+const dateName = "date";
 
-const ofUpload = [tagName, uploadName, partsName];
+const ofBytes = [tagName, uploadName, partsName, bytesName, dateName];
 
 const kept = [
   "content-type",
@@ -64,7 +69,18 @@ export function attributesOfBytes({ attributes = {} }: Value): Attributes {
 }
 
 function isOfBytes(name: string): boolean {
-  return ofUpload.includes(name) || algorithmOf(name) !== undefined;
+  return ofBytes.includes(name) || algorithmOf(name) !== undefined;
+}
+
+/** Length and date of the files of an object, as attributes. */
+export function attributesOfFile({ bytes, date }: Stored): Attributes {
+  return { [bytesName]: String(bytes), [dateName]: date };
+}
+
+/** The same, read; undefined where they were not written down. */
+export function fileOf({ attributes = {} }: Value): FileInfo | undefined {
+  const { [bytesName]: bytes, [dateName]: modified } = attributes;
+  return bytes !== undefined && modified !== undefined ? { bytes: Number(bytes), modified } : undefined;
 }
 
 /** The entity tag, without quotes: the MD5, but of an object in parts. */

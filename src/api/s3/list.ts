@@ -5,11 +5,11 @@ import { type Key } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { MkvError } from "../../errors";
 import { s3Limits } from "../../s3-limits";
-import { type SeenValue, statValue } from "../../store/read";
+import { type SeenValue, lookAt, statValue } from "../../store/read";
 import { endOf, keyAfter } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
-import { etagOf } from "./attributes";
+import { etagOf, fileOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { S3Error } from "./errors";
 import { ownerNodes } from "./questions";
@@ -46,7 +46,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   const isVersion = version === "versions";
   const owner = version !== 2 || query("fetch-owner") === "true" ? nest("Owner", ownerNodes) : "";
   const contents = await inBatches(keys, s3Limits.statsAtOnce, async (key) => {
-    const value = await statIfThere(store, key);
+    const value = await seenOf(store, key);
     if (!value) return [];
     const parts = [
       node("Key", nameOf(key)),
@@ -118,8 +118,11 @@ async function pageOf(
   return { entries, next: undefined };
 }
 
-/** A value that no volume has any more is left out. */
-async function statIfThere(store: Store, key: Key): Promise<SeenValue | undefined> {
+/** A value as it was written down. Where its length was not, a volume is asked; one that no volume has is left out. */
+async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
+  const value = await lookAt(store, key);
+  const file = value && fileOf(value);
+  if (file) return { ...value, ...file };
   try {
     return await statValue(store, key);
   } catch (error) {

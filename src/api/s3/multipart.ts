@@ -16,7 +16,7 @@ import {
   uploadOf,
 } from "../../store/uploads";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, sumNode, sumOf, tagName, uploadName } from "./attributes";
+import { attributesIn, bytesName, sumNode, sumOf, tagName, uploadName } from "./attributes";
 import { requireBucket } from "./buckets";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
@@ -67,7 +67,7 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   const place = partKey(id, number);
   const parts = { ...store, protect: false }; // A part that is sent again takes the place of the first.
-  const stored = await storeBody(parts, place, payload, { attributes: { bytes: String(payload.bytes) } });
+  const stored = await storeBody(parts, place, payload, { attributes: {} });
   if (await uploadOf(store, key, id)) return stored;
   await removePart(store, place);
   throw noSuchUpload();
@@ -110,7 +110,7 @@ async function join(
   const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
   const composite = await compositeOf(upload, parts);
   const summing = summingOf(asked, { upload, composite });
-  const lengths = parts.map(({ attributes }) => Number(attributes["bytes"]));
+  const lengths = parts.map(({ attributes }) => Number(attributes[bytesName]));
   const ofUpload = { [tagName]: etag, [uploadName]: asked.query("uploadId")!, ...partsAttribute(lengths) };
   const attributes = { ...upload.attributes, ...composite, ...ofUpload };
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
@@ -175,7 +175,7 @@ async function partsToJoin(
     const part = stored.get(number);
     // A sum that the part was not put with says nothing.
     const isSum = ([name, sum]: [Algorithm, string]) => (part?.attributes[headerOf(name)] ?? sum) === sum;
-    const isKnown = part?.attributes["bytes"] !== undefined; // What lies beside the records may have been lost.
+    const isKnown = part?.attributes[bytesName] !== undefined; // What lies beside the records may have been lost.
     const isSame = isKnown && isTag(etag, part.md5) && [...sums].every(isSum);
     if (!isSame) throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`);
     if (algorithm && (!sums.has(algorithm) || part.attributes[headerOf(algorithm)] === undefined))
@@ -183,7 +183,7 @@ async function partsToJoin(
         "InvalidRequest",
         `The upload was created using a ${algorithm} checksum, which part ${number} lacks`,
       );
-    if (i < named.length - 1 && Number(part.attributes["bytes"]) < s3Limits.leastPartBytes)
+    if (i < named.length - 1 && Number(part.attributes[bytesName]) < s3Limits.leastPartBytes)
       throw new S3Error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
     return part;
   });

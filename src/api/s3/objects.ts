@@ -8,10 +8,10 @@ import { put } from "../../store/put";
 import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
 import { retryBusy } from "../../ledger/retry-busy";
 import { type Store } from "../../store/store";
-import { type Transferred } from "../../store/transfer";
+import { type Stored, type Transferred } from "../../store/transfer";
 import { inBatches } from "../../turns";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
+import { attributesIn, attributesOfFile, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
 import { missing, requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
 import { type Permit, isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
@@ -112,7 +112,10 @@ export async function storeBody(
 ): Promise<Transferred> {
   const { chunks, bytes, md5, withdrawn } = payload;
   const value = { chunks, bytes, md5, withdrawn, mayBeEmpty: true as const };
-  const late = { ...value, attributes: () => ({ ...attributes, ...sumAttribute(payload) }) };
+  const late = {
+    ...value,
+    attributes: (file: Stored) => ({ ...attributes, ...sumAttribute(payload), ...attributesOfFile(file) }),
+  };
   try {
     // Of several at once each waits for the one before: the last one wins.
     return await retryBusy(

@@ -4,7 +4,7 @@ import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { type Part, type Upload, partsOf, uploadsPage } from "../../store/uploads";
 import { statValue } from "../../store/read";
-import { sumNode, sumOf } from "./attributes";
+import { bytesName, sumNode, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { encoderOf, headOf, maxOf, questionOf } from "./list";
 import { requireUpload } from "./multipart";
@@ -86,7 +86,7 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
       node("PartNumber", number),
       node("LastModified", new Date(times[i]?.modified ?? 0).toISOString()),
       node("ETag", `"${md5}"`),
-      node("Size", attributes["bytes"]),
+      node("Size", attributes[bytesName]),
       sumNode(sumOf({ attributes })),
     ),
   );
