@@ -98,3 +98,17 @@ test("a ledger that was put back forgets once what was owed and claimed then", a
   await using _again = await open();
   expect(await rows()).toHaveLength(2);
 });
+
+test("a database that went on from a standby is behind, unless that was known to have all", async () => {
+  const { address, query } = await emptyStore("failed_over");
+  const behind = () => query("select 1 from mkv_memory where name = 'behind'");
+  const open = async () => await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();
+  await open();
+  expect((await behind()).length).toBe(0);
+  for (const isSynchronous of [true, false]) {
+    const before = `jsonb_set(jsonb_set(value::jsonb, '{timeline}', '0'), '{isSynchronous}', '${isSynchronous}')`;
+    await query(`update mkv_memory set value = ${before}::text where name = 'timeline'`);
+    await open();
+    expect([isSynchronous, (await behind()).length]).toEqual([isSynchronous, isSynchronous ? 0 : 1]);
+  }
+});

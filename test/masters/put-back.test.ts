@@ -1,8 +1,11 @@
 // The database is put back as it once was, and nobody says so: the volumes know.
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf } from "../support/copies";
-import { follow } from "../support/http";
+import { temporaryFolder } from "../support/folder";
+import { dial, follow, head } from "../support/http";
 import { runMkv } from "../support/master";
 import { startPostgres } from "../support/postgres";
 import { until } from "../support/until";
@@ -87,3 +90,36 @@ test.concurrent("masters at work on a database that goes back end, all of them; 
   await cluster.startMaster();
   expect(Object.keys(copiesOf(cluster, "/kept")).length).toBe(3);
 });
+
+test.concurrent(
+  "what a standby lacks that took the place of its primary is found by a rebuild, and nobody removes it before",
+  async () => {
+    await using folder = temporaryFolder();
+    chmodSync(folder.path, 0o777);
+    await using server = await startPostgres();
+    await using cluster = await startCluster({ db: server.url });
+    await using other = await cluster.anotherMaster();
+    using wire = await dial(other.port);
+    wire.write(head({ method: "PUT", target: "/begun", headers: { "Content-Length": "10" } }, { close: false }));
+    wire.write("value");
+    await until(async () => (await server.query("select 1 from mkv_keys where held")).length, { what: "it has begun" });
+    await server.copyTo(join(folder.path, "standby"));
+    wire.write("value");
+    expect((await wire.answer()).status).toBe(201);
+    await cluster.store("/later");
+
+    await server.stop("SIGQUIT");
+    await using standby = await startPostgres({ data: join(folder.path, "standby"), port: server.port });
+    await standby.query("select pg_promote()");
+    await standby.query("update mkv_keys set due = now() where held"); // As when it takes longer than a claim holds.
+    await until(() => cluster.master.process.ended && other.process.ended, { what: "both end", deadlineMs: 30_000 });
+    expect([await cluster.master.process.exited, await other.process.exited]).toEqual([1, 1]);
+    expect(cluster.master.output + other.output).toContain(warning);
+    await standby.query("delete from mkv_processes"); // As 20 s later.
+    const rebuilt = await runMkv(["-db", server.url, "-volumes", cluster.addresses.join(","), "rebuild"]);
+    expect([rebuilt.exitCode, rebuilt.stdout]).toEqual([0, expect.stringMatching(/: 2 keys in 6 files/)]);
+    await cluster.startMaster();
+    expect((await follow(await cluster.ask("GET", "/begun"))).text).toBe("valuevalue");
+    expect((await follow(await cluster.ask("GET", "/later"))).text).toBe("value of /later");
+  },
+);

@@ -72,6 +72,17 @@ export class Postgres implements AsyncDisposable {
     await until(answers, { what: "PostgreSQL answers", deadlineMs: 30_000 });
   }
 
+  /** Copies what it has now into this folder: as a standby that hears of nothing later. */
+  async copyTo(data: string): Promise<void> {
+    mkdirSync(data, { mode: 0o700 });
+    if (process.getuid!() === 0) chownSync(data, ...idsOfNobody());
+    const flags = ["--pgdata", data, "--checkpoint=fast", "--no-sync", "--host=127.0.0.1", `--port=${this.port}`];
+    const command = asOther([join(programs(), "pg_basebackup"), ...flags, "--username=mkv"]);
+    await using copying = new RunningProcess({ command, cwd: dirname(data) });
+    if ((await copying.exited) !== 0) throw new Error(`pg_basebackup: ${copying.stderr}`);
+    writeFileSync(join(data, "standby.signal"), "");
+  }
+
   /** Ends it: by force, or at once but well. */
   async stop(signal: "SIGQUIT" | "SIGINT" = "SIGINT"): Promise<void> {
     this.forget();
@@ -126,13 +137,15 @@ export interface PostgresOptions {
   settings?: readonly string[];
   /** Where its data is, or is made; it stays there. A folder that goes with the server without. */
   data?: string;
+  /** One of the kernel's choice without. */
+  port?: number;
 }
 
 /** A server with an empty database, where everybody is let in as `mkv`. */
-export async function startPostgres({ settings = [], data: kept }: PostgresOptions = {}): Promise<Postgres> {
+export async function startPostgres({ settings = [], data: kept, port }: PostgresOptions = {}): Promise<Postgres> {
   const home = temporaryFolder();
   const data = kept ?? join(home.path, "data");
-  const server = new Postgres(await freePort(), data, home, settings);
+  const server = new Postgres(port ?? (await freePort()), data, home, settings);
   try {
     if (!existsSync(join(data, "PG_VERSION"))) await makeData(data);
     await server.start();

@@ -12,6 +12,7 @@ import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { limits } from "../../limits";
 import { type DatabaseAddress } from "./address";
+import { lookForFailover } from "./failover";
 import { SharedSessions, nameTaken, requireOwnSessions } from "./sessions";
 import { sqlState } from "./sql-state";
 
@@ -98,6 +99,10 @@ export class Database implements AsyncDisposable {
         if (row?.[0] !== "off")
           throw new Standby("it takes no writes: it is a standby, or default_transaction_read_only is on");
         await this.#lookOnce(urls[at]!);
+        await lookForFailover((text, values) => {
+          const answer = pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>;
+          return withDeadline(limits.databaseAnswerMs, answer, () => new Hung("it does not answer"));
+        });
         return pool;
       } catch (error) {
         failures.push({ host: hosts[at]!, error });

@@ -20,8 +20,8 @@ import {
 } from "../rebuild";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
-import { sharedMemory } from "./memory";
-import { behindName, epochName, lookBack } from "./open";
+import { behindName, sharedMemory } from "./memory";
+import { epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";

@@ -8,16 +8,14 @@ import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, typ
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { Database } from "./connection";
+import { lookForFailover } from "./failover";
 import { postgresLedger } from "./ledger";
-import { type SharedMemory, sharedMemory } from "./memory";
+import { type SharedMemory, behindName, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
 /** What the threads of a process share. */
 export type PostgresShared = { readonly address: DatabaseAddress } & Age;
-
-/** Under this name it is remembered that there may be values which the ledger does not know. */
-export const behindName = "behind";
 
 /**
  * Opens the ledger for the first thread of a process.
@@ -87,6 +85,7 @@ const fallBehind = `with further as (
 function epochsOf(database: Database, memory: SharedMemory, { isOlder }: Age): NoteEpoch {
   return async (seen, note) => {
     if (await lookBack(database, seen)) return "behind";
+    await lookForFailover((text, values) => database.run(text, values));
     if (isOlder) return "current";
     const behind = await memory.get(behindName);
     if (behind !== undefined && behind !== asNew) return "behind";

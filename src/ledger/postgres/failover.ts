@@ -1,0 +1,54 @@
+// Owns the question whether the database went on somewhere else: on a standby that was promoted, or out of a backup. PostgreSQL
+// begins a new timeline then. If replication was not synchronous, the last of what was acknowledged may be missing there, and
+// what was owed may be files of values: the ledger is behind.
+// 1. It is asked over new connections before anything else: none outlives a failover.
+// 2. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
+import { warn } from "../../log";
+import { behindName } from "./memory";
+import { sqlState } from "./sql-state";
+
+/** Runs a statement that may run late or twice, and gives its rows. */
+export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly (readonly unknown[])[]>;
+
+/** Where the database is in its history. */
+type Line = { readonly cluster: string; readonly timeline: number; readonly isSynchronous: boolean };
+
+/** Remembers that the ledger is behind if it may be, since this was asked last. Throws what `ask` does. */
+export async function lookForFailover(ask: Ask): Promise<void> {
+  const [row] = await ask(lineNow, [lineName]).catch((error) => {
+    if (notAsPostgres.includes(sqlState(error) ?? sqlState((error as Error).cause) ?? "")) return [];
+    throw error;
+  });
+  if (!row) return;
+  const [cluster, file, isSynchronous, noted] = row as [string, string, boolean, string | null];
+  const now: Line = { cluster, timeline: Number.parseInt(file.slice(0, 8), 16), isSynchronous };
+  const text = JSON.stringify(now);
+  if (text === noted) return;
+  const before = noted === null ? undefined : (JSON.parse(noted) as Line);
+  const hasMoved = before?.cluster === cluster && before.timeline !== now.timeline;
+  if (!hasMoved || before.isSynchronous) return void (await ask(note, [lineName, text, noted]));
+  const fell = await ask(fallBehind, [lineName, text, noted, Buffer.from(behindName)]);
+  if (fell.length === 0) return; // Another thread or master was first.
+  const why = "it went on from a standby that was not synchronous, or from a backup";
+  warn(
+    `the database may lack what was acknowledged last: ${why}; with all masters stopped, "mkv rebuild" finds what is missing`,
+  );
+}
+
+const lineName = Buffer.from("timeline");
+
+const lineNow = `select system_identifier::text, pg_walfile_name(pg_current_wal_insert_lsn()),
+  current_setting('synchronous_standby_names') <> '' and current_setting('synchronous_commit') not in ('off', 'local'),
+  (select value from mkv_memory where name = $1) from pg_control_system()`;
+
+const note = `insert into mkv_memory (name, value, version) values ($1, $2, gen_random_uuid())
+  on conflict (name) do update set value = excluded.value, version = excluded.version where mkv_memory.value = $3::text`;
+
+/** Only one of several that find it does this: debts are forgotten once, and not those of who has begun since. */
+const fallBehind = `with moved as (
+    update mkv_memory set value = $2, version = gen_random_uuid() where name = $1 and value = $3::text returning 1)
+  insert into mkv_memory (name, value, version) select $4::bytea, 'true', gen_random_uuid() from moved
+  on conflict (name) do update set value = excluded.value, version = excluded.version returning 1`;
+
+/** There are no tables yet; or it is not PostgreSQL, or one that tells nothing of its log. */
+const notAsPostgres = ["42P01", "42703", "42883", "42501", "42704", "0A000"];
