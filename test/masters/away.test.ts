@@ -124,3 +124,10 @@ test.concurrent(
     expect([rebuilt.exitCode, rebuilt.stdout]).toEqual([0, expect.stringMatching(/^rebuilt postgres:/)]);
   },
 );
+
+test("a database that need not keep what it acknowledges is told of at the start", async () => {
+  await server.query("alter role mkv set synchronous_commit = off");
+  await using master = await cluster.anotherMaster();
+  for (const setting of ["fsync", "synchronous_commit"])
+    expect(master.output).toContain(`the database may lack what it acknowledged last: ${setting} is off`);
+});

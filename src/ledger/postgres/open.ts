@@ -29,6 +29,7 @@ export async function openPostgresLedger(
   const database = undo.use(new Database(address));
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
+  await warnOfForgetting(database);
   const presence = undo.use(await enter(database, "master"));
   const memory = sharedMemory(database);
   await lookBack(database, (await seenEpochs()) ?? []);
@@ -49,6 +50,15 @@ export async function openPostgresLedger(
         2 * (limits.leaseMs + limits.leaseGraceMs),
       ),
   };
+}
+
+/** Says which settings let the database forget what it has acknowledged. */
+async function warnOfForgetting(database: Database): Promise<void> {
+  const settings = await database.run(
+    "select name from (values ('fsync'), ('synchronous_commit')) as t (name) where current_setting(name, true) = 'off'",
+  );
+  for (const [name] of settings)
+    warn(`after a crash or a power cut the database may lack what it acknowledged last: ${name} is off`);
 }
 
 /** Under which name it is remembered how far the store has come. */
