@@ -7,7 +7,7 @@
 // A signature covers the one before and its chunk. The bytes are handed on as they come: what is wrong with them is thrown
 // before the end, and nothing counts before that.
 import { S3Error } from "./errors";
-import { type Signed, hmac, isEqual } from "./signature";
+import { type Signed, hashOfNothing, hmac, isEqual } from "./signature";
 
 /** What stands after the last chunk, by names in lower case. */
 export type Trailers = Map<string, string>;
@@ -74,8 +74,6 @@ export async function* unframed(
   }
   if (requireNext && signed !== "") throw new S3Error("SignatureDoesNotMatch", "what follows the body is not signed");
 }
-
-const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
 /** Throws S3Error unless a signature fits, which covers the one before. */
 type Chain = (kind: string, hashes: readonly string[], signature: string) => void;

@@ -3,7 +3,7 @@
 // asked for and is so in any case (one owner, who may do everything; one storage class) is no reason to refuse.
 import { isUtf8 } from "node:buffer";
 import { S3Error, type S3Code } from "./errors";
-import { type S3Request } from "./request";
+import { type S3Request, isBare } from "./request";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** Names in a query that are parameters of what the dialect does. */
@@ -102,5 +102,5 @@ export function requirePlain({ fields, key }: S3Request): void {
 export function isPrivate(asked: S3Request): boolean {
   if (asked.request.method !== "PUT" || !asked.header("x-amz-acl")) return false;
   requirePlain(asked);
-  return (asked.header("content-length") ?? "0") === "0" && asked.header("transfer-encoding") === undefined;
+  return isBare(asked);
 }

@@ -66,6 +66,11 @@ export function readRequest(request: Incoming): S3Request {
   };
 }
 
+/** Whether a request has no body, or an empty one. */
+export function isBare({ header }: S3Request): boolean {
+  return (header("content-length") ?? "0") === "0" && header("transfer-encoding") === undefined;
+}
+
 /** The value of a parameter that stands for a header: its bytes as Latin-1. Throws S3Error InvalidArgument if it could not. */
 export function headerText(name: string, value: string): string {
   const text = Buffer.from(value).toString("latin1");

@@ -8,7 +8,7 @@ import { timingSafeEqual } from "node:crypto";
 import { s3Limits } from "../../s3-limits";
 import { decodePercent } from "../../format/key";
 import { S3Error } from "./errors";
-import { type S3Request } from "./request";
+import { type S3Request, isBare } from "./request";
 
 /** Access keys with their secrets. */
 export class Keys {
@@ -83,9 +83,8 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
     if (isEqual(signature, Buffer.from(hmac(key, text)).toString("hex"))) return { ...claimed, key };
     fields = { StringToSign: text, CanonicalRequest: canonical, ...fields };
   }
-  throw new S3Error("SignatureDoesNotMatch", "the signature does not fit the request: check the secret key", {
-    fields,
-  });
+  const advice = "check the secret key, and that a proxy leaves Host and path as they are";
+  throw new S3Error("SignatureDoesNotMatch", `the signature does not fit the request: ${advice}`, { fields });
 }
 
 /** What a client may have signed that sends this: the same, first. */
@@ -126,10 +125,14 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
   const date = asked.header("x-amz-date") ?? dateOf(Date.parse(asked.header("date") ?? ""));
   if (date === undefined || msOf(date) === undefined || !scope.startsWith(`${date.slice(0, 8)}/`))
     throw new S3Error("AccessDenied", "a signed request has an X-Amz-Date, of the day of its credential");
-  const payload = asked.header("x-amz-content-sha256");
-  if (payload === undefined) throw new S3Error("InvalidRequest", "the header x-amz-content-sha256 is missing");
+  const payload = asked.header("x-amz-content-sha256") ?? (isBare(asked) ? hashOfNothing : undefined); // As curl.
+  if (payload === undefined)
+    throw new S3Error("InvalidRequest", "the header x-amz-content-sha256 is missing: UNSIGNED-PAYLOAD would do");
   return { accessKey, scope, date, names: names.split(";"), signature, payload };
 }
+
+/** The SHA256 of no bytes. */
+export const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
 function claimedByQuery(asked: S3Request, nowMs: number): Claimed {
   const malformed = (text: string) => new S3Error("AuthorizationQueryParametersError", text);
