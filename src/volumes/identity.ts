@@ -5,9 +5,9 @@
 //   an id        none, other  it is foreign: not written to, and what it lacks does not count as absent
 //   null         none         it is given an id: the store began before there were any
 //   null         an id        that is remembered
-//   never        an id        that is remembered, if it is empty or has had another name; otherwise it may be another
-//                             store's: foreign, until somebody says that it belongs here
-//   never        none         it is given an id if it is empty; otherwise somebody must say that it belongs here
+//   never        an id        that is remembered, if it is empty or has had another name
+//   never        none         it is given an id if it is empty
+//   never        otherwise    it may be another store's: foreign, until somebody says that it belongs here
 // 1. A volume that does not answer, refuses access or answers nonsense is neither fine nor foreign: nothing changes.
 // 2. All disks of a foreign volume are foreign.
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
@@ -92,23 +92,26 @@ export class Identity {
     const known = this.memory.get(name);
     seen.add(name, found);
     if (typeof known === "string") return this.#compare(name, known, found);
-    if (found.kind === "none") await this.#give(name, seen, { isNew: known === undefined });
-    else if (known === undefined && (await this.#isStrange(name, found.id))) return true;
+    if (known === undefined && (await this.#isStrange(name, found))) return true;
+    if (found.kind === "none") await this.#give(name, seen);
     else await this.#remember(name, found, seen);
     return false;
   }
 
-  /** Whether what is new to the store, with an id, may have values of another one: what is written there could replace them. */
-  async #isStrange(name: string, id: string): Promise<boolean> {
-    if (this.memory.names().some((other) => this.memory.get(other) === id)) return false; // It has had another name.
-    const isFree = await isEmpty(this.volumes, name).catch((error: unknown) => {
-      if (error instanceof MkvError) return undefined; // It is not written to before it can be listed.
-      throw error;
-    });
-    const isStrange = isFree !== true;
-    this.volumes.client.health.setForeign(name, isStrange);
-    if (isFree === false) this.#say(name, strangerWarning(name));
-    return isStrange;
+  /** Whether what is new to the store may have values of another one: what is written there could replace them. */
+  async #isStrange(name: string, found: SeenId): Promise<boolean> {
+    const hasId = (other: string) => found.kind === "id" && this.memory.get(other) === found.id;
+    if (this.memory.names().some(hasId)) return false; // It has had another name.
+    const why = await isEmpty(this.volumes, name).then(
+      (isFree) => (isFree ? undefined : strangerWarning(name)),
+      (error: unknown) => {
+        if (error instanceof MkvError) return `is new, and not used before it can be listed: ${error.message}`;
+        throw error;
+      },
+    );
+    this.volumes.client.health.setForeign(name, why !== undefined);
+    if (why !== undefined) this.#say(name, why);
+    return why !== undefined;
   }
 
   /** Remembers an id, unless it is another's: a second name of a place is not written to. */
@@ -140,13 +143,11 @@ export class Identity {
     return owner === undefined ? foreignWarning(name, "another id") : sameIdWarning(name, owner);
   }
 
-  /** Gives an id to what has none; what is new to the store must be empty. */
-  async #give(name: string, seen: SeenIds, { isNew }: { isNew: boolean }): Promise<void> {
+  /** Gives an id to what has none. */
+  async #give(name: string, seen: SeenIds): Promise<void> {
     const { client } = this.volumes;
     if (this.#without.has(name)) return;
     try {
-      if (isNew && !(await isEmpty(this.volumes, name)))
-        return this.#say(name, `has files, no id, and is new: if it belongs to this store, run "mkv adopt ${name}"`);
       using _turn = await this.#writing.enter();
       const before = await askId(client, name);
       const found = before.kind === "none" ? await writeId(client, name) : before;

@@ -31,5 +31,5 @@ export function putBackWarning(places: readonly string[]): string {
 /** Of one that is new to the store, and may have values of another one. */
 export function strangerWarning(name: string): string {
   const advice = `if it belongs to this store, run "mkv adopt ${name}", else leave it out of -volumes`;
-  return `is new, and has files and an id, maybe of another store: ${advice}`;
+  return `is new, and has files, maybe of another store: ${advice}`;
 }

@@ -23,7 +23,7 @@ test("a store that is given another one's volume writes nothing there, and a reb
   const stranger = other.addresses[0]!;
   const both = [...one.addresses, stranger];
   await one.startMaster(flags, both);
-  const line = `${stranger} is new, and has files and an id, maybe of another store: if it belongs to this store, run "mkv adopt ${stranger}"`;
+  const line = `${stranger} is new, and has files, maybe of another store: if it belongs to this store, run "mkv adopt ${stranger}"`;
   expect(one.master.output).toContain(line);
   for (const key of keys) await one.store(key, "one's own");
   for (const key of keys) expect((await follow(await other.ask("GET", key))).text).toBe("the other's");
