@@ -31,6 +31,7 @@ const taken: [what: string, asked: Asked][] = [
   ["headers without a value", { ...put, headers: { "x-amz-storage-class": "", "x-amz-tagging": "" } }],
   ["what becomes of tags, where there are none", { ...put, headers: { "x-amz-tagging-directive": "REPLACE" } }],
   ["a source whose space is a plus", { ...put, body: "", headers: { "x-amz-copy-source": "bkt/a+b%2Bc" } }],
+  ["a source that is encoded whole", { ...put, body: "", headers: { "x-amz-copy-source": "%2Fbkt%2Fa%20b%2Bc" } }],
   [
     "a source with an empty version",
     { ...put, body: "", headers: { "x-amz-copy-source": "/bkt/a%20b%2Bc?versionId=" } },

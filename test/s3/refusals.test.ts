@@ -1,5 +1,6 @@
 // What would not be done as it is asked is refused, and nothing is done.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { type Ask, dial, head, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
@@ -60,6 +61,12 @@ const others: [what: string, asked: Asked, status: number, code: string][] = [
   ["a time", { method: "PUT", target, body: "new", headers: { "if-unmodified-since": time } }, 501, "NotImplemented"],
   ["another version", { method: "PUT", target: `${target}?versionId=7`, body: "new" }, 404, "NoSuchVersion"],
   ["what is no UTF-8", { method: "PUT", target: `${target}%FF`, body: "new" }, 400, "InvalidURI"],
+  [
+    "a part of a source",
+    { method: "PUT", target, headers: { "x-amz-copy-source": "bkt/there", "x-amz-copy-source-range": "bytes=0-1" } },
+    501,
+    "NotImplemented",
+  ],
   ["a size", { method: "DELETE", target, headers: { "x-amz-if-match-size": "1" } }, 501, "NotImplemented"],
   ["an absence", { method: "DELETE", target, headers: { "if-none-match": "*" } }, 501, "NotImplemented"],
   [
@@ -75,6 +82,20 @@ test.each(others)("a write that names %s changes nothing", async (_, asked, stat
   const answer = await send(asked);
   expect([answer.status, codeIn(answer.text)]).toEqual([status, code]);
   expect((await send({ target })).text).toBe("as it was");
+});
+
+test("a document in another encoding than UTF-8 names no key by mistake", async () => {
+  const unreadable = "/bkt/%EF%BF%BD"; // What a decoder makes of bytes that it cannot read.
+  await send({ method: "PUT", target: unreadable, body: "kept" });
+  const latin1 = Buffer.from("<Delete><Object><Key>\xe9</Key></Object></Delete>", "latin1");
+  const declared = Buffer.from(
+    '<?xml version="1.0" encoding="iso-8859-1"?><Delete><Object><Key>\ufffd</Key></Object></Delete>',
+  );
+  for (const body of [latin1, declared]) {
+    const headers = { "content-md5": createHash("md5").update(body).digest("base64") };
+    expect(codeIn((await send({ method: "POST", target: "/bkt?delete", body, headers })).text)).toBe("MalformedXML");
+  }
+  expect((await send({ target: unreadable })).text).toBe("kept");
 });
 
 test("an Authorization that says nothing is none", async () => {

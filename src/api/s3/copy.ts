@@ -15,7 +15,7 @@ import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
 import { type Payload, payloadFrom } from "./payload";
-import { requirePlain } from "./questions";
+import { notImplemented, requirePlain } from "./questions";
 import { type S3Request, objectOf, readRequest, requireOwnVersion } from "./request";
 import { letGo } from "../stream";
 import { node } from "./xml";
@@ -27,8 +27,11 @@ type Source = S3Request & { readonly key: Key };
 export function sourceOf(asked: S3Request): Source {
   const text = asked.header("x-amz-copy-source")!;
   const [name = "", query = ""] = text.split("?", 2);
-  // A plus is a space, as AWS has it. Some encode the slash after the bucket as well.
-  const decoded = name.replace(/^\//, "").replace(/%2f/i, "/").replaceAll("+", "%20");
+  // A plus is a space, as AWS has it. Some encode the slashes around the bucket as well.
+  const decoded = name
+    .replace(/^(\/|%2f)/i, "")
+    .replace(/%2f/i, "/")
+    .replaceAll("+", "%20");
   const source = readRequest({ ...asked.request, url: `/${decoded}` });
   if (source.key === undefined)
     throw new S3Error("InvalidArgument", "x-amz-copy-source is BUCKET/KEY, percent-encoded");
@@ -40,6 +43,8 @@ export function sourceOf(asked: S3Request): Source {
 /** Copies an object. Throws S3Error NoSuchKey, PreconditionFailed, InvalidRequest. */
 export async function copyObject(store: Store, asked: S3Request): Promise<Document> {
   requirePlain(asked);
+  if (asked.header("x-amz-copy-source-range") !== undefined)
+    throw notImplemented("x-amz-copy-source-range of a copy that is no part");
   const source = sourceOf(asked);
   const directive = asked.header("x-amz-metadata-directive")?.toUpperCase() ?? "COPY";
   if (directive !== "COPY" && directive !== "REPLACE")

@@ -1,4 +1,5 @@
 // Owns the reading of the documents that clients send: Delete, CompleteMultipartUpload, CreateBucketConfiguration.
+import { isUtf8 } from "node:buffer";
 import { SaxesParser } from "saxes";
 import { s3Limits } from "../../s3-limits";
 import { S3Error } from "./errors";
@@ -17,6 +18,7 @@ export function readXml(bytes: Uint8Array, root: string): Element {
   };
   parser.on("error", refuse);
   parser.on("doctype", refuse);
+  parser.on("xmldecl", ({ encoding = "UTF-8" }) => void (/^(utf-8|us-ascii)$/i.test(encoding) || refuse()));
   parser.on("opentag", ({ name }) => {
     const element: Element = { name: name.replace(/^.*:/, ""), text: "", children: [] };
     if (above.length > 8) throw malformed;
@@ -28,6 +30,7 @@ export function readXml(bytes: Uint8Array, root: string): Element {
   parser.on("text", add);
   parser.on("cdata", add);
   parser.on("closetag", () => void above.pop());
+  if (!isUtf8(bytes)) throw malformed; // It would name other keys than are meant.
   parser.write(Buffer.from(bytes).toString("utf8")).close();
   if (found?.name !== root) throw malformed;
   return found;
