@@ -24,6 +24,7 @@ async function twoMasters() {
 
 test("the table of an earlier mkv, which knew no versions, is used, and changed by all masters", async () => {
   await using _made = await twoMasters();
+  await server.query("delete from mkv_memory");
   await server.query("alter table mkv_memory drop column version");
   await server.query("insert into mkv_memory values ('replaced', '1'), ('deleted', '1')");
   await using at = await twoMasters();

@@ -15,11 +15,15 @@ type Line = { readonly cluster: string; readonly timeline: number; readonly isSy
 
 /** Remembers that the ledger is behind if it may be, since this was asked last. Throws what `ask` does. */
 export async function lookForFailover(ask: Ask): Promise<void> {
-  const [row] = await ask(lineNow, [lineName]).catch((error) => {
-    if (notAsPostgres.includes(sqlState(error) ?? sqlState((error as Error).cause) ?? "")) return [];
-    throw error;
-  });
-  if (!row) return;
+  try {
+    await compare(ask);
+  } catch (error) {
+    if (!cannotTell.includes(sqlState(error) ?? sqlState((error as Error).cause) ?? "")) throw error;
+  }
+}
+
+async function compare(ask: Ask): Promise<void> {
+  const [row] = await ask(lineNow, [lineName]);
   const [cluster, file, isSynchronous, noted] = row as [string, string, boolean, string | null];
   const now: Line = { cluster, timeline: Number.parseInt(file.slice(0, 8), 16), isSynchronous };
   const text = JSON.stringify(now);
@@ -50,5 +54,5 @@ const fallBehind = `with moved as (
   insert into mkv_memory (name, value, version) select $4::bytea, 'true', gen_random_uuid() from moved
   on conflict (name) do update set value = excluded.value, version = excluded.version returning 1`;
 
-/** There are no tables yet; or it is not PostgreSQL, or one that tells nothing of its log. */
-const notAsPostgres = ["42P01", "42703", "42883", "42501", "42704", "0A000"];
+/** Its tables are not there yet, or of an earlier mkv; or it is not PostgreSQL, or one that tells nothing of its log. */
+const cannotTell = ["42P01", "42703", "42883", "42501", "42704", "0A000"];
