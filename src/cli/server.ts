@@ -70,25 +70,49 @@ export async function runServer(
   await Promise.all([service.drain(), s3?.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
 }
 
-/** The S3 port, of this thread alone. */
 function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {
-  const { s3port: port, s3domain: domain, bind, v: verbose, clienttimeout: clienttimeoutMs, topology } = config;
-  const admission = new Admission({ replicas: topology.replicas, threads: 1 });
-  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, admission, domain });
+  const {
+    s3port: port,
+    s3domain: domain,
+    bind,
+    v: verbose,
+    clienttimeout: clienttimeoutMs,
+    topology,
+    threads,
+  } = config;
+  const admission = new Admission({ replicas: topology.replicas, threads });
+  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, shared: threads > 1, admission, domain });
 }
 
-/** The keys of the S3 port, which are read anew whenever that is asked for. Throws MkvError failed. */
+/** By it the first thread tells the others of access keys. */
+function keysChannel(): BroadcastChannel {
+  const channel = new BroadcastChannel("access keys");
+  channel.unref();
+  return channel;
+}
+
+/** The keys of the S3 port, which all threads have anew whenever that is asked for. Throws MkvError failed. */
 function renewedKeys(file: string, reload: EventTarget): Keys {
   const keys = new Keys(readS3Keys(file));
+  const others = keysChannel();
   reload.addEventListener("reload", () => {
     try {
       const secrets = readS3Keys(file);
       keys.replace(secrets);
+      others.postMessage(secrets);
       log(`${file} was read anew: ${counted(secrets.size, "access key")}`);
     } catch (error) {
       warn(`${reasonOf(error)}; the access keys of before go on to hold`);
     }
   });
+  return keys;
+}
+
+/** The same for another thread. Throws MkvError failed. */
+function toldKeys(file: string): Keys {
+  const told = keysChannel(); // What it misses is in the file already.
+  const keys = new Keys(readS3Keys(file));
+  told.onmessage = ({ data }) => keys.replace(data as ReadonlyMap<string, string>);
   return keys;
 }
 
@@ -121,9 +145,11 @@ export async function serveTask(task: ServerTask, { stop, say }: ThreadContext):
   await using store = await joinStore(config, { shared, number });
   await using _care = maintain(store);
   const service = startService(config, store);
+  const { s3keys } = config;
+  const s3 = s3keys === undefined ? undefined : await startS3(config, { store, keys: toldKeys(s3keys) });
   say("serving");
   if (!stop.aborted) await once(stop, "abort");
-  await service.drain();
+  await Promise.all([service.drain(), s3?.drain()]);
 }
 
 function startService(config: Config, store: Store): Service {

@@ -9,7 +9,10 @@ export const bucketPrefix = "bucket ";
 
 type Bucket = { readonly createdMs: number };
 
-/** Buckets, as one thread sees them: that one is there holds for `freshMs`, though another master may delete it meanwhile. */
+/**
+ * Buckets, as one thread sees them. Over a database that one is there holds for `freshMs`, though another thread or master
+ * may delete it meanwhile.
+ */
 export class Buckets {
   readonly #thereUntilMs = new Map<string, number>();
   #deletions = 0;
@@ -21,8 +24,9 @@ export class Buckets {
     const there = this.#thereUntilMs;
     if (nowMs() < (there.get(name) ?? 0)) return true;
     const deletions = this.#deletions;
-    if ((await this.memory.get(bucketPrefix + name)) === undefined) return false;
-    if (deletions !== this.#deletions) return true; // It may be gone by now.
+    const found = this.memory.get(bucketPrefix + name);
+    if ((await found) === undefined) return false;
+    if (!(found instanceof Promise) || deletions !== this.#deletions) return true; // It may be gone soon, or by now.
     if (there.size >= limits.namesCounted) there.clear();
     there.set(name, nowMs() + limits.freshMs);
     return true;

@@ -17,7 +17,7 @@ test("a request of one too many is 503 SlowDown, and its connection is closed", 
   } as unknown as Admission;
   const s3 = { store: {} as Store, keys: new Keys(new Map()), clienttimeoutMs: 1000 };
   const port = await freePort();
-  const { drain } = await serveS3(s3, { port, bind: "127.0.0.1", verbose: false, admission });
+  const { drain } = await serveS3(s3, { port, bind: "127.0.0.1", verbose: false, shared: false, admission });
   const answer = await raw(port, "GET /bucket/key HTTP/1.1\r\nHost: a\r\n\r\n", 5_000);
   expect([answer.status, answer.headers.get("connection")]).toEqual([503, "close"]);
   await drain();

@@ -1,6 +1,7 @@
 // What clients send beyond those that clients.test.ts runs: each line stands for one that could not work otherwise.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { raw, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
@@ -194,4 +195,10 @@ test("the bucket may stand in the name of the host, in front of the domain", asy
   expect((await from("s3.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
   expect((await from("bkt.other.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
   expect(codeIn((await from("mkv:uploads.s3.test", { target: "/x" })).text)).toBe("AccessDenied");
+});
+
+test("each thread serves the port", async () => {
+  const port = s3.port.toString(16).toUpperCase().padStart(4, "0");
+  const sockets = ["tcp", "tcp6"].flatMap((family) => readFileSync(`/proc/net/${family}`, "utf8").split("\n"));
+  expect(sockets.filter((line) => new RegExp(`^ *\\d+: [0-9A-F]+:${port} [0-9A-F:]+ 0A `).test(line))).toHaveLength(2);
 });

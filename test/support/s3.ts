@@ -29,13 +29,14 @@ export async function s3Flags(folder: string): Promise<{ keys: string; port: num
   return { keys, port, flags: ["-s3port", String(port), "-s3keys", keys] };
 }
 
-/** Three volumes and a master with an S3 port, unless the options say otherwise. */
+/** Three volumes and a master with an S3 port on two threads, unless the options say otherwise. */
 export async function startS3({ flags = [], ...options }: ClusterOptions = {}): Promise<S3Cluster> {
   const held = new AsyncDisposableStack();
   try {
     const folder = held.use(temporaryFolder());
     const { keys, port, flags: s3 } = await s3Flags(folder.path);
-    const cluster = held.use(await startCluster({ ...options, flags: [...s3, ...flags] }));
+    const threads = flags.includes("-threads") ? [] : ["-threads", "2"];
+    const cluster = held.use(await startCluster({ ...options, flags: [...s3, ...threads, ...flags] }));
     const endpoint = `http://127.0.0.1:${port}`;
     return {
       ...{ cluster, port, endpoint, keys },

@@ -1,6 +1,6 @@
 // Owns the socket of the S3 port. It is node:http's: Bun.serve tells no length of what is streamed, which clients rely on, and
-// resolves the "." and ".." of a path. Only the first thread of a process has one: node:http does not share a port.
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+// resolves the "." and ".." of a path.
+import { type IncomingMessage, Server, type ServerResponse, createServer } from "node:http";
 import { once } from "node:events";
 import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
@@ -18,13 +18,15 @@ import { type Incoming, placeOf } from "./request";
 export type ServingS3 = Listening & {
   readonly verbose: boolean;
   readonly admission: Admission;
+  /** Whether several threads listen on the same port. */
+  readonly shared: boolean;
   /** Hosts below it are buckets. */
   readonly domain?: string | undefined;
 };
 
 /** Serves S3. `drain` takes no new requests and waits for those that run. Throws MkvError failed if the port is not to be had. */
 export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly drain: () => Promise<void> }> {
-  const { port, bind, admission } = serving;
+  const { port, bind, shared, admission } = serving;
   /** Requests that are not over: some go on when their answer has begun, or their client is gone. */
   const running = new Set<Promise<void>>();
   const server = createServer();
@@ -40,14 +42,24 @@ export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly dr
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, take); // See `bodyOf`.
   server.keepAliveTimeout = limits.idleSeconds * 1000;
   server.requestTimeout = 0; // Each wait has its own deadline.
-  server.listen({ port, ...(bind !== undefined && { host: bind }) });
+  const listening = once(server, "listening");
   try {
-    await once(server, "listening");
+    if (shared) listenShared(server, { port, bind });
+    else server.listen({ port, ...(bind !== undefined && { host: bind }) });
+    await listening;
   } catch (error) {
     throw portError({ port, bind }, error, "-s3port");
   }
   const watch = admission.watch(() => server.closeIdleConnections());
   return { drain: () => drain(server, running).finally(() => watch[Symbol.dispose]()) };
+}
+
+/** As `listen`, which shares a port with other threads only in a process of node:cluster; this is what it calls there. */
+function listenShared(server: Server, { port, bind }: Listening): void {
+  const symbols = Object.getOwnPropertySymbols(Server.prototype);
+  const listen = symbols.find(({ description }) => description === "kRealListen")!;
+  const [tls, socketPath] = [undefined, undefined];
+  (server as unknown as Record<symbol, (...how: unknown[]) => void>)[listen]!(tls, port, bind, socketPath, true);
 }
 
 async function drain(server: Server, running: ReadonlySet<Promise<void>>): Promise<void> {
