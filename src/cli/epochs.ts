@@ -58,7 +58,8 @@ export function keepEpochs(
   /** Has the places read last that were put back, whichever process has seen it, and says so once. */
   async function tellPutBack(): Promise<void> {
     const places = await putBackPlaces(memory);
-    volumes.client.health.setPutBack(places);
+    for (const place of topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]))
+      volumes.client.health.setPutBack(place, places.has(place));
     const news = topology.volumes.flatMap((volume) => shortened(volume, disksOf(topology, volume), places));
     const untold = news.filter((name) => !told.has(name));
     if (untold.length > 0) warn(putBackWarning(untold));

@@ -41,6 +41,11 @@ export function isConfigured({ volumes }: Topology, volume: string): boolean {
   return volumes.includes(volume) || volumes.includes(volumeOf(volume));
 }
 
+/** The volume that a name is or is a disk of: some are named as disks are. */
+export function ownerOf({ volumes }: Topology, name: string): string {
+  return volumes.includes(name) ? name : volumeOf(name);
+}
+
 /** The volumes that these are of, in order. */
 export function volumesOf(items: readonly { readonly volume: string }[]): string[] {
   return items.map(({ volume }) => volume);

@@ -9,6 +9,7 @@ import { limits } from "../limits";
 import { type Ledger, entriesOf } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
+import { notedIn } from "./put-back";
 import { type Volumes } from "../volumes/volumes";
 import { sameIdWarning } from "../volumes/warnings";
 
@@ -25,7 +26,7 @@ export async function adoptPlace(
   name: string,
 ): Promise<void> {
   const { memory } = ledger;
-  await adopt(volumes, name, async (place, id) => {
+  await adopt(volumes, name, async (place, id, { hasFiles }) => {
     for await (const [entry, known] of entriesOf(memory, idPrefix)) {
       const other = entry.slice(idPrefix.length);
       if (known !== id || other === place || !isConfigured(volumes.topology, other)) continue;
@@ -33,6 +34,7 @@ export async function adoptPlace(
       if (hadOwn) throw new MkvError("failed", `${place} ${sameIdWarning(place, other)}`);
       throw new MkvError("failed", `${place} and ${other} are the same place: name each volume once in -volumes`);
     }
+    if (hasFiles) await notedIn(memory).isEarlier(place); // Where its files come from is not known.
     await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.
     await memory.put(idPrefix + place, id);
   });

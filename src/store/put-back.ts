@@ -1,5 +1,5 @@
-// Owns what is remembered of places that have files of an earlier time, maybe: they were put back from a backup of their own, or
-// have lost writes with the power. Until a verify has read all copies, others are read first.
+// Owns what is remembered of places that have files of an earlier time, maybe: they were put back from a backup of their own,
+// were adopted with files, or have lost writes with the power. Until a verify has read all copies, others are read first.
 //   "noted" -> {"store", "counts": {place: count}}      in the ledger's memory: which count of the store a place has noted last
 //   "put-back " place -> {"atMs"}                       a place that says less, and when that was seen, in wall time
 import { type Memory, entriesOf } from "../ledger/ledger";

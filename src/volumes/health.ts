@@ -169,9 +169,8 @@ export class Health {
     return this.#get(volume, putBack) === 1;
   }
 
-  /** Takes these places, and no others, for such. */
-  setPutBack(places: ReadonlySet<string>): void {
-    for (const [name, slot] of this.#slots) this.#numbers[slot + putBack] = places.has(name) ? 1 : 0;
+  setPutBack(volume: string, isPutBack: boolean): void {
+    this.#set(volume, putBack, isPutBack ? 1 : 0);
   }
 
   /** The id by which it is known from now on. */

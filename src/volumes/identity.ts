@@ -14,11 +14,12 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Topology, disksOf } from "../format/placement";
-import { isConfigured, volumeOf } from "../format/volume";
+import { isConfigured, ownerOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
 import { Turns } from "../turns";
 import { type SeenId, askId, writeId } from "./id-file";
+import { isEmpty } from "./listing";
 import { SeenIds, type Twins } from "./seen-ids";
 import { type Volumes } from "./volumes";
 import { foreignWarning, sameIdWarning, strangerWarning } from "./warnings";
@@ -102,7 +103,7 @@ export class Identity {
   async #isStrange(name: string, found: SeenId): Promise<boolean> {
     const hasId = (other: string) => found.kind === "id" && this.memory.get(other) === found.id;
     if (this.memory.names().some(hasId)) return false; // It has had another name.
-    const why = await isEmpty(this.volumes, name).then(
+    const why = await isEmpty(this.volumes.client, name).then(
       (isFree) => (isFree ? undefined : strangerWarning(name)),
       (error: unknown) => {
         if (error instanceof MkvError) return `is new, and not used before it can be listed: ${error.message}`;
@@ -170,12 +171,13 @@ export class Identity {
 
 /**
  * Takes a disk, or a volume with all its disks, for what it is now: its id is remembered, a new one if it has none.
+ * @param remember is told of places that may have files already, too
  * @throws MkvError bad-request (not one of the volumes), unavailable (it does not answer), volume-failed (takes no id)
  */
 export async function adopt(
   { client, topology }: Volumes,
   name: string,
-  remember: (name: string, id: string) => Promise<void>,
+  remember: (name: string, id: string, found: { hasFiles: boolean }) => Promise<void>,
 ): Promise<void> {
   const volume = ownerOf(topology, name);
   const places = placesOf(topology, volume);
@@ -186,7 +188,9 @@ export async function adopt(
     if (found.kind === "none" || found.kind === "nonsense") found = await writeId(client, place);
     if (found.kind === "unknown") throw new MkvError("unavailable", `${place} does not answer, or refuses access`);
     if (found.kind !== "id") throw new MkvError("volume-failed", `${place} takes no id: what it was sent is not there`);
-    await remember(place, found.id);
+    const hasFiles = !(await isEmpty(client, place).catch(() => false));
+    client.health.setPutBack(place, hasFiles); // Before it is read.
+    await remember(place, found.id, { hasFiles });
     client.health.setId(place, found.id);
     client.health.setForeign(place, false);
   }
@@ -219,30 +223,8 @@ export async function seeAll(
   return seen;
 }
 
-/** The volume that a name is or is a disk of: some are named as disks are. */
-function ownerOf({ volumes }: Topology, name: string): string {
-  return volumes.includes(name) ? name : volumeOf(name);
-}
-
 /** A volume and its disks, with those of these names that are its own. */
 function placesOf(topology: Topology, volume: string, names: readonly string[] = []): string[] {
   const own = names.filter((name) => ownerOf(topology, name) === volume);
   return [...new Set([volume, ...disksOf(topology, volume), ...own])];
-}
-
-/** Whether nothing of value can lie there. Throws MkvError if it cannot be listed. */
-async function isEmpty(volumes: Volumes, name: string): Promise<boolean> {
-  try {
-    for await (const page of volumes.list(name, "/")) {
-      for (const entry of page) {
-        if (entry.name === "mkv" || entry.name === "lost+found") continue;
-        const isDisk = name === ownerOf(volumes.topology, name) && volumeOf(`${name}/${entry.name}`) === name;
-        if (!isDisk || !(await isEmpty(volumes, `${name}/${entry.name}`))) return false;
-      }
-    }
-    return true;
-  } catch (error) {
-    if (error instanceof MkvError && error.code === "absent") return true;
-    throw error;
-  }
 }

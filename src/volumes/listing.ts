@@ -5,6 +5,7 @@
 //   ]
 // Names are read as Latin-1, a character a byte: values have ASCII names, and whatever others are stays in order.
 import { MkvError } from "../errors";
+import { ownerOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client } from "./client";
 import { openAny } from "./read";
@@ -93,4 +94,21 @@ function isEntry({ name, type, size, mtime }: Partial<Listed>): boolean {
 
 function notAListing(where: string, why: string, cause?: unknown): MkvError {
   return new MkvError("volume-failed", `${where} sends no listing of its files (${why})`, { cause });
+}
+
+/** Whether nothing of value can lie there. Throws MkvError if it cannot be listed. */
+export async function isEmpty(client: Client, name: string): Promise<boolean> {
+  try {
+    for await (const page of list(client, name, "/")) {
+      for (const entry of page) {
+        if (entry.name === "mkv" || entry.name === "lost+found") continue;
+        const isDisk = name === ownerOf(client.health.topology, name) && volumeOf(`${name}/${entry.name}`) === name;
+        if (!isDisk || !(await isEmpty(client, `${name}/${entry.name}`))) return false;
+      }
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof MkvError && error.code === "absent") return true;
+    throw error;
+  }
 }

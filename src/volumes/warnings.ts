@@ -19,12 +19,11 @@ export function sameIdWarning(name: string, other: string): string {
   return `is not the disk it was (it has the id of ${other}): if the two were exchanged, put each back; ${copy}`;
 }
 
-/** Of some that say that their store has come less far than they had noted. */
+/** Of some that say that their store has come less far than they had noted, or had files before they were the store's. */
 export function putBackWarning(places: readonly string[]): string {
-  const [are, they] = places.length === 1 ? ["is", "it was"] : ["are", "they were"];
   return (
-    `${places.join(", ")} ${are} as ${they} earlier (put back from a backup, or writes were lost with the power), and may have ` +
-    'values of that time: run "mkv verify -md5 -repair"; until then other copies are read first'
+    `${places.join(", ")} may have values of an earlier time (put back from a backup, adopted with files, or writes were lost ` +
+    'with the power): run "mkv verify -md5 -repair"; until then other copies are read first'
   );
 }
 

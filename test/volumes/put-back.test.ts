@@ -22,7 +22,7 @@ test("a volume that was put back is told and read last, until a verify has read 
   await volume.stop();
   await $`rm -r ${volume.dir} && cp -a ${saved} ${volume.dir}`;
   await volume.start();
-  const warning = `${volume.address} is as it was earlier (put back from a backup`;
+  const warning = `${volume.address} may have values of an earlier time (put back`;
   await until(() => cluster.master.output.includes(warning), { what: "it is told" });
   const expectNew = async () => {
     for (const key of keys) expect((await follow(await cluster.ask("GET", key))).text).toBe("new");
@@ -40,5 +40,25 @@ test("a volume that was put back is told and read last, until a verify has read 
   expect([exitCode, last]).toEqual([0, expect.stringContaining("4 damaged")]);
   for (const key of keys) expect(new Set(cluster.filesOf(pathOf(key)).map(({ md5 }) => md5)).size).toBe(1);
   await cluster.startMaster();
-  expect(cluster.master.output).not.toContain("as it was earlier");
+  expect(cluster.master.output).not.toContain("of an earlier time");
+});
+
+test("a disk that is adopted with files on it is told and read last as well", async () => {
+  const flags = ["-replicas", "2", "-subvolumes", "1", "-heal", "0"];
+  await using cluster = await startCluster({ volumes: 2, flags });
+  const volume = cluster.volumes[0]!;
+  await cluster.store("/key", "old");
+  await $`cp -a ${volume.dir} ${cluster.db}-saved && rm -r ${cluster.db}-saved/mkv`;
+  expect((await cluster.ask("PUT", "/key?replace", { body: "new" })).status).toBe(201);
+  await cluster.master.stop();
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
+  await volume.start();
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(`${volume.address} is not the disk it was (no id)`);
+  const master = cluster.master.url;
+  expect((await runJob(cluster, "adopt", { master, words: [volume.address] })).exitCode).toBe(0);
+  for (let i = 0; i < 12; i++) expect((await follow(await cluster.ask("GET", "/key"))).text).toBe("new");
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(`${volume.address} may have values of an earlier time`);
 });
