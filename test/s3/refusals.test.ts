@@ -67,6 +67,15 @@ const others: [what: string, asked: Asked, status: number, code: string][] = [
     501,
     "NotImplemented",
   ],
+  [
+    "no framing, and is framed",
+    {
+      ...{ method: "PUT", target, body: "3\r\nnew\r\n0\r\n\r\n", payload: "UNSIGNED-PAYLOAD" },
+      headers: { "content-encoding": "aws-chunked", "x-amz-decoded-content-length": "3" },
+    },
+    400,
+    "InvalidRequest",
+  ],
   ["a size", { method: "DELETE", target, headers: { "x-amz-if-match-size": "1" } }, 501, "NotImplemented"],
   ["an absence", { method: "DELETE", target, headers: { "if-none-match": "*" } }, 501, "NotImplemented"],
   [

@@ -42,7 +42,10 @@ export function payloadOf(
     throw new S3Error("NotImplemented", "a body is taken whole: Content-Range is not supported");
   const framing = framingOf(signed);
   const wire = announcedBytes(request);
-  const bytes = framing ? decodedBytes(header("x-amz-decoded-content-length")) : wire;
+  const decoded = header("x-amz-decoded-content-length");
+  const bytes = framing ? decodedBytes(decoded) : wire;
+  if (decoded !== undefined && decoded !== String(bytes))
+    throw new S3Error("InvalidRequest", "a body in chunks is named so by x-amz-content-sha256");
   const hash = hashOf(signed.payload, framing !== undefined);
   const isEndOfUpload = request.method === "POST" && asked.query("uploadId") !== undefined;
   const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is of the object.
