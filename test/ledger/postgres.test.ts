@@ -185,7 +185,7 @@ test.concurrent("the host that takes writes is found among others; a standby is 
 
 test("while the server is frozen a request is refused in its time, and soon after it is served again", async () => {
   await using at = await twoMasters();
-  await at.one.get(keyOf("/key"));
+  const claim = await at.one.claim(keyOf("/begun"), () => owing("a:1"), { expect: "nothing" });
   using frozen = new DisposableStack();
   for (const pid of await at.backends()) frozen.use(server.freeze(pid));
   frozen.use(server.freeze());
@@ -193,7 +193,9 @@ test("while the server is frozen a request is refused in its time, and soon afte
     timed(async () => at.one.get(keyOf("/key"))),
     timed(() => at.one.claim(keyOf("/key"), () => owing("a:1"))),
     timed(() => Array.fromAsync(at.one.scan({}))),
+    timed(async () => expect(claim.end(holding("a:1"))).rejects.toThrow("once it answers, ask what became of this")),
   ]);
+  expect(told.pop()![0]).toBe("done");
   for (const [code, ms] of told) expect([code, ms < limits.databaseMs + 500]).toEqual(["unavailable", true]);
   const [code, ms] = await timed(async () => at.one.get(keyOf("/key")));
   expect([code, ms < limits.databaseAwayMs + 500]).toEqual(["unavailable", true]); // It is known to be away by now.

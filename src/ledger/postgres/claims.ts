@@ -204,7 +204,7 @@ class SharedClaim implements Claim {
     const facts = writeFacts(this.#facts, entry);
     const values = [this.key, version, record, facts ?? null, owedColumn(entry.owed), dueMs, isHeld];
     const written = this.database.run(writeRow, [...values, plainArray(this.#versions)]);
-    const rows = await timed(putSeconds, written);
+    const rows = await timed(putSeconds, written).catch(failUnsure);
     if (rows.length === 0) throw lost();
     this.#versions = [version];
     if (isHeld) this.lease.confirm(asked);
@@ -218,11 +218,17 @@ class SharedClaim implements Claim {
   }
 
   async #erase(): Promise<void> {
-    const rows = await this.database.run(eraseRow, [this.key, plainArray(this.#versions)]);
+    const rows = await this.database.run(eraseRow, [this.key, plainArray(this.#versions)]).catch(failUnsure);
     if (rows.length > 0) return;
     const [other] = await this.database.run(`select 1 from ${keysTable} where key = $1`, [this.key]);
     if (other) throw lost(); // Otherwise it is gone, by this statement or by whoever had paid the rest.
   }
+}
+
+/** What was sent to a database that does not answer may have been carried out, or will be. */
+function failUnsure(error: unknown): never {
+  if (!(error instanceof MkvError) || error.code !== "unavailable") throw error;
+  throw new MkvError("unavailable", `${error.message}; once it answers, ask what became of this`, { cause: error });
 }
 
 const makeRow = `insert into ${keysTable} (key, version, record, facts, owed, held, due)
