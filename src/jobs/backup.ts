@@ -2,9 +2,10 @@
 // whole; a ledger out of one is filled as it comes in, and put in place when it has turned out to be whole.
 import { MkvError } from "../errors";
 import { type BackupCounts, type BackupHeader } from "../ledger/backup";
-import { type Draft, type Known, type Lack } from "../ledger/ledger";
+import { type Draft, type Known, type Lack, type Memory, entriesOf } from "../ledger/ledger";
 import { readBackup } from "../ledger/read-backup";
 import { limits } from "../limits";
+import { idPrefix } from "../store/places";
 import { type JobProgress } from "./pool";
 
 /**
@@ -52,7 +53,7 @@ type Import = {
  * Makes a ledger of a backup. What unfinished work owes is only taken over from the latest one: of an older one it may have
  * become a value.
  * @returns what came in, and what the new ledger may lack
- * @throws MkvError failed if it is no whole backup, or there is a ledger: nothing has changed then
+ * @throws MkvError failed if it is no whole backup, or of another store, or there is a ledger: nothing has changed then
  */
 export async function importFrom({
   chunks,
@@ -78,11 +79,25 @@ export async function importFrom({
       progress.at({ what: "key", done: (keys += part.keys.length) });
     } else {
       const { lack, draft } = begun!;
+      await requireSameStore(draft.memory, memory);
       await draft.finish(memory);
       return { counts: part.counts, lack };
     }
   }
   throw new MkvError("failed", "the backup has no end");
+}
+
+/**
+ * Throws MkvError failed if none of the volumes of a backup is one of those that are remembered where it is to be: a master
+ * would show, and delete, what another store has.
+ */
+async function requireSameStore(here: Memory, backup: ReadonlyMap<string, unknown>): Promise<void> {
+  const known = new Set<unknown>();
+  for await (const [, id] of entriesOf(here, idPrefix)) if (typeof id === "string") known.add(id);
+  const ids = [...backup].filter(([name, id]) => name.startsWith(idPrefix) && typeof id === "string");
+  if (known.size === 0 || ids.length === 0 || ids.some(([, id]) => known.has(id))) return;
+  const advice = "name another -db, or move away what lies beside it (.NAME.mkv)";
+  throw new MkvError("failed", `the backup is of another store: it has none of the volumes that were here: ${advice}`);
 }
 
 /** A key of which no work is under way. */

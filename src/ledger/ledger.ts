@@ -88,6 +88,8 @@ export type Picture = {
 
 /** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */
 export type Draft = AsyncDisposable & {
+  /** What is remembered where it is made. */
+  readonly memory: Memory;
   /** Puts keys that are not in it yet. */
   putAll(keys: readonly Known[]): Promise<void>;
   /** Puts it in place, with what it is to remember, in one step: before that nothing of it is served. */

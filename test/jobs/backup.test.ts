@@ -1,6 +1,6 @@
 // A backup of the ledger: made while the store serves or not, and made a ledger again when the index is lost.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Cluster, startCluster } from "../support/cluster";
 import { withoutGrace } from "../support/grace";
@@ -12,6 +12,7 @@ import { until } from "../support/until";
 import { targetOf, valueOf } from "../support/values";
 import { indexOf, named, runJob, shelf, swapPlace } from "./job";
 import { oddKeys, plainKeys } from "./keys";
+import { changeRemembered } from "./remembered";
 import { startTraffic } from "./traffic";
 import { countsOf } from "./verified";
 
@@ -146,6 +147,20 @@ test("over keys, of nonsense or of half a backup: exit code 1, one line, and not
   }
   rmSync(file(`.${basename(fresh)}.mkv`), { recursive: true });
   expect([await indexOf(cluster.db), readdirSync(dirname(cluster.db))]).toEqual(before);
+});
+
+test("the backup of another store is refused where an index was lost", async () => {
+  const [db, beside] = [file("another"), file(".another.mkv")];
+  await cluster.master.stop();
+  await exported("one", ["-db", cluster.db]);
+  cpSync(file(".index.mkv"), beside, { recursive: true });
+  await changeRemembered(db, "id ", () => crypto.randomUUID());
+  const line =
+    "mkv: the backup is of another store: it has none of the volumes that were here: name another -db, or move away";
+  expect(await imported("one", { db })).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(line) });
+  expect(existsSync(db)).toBe(false);
+  rmSync(beside, { recursive: true });
+  expect(await imported("one", { db })).toMatchObject({ exitCode: 0 });
 });
 
 test("an import that is killed in the middle leaves nothing that is served, and can be begun again", async () => {

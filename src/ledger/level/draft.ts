@@ -39,6 +39,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   const lines: string[] = [];
   const opened = undo.move();
   return {
+    memory,
     async putAll(keys) {
       const recorded = keys.filter(({ record }) => record !== undefined);
       await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));

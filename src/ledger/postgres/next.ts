@@ -190,6 +190,7 @@ export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: 
   if (!(await made.isEmpty())) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
   const opened = undo.move();
   return {
+    memory: made.memory,
     putAll: (keys) => made.next.putKnown(keys),
     async finish(entries) {
       await addMissing(made.memory, entries); // What is remembered here already is of a later time than a backup.
