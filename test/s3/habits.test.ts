@@ -179,6 +179,18 @@ test("the sum of the sums of the parts may be named without their number, and wh
   expect((await send({ target: "/bkt/summed" })).text).toBe("bytes");
 });
 
+test("the end of an upload tells where the object is as a client behind a proxy sees it", async () => {
+  const { text } = await send({ method: "POST", target: "/bkt/told?uploads" });
+  const target = `/bkt/told?uploadId=${/<UploadId>([^<]+)</.exec(text)![1]!}`;
+  await send({ method: "PUT", target: `${target}&partNumber=1`, body: "told" });
+  const part = `<Part><PartNumber>1</PartNumber><ETag>${md5Hex("told")}</ETag></Part>`;
+  const body = `<CompleteMultipartUpload>${part}</CompleteMultipartUpload>`;
+  for (const scheme of ["https", "http"]) {
+    const done = await send({ method: "POST", target, body, headers: { "x-forwarded-proto": scheme } });
+    expect(done.text).toContain(`<Location>${scheme}://localhost/bkt/told</Location>`);
+  }
+});
+
 test("the bucket may stand in the name of the host, in front of the domain", async () => {
   const from = async (host: string, asked: Asked) => {
     const lines = Object.entries(sign(asked, host).headers).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -94,7 +94,8 @@ export async function completeUpload(store: Store, asked: Asked): Promise<Docume
   if (upload) await endUpload(store, key, id);
   const attributes = (await attributesBy(store, key, id)) ?? before;
   const sum = sumOf({ attributes });
-  const place = [node("Location", `http://${asked.header("host")}${asked.path}`), node("Bucket", asked.bucket)];
+  const scheme = asked.header("x-forwarded-proto")?.startsWith("https") ? "https" : "http"; // Some store the Location.
+  const place = [node("Location", `${scheme}://${asked.header("host")}${asked.path}`), node("Bucket", asked.bucket)];
   const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${attributes?.[tagName]}"`)];
   nodes.push(sumNode(sum), node("ChecksumType", sum?.type));
   return { root: "CompleteMultipartUploadResult", inner: nodes.join("") };
