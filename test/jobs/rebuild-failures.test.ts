@@ -127,7 +127,8 @@ test("a disk that is taken away while it is listed: nothing is done, and it is n
   });
   {
     await using memory = await openBeside(cluster.db);
-    await memory.put(`id ${volume.address}`, id); // It is one of the store's.
+    await memory.put(`id ${volume.address}`, id); // It is one of the store's, with its disks.
+    for (let i = 0; i < 10; i++) await memory.put(`id ${volume.address}/sv0${i}`, null);
   }
   expect(await expectNothingDone(volume.address, cluster.db)).toContain("is not the disk it was: mount it");
 });
