@@ -21,7 +21,7 @@ import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
 import { adoptPlace, idPrefix } from "../store/places";
-import { allEpochs } from "../volumes/epochs";
+import { allEpochs, requireOneStore } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
@@ -104,7 +104,8 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
 
 /**
  * Places by the names that they had, if it is remembered who they were.
- * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost; two names are one place
+ * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost; two names are one place; one is of
+ *   another store
  */
 async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
   for await (const _known of entriesOf(memory, idPrefix)) {
@@ -113,6 +114,7 @@ async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<Read
     await requireNoStrangers(volumes, memory);
     return renamed;
   }
+  await requireOneStore(volumes);
   return new Map();
 }
 

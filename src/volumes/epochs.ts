@@ -5,6 +5,7 @@ import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
 import { disksOf } from "../format/placement";
+import { volumesOf } from "../format/volume";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { Turns } from "../turns";
@@ -30,18 +31,37 @@ function isSilence(error: unknown): boolean {
  * @throws MkvError volume-failed, timeout: one does not say
  */
 export async function allEpochs(volumes: Volumes): Promise<Epoch[]> {
+  return (await askAll(volumes)).map(({ epoch }) => epoch);
+}
+
+/**
+ * Makes sure that all volumes say that they are of one store, where nothing else tells.
+ * @throws MkvError failed: they are not; volume-failed, timeout: one does not say
+ */
+export async function requireOneStore(volumes: Volumes): Promise<void> {
+  const stores = Map.groupBy(await askAll(volumes), ({ epoch }) => epoch.store);
+  if (stores.size < 2) return;
+  const groups = [...stores.values()].map((said) => volumesOf(said).join(", ")).join(" and ");
+  const advice =
+    "leave out of -volumes what is not of this one; if all are, remove mkv/epoch on those that were added last";
+  throw new MkvError("failed", `${groups} are of different stores (by mkv/epoch on them): ${advice}`);
+}
+
+type Said = { readonly volume: string; readonly epoch: Epoch };
+
+async function askAll(volumes: Volumes): Promise<Said[]> {
   const untilMs = nowMs() + limits.confirmMs;
-  const askOn = async (volume: string): Promise<Epoch | undefined> => {
+  const askOn = async (volume: string) => {
     for (;;) {
       try {
-        return await ask(volumes, volume);
+        return { volume, epoch: await ask(volumes, volume) };
       } catch (error) {
         if (!isSilence(error) || nowMs() > untilMs) throw error;
       }
     }
   };
-  const answers = await Promise.all(volumes.topology.volumes.map(askOn));
-  return answers.filter((epoch) => epoch !== undefined);
+  const said = await Promise.all(volumes.topology.volumes.map(askOn));
+  return said.filter((each): each is Said => each.epoch !== undefined);
 }
 
 /** What is remembered of the notes. */
@@ -56,7 +76,7 @@ export type NotedMemory = {
 /** The notes that a process keeps up. */
 export class Epochs {
   readonly #turns = new Turns(limits.foldersAtOnce);
-  /** Volumes of which it was said that they take none. */
+  /** Places of which it was said that they take none, or others. */
   readonly #told = new Set<string>();
 
   constructor(
@@ -83,7 +103,10 @@ export class Epochs {
     try {
       const found = await ask(this.volumes, place);
       const before = found?.store === epoch.store ? found.count : undefined;
-      if (before !== undefined && before < (counts.get(place) ?? 0)) await this.memory.isEarlier(place);
+      const last = counts.get(place);
+      if (found && before === undefined && last !== undefined)
+        this.#tell(place, "has notes of another store, since this one wrote its own there: end the master of that one");
+      if (before !== undefined && before < (last ?? 0)) await this.memory.isEarlier(place);
       if (before === undefined || before < epoch.count)
         await writeSmall(this.volumes.client, place, path, encodeEpoch(epoch));
       counts.set(place, Math.max(before ?? 0, epoch.count));
@@ -91,14 +114,19 @@ export class Epochs {
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       const isUsual = !this.volumes.health.isUp(place) || error instanceof AccessRefused;
-      if (isUsual || this.#told.has(place)) return false; // It is asked again.
-      this.#told.add(place);
-      warn(
-        `${place} does not note how far the store has come (${error.message}): ` +
-          "that the master's disk, or this one, was put back would not be noticed; an old volume script knows nothing of it",
+      if (isUsual) return false; // It is asked again.
+      this.#tell(
+        place,
+        `does not note how far the store has come (${error.message}): that the master's disk, or this one, was put back ` +
+          "would not be noticed; an old volume script knows nothing of it",
       );
       return false;
     }
+  }
+
+  #tell(place: string, what: string): void {
+    if (!this.#told.has(place)) warn(`${place} ${what}`);
+    this.#told.add(place);
   }
 }
 

@@ -30,6 +30,18 @@ test("a store that is given another one's volume writes nothing there, and a reb
   await one.master.stop();
   const rebuilt = await runJob(one, "rebuild", { volumes: both, flags });
   expect([rebuilt.exitCode, rebuilt.stderr]).toEqual([1, expect.stringContaining(line)]);
+  const anew = await runJob(one, "rebuild", { volumes: both, flags, db: `${one.db}-anew` });
+  const apart = `mkv: ${both.join(" and ")} are of different stores (by mkv/epoch on them)`;
+  expect([anew.exitCode, anew.stderr]).toEqual([1, expect.stringContaining(apart)]);
+});
+
+test("a store whose volume another one has taken for its own is told", async () => {
+  await using cluster = await startCluster({ volumes: 1, flags });
+  await cluster.master.stop();
+  const volume = cluster.volumes[0]!;
+  write(volume, "sv03/mkv/epoch", `${crypto.randomUUID()} 9\n`);
+  await cluster.startMaster();
+  expect(cluster.master.output).toContain(`${volume.address}/sv03 has notes of another store`);
 });
 
 test("what has had another name, or is empty, is no stranger", async () => {
