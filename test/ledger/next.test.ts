@@ -63,6 +63,23 @@ test("a record that cannot be read does not stand in the way of a rebuild, and i
   expect([...found.keys()].map((hex) => Buffer.from(hex, "hex").toString())).toEqual(["/owing"]);
 });
 
+test("what lies beside the records, and what is owed, goes along for all keys, however many", async () => {
+  const { address, query } = await emptyStore("many");
+  const number = "'/' || lpad(i::text, 5, '0')";
+  await query(`insert into mkv_keys (key, record, facts, owed, version)
+    select convert_to(${number}, 'utf8'), 'a:1', 'facts of ' || i, '{"left-over 0 0 b:1"}', gen_random_uuid()
+    from generate_series(1, 4500) as i`);
+  await using made = await makeNext(address, { of: "volumes", allEpochs: async () => [] });
+  const keys = Array.from({ length: 4500 }, (_, i) => keyOf(`/${String(i + 1).padStart(5, "0")}`));
+  await made.next.putAll(keys.map((key) => ({ key, record: live("c:1") })));
+  await made.swap();
+  const kept =
+    "facts = 'facts of ' || substr(convert_from(key, 'utf8'), 2)::int and owed is not null and due is not null";
+  expect(
+    await query(`select count(*)::int as keys, count(*) filter (where ${kept})::int as kept from mkv_keys`),
+  ).toEqual([{ keys: 4500, kept: 4500 }]);
+});
+
 test("an import is refused where a store has no keys, but files that are no values", async () => {
   const { address, query } = await emptyStore("owing");
   await query(`insert into mkv_keys (key, owed, version) values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid())`);

@@ -97,6 +97,7 @@ export async function makeNext(address: DatabaseAddress, source: Source): Promis
     if (/^mkv_keys_next(_[0-9a-f]{8})?$/.test(left)) await database.run(`drop table if exists ${left}`);
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
+  await database.run(createDue(table)); // While it is empty: over all keys it may take too long.
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
   const memory = sharedMemory(database);
   const isBehind = (await memory.get(behindName)) !== undefined;
@@ -114,7 +115,6 @@ export async function makeNext(address: DatabaseAddress, source: Source): Promis
     owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap() {
       if (source.of === "volumes") await keepRest(database, table, { owed: !isBehind });
-      await database.run(createDue(table), [], "long");
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await swapTables(database, table, presence);
       await markMade(database);
@@ -153,16 +153,24 @@ async function swapTables(database: Database, table: string, { isPresent }: Pres
 
 const divisionByZero = "22012";
 
-/** What lies beside the records, and what is owed, goes along. */
+/** What lies beside the records, and what is owed, goes along: page by page, since no statement may take as long as all keys. */
 async function keepRest(database: Database, table: string, { owed }: { owed: boolean }): Promise<void> {
-  const facts = `update ${table} as n set facts = o.facts from ${keysTable} as o
-    where n.key = o.key and o.facts is not null`;
-  await database.run(facts, [], "long");
-  if (!owed) return;
-  const debts = `insert into ${table} (key, facts, owed, version, due, written)
-    select key, facts, owed, gen_random_uuid(), now(), written from ${keysTable} where owed is not null
-    on conflict (key) do update set owed = excluded.owed, due = excluded.due, written = excluded.written`;
-  await database.run(debts, [], "long");
+  const endOfPage = `select key from ${keysTable} where key > $1 order by key offset $2::int limit 1`;
+  for (let after: Uint8Array = new Uint8Array(); ;) {
+    const [end] = await database.run(endOfPage, [after, limits.scanKeys - 1], "long");
+    const within = (key: string) => `${key} > $1${end ? ` and ${key} <= $2` : ""}`;
+    const range = [after, ...(end ?? [])];
+    const facts = `update ${table} as n set facts = o.facts from ${keysTable} as o
+      where n.key = o.key and o.facts is not null and ${within("n.key")} and ${within("o.key")}`;
+    await database.run(facts, range, "long");
+    const debts = `insert into ${table} (key, facts, owed, version, due, written)
+      select key, facts, owed, gen_random_uuid(), now(), written from ${keysTable}
+      where owed is not null and ${within("key")}
+      on conflict (key) do update set owed = excluded.owed, due = excluded.due, written = excluded.written`;
+    if (owed) await database.run(debts, range, "long");
+    if (!end) return;
+    after = end[0] as Uint8Array;
+  }
 }
 
 async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {

@@ -35,7 +35,7 @@ export async function openPostgresLedger(
   await lookBack(database, (await seenEpochs()) ?? []);
   const behind = await memory.get(behindName);
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
-  if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)]);
+  if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
   return {

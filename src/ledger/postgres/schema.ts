@@ -8,7 +8,7 @@ export const keysTable = "mkv_keys";
 
 const version = 1;
 
-/** Makes a table of keys, unless it is there. A rebuild fills it first, and makes the index then. */
+/** Makes a table of keys, unless it is there. */
 export function createKeys(table: string, key: "key" | "key asc"): string {
   return `create table if not exists ${table} (
     key bytea not null,
