@@ -108,6 +108,7 @@ test.concurrent("what a master that died owes is due for the others, once its cl
   expect(await due()).toEqual([]);
   await at.query("update mkv_keys set due = now() - interval '1 second'");
   expect(await due()).toEqual(["/key"]);
+  expect(at.other.owing).toBe(1);
 });
 
 test.concurrent("a claim is renewed for as long as it is open, and says until when it holds", async () => {

@@ -51,6 +51,7 @@ export function debtsOf(database: Database, { isOlder }: { readonly isOlder: boo
         keysOwed.set(owing);
       }
       const rows = await database.run(duePage, [...after, limits.batchRecords]);
+      owing = Math.max(owing, rows.length); // Some have come due since they were counted.
       const last = rows.length < limits.batchRecords ? undefined : rows.at(-1);
       after = last ? [last[3] as string, last[0] as Uint8Array] : first;
       const isOfThen = await wentBack(); // Asked after them; and if there are none, so that it is known how far that was.
