@@ -79,6 +79,12 @@ const others: [what: string, asked: Asked, status: number, code: string][] = [
   ["a size", { method: "DELETE", target, headers: { "x-amz-if-match-size": "1" } }, 501, "NotImplemented"],
   ["an absence", { method: "DELETE", target, headers: { "if-none-match": "*" } }, 501, "NotImplemented"],
   [
+    "many that nothing vouches for",
+    { method: "POST", target: "/bkt?delete", body: many, payload: "UNSIGNED-PAYLOAD" },
+    400,
+    "InvalidRequest",
+  ],
+  [
     "another MD5",
     { method: "POST", target: "/bkt?delete", body: many, headers: { "content-md5": md5("") } },
     400,

@@ -146,7 +146,7 @@ export async function deleteObject(store: Store, asked: S3Request): Promise<Resp
 export async function deleteObjects(store: Store, asked: Asked): Promise<Response> {
   const payload = asked.payload();
   const root = readXml(await documentIn(payload), "Delete");
-  if (payload.md5 === undefined && !payload.sum())
+  if (payload.md5 === undefined && !payload.sum() && !payload.isSigned)
     throw new S3Error("InvalidRequest", "Missing required header: Content-MD5");
   await requireBucket(store, asked.bucket);
   const objects = root.children.filter(({ name }) => name === "Object");

@@ -15,6 +15,8 @@ export type Payload = {
   /** In hex, where it is announced. */
   readonly md5: string | undefined;
   readonly withdrawn: AbortSignal | undefined;
+  /** Whether the signature of the request covers its bytes. */
+  readonly isSigned?: boolean;
   /** Once all has come: the sum that was asked for. */
   sum(): Sum | undefined;
 };
@@ -77,7 +79,8 @@ export function payloadOf(
   }
   const approve = (sum: Sum) => requireAnnounced(sum, announced?.sum ?? trailers.get(headerOf(sum.algorithm)));
   const summing = announced ? { ...announced, approve } : algorithm && { algorithm };
-  return { ...summed(checked(), summing), bytes, md5: md5In(header("content-md5")), withdrawn };
+  const isSigned = hash !== undefined || framing?.seed !== undefined;
+  return { ...summed(checked(), summing), bytes, md5: md5In(header("content-md5")), withdrawn, isSigned };
 }
 
 function requireAnnounced({ algorithm, sum }: Sum, meant: string | undefined): void {
