@@ -57,7 +57,7 @@ export function keepEpochs(
 
   /** Has the places read last that were put back, whichever process has seen it, and says so once. */
   async function tellPutBack(): Promise<void> {
-    const places = await putBackPlaces(memory);
+    const places = await putBackPlaces(memory, "all");
     for (const place of topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]))
       volumes.client.health.setPutBack(place, places.has(place));
     const news = topology.volumes.flatMap((volume) => shortened(volume, disksOf(topology, volume), places));

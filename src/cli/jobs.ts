@@ -20,8 +20,9 @@ import { shapeName } from "../store/backup";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
+import { notedIn, putBackPlaces } from "../store/put-back";
 import { adoptPlace, idPrefix } from "../store/places";
-import { allEpochs, requireOneStore } from "../volumes/epochs";
+import { Epochs, allEpochs, requireOneStore } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
@@ -47,11 +48,13 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     const nameOf = (volume: string) => renamed.get(volume) ?? volume;
     if (!old) await tellForgotten(rebuild, config, nameOf);
     const owed = await rebuild.owedBy(nameOf);
+    await new Epochs(volumes, notedIn(rebuild.memory)).look();
+    const putBack = new Set([...(await putBackPlaces(rebuild.memory, "earlier"))].map(nameOf));
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
     await withProgress("rebuild", async (progress) => {
       const progressOf = sharesOf(progress, config.threads);
       const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
-        const part = { owed, suspect, share: { number, of: config.threads } };
+        const part = { owed, suspect, putBack, share: { number, of: config.threads } };
         const shown = progressOf(number);
         if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
         const task: RebuildTask = { ...part, name: "rebuild", config, names };
@@ -75,7 +78,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 }
 
 /** What a worker thread gathers, and where to. */
-export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "share"> & {
+export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "putBack" | "share"> & {
   readonly name: "rebuild";
   readonly config: Config;
   readonly names: IndexNames;

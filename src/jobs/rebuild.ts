@@ -2,6 +2,7 @@
 // one, of what they cannot tell: which keys are unlinked, and the hashes. Copies are never merged that are not of one write,
 // and what an old index says is only believed of the write that it was said of.
 import { MkvError } from "../errors";
+import { type Key } from "../format/key";
 import { keyAt } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, leastBytesOf } from "../format/record";
@@ -25,6 +26,8 @@ export type Gathering = {
   readonly old: ReadIndex | undefined;
   readonly owed: Owed;
   readonly suspect: Suspect | undefined;
+  /** Places that are as they were earlier, by the names that they have today. */
+  readonly putBack: ReadonlySet<string>;
   readonly volumes: Volumes;
   readonly progress: JobProgress;
   /** The folders that are this gathering's, where several share them out. */
@@ -83,6 +86,10 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
     return false;
   });
   if (!key || whole.length === 0) return undefined;
+  if (await isDeleted(job, key, whole)) {
+    for (const copy of whole) reject(copy, "on a disk that was put back, and deleted since");
+    return undefined;
+  }
   const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
   const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
   const known = async () => (job.suspect ? undefined : await oldRecord(job, key));
@@ -95,6 +102,17 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   const targets = place(key, job.volumes.topology).filter((target) => volumes.includes(target));
   const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
   return { key, record: { state: "live", md5: undefined, volumes: ordered }, modified: copies[0]!.modified };
+}
+
+/** Whether all copies lie on disks that were put back, and an index that lacks nothing does not know the key. */
+async function isDeleted(job: Gathering, key: Key, copies: readonly Copy[]): Promise<boolean> {
+  if (!job.old || job.suspect || !copies.every(({ volume }) => job.putBack.has(volume))) return false;
+  try {
+    return (await job.old.get(key)) === undefined;
+  } catch (error) {
+    if (error instanceof MkvError) return false; // It is damaged there.
+    throw error;
+  }
 }
 
 /**

@@ -57,8 +57,8 @@ export async function verify(job: Verify): Promise<void> {
   await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
     verifyAgain({ ...job, repair: job.repair && isAllSeen }, unrepaired, { forMs, forget }),
   );
-  const { missing, damaged, unknown, repaired } = counts;
-  const isProof = job.depth === "md5" && missing + damaged + unknown <= repaired;
+  const { missing, damaged, unknown, orphans, repaired } = counts;
+  const isProof = job.depth === "md5" && missing + damaged + unknown + orphans <= repaired;
   await cursor.end({ isWhole: isAllSeen, isProof });
 }
 

@@ -44,7 +44,7 @@ export type Ended = {
   readonly atMs: number;
   readonly seconds: number;
   readonly counts: Readonly<Record<string, number>>;
-  /** Of a verify: whether it has read every copy, and left none that is not as recorded. */
+  /** Of a verify: whether it has read every copy, and left none that is not as recorded, and no orphan. */
   readonly isProof?: boolean | undefined;
 };
 

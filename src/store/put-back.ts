@@ -1,7 +1,7 @@
 // Owns what is remembered of places that have files of an earlier time, maybe: they were put back from a backup of their own,
 // were adopted with files, or have lost writes with the power. Until a verify has read all copies, others are read first.
 //   "noted" -> {"store", "counts": {place: count}}      in the ledger's memory: which count of the store a place has noted last
-//   "put-back " place -> {"atMs"}                       a place that says less, and when that was seen, in wall time
+//   "put-back " place -> {"atMs", "isEarlier"}          such a place, and when that was seen, in wall time; whether it says less
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { type NotedMemory } from "../volumes/epochs";
 
@@ -9,7 +9,7 @@ const notedName = "noted";
 const putBackPrefix = "put-back ";
 
 type Noted = { readonly store: string; readonly counts: Readonly<Record<string, number>> };
-type PutBack = { readonly atMs: number };
+type PutBack = { readonly atMs: number; readonly isEarlier: boolean };
 
 /** What is remembered of notes. */
 export function notedIn(memory: Memory): NotedMemory {
@@ -22,15 +22,21 @@ export function notedIn(memory: Memory): NotedMemory {
       await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies Noted);
     },
     async isEarlier(place) {
-      await memory.put(putBackPrefix + place, { atMs: Date.now() } satisfies PutBack);
+      await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier: true } satisfies PutBack);
     },
   };
 }
 
-/** The places that may have files of an earlier time. */
-export async function putBackPlaces(memory: Memory): Promise<Set<string>> {
+/** Remembers of a place that it was adopted with files: nobody knows of which time, or whether the store has heard of them. */
+export async function hadFiles(memory: Memory, place: string): Promise<void> {
+  await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier: false } satisfies PutBack);
+}
+
+/** The places that may have files of an earlier time; or those alone that are known to be as they were earlier. */
+export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): Promise<Set<string>> {
   const places = new Set<string>();
-  for await (const [name] of entriesOf(memory, putBackPrefix)) places.add(name.slice(putBackPrefix.length));
+  for await (const [name, seen] of entriesOf(memory, putBackPrefix))
+    if (which === "all" || (seen as PutBack).isEarlier) places.add(name.slice(putBackPrefix.length));
   return places;
 }
 

@@ -4,7 +4,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
-import { disksOf } from "../format/placement";
+import { type Topology, disksOf } from "../format/placement";
 import { volumesOf } from "../format/volume";
 import { limits } from "../limits";
 import { warn } from "../log";
@@ -84,6 +84,24 @@ export class Epochs {
     readonly memory: NotedMemory,
   ) {}
 
+  /**
+   * Looks which places say less than they had noted.
+   * @throws MkvError volume-failed, timeout: one does not say
+   */
+  async look(): Promise<void> {
+    const { topology } = this.volumes;
+    await Promise.all(
+      topology.volumes.flatMap((volume) => valuePlaces(topology, volume)).map((place) => this.#lookAt(place)),
+    );
+  }
+
+  async #lookAt(place: string): Promise<void> {
+    using _turn = await this.#turns.enter();
+    const found = await ask(this.volumes, place);
+    const last = found && (await this.memory.counts(found.store)).get(place);
+    if (found && found.count < (last ?? 0)) await this.memory.isEarlier(place);
+  }
+
   /** Has the volumes that answer, and their disks, note how far the store has come. */
   async note(epoch: Epoch): Promise<void> {
     const { topology, client } = this.volumes;
@@ -105,7 +123,10 @@ export class Epochs {
       const before = found?.store === epoch.store ? found.count : undefined;
       const last = counts.get(place);
       if (found && before === undefined && last !== undefined)
-        this.#tell(place, "has notes of another store, since this one wrote its own there: end the master of that one");
+        this.#tell(
+          place,
+          "has notes of another store where this one had its own: unless it was adopted just now, end the master of that one",
+        );
       if (before !== undefined && before < (last ?? 0)) await this.memory.isEarlier(place);
       if (before === undefined || before < epoch.count)
         await writeSmall(this.volumes.client, place, path, encodeEpoch(epoch));
@@ -128,6 +149,12 @@ export class Epochs {
     if (!this.#told.has(place)) warn(`${place} ${what}`);
     this.#told.add(place);
   }
+}
+
+/** Where the values of a volume lie. */
+function valuePlaces(topology: Topology, volume: string): readonly string[] {
+  const disks = disksOf(topology, volume);
+  return disks.length > 0 ? disks : [volume];
 }
 
 /** Those that have answered, and are the store's as far as is known. */

@@ -9,7 +9,7 @@ import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
 
-test("a volume that was put back is told and read last, until a verify has read all copies", async () => {
+test.concurrent("a volume that was put back is told and read last, until a verify has read all copies", async () => {
   const flags = ["-replicas", "2", "-heal", "0"];
   await using cluster = await startCluster({ volumes: 2, flags });
   const volume = cluster.volumes[0]!;
@@ -43,7 +43,7 @@ test("a volume that was put back is told and read last, until a verify has read 
   expect(cluster.master.output).not.toContain("of an earlier time");
 });
 
-test("a disk that is adopted with files on it is told and read last as well", async () => {
+test.concurrent("a disk that is adopted with files on it is told and read last as well", async () => {
   const flags = ["-replicas", "2", "-subvolumes", "1", "-heal", "0"];
   await using cluster = await startCluster({ volumes: 2, flags });
   const volume = cluster.volumes[0]!;
@@ -61,4 +61,24 @@ test("a disk that is adopted with files on it is told and read last as well", as
   for (let i = 0; i < 12; i++) expect((await follow(await cluster.ask("GET", "/key"))).text).toBe("new");
   await cluster.startMaster();
   expect(cluster.master.output).toContain(`${volume.address} may have values of an earlier time`);
+});
+
+test.concurrent("a rebuild brings back nothing that was deleted since from a volume that was put back", async () => {
+  const flags = ["-replicas", "1", "-subvolumes", "1"];
+  await using cluster = await startCluster({ volumes: 1, flags });
+  const volume = cluster.volumes[0]!;
+  for (const key of ["/gone", "/kept"]) await cluster.store(key);
+  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
+  await cluster.startMaster();
+  expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+  await cluster.master.stop();
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
+  await volume.start();
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { flags });
+  expect([exitCode, last, stderr]).toEqual([
+    0,
+    expect.stringContaining(": 1 key in 1 file; 1 file reported"),
+    `${volume.address}${pathOf("/gone")}: on a disk that was put back, and deleted since, not indexed\n`,
+  ]);
 });
