@@ -54,6 +54,7 @@ test.concurrent("a database that was put back is known as older; rebuilt, it has
   expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
   await cluster.master.stop();
   await cluster.startMaster();
+  expect(cluster.master.output).toContain(warning); // Each start says so.
   expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
   await cluster.master.stop();
   await rebuild();

@@ -32,9 +32,10 @@ export async function openPostgresLedger(
   await warnOfForgetting(database);
   const presence = undo.use(await enter(database, "master"));
   const memory = sharedMemory(database);
-  await lookBack(database, (await seenEpochs()) ?? []);
+  const isNews = await lookBack(database, (await seenEpochs()) ?? []);
   const behind = await memory.get(behindName);
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
+  if (age.isOlder && !isNews) warn(`${mayLack}; ${whatToDo}`);
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
@@ -76,10 +77,12 @@ export async function lookBack(database: Database, seen: readonly Epoch[]): Prom
   if (!further) return false;
   const names = [Buffer.from(epochName), Buffer.from(behindName)];
   await database.run(fallBehind, [...names, JSON.stringify(further), further.count]);
-  const text = "the database may lack what was acknowledged last: the volumes have seen more";
-  warn(`${text}; with all masters stopped, "mkv rebuild" finds what is missing`);
+  warn(`${mayLack}: the volumes have seen more; ${whatToDo}`);
   return true;
 }
+
+const mayLack = "the database may lack what was acknowledged last";
+const whatToDo = 'with all masters stopped, "mkv rebuild" finds what is missing';
 
 const addEpoch = `insert into mkv_memory (name, value, version) values ($1, $2, gen_random_uuid())
   on conflict (name) do nothing`;
