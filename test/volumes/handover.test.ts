@@ -171,6 +171,16 @@ testAsRoot("a folder of root's with files in it, in a folder of somebody else's,
   expect(ownerOf(join(dir, "sv00"))).toBe(0);
 });
 
+testAsRoot("what root has put back with cp -r is refused in one line that says what to do", async () => {
+  await using folder = temporaryFolder();
+  const dir = join(folder.path, "volume");
+  nobodys(dir);
+  mkdirSync(join(dir, ".mkv/body"), { recursive: true });
+  expect(await refusal([script, dir])).toMatch(
+    /^1: volume: nobody cannot remove [^\n]*\.mkv: was it put back by root\? \(chown -R nobody [^\n]*\)\n$/,
+  );
+});
+
 testAsRoot("a port below 1024 is served too", async () => {
   await using folder = temporaryFolder();
   const dir = join(folder.path, "volume");
