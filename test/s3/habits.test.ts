@@ -71,6 +71,17 @@ test("a bucket with tags is not made; a location says nothing", async () => {
   expect((await create("<LocationConstraint>auto</LocationConstraint>")).status).toBe(200);
 });
 
+test("what a bucket or an object has none of is removed: 204, and they stay", async () => {
+  const remove = async (target: string) => (await send({ method: "DELETE", target })).status;
+  for (const name of ["policy", "cors", "lifecycle", "tagging"])
+    expect([name, await remove(`/bkt?${name}`)]).toEqual([name, 204]);
+  expect(await remove("/bkt/a%20b%2Bc?tagging")).toBe(204);
+  expect([await remove("/none?policy"), await remove("/bkt/none?tagging"), await remove("/bkt?versioning")]).toEqual([
+    404, 404, 501,
+  ]);
+  expect((await send({ target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
+});
+
 test("the access control list of a bucket and an object is that of their owner", async () => {
   for (const target of ["/bkt?acl", "/bkt/?acl=", "/bkt/a%20b%2Bc?acl"]) {
     const { status, text } = await send({ target });

@@ -13,7 +13,14 @@ import { listObjects } from "./list";
 import { abortUpload, completeUpload, copyPart, createUpload, uploadPart } from "./multipart";
 import { deleteObject, deleteObjects, describeObject, putObject, readObject } from "./objects";
 import { type Asked, payloadOf } from "./payload";
-import { answerBucketQuestion, answerObjectQuestion, isParameter, isPrivate, notImplemented } from "./questions";
+import {
+  answerBucketQuestion,
+  answerObjectQuestion,
+  isParameter,
+  isPrivate,
+  isRemovalOfNothing,
+  notImplemented,
+} from "./questions";
 import { type Incoming, readRequest, requireOwnVersion } from "./request";
 import { type Keys, verify } from "./signature";
 import { listParts, listUploads } from "./upload-lists";
@@ -160,10 +167,10 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
 
 /** Answers about a subresource that is not there, or a parameter that is of another method. */
 async function answerQuestion(store: Store, asked: Known, name: string): Promise<Response> {
-  const isWish = name === "acl" && isPrivate(asked);
+  const isWish = (name === "acl" && isPrivate(asked)) || isRemovalOfNothing(asked, name);
   if (asked.request.method !== "GET" && !isWish) throw notImplemented(name);
   if (asked.key === undefined) await requireBucket(store, asked.bucket);
   else if (!(await statValue(store, asked.key))) throw await missing(store, asked);
-  if (isWish) return new Response(null);
+  if (isWish) return new Response(null, { status: asked.request.method === "DELETE" ? 204 : 200 });
   return asked.key === undefined ? answerBucketQuestion(name) : answerObjectQuestion(name);
 }

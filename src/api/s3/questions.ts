@@ -73,6 +73,12 @@ export function answerObjectQuestion(name: string): Response {
   throw isLock ? new S3Error("NoSuchObjectLockConfiguration", "the object has no lock") : notImplemented(name);
 }
 
+/** Whether this removes what a bucket, or an object, has none of: that is done. */
+export function isRemovalOfNothing({ request, key }: S3Request, name: string): boolean {
+  if (request.method !== "DELETE") return false;
+  return key ? name === "tagging" : typeof subresources.get(name) === "string";
+}
+
 /** What is said of a subresource that is not supported. */
 export function notImplemented(name: string): S3Error {
   return new S3Error("NotImplemented", `${name} is not supported`);
