@@ -5,6 +5,7 @@ import { temporaryFolder } from "../support/folder";
 import { startGatedCluster } from "../support/gated";
 import { s3Flags } from "../support/s3";
 import { ask, sign } from "../support/s3-sign";
+import { within } from "../support/until";
 
 setDefaultTimeout(90_000);
 
@@ -28,7 +29,7 @@ test("a copy whose client has gone is ended, and waited for by a master that is 
   expect(cluster.master.process.ended).toBe(false);
   expect(cluster.master.output).not.toMatch(/controller|bug/i);
   cluster.openAll();
-  expect(await cluster.master.process.exited).toBe(0);
+  expect(await within(cluster.master.process.exited, { what: "it ends with the copy" })).toBe(0);
   await cluster.startMaster();
   expect((await ask(port, { target })).text).toBe("copied");
 });

@@ -192,7 +192,7 @@ async function send(
   try {
     while (reader && !outgoing.destroyed) {
       const { done, value } = await reader.read();
-      if (done) break;
+      if (done || outgoing.destroyed) break; // The client may have gone meanwhile: nothing would tell of that any more.
       sent.add(value.length);
       if (outgoing.write(value)) continue;
       const { promise: taken, resolve } = Promise.withResolvers<void>();
