@@ -7,6 +7,7 @@ import { limits } from "../limits";
 import { warn } from "../log";
 import { notedIn, putBackPlaces } from "../store/put-back";
 import { Epochs, seenEpochs } from "../volumes/epochs";
+import { putBackIn } from "../volumes/report";
 import { type Volumes } from "../volumes/volumes";
 import { putBackWarning } from "../volumes/warnings";
 import { stopNow } from "./ledgers";
@@ -60,7 +61,7 @@ export function keepEpochs(
     const places = await putBackPlaces(memory, "all");
     for (const place of topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]))
       volumes.client.health.setPutBack(place, places.has(place));
-    const news = topology.volumes.flatMap((volume) => shortened(volume, disksOf(topology, volume), places));
+    const news = putBackIn(volumes);
     const untold = news.filter((name) => !told.has(name));
     if (untold.length > 0) warn(putBackWarning(untold));
     told = new Set(news);
@@ -77,11 +78,4 @@ export function keepEpochs(
       return isTold;
     },
   };
-}
-
-/** Which of a volume and its disks are among these places; the volume alone for all of its disks. */
-function shortened(volume: string, disks: readonly string[], places: ReadonlySet<string>): readonly string[] {
-  const found = disks.filter((disk) => places.has(disk));
-  const isAll = disks.length > 0 ? found.length === disks.length : places.has(volume);
-  return isAll ? [volume] : found;
 }

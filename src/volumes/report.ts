@@ -1,4 +1,5 @@
 // Owns the state of volumes and disks as an operator sees it: one word for each, the worst that is so.
+import { disksOf } from "../format/placement";
 import { limits } from "../limits";
 import { type Disks, type Room, type Space, diskNames } from "./disks";
 import { type Health } from "./health";
@@ -45,6 +46,16 @@ function stateOf(health: Health, place: string, space: Space | undefined): Place
   if (health.isForeign(place)) return "foreign";
   if (space?.isReadOnly) return "read-only";
   return health.isFull(place) || (space && hasNoRoom(space)) ? "full" : "up";
+}
+
+/** Volumes and disks that may have values of an earlier time; the volume alone for all of its disks. */
+export function putBackIn({ topology, health }: Volumes): string[] {
+  return topology.volumes.flatMap((volume) => {
+    const disks = disksOf(topology, volume);
+    const found = disks.filter((disk) => health.isPutBack(disk));
+    const isAll = disks.length > 0 ? found.length === disks.length : health.isPutBack(volume);
+    return isAll ? [volume] : found;
+  });
 }
 
 /** Whether a disk says that it has no room; one that has some may refuse writes for another reason. */

@@ -3,15 +3,19 @@ import { $ } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
+import { runMkv } from "../support/master";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
+import { freePort } from "../support/ports";
 import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
 
 test.concurrent("a volume that was put back is told and read last, until a verify has read all copies", async () => {
-  const flags = ["-replicas", "2", "-heal", "0"];
+  const adminport = String(await freePort());
+  const flags = ["-replicas", "2", "-heal", "0", "-adminport", adminport];
   await using cluster = await startCluster({ volumes: 2, flags });
+  const status = () => runMkv(["-admin", `http://localhost:${adminport}`, "status"]);
   const volume = cluster.volumes[0]!;
   const keys = ["/a", "/b", "/c", "/d"];
   for (const key of keys) await cluster.store(key, "old");
@@ -24,6 +28,7 @@ test.concurrent("a volume that was put back is told and read last, until a verif
   await volume.start();
   const warning = `${volume.address} may have values of an earlier time (put back`;
   await until(() => cluster.master.output.includes(warning), { what: "it is told" });
+  expect(await status()).toMatchObject({ exitCode: 1, stdout: expect.stringContaining(warning) });
   const expectNew = async () => {
     for (const key of keys) expect((await follow(await cluster.ask("GET", key))).text).toBe("new");
   };
@@ -41,6 +46,7 @@ test.concurrent("a volume that was put back is told and read last, until a verif
   for (const key of keys) expect(new Set(cluster.filesOf(pathOf(key)).map(({ md5 }) => md5)).size).toBe(1);
   await cluster.startMaster();
   expect(cluster.master.output).not.toContain("of an earlier time");
+  expect((await status()).stdout).not.toContain("of an earlier time");
 });
 
 test.concurrent("a disk that is adopted with files on it is told and read last as well", async () => {

@@ -3,7 +3,8 @@ import { counted } from "../../counted";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
-import { type DiskReport, type VolumeReport } from "../../volumes/report";
+import { type DiskReport, type VolumeReport, putBackIn } from "../../volumes/report";
+import { putBackWarning } from "../../volumes/warnings";
 import { mostConnections } from "../admission";
 import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
 import { numbersOf, quantileOf, totalOf } from "./numbers";
@@ -103,6 +104,8 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
   );
   problems.push(...new Set(failing));
   if (whyNotReady !== undefined) problems.push(whyNotReady);
+  const putBack = putBackIn(store.volumes);
+  if (putBack.length > 0) problems.push(putBackWarning(putBack));
   if (store.ledger.isBehind) problems.push("the index may lack what was acknowledged last: run rebuild");
   const toHeal = totalOf(metrics, "mkv_keys_to_heal");
   if (toHeal > 0) problems.push(`${counted(toHeal, "key")} not on all volumes`);
