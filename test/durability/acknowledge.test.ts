@@ -222,3 +222,12 @@ test.concurrent("while the disks are slow to sync, values are read, and every wr
   expect([...statuses]).toEqual([302]);
   expect([...new Set(await Promise.all(puts))]).toEqual([201]);
 });
+
+test.concurrent("a sync service that too many ask at once is asked again", async () => {
+  await using cluster = await startWatchedCluster();
+  cluster.syncs[2]!.status = 502;
+  const put = cluster.ask("PUT", "/later", { body: "value" });
+  await until(() => cluster.syncs[2]!.take().length > 0, { what: "it is asked" });
+  cluster.syncs[2]!.status = undefined;
+  expect((await put).status).toBe(201);
+});
