@@ -12,8 +12,8 @@ import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { limits } from "../../limits";
 import { type DatabaseAddress } from "./address";
-import { lookForFailover } from "./failover";
-import { SharedSessions, nameTaken, requireOwnSessions } from "./sessions";
+import { type Ask, lookForFailover } from "./failover";
+import { isMixedUp, requireOwnSessions, sharedSessions } from "./sessions";
 import { sqlState } from "./sql-state";
 
 /** A row, as the values of its columns. */
@@ -29,7 +29,7 @@ export class Database implements AsyncDisposable {
   #pool: Pool | undefined;
   #opening: Promise<Pool> | undefined;
   #host = 0;
-  #hasLooked = false;
+  #hasOwnSessions = false;
   #isClosed = false;
   /** Since when it has not answered; undefined while it does. */
   #awaySinceMs: number | undefined;
@@ -94,41 +94,37 @@ export class Database implements AsyncDisposable {
       const at = this.#host % urls.length;
       const pool = newPool(urls[at]!);
       try {
-        const asked = pool.sql.unsafe("show transaction_read_only").values() as Promise<Row[]>;
-        const [row] = await withDeadline(limits.databaseAnswerMs, asked, () => new Hung("it does not answer"));
+        const ask: Ask = (text, values) => answered(pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>);
+        const [row] = await ask("show transaction_read_only", []);
         if (row?.[0] !== "off")
           throw new Standby("it takes no writes: it is a standby, or default_transaction_read_only is on");
-        await this.#lookOnce(urls[at]!);
-        await lookForFailover((text, values) => {
-          const answer = pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>;
-          return withDeadline(limits.databaseAnswerMs, answer, () => new Hung("it does not answer"));
-        });
+        await this.#requireOwnSessions(urls[at]!);
+        await lookForFailover(ask);
         return pool;
       } catch (error) {
         failures.push({ host: hosts[at]!, error });
-        void pool.sql.close({ timeout: 0 }).catch(() => {}); // It is of no use.
+        letGo(pool);
         this.#host++;
       }
     }
     throw new Unreachable(failures);
   }
 
-  /** Whoever stands between stays the same for as long as a process runs. */
-  async #lookOnce(url: string): Promise<void> {
-    if (this.#hasLooked) return;
+  /** Looks once: a pooler stays the same while a process runs. */
+  async #requireOwnSessions(url: string): Promise<void> {
+    if (this.#hasOwnSessions) return;
     const [one, other] = [newPool(url, 1), newPool(url, 1)];
     try {
-      const looked = requireOwnSessions(one.sql, other.sql);
-      await withDeadline(limits.databaseAnswerMs, looked, () => new Hung("it does not answer"));
-      this.#hasLooked = true;
+      await answered(requireOwnSessions(one.sql, other.sql));
+      this.#hasOwnSessions = true;
     } finally {
-      for (const { sql } of [one, other]) void sql.close({ timeout: 0 }).catch(() => {});
+      for (const pool of [one, other]) letGo(pool);
     }
   }
 
   #throwAway(pool: Pool): void {
     if (this.#pool === pool) this.#pool = undefined;
-    void pool.sql.close({ timeout: 0 }).catch(() => {}); // Whoever waits for an answer is told.
+    letGo(pool);
   }
 
   #failure(error: unknown, isPassing: boolean): MkvError {
@@ -150,6 +146,11 @@ const readOnly = "25006";
 
 /** A statement that was not answered in time. */
 class Hung extends Error {}
+
+/** What comes within the time of an answer. Throws Hung. */
+function answered<T>(answer: Promise<T>): Promise<T> {
+  return withDeadline(limits.databaseAnswerMs, answer, () => new Hung("it does not answer"));
+}
 
 class Standby extends Error {}
 
@@ -176,7 +177,7 @@ function passes(error: unknown): boolean {
 }
 
 function adviceOn(error: unknown): string {
-  if (nameTaken.includes(sqlState(error) ?? "")) return `: ${new SharedSessions().message}`;
+  if (isMixedUp(error)) return `: ${sharedSessions}`;
   if (sqlState(error) === "42501") return ": see docs/several-masters.md for what the user must be allowed to do";
   return "";
 }
@@ -189,4 +190,9 @@ function newPool(url: string, connections: number = limits.databaseConnections):
     onclose: () => void (pool.mustCheck = true),
   });
   return pool as Pool;
+}
+
+/** Closes all connections at once: what waits for an answer there fails. */
+function letGo({ sql }: Pool): void {
+  void sql.close({ timeout: 0 }).catch(() => {});
 }

@@ -3,8 +3,7 @@
 // what was owed may be files of values: the ledger is behind.
 // 1. It is asked over new connections before anything else: none outlives a failover.
 // 2. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
-import { warn } from "../../log";
-import { behindName } from "./memory";
+import { behindName, warnOfLack } from "./behind";
 import { sqlState } from "./sql-state";
 
 /** Runs a statement that may run late or twice, and gives its rows. */
@@ -13,7 +12,7 @@ export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly
 /** Where the database is in its history. */
 type Line = { readonly cluster: string; readonly timeline: number; readonly isSynchronous: boolean };
 
-/** Remembers that the ledger is behind if it may be, since this was asked last. Throws what `ask` does. */
+/** Remembers that the ledger may lack something if the database has gone on elsewhere since the last look. Throws what `ask` does. */
 export async function lookForFailover(ask: Ask): Promise<void> {
   try {
     await compare(ask);
@@ -31,12 +30,9 @@ async function compare(ask: Ask): Promise<void> {
   const before = noted === null ? undefined : (JSON.parse(noted) as Line);
   const hasMoved = before?.cluster === cluster && before.timeline !== now.timeline;
   if (!hasMoved || before.isSynchronous) return void (await ask(note, [lineName, text, noted]));
-  const fell = await ask(fallBehind, [lineName, text, noted, Buffer.from(behindName)]);
-  if (fell.length === 0) return; // Another thread or master was first.
-  const why = "it went on from a standby that was not synchronous, or from a backup";
-  warn(
-    `the database may lack what was acknowledged last: ${why}; with all masters stopped, "mkv rebuild" finds what is missing`,
-  );
+  const moved = await ask(fallBehind, [lineName, text, noted, Buffer.from(behindName)]);
+  if (moved.length === 0) return; // Another thread or master was first.
+  warnOfLack("it went on from a standby that was not synchronous, or from a backup");
 }
 
 const lineName = Buffer.from("timeline");

@@ -4,9 +4,6 @@
 import { type Memory } from "../ledger";
 import { type Database, type Row } from "./connection";
 
-/** Under this name it is remembered that there may be values which the ledger does not know. */
-export const behindName = "behind";
-
 export type SharedMemory = Memory & { get(name: string): Promise<unknown> };
 
 /** The memory in this database. */

@@ -19,8 +19,9 @@ import {
   accountedFor,
 } from "../rebuild";
 import { type DatabaseAddress } from "./address";
+import { behindName } from "./behind";
 import { Database } from "./connection";
-import { behindName, sharedMemory } from "./memory";
+import { sharedMemory } from "./memory";
 import { epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";

@@ -7,10 +7,11 @@ import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
+import { behindName, warnOfLack } from "./behind";
 import { Database } from "./connection";
 import { lookForFailover } from "./failover";
 import { postgresLedger } from "./ledger";
-import { type SharedMemory, behindName, sharedMemory } from "./memory";
+import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
@@ -35,7 +36,7 @@ export async function openPostgresLedger(
   const isNews = await lookBack(database, (await seenEpochs()) ?? []);
   const behind = await memory.get(behindName);
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
-  if (age.isOlder && !isNews) warn(`${mayLack}; ${whatToDo}`);
+  if (age.isOlder && !isNews) warnOfLack();
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
   undo.move(); // Nothing is to be undone any more.
@@ -77,12 +78,9 @@ export async function lookBack(database: Database, seen: readonly Epoch[]): Prom
   if (!further) return false;
   const names = [Buffer.from(epochName), Buffer.from(behindName)];
   await database.run(fallBehind, [...names, JSON.stringify(further), further.count]);
-  warn(`${mayLack}: the volumes have seen more; ${whatToDo}`);
+  warnOfLack("the volumes have seen more");
   return true;
 }
-
-const mayLack = "the database may lack what was acknowledged last";
-const whatToDo = 'with all masters stopped, "mkv rebuild" finds what is missing';
 
 const addEpoch = `insert into mkv_memory (name, value, version) values ($1, $2, gen_random_uuid())
   on conflict (name) do nothing`;

@@ -4,18 +4,14 @@
 import { type SQL } from "bun";
 import { sqlState } from "./sql-state";
 
-/** What connects is lent sessions that it shares with others. */
-export class SharedSessions extends Error {
-  constructor() {
-    const where =
-      "what stands between shares sessions and the statements prepared in them, as pgbouncer does in transaction mode";
-    super(`${where}: set pool_mode = session, or take pgbouncer 1.21 or later with max_prepared_statements`);
-  }
-}
+/** What is said of a pooler that mixes up prepared statements. */
+export const sharedSessions =
+  "a pooler shares sessions and the statements prepared in them, as pgbouncer does in transaction mode: " +
+  "set pool_mode = session, or take pgbouncer 1.21 or later with max_prepared_statements";
 
 /**
  * Looks at two connections by turns. Each must be one that opens a single connection.
- * @throws SharedSessions; what a connection says otherwise
+ * @throws Error if statements are mixed up; what a connection says otherwise
  */
 export async function requireOwnSessions(one: SQL, other: SQL): Promise<void> {
   try {
@@ -24,11 +20,10 @@ export async function requireOwnSessions(one: SQL, other: SQL): Promise<void> {
     const [first, second, third, fourth] = sessions;
     if (first === fourth && second === third && first !== second) return;
     const prepared = await one.unsafe("select name from pg_prepared_statements where $1", [true]).values();
-    if ((prepared as [string][]).some(([name]) => namedHere.test(name))) throw new SharedSessions();
+    if ((prepared as [string][]).some(([name]) => namedByBun.test(name))) throw new Error(sharedSessions);
   } catch (error) {
-    const state = sqlState(error) ?? "";
-    if (nameTaken.includes(state)) throw new SharedSessions();
-    if (!noRoom.test(state)) throw error; // Too few are allowed for a second one: where so few are, none is lent.
+    if (isMixedUp(error)) throw new Error(sharedSessions);
+    if (!noRoom.test(sqlState(error) ?? "")) throw error; // The server allows no second one: then no pooler lends any.
   }
 }
 
@@ -38,8 +33,11 @@ async function sessionOf(sql: SQL): Promise<number> {
   return row![0];
 }
 
-/** How Bun names what it prepares, in each connection from P0 on. */
-const namedHere = /^P\d+$/;
-/** A prepared statement of this name is there already, or is there no more. */
-export const nameTaken: readonly string[] = ["42P05", "26000"];
+/** Whether the server says that a prepared statement of this name is there already, or is not there. */
+export function isMixedUp(error: unknown): boolean {
+  return ["42P05", "26000"].includes(sqlState(error) ?? "");
+}
+
+/** The names that Bun gives to what it prepares, in each connection from P0 on. */
+const namedByBun = /^P\d+$/;
 const noRoom = /^53/;
