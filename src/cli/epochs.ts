@@ -1,7 +1,7 @@
 // Owns the comparison of a ledger with what its volumes have noted of how far the store has come. A ledger that says less than
 // they do is a copy that was put back, and its process ends; a disk that says less than it did is read last until it was verified.
 import { type Epoch } from "../format/epoch";
-import { disksOf } from "../format/placement";
+import { placesOf } from "../format/placement";
 import { type Memory, type NoteEpoch } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
@@ -28,8 +28,8 @@ export async function firstLook(volumes: Volumes): Promise<void> {
 type KeptEpochs = {
   /** Returns false while volumes answer, and none says how far the store has come. */
   compare(): Promise<boolean>;
-  /** The same, and has the volumes note how far it has come. */
-  note(): Promise<boolean>;
+  /** Compares, has the volumes note how far it has come, and says which of them were put back. */
+  note(): Promise<void>;
 };
 
 /**
@@ -56,26 +56,26 @@ export function keepEpochs(
     return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
   }
 
-  /** Has the places read last that were put back, whichever process has seen it, and says so once. */
+  /** Has places read last that were put back, also those that another process has seen, and says so once. */
   async function tellPutBack(): Promise<void> {
     const places = await putBackPlaces(memory, "all");
-    for (const place of topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]))
+    for (const place of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
       volumes.client.health.setPutBack(place, places.has(place));
-    const news = putBackIn(volumes);
-    const untold = news.filter((name) => !told.has(name));
+    const putBack = putBackIn(volumes);
+    const untold = putBack.filter((name) => !told.has(name));
     if (untold.length > 0) warn(putBackWarning(untold));
-    told = new Set(news);
+    told = new Set(putBack);
   }
 
   return {
     compare: () => ask(),
     async note() {
-      const isTold = await ask(async (epoch) => {
+      if (!noteEpoch) return;
+      await ask(async (epoch) => {
         await using _turn = await takeTurn();
         await epochs.note(epoch);
       });
-      if (noteEpoch) await tellPutBack();
-      return isTold;
+      await tellPutBack();
     },
   };
 }

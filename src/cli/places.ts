@@ -2,7 +2,7 @@
 import { bootId } from "../boot";
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
-import { disksOf } from "../format/placement";
+import { placesOf } from "../format/placement";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Memory, type NoteEpoch, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -133,7 +133,7 @@ export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promis
 /** Throws MkvError failed if a place is new and may be another store's, of those that have just been asked. */
 export async function requireNoStrangers({ topology, health }: Volumes, memory: Memory): Promise<void> {
   for (const volume of topology.volumes) {
-    const name = [volume, ...disksOf(topology, volume)].find((place) => health.isForeign(place));
+    const name = placesOf(topology, volume).find((place) => health.isForeign(place));
     if (name === undefined || (await memory.get(idPrefix + name)) !== undefined) continue; // See `requireOwnPlaces`.
     throw new MkvError("failed", `${name} ${strangerWarning(name)}`);
   }

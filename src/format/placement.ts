@@ -32,6 +32,17 @@ export function disksOf({ subvolumes }: Topology, volume: string): string[] {
   return subvolumes === 1 ? [] : Array.from({ length: subvolumes }, (_, i) => `${volume}/${subvolume(i)}`);
 }
 
+/** A volume and its disks: each has an id, and a health of its own. */
+export function placesOf(topology: Topology, volume: string): string[] {
+  return [volume, ...disksOf(topology, volume)];
+}
+
+/** Where the values of a volume lie: on its disks, if it has any. */
+export function valuePlaces(topology: Topology, volume: string): string[] {
+  const disks = disksOf(topology, volume);
+  return disks.length > 0 ? disks : [volume];
+}
+
 /** The first so many: each is the best of those that are left. Few are wanted, and a sort would allocate. */
 function best(key: Key, { volumes, subvolumes }: Topology, count: number): string[] {
   score(key, volumes);

@@ -6,7 +6,7 @@
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
-import { disksOf, rank } from "../format/placement";
+import { placesOf, rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { sameVolumes, without } from "../format/volume";
 import { limits } from "../limits";
@@ -77,7 +77,7 @@ async function healInRounds(care: Care): Promise<void> {
 
 /** Which volumes and disks can be written to. */
 function fitOf({ topology, volumes }: Store): string {
-  const places = topology.volumes.flatMap((volume) => [volume, ...disksOf(topology, volume)]);
+  const places = topology.volumes.flatMap((volume) => placesOf(topology, volume));
   return places.map((place) => Number(volumes.health.isWritable(place))).join("");
 }
 

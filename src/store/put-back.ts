@@ -1,7 +1,8 @@
-// Owns what is remembered of places that have files of an earlier time, maybe: they were put back from a backup of their own,
-// were adopted with files, or have lost writes with the power. Until a verify has read all copies, others are read first.
-//   "noted" -> {"store", "counts": {place: count}}      in the ledger's memory: which count of the store a place has noted last
-//   "put-back " place -> {"atMs", "isEarlier"}          such a place, and when that was seen, in wall time; whether it says less
+// Owns what is remembered of places that may have files of an earlier time: they were put back from a backup of their own, were
+// adopted with files, or have lost writes with the power. Until a verify has read all copies, other places are read first.
+// In the ledger's memory:
+//   "noted" -> {"store", "counts": {place: count}}      the count of the store that each place has noted last
+//   "put-back " place -> {"atMs", "isEarlier"}          when that was seen, in wall time; whether it notes less than it had
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { type NotedMemory } from "../volumes/epochs";
 
@@ -21,15 +22,20 @@ export function notedIn(memory: Memory): NotedMemory {
     async keep(store, counts) {
       await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies Noted);
     },
-    async isEarlier(place) {
-      await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier: true } satisfies PutBack);
-    },
+    putEarlier: (place) => rememberPutBack(memory, place, { isEarlier: true }),
   };
 }
 
-/** Remembers of a place that it was adopted with files: nobody knows of which time, or whether the store has heard of them. */
-export async function hadFiles(memory: Memory, place: string): Promise<void> {
-  await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier: false } satisfies PutBack);
+/**
+ * Remembers a place that may have files of an earlier time.
+ * @param options.isEarlier whether that is known; of one that was adopted with files nobody knows of which time they are
+ */
+export async function rememberPutBack(
+  memory: Memory,
+  place: string,
+  { isEarlier }: { isEarlier: boolean },
+): Promise<void> {
+  await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier } satisfies PutBack);
 }
 
 /** The places that may have files of an earlier time; or those alone that are known to be as they were earlier. */

@@ -4,7 +4,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
-import { type Topology, disksOf } from "../format/placement";
+import { disksOf, valuePlaces } from "../format/placement";
 import { volumesOf } from "../format/volume";
 import { limits } from "../limits";
 import { warn } from "../log";
@@ -70,7 +70,7 @@ export type NotedMemory = {
   counts(store: string): Promise<Map<string, number>>;
   keep(store: string, counts: ReadonlyMap<string, number>): Promise<void>;
   /** Remembers of a place that it says less than it had noted: before it notes more. */
-  isEarlier(place: string): Promise<void>;
+  putEarlier(place: string): Promise<void>;
 };
 
 /** The notes that a process keeps up. */
@@ -90,16 +90,15 @@ export class Epochs {
    */
   async look(): Promise<void> {
     const { topology } = this.volumes;
-    await Promise.all(
-      topology.volumes.flatMap((volume) => valuePlaces(topology, volume)).map((place) => this.#lookAt(place)),
-    );
+    const places = topology.volumes.flatMap((volume) => valuePlaces(topology, volume));
+    await Promise.all(places.map((place) => this.#lookAt(place)));
   }
 
   async #lookAt(place: string): Promise<void> {
     using _turn = await this.#turns.enter();
     const found = await ask(this.volumes, place);
     const last = found && (await this.memory.counts(found.store)).get(place);
-    if (found && found.count < (last ?? 0)) await this.memory.isEarlier(place);
+    if (found && found.count < (last ?? 0)) await this.memory.putEarlier(place);
   }
 
   /** Has the volumes that answer, and their disks, note how far the store has come. */
@@ -127,7 +126,7 @@ export class Epochs {
           place,
           "has notes of another store where this one had its own: unless it was adopted just now, end the master of that one",
         );
-      if (before !== undefined && before < (last ?? 0)) await this.memory.isEarlier(place);
+      if (before !== undefined && before < (last ?? 0)) await this.memory.putEarlier(place);
       if (before === undefined || before < epoch.count)
         await writeSmall(this.volumes.client, place, path, encodeEpoch(epoch));
       counts.set(place, Math.max(before ?? 0, epoch.count));
@@ -149,12 +148,6 @@ export class Epochs {
     if (!this.#told.has(place)) warn(`${place} ${what}`);
     this.#told.add(place);
   }
-}
-
-/** Where the values of a volume lie. */
-function valuePlaces(topology: Topology, volume: string): readonly string[] {
-  const disks = disksOf(topology, volume);
-  return disks.length > 0 ? disks : [volume];
 }
 
 /** Those that have answered, and are the store's as far as is known. */

@@ -26,7 +26,7 @@ const fencedUntil = 8; // Until then it may begin a change that it was silent ab
 const stranger = 9; // 1: it has come back, and nobody has asked yet who it is.
 const clockMost = 10; // What its clock is ahead of ours, at most.
 const identity = 11; // The first 48 bits of the id that it had; 0 if that is not known.
-const putBack = 12; // 1: it has files of an earlier time, maybe.
+const putBack = 12; // 1: it may have files of an earlier time.
 
 // The first slot is nobody's: it counts.
 const returns = 0;

@@ -13,7 +13,7 @@
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
-import { type Topology, disksOf } from "../format/placement";
+import { type Topology, placesOf } from "../format/placement";
 import { isConfigured, ownerOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
@@ -73,7 +73,7 @@ export class Identity {
     const own = await this.#see(volume);
     const isForeign = await this.#judge(volume, own, seen);
     if (isForeign || own.kind === "unknown" || own.kind === "nonsense" || this.#without.has(volume)) return;
-    const [, ...disks] = placesOf(this.volumes.topology, volume, this.memory.names());
+    const [, ...disks] = placesOnceOf(this.volumes.topology, volume, this.memory.names());
     await Promise.all(disks.map(async (disk) => this.#judge(disk, await this.#see(disk), seen)));
   }
 
@@ -171,7 +171,7 @@ export class Identity {
 
 /**
  * Takes a disk, or a volume with all its disks, for what it is now: its id is remembered, a new one if it has none.
- * @param remember is told of places that may have files already, too
+ * @param remember is told whether the place may have files already
  * @throws MkvError bad-request (not one of the volumes), unavailable (it does not answer), volume-failed (takes no id)
  */
 export async function adopt(
@@ -219,12 +219,12 @@ export async function seeAll(
       if (found.why?.code !== "timeout" || nowMs() > untilMs) throw found.why;
     }
   };
-  await Promise.all(topology.volumes.flatMap((volume) => placesOf(topology, volume, once)).map(see));
+  await Promise.all(topology.volumes.flatMap((volume) => placesOnceOf(topology, volume, once)).map(see));
   return seen;
 }
 
-/** A volume and its disks, with those of these names that are its own. */
-function placesOf(topology: Topology, volume: string, names: readonly string[] = []): string[] {
-  const own = names.filter((name) => ownerOf(topology, name) === volume);
-  return [...new Set([volume, ...disksOf(topology, volume), ...own])];
+/** A volume and its disks, with those that were configured once. */
+function placesOnceOf(topology: Topology, volume: string, once: readonly string[]): string[] {
+  const own = once.filter((name) => ownerOf(topology, name) === volume);
+  return [...new Set([...placesOf(topology, volume), ...own])];
 }

@@ -1,5 +1,5 @@
 // Owns the state of volumes and disks as an operator sees it: one word for each, the worst that is so.
-import { disksOf } from "../format/placement";
+import { valuePlaces } from "../format/placement";
 import { limits } from "../limits";
 import { type Disks, type Room, type Space, diskNames } from "./disks";
 import { type Health } from "./health";
@@ -51,10 +51,9 @@ function stateOf(health: Health, place: string, space: Space | undefined): Place
 /** Volumes and disks that may have values of an earlier time; the volume alone for all of its disks. */
 export function putBackIn({ topology, health }: Volumes): string[] {
   return topology.volumes.flatMap((volume) => {
-    const disks = disksOf(topology, volume);
-    const found = disks.filter((disk) => health.isPutBack(disk));
-    const isAll = disks.length > 0 ? found.length === disks.length : health.isPutBack(volume);
-    return isAll ? [volume] : found;
+    const places = valuePlaces(topology, volume);
+    const found = places.filter((place) => health.isPutBack(place));
+    return found.length === places.length ? [volume] : found;
   });
 }
 

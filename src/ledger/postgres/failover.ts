@@ -12,7 +12,7 @@ export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly
 /** Where the database is in its history. */
 type Line = { readonly cluster: string; readonly timeline: number; readonly isSynchronous: boolean };
 
-/** Remembers that the ledger may lack something if the database has gone on elsewhere since the last look. Throws what `ask` does. */
+/** Remembers that the ledger is behind if the database went on elsewhere since the last look. Throws what `ask` does. */
 export async function lookForFailover(ask: Ask): Promise<void> {
   try {
     await compare(ask);
