@@ -71,27 +71,19 @@ export async function runServer(
 }
 
 function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {
-  const {
-    s3port: port,
-    s3domain: domain,
-    bind,
-    v: verbose,
-    clienttimeout: clienttimeoutMs,
-    topology,
-    threads,
-  } = config;
-  const admission = new Admission({ replicas: topology.replicas, threads });
+  const { s3port: port, s3domain: domain, bind, v: verbose, threads, clienttimeout: clienttimeoutMs } = config;
+  const admission = new Admission({ replicas: config.topology.replicas, threads });
   return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, shared: threads > 1, admission, domain });
 }
 
-/** By it the first thread tells the others of access keys. */
+/** By it the first thread tells the others which access keys there are. */
 function keysChannel(): BroadcastChannel {
   const channel = new BroadcastChannel("access keys");
   channel.unref();
   return channel;
 }
 
-/** The keys of the S3 port, which all threads have anew whenever that is asked for. Throws MkvError failed. */
+/** The keys of the S3 port, which are read anew whenever that is asked for, for all threads. Throws MkvError failed. */
 function renewedKeys(file: string, reload: EventTarget): Keys {
   const keys = new Keys(readS3Keys(file));
   const others = keysChannel();
@@ -108,9 +100,9 @@ function renewedKeys(file: string, reload: EventTarget): Keys {
   return keys;
 }
 
-/** The same for another thread. Throws MkvError failed. */
+/** The same keys for another thread. Throws MkvError failed. */
 function toldKeys(file: string): Keys {
-  const told = keysChannel(); // What it misses is in the file already.
+  const told = keysChannel(); // Opened before the file is read: what comes earlier is in it.
   const keys = new Keys(readS3Keys(file));
   told.onmessage = ({ data }) => keys.replace(data as ReadonlyMap<string, string>);
   return keys;

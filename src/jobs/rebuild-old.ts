@@ -27,8 +27,8 @@ type OldFacts = Facts & {
 };
 
 /**
- * Gives the new records what only the old index knows, unless they were given it one by one, and keeps those of keys without
- * a file: of volumes that are not configured, and of values that are lost.
+ * Gives the new records what only the old index knows (one that is suspect was asked for each key already), and keeps those
+ * of keys without a file: of volumes that are not configured, and of values that are lost.
  */
 export async function keepOldFacts(job: OldFacts): Promise<void> {
   const { old, next, suspect, progress } = job;
@@ -67,12 +67,14 @@ class WithoutFile {
     const { next, suspect, volumes, nameOf } = this.job;
     const today = record.volumes.map(nameOf);
     const unnamed = today.filter((volume) => !isConfigured(volumes.topology, volume));
-    for (const volume of unnamed) this.#unnamed.add(volumeOf(volume));
-    if (unnamed.length > 0) this.#unseen++;
-    else if (record.state === "unlinked")
-      return; // Nobody could have it back.
-    else if (++this.#lost <= limits.keysNamed) this.#firstLost.push(JSON.stringify(showKey(key)));
-    if (unnamed.length === 0 && suspect) return; // It may have been deleted since.
+    if (unnamed.length > 0) {
+      this.#unseen++;
+      for (const volume of unnamed) this.#unnamed.add(volumeOf(volume));
+    } else {
+      if (record.state === "unlinked") return; // Nobody could read it.
+      if (++this.#lost <= limits.keysNamed) this.#firstLost.push(JSON.stringify(showKey(key)));
+      if (suspect) return; // It may have been deleted since.
+    }
     this.#batch.push({ key, record: { ...record, volumes: today } });
     if (this.#batch.length >= limits.batchRecords) await next.putAll(this.#batch.splice(0));
   }

@@ -87,11 +87,14 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
   throw new S3Error("SignatureDoesNotMatch", `the signature does not fit the request: ${advice}`, { fields });
 }
 
-/** What a client may have signed that sends this: the same, first. */
+/** What a client that sends this host may have signed: the host as it is, with a default port, or without its port. */
 function hostsOf(host: string): string[] {
   const name = host.replace(/:\d+$/, "");
   return name === host ? [host, `${host}:80`, `${host}:443`] : [host, name];
 }
+
+/** The SHA256 of no bytes. */
+export const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
 /** Whether two signatures are the same, in constant time. */
 export function isEqual(a: string, b: string): boolean {
@@ -125,14 +128,11 @@ function claimedBy(asked: S3Request, nowMs: number): Claimed {
   const date = asked.header("x-amz-date") ?? dateOf(Date.parse(asked.header("date") ?? ""));
   if (date === undefined || msOf(date) === undefined || !scope.startsWith(`${date.slice(0, 8)}/`))
     throw new S3Error("AccessDenied", "a signed request has an X-Amz-Date, of the day of its credential");
-  const payload = asked.header("x-amz-content-sha256") ?? (isBare(asked) ? hashOfNothing : undefined); // As curl.
+  const payload = asked.header("x-amz-content-sha256") ?? (isBare(asked) ? hashOfNothing : undefined); // curl sends none.
   if (payload === undefined)
     throw new S3Error("InvalidRequest", "the header x-amz-content-sha256 is missing: UNSIGNED-PAYLOAD would do");
   return { accessKey, scope, date, names: names.split(";"), signature, payload };
 }
-
-/** The SHA256 of no bytes. */
-export const hashOfNothing = new Bun.CryptoHasher("sha256").digest("hex");
 
 function claimedByQuery(asked: S3Request, nowMs: number): Claimed {
   const malformed = (text: string) => new S3Error("AuthorizationQueryParametersError", text);
