@@ -13,7 +13,7 @@ import { node } from "./xml";
 export const tagName = "etag";
 export const uploadName = "upload";
 export const partsName = "parts";
-/** The length of an object or a part, and the HTTP date of its files: a list asks no volume then. */
+/** The length of an object or a part, and the HTTP date of its files: with these a list asks no volume. */
 export const bytesName = "bytes";
 const dateName = "date";
 
@@ -77,7 +77,7 @@ export function attributesOfFile({ bytes, date }: Stored): Attributes {
   return { [bytesName]: String(bytes), [dateName]: date };
 }
 
-/** The same, read; undefined where they were not written down. */
+/** Length and date as they were written down; undefined if they were not. */
 export function fileOf({ attributes = {} }: Value): FileInfo | undefined {
   const { [bytesName]: bytes, [dateName]: modified } = attributes;
   return bytes !== undefined && modified !== undefined ? { bytes: Number(bytes), modified } : undefined;

@@ -118,8 +118,8 @@ async function pageOf(
   return { entries, next: undefined };
 }
 
-/** A value as it was written down. Where its length was not, a volume is asked; one that no volume has is left out. */
-async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
+/** A value with length and date. Where these were not written down, a volume is asked; undefined if none has it. */
+export async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
   const value = await lookAt(store, key);
   const file = value && fileOf(value);
   if (file) return { ...value, ...file };

@@ -3,10 +3,9 @@ import { s3Limits } from "../../s3-limits";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { type Part, type Upload, partsOf, uploadsPage } from "../../store/uploads";
-import { statValue } from "../../store/read";
 import { bytesName, sumNode, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
-import { encoderOf, headOf, maxOf, questionOf } from "./list";
+import { encoderOf, headOf, maxOf, questionOf, seenOf } from "./list";
 import { requireUpload } from "./multipart";
 import { ownerNodes } from "./questions";
 import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
@@ -79,7 +78,7 @@ export async function listParts(store: Store, asked: S3Request): Promise<Respons
     if (parts.length === most) break;
     parts.push(part);
   }
-  const times = await inBatches(parts, s3Limits.statsAtOnce, ({ key }) => statValue(store, key));
+  const times = await inBatches(parts, s3Limits.statsAtOnce, ({ key }) => seenOf(store, key));
   const nodes = parts.map(({ number, md5, attributes }, i) =>
     nest(
       "Part",
