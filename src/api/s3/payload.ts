@@ -47,7 +47,10 @@ export function payloadOf(
   const decoded = header("x-amz-decoded-content-length");
   const bytes = framing ? decodedBytes(decoded) : wire;
   if (decoded !== undefined && decoded !== String(bytes))
-    throw new S3Error("InvalidRequest", "a body in chunks is named so by x-amz-content-sha256");
+    throw new S3Error(
+      "InvalidRequest",
+      "x-amz-decoded-content-length is of a body in chunks, which an x-amz-content-sha256 of STREAMING-... announces",
+    );
   const hash = hashOf(signed.payload, framing !== undefined);
   const isEndOfUpload = request.method === "POST" && asked.query("uploadId") !== undefined;
   const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is of the object.

@@ -228,7 +228,9 @@ class SharedClaim implements Claim {
 /** What was sent to a database that does not answer may have been carried out, or will be. */
 function failUnsure(error: unknown): never {
   if (!(error instanceof MkvError) || error.code !== "unavailable") throw error;
-  throw new MkvError("unavailable", `${error.message}; once it answers, ask what became of this`, { cause: error });
+  throw new MkvError("unavailable", `${error.message}; this may be done all the same: look once it answers`, {
+    cause: error,
+  });
 }
 
 const makeRow = `insert into ${keysTable} (key, version, record, facts, owed, held, due)
