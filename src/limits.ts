@@ -40,8 +40,6 @@ export const limits = {
   strangers: 1000,
   /** A write that runs short of volumes waits so long for a sign of life from those that are down. */
   patienceMs: 3000,
-  /** Whether a volume has a sync service is remembered for so long. */
-  syncKnownMs: 10_000,
   /** A disk that refused a write is left alone for so long. */
   fullMs: 30_000,
   /** How often volumes are asked about their disks; how long, and at what length, they may answer. */
@@ -55,8 +53,10 @@ export const limits = {
   confirmMs: 10_000,
   /** A replacement that is committed waits so long for its volumes, before it ends with those that are there. */
   forwardMs: 60_000,
-  /** Longest wait for a volume to bring a value to its disk. */
+  /** Longest wait for a volume to sync a value, first pause before a busy one is asked again, how long it counts as able to. */
   syncMs: 60_000,
+  syncPauseMs: 50,
+  syncKnownMs: 10_000,
   /** A client that sends less than this in the time of `-clienttimeout` counts as silent. */
   tricklingBytes: 1024,
   /** A client whose value was refused may go on sending for so long, with pauses of so long, before it is cut off. */

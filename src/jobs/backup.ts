@@ -92,10 +92,11 @@ export async function importFrom({
  * would show, and delete, what another store has.
  */
 async function requireSameStore(here: Memory, backup: ReadonlyMap<string, unknown>): Promise<void> {
-  const known = new Set<unknown>();
-  for await (const [, id] of entriesOf(here, idPrefix)) if (typeof id === "string") known.add(id);
-  const ids = [...backup].filter(([name, id]) => name.startsWith(idPrefix) && typeof id === "string");
-  if (known.size === 0 || ids.length === 0 || ids.some(([, id]) => known.has(id))) return;
+  const theirs = new Set<unknown>();
+  for (const [name, id] of backup) if (name.startsWith(idPrefix) && typeof id === "string") theirs.add(id);
+  const own = new Set<unknown>();
+  for await (const [, id] of entriesOf(here, idPrefix)) if (typeof id === "string") own.add(id);
+  if (own.size === 0 || theirs.size === 0 || !own.isDisjointFrom(theirs)) return;
   const advice = "name another -db, or move away what lies beside it (.NAME.mkv)";
   throw new MkvError("failed", `the backup is of another store: it has none of the volumes that were here: ${advice}`);
 }

@@ -72,7 +72,7 @@ export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob
   return { ended, begun: isStale ? { ...begun, task: "" } : begun };
 }
 
-/** Remembers a job. */
+/** Remembers a job. Places that were put back before a verify which proves all copies right are forgotten. */
 export async function rememberJob(memory: Memory, job: RememberedJob, told: JobMemory): Promise<void> {
   await memory.put(jobName(job), { ...told, boot: bootId() });
   const { ended, begun } = told;

@@ -83,11 +83,11 @@ export function noService(volume: string): MkvError {
   );
 }
 
-/** What the service finds; undefined if there is none. nginx answers 502 where hundreds ask it at once: they ask again. */
+/** What the service finds; undefined if there is none. For hundreds at once nginx answers 502: they ask again. */
 async function ask(client: Client, volume: string, path: string): Promise<Expected | undefined> {
   const post = () => client.ask(serverOf(volume), `/.sync${belowServer(volume)}${path}`, "POST", limits.syncMs);
   let { status } = await post();
-  for (let waitMs = 50; status === 502 && waitMs < limits.patienceMs; waitMs *= 4) {
+  for (let waitMs = limits.syncPauseMs; status === 502 && waitMs < limits.patienceMs; waitMs *= 4) {
     await Bun.sleep(waitMs * (0.5 + Math.random()));
     ({ status } = await post());
   }

@@ -16,6 +16,8 @@ type Refusing = "full" | "read-only";
 /** Disks that are in a state, and when one was seen so last. */
 type SaidOfDisks = { readonly names: Set<string>; seenMs: number };
 
+const none = (): SaidOfDisks => ({ names: new Set(), seenMs: 0 });
+
 /** A look at all volumes, which tells of each change once. */
 export function stateLog(): (reports: readonly VolumeReport[]) => void {
   const all = new Map<string, Said>();
@@ -40,11 +42,7 @@ function lookAtServer({ name, state }: VolumeReport, said: Said): void {
   }
 }
 
-function none(): SaidOfDisks {
-  return { names: new Set(), seenMs: 0 };
-}
-
-/** A disk is believed to be full for a while after it has refused a write: it is back when it has not refused for longer. */
+/** A disk counts as full for a while after it has refused a write: it is back when it was not seen so for longer. */
 function lookAtDisks({ name, disks }: VolumeReport, state: Refusing, said: SaidOfDisks): void {
   const found = disks.filter((disk) => disk.state === state);
   if (found.length > 0) {
@@ -67,6 +65,6 @@ function whyFull(full: readonly DiskReport[]): string {
 }
 
 const advice: Record<Refusing, string> = {
-  full: "make room, or add volumes and run rebalance; if there is room, its log says why",
+  full: "make room, or add volumes and run rebalance; if there is room, the log of nginx there says why",
   "read-only": "remount it (mount -o remount,rw), or replace the disk if dmesg there says that it fails",
 };

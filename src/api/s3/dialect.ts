@@ -90,7 +90,7 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   let response: Response;
   try {
     const asked = readRequest(request);
-    requireSigner(request);
+    refuseBrowsers(request);
     const signed = verify(asked, s3.keys);
     if (told) told.user = signed.accessKey;
     const { clienttimeoutMs } = s3;
@@ -105,8 +105,8 @@ export async function answer(s3: S3, { request, told, goesOn }: FromSocket): Pro
   return response;
 }
 
-/** Throws S3Error for what browsers send, which they sign in no way that is known here. */
-function requireSigner({ method, headers }: Incoming): void {
+/** Throws S3Error for what a browser sends by itself, with another signature or none. */
+function refuseBrowsers({ method, headers }: Incoming): void {
   if (method === "OPTIONS")
     throw new S3Error("AccessDenied", "CORS is not supported: a proxy before this port may answer for it");
   if (method === "POST" && /^multipart\/form-data/i.test(headers.get("content-type") ?? ""))
