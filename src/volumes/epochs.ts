@@ -43,7 +43,7 @@ export async function requireOneStore(volumes: Volumes): Promise<void> {
   if (stores.size < 2) return;
   const groups = [...stores.values()].map((said) => volumesOf(said).join(", ")).join(" and ");
   const advice =
-    "leave out of -volumes what is not of this one; if all are, remove mkv/epoch on those that were added last";
+    "leave those of the other one out of -volumes; if all are of one, remove mkv/epoch on those that were added last";
   throw new MkvError("failed", `${groups} are of different stores (by mkv/epoch on them): ${advice}`);
 }
 
@@ -107,7 +107,8 @@ export class Epochs {
     const counts = await this.memory.counts(epoch.store);
     const noteOnAll = async (volume: string) => {
       const disks = disksOf(topology, volume).filter((disk) => !client.health.isForeign(disk));
-      const isTaken = await this.#noteOn(volume, epoch, disks.length === 0 ? counts : new Map());
+      const ofVolume = disks.length === 0 ? counts : new Map<string, number>(); // Counts are kept of where values lie.
+      const isTaken = await this.#noteOn(volume, epoch, ofVolume);
       if (isTaken) await Promise.all(disks.map((disk) => this.#noteOn(disk, epoch, counts)));
     };
     await Promise.all(known(this.volumes).map(noteOnAll));
