@@ -1,6 +1,6 @@
-// Owns what an old index tells a rebuild: which keys are unlinked, the hashes, and the keys of which no file was found. These
-// are not free for others: their volumes may not be named in `-volumes`, or what was acknowledged is lost, and that is not
-// to look like a key that never was. An old index is only believed of the write that it speaks of.
+// Owns what an old index tells a rebuild: which keys are unlinked, the hashes, and the keys of which no file was found. Those
+// stay in the index: their values lie on volumes that `-volumes` does not name, or are lost, which must not look like keys
+// that never were. An old index is only believed of the write that it speaks of.
 import { counted } from "../counted";
 import { MkvError } from "../errors";
 import { type Key, showKey } from "../format/key";

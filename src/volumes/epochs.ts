@@ -76,7 +76,7 @@ export type NotedMemory = {
 /** The notes that a process keeps up. */
 export class Epochs {
   readonly #turns = new Turns(limits.foldersAtOnce);
-  /** Places of which it was said that they take none, or others. */
+  /** Places that were warned of: they take no notes, or have those of another store. */
   readonly #told = new Set<string>();
 
   constructor(

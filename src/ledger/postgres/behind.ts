@@ -1,4 +1,4 @@
-// Owns the word that a database may lack what was acknowledged last.
+// Owns what is remembered and said of a database that may lack what was acknowledged last: the ledger is behind.
 import { warn } from "../../log";
 
 /** Under this name that is remembered, until a rebuild. */
