@@ -9,6 +9,7 @@ import { limits } from "../limits";
 import { warn } from "../log";
 import { type OrphanMemory, orphanPrefix } from "../store/orphan";
 import { idPrefix } from "../store/places";
+import { inBatches } from "../turns";
 import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 import { strangerWarning } from "../volumes/warnings";
@@ -192,6 +193,11 @@ function idsIn(memory: Memory): Ids {
     async put(name, id) {
       known.set(name, id);
       writes.push(memory.put(idPrefix + name, id).catch((error) => warn(`${reasonOf(error)}`)));
+    },
+    async begin(names) {
+      const news = names.filter((name) => !known.has(name));
+      await inBatches(news, limits.foldersAtOnce, (name) => memory.put(idPrefix + name, null));
+      for (const name of news) known.set(name, null);
     },
     async refresh() {
       const found = new Map<string, string | null>();

@@ -11,6 +11,7 @@
 // 1. A volume that does not answer, refuses access or answers nonsense is neither fine nor foreign: nothing changes.
 // 2. All disks of a foreign volume are foreign.
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
+// 4. Before the first one is, null is remembered of all: after a crash meanwhile nothing of the store's counts as new.
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Topology, placesOf } from "../format/placement";
@@ -30,7 +31,9 @@ import { foreignWarning, sameIdWarning, strangerWarning } from "./warnings";
  */
 export type IdentityMemory = {
   get(name: string): string | null | undefined;
-  put(name: string, id: string | null): Promise<void>;
+  put(name: string, id: string): Promise<void>;
+  /** Remembers of names that they have had no id: it is written down when this resolves. */
+  begin(names: readonly string[]): Promise<void>;
   names(): string[];
 };
 
@@ -53,10 +56,8 @@ export class Identity {
   /** Asks all volumes and disks who they are, acts on it, and returns what only the operator can mend. */
   async check(): Promise<Twins[]> {
     const { topology } = this.volumes;
-    if (this.memory.names().length === 0) {
-      for (const name of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
-        await this.memory.put(name, null);
-    }
+    if (!this.memory.names().some((name) => typeof this.memory.get(name) === "string"))
+      await this.memory.begin(topology.volumes.flatMap((volume) => placesOf(topology, volume)));
     const names = this.memory.names().filter((name) => isConfigured(topology, name));
     const seen = new SeenIds(names.map((name) => [name, this.memory.get(name)]));
     const { health } = this.volumes.client;

@@ -58,6 +58,18 @@ test("what has had another name, or is empty, is no stranger", async () => {
   expect([memory.get(renamed), said]).toEqual([memory.get(old.address), []]);
 });
 
+test("what a first start had not remembered before it was killed is no stranger to the next one", async () => {
+  await using one = await startVolume();
+  await using other = await startVolume();
+  for (const volume of [one, other]) write(volume, "sv00/ab/cd/value", "of the Go program");
+  const memory = new Memory();
+  await memory.begin([one.address]);
+  const { identity, volumes } = watch([one.address, other.address], { memory });
+  await identity.check();
+  const places = [other.address, `${other.address}/sv00`, `${one.address}/sv00`];
+  expect([places.map((place) => volumes.health.isForeign(place)), said]).toEqual([[false, false, false], []]);
+});
+
 test("a disk that was filled from another one, ids and all, is not used, and its store is served", async () => {
   await using cluster = await startCluster({ volumes: 2, flags });
   const [one, other] = cluster.volumes as [Volume, Volume];

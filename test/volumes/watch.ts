@@ -36,7 +36,10 @@ export class Memory implements IdentityMemory {
   readonly ids = new Map<string, string | null>();
   get = (name: string): string | null | undefined => this.ids.get(name);
   names = (): string[] => [...this.ids.keys()];
-  put = async (name: string, id: string | null): Promise<void> => void this.ids.set(name, id);
+  put = async (name: string, id: string): Promise<void> => void this.ids.set(name, id);
+  begin = async (names: readonly string[]): Promise<void> => {
+    for (const name of names) this.ids.set(name, this.ids.get(name) ?? null);
+  };
 }
 
 /** A store over these volumes as the watch over the ids sees it. */
