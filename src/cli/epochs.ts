@@ -34,16 +34,22 @@ type KeptEpochs = {
 
 /**
  * Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more.
+ * @param options.renamed places by the names that they had; it is followed
  * @param options.noteEpoch of the ledger; nothing is asked or noted without it
  * @param options.takeTurn one process notes at a time: what a place says never goes back by that
  */
 export function keepEpochs(
   volumes: Volumes,
-  options: { memory: Memory; takeTurn: () => Promise<AsyncDisposable>; noteEpoch: NoteEpoch | undefined },
+  options: {
+    memory: Memory;
+    takeTurn: () => Promise<AsyncDisposable>;
+    noteEpoch: NoteEpoch | undefined;
+    renamed: ReadonlyMap<string, string>;
+  },
 ): KeptEpochs {
-  const { memory, takeTurn, noteEpoch } = options;
+  const { memory, takeTurn, noteEpoch, renamed } = options;
   const { topology, health } = volumes;
-  const epochs = new Epochs(volumes, notedIn(memory));
+  const epochs = new Epochs(volumes, notedIn(memory), renamed);
   let told: ReadonlySet<string> = new Set();
 
   async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
@@ -58,7 +64,8 @@ export function keepEpochs(
 
   /** Has places read last that were put back, also those that another process has seen, and says so once. */
   async function tellPutBack(): Promise<void> {
-    const places = await putBackPlaces(memory, "all");
+    const found = await putBackPlaces(memory, "all");
+    const places = new Set([...found].map((place) => renamed.get(place) ?? place));
     for (const place of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
       volumes.client.health.setPutBack(place, places.has(place));
     const putBack = putBackIn(volumes);

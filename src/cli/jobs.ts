@@ -48,7 +48,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     const nameOf = (volume: string) => renamed.get(volume) ?? volume;
     if (!old) await tellForgotten(rebuild, config, nameOf);
     const owed = await rebuild.owedBy(nameOf);
-    await new Epochs(volumes, notedIn(rebuild.memory)).look();
+    await new Epochs(volumes, notedIn(rebuild.memory), renamed).look();
     const putBack = new Set([...(await putBackPlaces(rebuild.memory, "earlier"))].map(nameOf));
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
     await withProgress("rebuild", async (progress) => {

@@ -43,8 +43,8 @@ export async function watchPlaces(
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const identity = new Identity(volumes, ids);
-  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch });
   const renamed = new Map<string, string>();
+  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed });
   const unfenced = new Set<string>();
   let [probedMs, checkedMs, comparedMs, returns] = [0, 0, 0, 0];
   async function compare(): Promise<boolean> {

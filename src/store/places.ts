@@ -9,7 +9,7 @@ import { limits } from "../limits";
 import { type Ledger, entriesOf } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
 import { forgetBegun } from "./job-memory";
-import { rememberPutBack } from "./put-back";
+import { forgetEmptied, rememberPutBack } from "./put-back";
 import { type Volumes } from "../volumes/volumes";
 import { sameIdWarning } from "../volumes/warnings";
 
@@ -34,7 +34,11 @@ export async function adoptPlace(
       if (hadOwn) throw new MkvError("failed", `${place} ${sameIdWarning(place, other)}`);
       throw new MkvError("failed", `${place} and ${other} are the same place: name each volume once in -volumes`);
     }
-    if (hasFiles) await rememberPutBack(memory, place, { isEarlier: false });
+    if (!hasFiles) await forgetEmptied(memory, place);
+    else if ((await memory.get(idPrefix + place)) !== id) {
+      volumes.client.health.setPutBack(place, true); // Before it is read.
+      await rememberPutBack(memory, place, { isEarlier: false });
+    }
     await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.
     await memory.put(idPrefix + place, id);
   });

@@ -38,6 +38,11 @@ export async function rememberPutBack(
   await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier } satisfies PutBack);
 }
 
+/** Forgets of a place what its files were: it is adopted without any. */
+export async function forgetEmptied(memory: Memory, place: string): Promise<void> {
+  await memory.delete(putBackPrefix + place);
+}
+
 /** The places that may have files of an earlier time; or those alone that are known to be as they were earlier. */
 export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): Promise<Set<string>> {
   const places = new Set<string>();

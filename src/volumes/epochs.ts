@@ -2,6 +2,7 @@
 // lies on the master's disk is put back, nothing there tells that it is older; the volumes do. And a disk that says less than it
 // had noted was put back itself.
 import { nowMs } from "../clock";
+import { withDeadline } from "../deadline";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
 import { disksOf, valuePlaces } from "../format/placement";
@@ -9,6 +10,7 @@ import { volumesOf } from "../format/volume";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { Turns } from "../turns";
+import { syncFile } from "./change";
 import { AccessRefused } from "./client";
 import { readSmall, writeSmall } from "./small-file";
 import { type Volumes } from "./volumes";
@@ -76,12 +78,16 @@ export type NotedMemory = {
 /** The notes that a process keeps up. */
 export class Epochs {
   readonly #turns = new Turns(limits.foldersAtOnce);
+  /** One note ends before the next: late, it would go over that. */
+  readonly #noting = new Turns(1);
   /** Places that were warned of: they take no notes, or have those of another store. */
   readonly #told = new Set<string>();
 
+  /** @param renamed places by the names that they had */
   constructor(
     readonly volumes: Volumes,
     readonly memory: NotedMemory,
+    readonly renamed: ReadonlyMap<string, string>,
   ) {}
 
   /**
@@ -97,14 +103,15 @@ export class Epochs {
   async #lookAt(place: string): Promise<void> {
     using _turn = await this.#turns.enter();
     const found = await ask(this.volumes, place);
-    const last = found && (await this.memory.counts(found.store)).get(place);
+    const last = found && (await this.#counts(found.store)).get(place);
     if (found && found.count < (last ?? 0)) await this.memory.putEarlier(place);
   }
 
   /** Has the volumes that answer, and their disks, note how far the store has come. */
   async note(epoch: Epoch): Promise<void> {
+    using _turn = await this.#noting.enter();
     const { topology, client } = this.volumes;
-    const counts = await this.memory.counts(epoch.store);
+    const counts = await this.#counts(epoch.store);
     const noteOnAll = async (volume: string) => {
       const disks = disksOf(topology, volume).filter((disk) => !client.health.isForeign(disk));
       const ofVolume = disks.length === 0 ? counts : new Map<string, number>(); // Counts are kept of where values lie.
@@ -115,7 +122,19 @@ export class Epochs {
     await this.memory.keep(epoch.store, counts);
   }
 
-  /** Returns whether it takes a note. */
+  /** What places had noted last, by the names that they have today. */
+  async #counts(store: string): Promise<Map<string, number>> {
+    const counts = await this.memory.counts(store);
+    for (const [name, now] of this.renamed) {
+      const count = counts.get(name);
+      if (count === undefined) continue;
+      counts.set(now, Math.max(count, counts.get(now) ?? 0));
+      counts.delete(name);
+    }
+    return counts;
+  }
+
+  /** Returns whether it has taken a note. */
   async #noteOn(place: string, epoch: Epoch, counts: Map<string, number>): Promise<boolean> {
     using _turn = await this.#turns.enter();
     try {
@@ -128,13 +147,13 @@ export class Epochs {
           "has notes of another store where this one had its own: unless it was adopted just now, end the master of that one",
         );
       if (before !== undefined && before < (last ?? 0)) await this.memory.putEarlier(place);
-      if (before === undefined || before < epoch.count)
-        await writeSmall(this.volumes.client, place, path, encodeEpoch(epoch));
+      const isNews = before === undefined || before < epoch.count;
+      if (isNews && !(await this.#write(place, epoch))) return false;
       counts.set(place, Math.max(before ?? 0, epoch.count));
       return true;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      const isUsual = !this.volumes.health.isUp(place) || error instanceof AccessRefused;
+      const isUsual = !this.volumes.health.isUp(place) || isSilence(error) || error instanceof AccessRefused;
       if (isUsual) return false; // It is asked again.
       this.#tell(
         place,
@@ -142,6 +161,21 @@ export class Epochs {
           "would not be noticed; an old volume script knows nothing of it",
       );
       return false;
+    }
+  }
+
+  /** Writes a note. Returns whether it is as safe as values are: with `-sync` a power cut takes neither. */
+  async #write(place: string, epoch: Epoch): Promise<boolean> {
+    const { client } = this.volumes;
+    await writeSmall(client, place, path, encodeEpoch(epoch));
+    if (!client.settings.sync) return true;
+    const slow = () => new MkvError("timeout", `${place} has not synced its note in time`);
+    try {
+      await withDeadline(limits.confirmMs, syncFile(client, place, path, "there"), slow);
+      return true;
+    } catch (error) {
+      if (error instanceof MkvError) return false; // No value is stored there either, which tells why.
+      throw error;
     }
   }
 

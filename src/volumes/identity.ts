@@ -190,7 +190,6 @@ export async function adopt(
     if (found.kind === "unknown") throw new MkvError("unavailable", `${place} does not answer, or refuses access`);
     if (found.kind !== "id") throw new MkvError("volume-failed", `${place} takes no id: what it was sent is not there`);
     const hasFiles = !(await isEmpty(client, place).catch(() => false));
-    client.health.setPutBack(place, hasFiles); // Before it is read.
     await remember(place, found.id, { hasFiles });
     client.health.setId(place, found.id);
     client.health.setForeign(place, false);

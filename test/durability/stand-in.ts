@@ -8,8 +8,10 @@ import { until } from "../support/until";
 import { startVolume, type Volume } from "../support/volume";
 
 export class StandIn implements AsyncDisposable {
-  /** The paths below the volume's folder that it was asked about, in the order of arrival. */
+  /** The paths of values, below the volume's folder, that it was asked about, in the order of arrival. */
   readonly asks: string[] = [];
+  /** The same of what is noted there beside the values. */
+  readonly notes: string[] = [];
   /** What is said instead of the truth. */
   status: number | undefined;
   private server: Bun.Server<undefined> | undefined;
@@ -62,8 +64,8 @@ export class StandIn implements AsyncDisposable {
 
   private async answer(request: Request): Promise<Response> {
     const path = new URL(request.url).pathname.replace(/^\/\.sync/, "");
-    const isOfValues = !path.endsWith("/mkv/id"); // Who the volumes are is learnt when a cluster begins.
-    if (isOfValues) this.asks.push(`${request.method === "POST" ? "" : `${request.method} `}${path}`);
+    if (/\/mkv\/(id|epoch)$/.test(path)) this.notes.push(path);
+    else this.asks.push(`${request.method === "POST" ? "" : `${request.method} `}${path}`);
     await this.released;
     return new Response(null, { status: this.status ?? (existsSync(join(this.dir, path)) ? 204 : 410) });
   }

@@ -1,6 +1,7 @@
 // A volume that was put back from a backup of its own has values from before a replacement: it is told, and read last.
 import { $ } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { runMkv } from "../support/master";
@@ -65,8 +66,31 @@ test.concurrent("a disk that is adopted with files on it is told and read last a
   const master = cluster.master.url;
   expect((await runJob(cluster, "adopt", { master, words: [volume.address] })).exitCode).toBe(0);
   for (let i = 0; i < 12; i++) expect((await follow(await cluster.ask("GET", "/key"))).text).toBe("new");
+  const same = cluster.addresses[1]!; // Which is the one that it was.
+  expect((await runJob(cluster, "adopt", { master, words: [same] })).exitCode).toBe(0);
   await cluster.startMaster();
-  expect(cluster.master.output).toContain(`${volume.address} may have values of an earlier time`);
+  expect(cluster.master.output).toContain(` warn ${volume.address} may have values of an earlier time`);
+  expect(cluster.master.output).not.toContain(`${same} may have`);
+  for (const name of readdirSync(volume.dir)) if (name !== ".mkv") await $`rm -r ${volume.dir}/${name}`;
+  const again = cluster.master.url;
+  expect((await runJob(cluster, "adopt", { master: again, words: [volume.address] })).exitCode).toBe(0);
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain("of an earlier time");
+});
+
+test.concurrent("a volume that was put back under another name is told as well", async () => {
+  const flags = ["-replicas", "1", "-subvolumes", "2"];
+  await using cluster = await startCluster({ volumes: 1, flags });
+  const volume = cluster.volumes[0]!;
+  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
+  await cluster.startMaster();
+  await cluster.master.stop();
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
+  await volume.start();
+  const renamed = volume.address.replace("localhost", "127.0.0.1");
+  await cluster.startMaster(flags, [renamed]);
+  expect(cluster.master.output).toContain(`${renamed} may have values of an earlier time`);
 });
 
 test.concurrent("a rebuild brings back nothing that was deleted since from a volume that was put back", async () => {
