@@ -19,6 +19,7 @@ export type Shared = {
   readonly volumes: SharedArrayBuffer;
   readonly dates: SharedArrayBuffer;
   readonly hints: SharedArrayBuffer;
+  readonly buckets: SharedArrayBuffer;
   readonly renamed: ReadonlyMap<string, string>;
   readonly ledger: SharedLedger;
 };
@@ -65,7 +66,14 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);
-  const shared = { volumes: health, dates, hints: Hints.share(), renamed, ledger: opened.shared };
+  const shared = {
+    volumes: health,
+    dates,
+    hints: Hints.share(),
+    buckets: Buckets.share(),
+    renamed,
+    ledger: opened.shared,
+  };
   const store = storeOf(config, { shared, ledger, volumes, dates: new WriteDates(ledger.memory, dates, 0) });
   undo.move(); // Nothing is to be undone any more.
   return { store, shared, watch, abandon: opened.abandon, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
@@ -128,7 +136,7 @@ function storeOf(
   return {
     ...{ ...parts, topology, minreplicas, graceMs, probe, md5sum, protect },
     renamed: shared.renamed,
-    buckets: new Buckets(parts.ledger.memory),
+    buckets: new Buckets(parts.ledger.memory, shared.buckets),
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),
   };

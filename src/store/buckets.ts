@@ -9,24 +9,34 @@ export const bucketPrefix = "bucket ";
 
 type Bucket = { readonly createdMs: number };
 
-/**
- * Buckets, as one thread sees them. Over a database that one is there holds for `freshMs`, though another thread or master
- * may delete it meanwhile.
- */
+/** Buckets, as one thread sees them: that one is there holds for `freshMs`, though another master may delete it meanwhile. */
 export class Buckets {
+  /** Holds until any thread of the process has deleted one. */
   readonly #thereUntilMs = new Map<string, number>();
-  #deletions = 0;
+  readonly #deletions: Int32Array;
+  #knownDeletions = 0;
 
-  constructor(readonly memory: Memory) {}
+  constructor(
+    readonly memory: Memory,
+    shared: SharedArrayBuffer,
+  ) {
+    this.#deletions = new Int32Array(shared);
+  }
+
+  /** What all threads of a process share. */
+  static share(): SharedArrayBuffer {
+    return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  }
 
   /** Whether one of this name was made. */
   async has(name: string): Promise<boolean> {
     const there = this.#thereUntilMs;
+    const deletions = Atomics.load(this.#deletions, 0);
+    if (deletions !== this.#knownDeletions) there.clear();
+    this.#knownDeletions = deletions;
     if (nowMs() < (there.get(name) ?? 0)) return true;
-    const deletions = this.#deletions;
-    const found = this.memory.get(bucketPrefix + name);
-    if ((await found) === undefined) return false;
-    if (!(found instanceof Promise) || deletions !== this.#deletions) return true; // It may be gone soon, or by now.
+    if ((await this.memory.get(bucketPrefix + name)) === undefined) return false;
+    if (deletions !== Atomics.load(this.#deletions, 0)) return true; // It may be gone by now.
     if (there.size >= limits.namesCounted) there.clear();
     there.set(name, nowMs() + limits.freshMs);
     return true;
@@ -38,8 +48,7 @@ export class Buckets {
 
   async delete(name: string): Promise<void> {
     await this.memory.delete(bucketPrefix + name);
-    this.#thereUntilMs.delete(name);
-    this.#deletions++;
+    Atomics.add(this.#deletions, 0, 1);
   }
 
   /** Those that were made, with the time at which they were, in milliseconds of the wall. */
