@@ -13,6 +13,7 @@
 // 3. Ids are written one at a time, and asked for just before: a server with two names is given one id.
 // 4. Before the first one is, null is remembered of all: after a crash meanwhile nothing of the store's counts as new.
 import { nowMs } from "../clock";
+import { withDeadline } from "../deadline";
 import { MkvError } from "../errors";
 import { type Topology, placesOf } from "../format/placement";
 import { isConfigured, ownerOf } from "../format/volume";
@@ -104,14 +105,17 @@ export class Identity {
   async #isStrange(name: string, found: SeenId): Promise<boolean> {
     const hasId = (other: string) => found.kind === "id" && this.memory.get(other) === found.id;
     if (this.memory.names().some(hasId)) return false; // It has had another name.
-    const why = await isEmpty(this.volumes.client, name).then(
+    const { client } = this.volumes;
+    const { voltimeoutMs } = client.settings; // A listing may take longer, and would hold up the watch over all volumes.
+    const slow = () => new MkvError("timeout", `it has not been listed for ${voltimeoutMs} ms`);
+    const why = await withDeadline(voltimeoutMs, isEmpty(client, name), slow).then(
       (isFree) => (isFree ? undefined : strangerWarning(name)),
       (error: unknown) => {
         if (error instanceof MkvError) return `is new, and not used before it can be listed: ${error.message}`;
         throw error;
       },
     );
-    this.volumes.client.health.setForeign(name, why !== undefined);
+    client.health.setForeign(name, why !== undefined);
     if (why !== undefined) this.#say(name, why);
     return why !== undefined;
   }

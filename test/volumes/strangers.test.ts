@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
+import { startFaultyVolume } from "../support/faulty";
 import { filesOn } from "../support/files";
 import { follow } from "../support/http";
 import { runMkv } from "../support/master";
@@ -68,6 +69,22 @@ test("what a first start had not remembered before it was killed is no stranger 
   await identity.check();
   const places = [other.address, `${other.address}/sv00`, `${one.address}/sv00`];
   expect([places.map((place) => volumes.health.isForeign(place)), said]).toEqual([[false, false, false], []]);
+});
+
+test("what is new and lists nothing holds up no look at the others", async () => {
+  await using old = await startVolume();
+  await using hung = await startFaultyVolume(({ method, path }) => {
+    if (method === "GET" && path === "/") return { does: "stall" };
+    return { does: "answer", status: method === "HEAD" ? 200 : 404 };
+  });
+  const memory = new Memory();
+  await watch([old.address], { memory }).identity.check();
+  const { identity, volumes } = watch([old.address, hung.address], { memory });
+  await identity.check();
+  expect(volumes.health.isForeign(hung.address)).toBe(true);
+  expect(said).toEqual([
+    expect.stringContaining(`${hung.address} is new, and not used before it can be listed: it has`),
+  ]);
 });
 
 test("a disk that was filled from another one, ids and all, is not used, and its store is served", async () => {
