@@ -9,7 +9,7 @@ setDefaultTimeout(90_000);
 withoutGrace();
 
 test("a GET that asks for the value at its old place while it moves finds it at the new one", async () => {
-  await using cluster = await startStore(3, ["-replicas", "1", "-voltimeout", "5s"]);
+  await using cluster = await startStore(3, ["-replicas", "1", "-voltimeout", "30s"]);
   const { key, away } = await storeAway(cluster, "moving", 1);
   const old = gateOf(cluster, away[0]!);
   old.hold("HEAD", "arrival", { times: 1 });
@@ -23,7 +23,7 @@ test("a GET that asks for the value at its old place while it moves finds it at 
 });
 
 test("a GET that asks for a value while it is deleted says that there is none", async () => {
-  await using cluster = await startStore(3, ["-replicas", "1", "-voltimeout", "5s"]);
+  await using cluster = await startStore(3, ["-replicas", "1", "-voltimeout", "30s"]);
   const key = "/deleted";
   await cluster.store(key, newValue(key));
   const gate = gateOf(cluster, homeOf(cluster, key, 1)[0]!);

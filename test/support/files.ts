@@ -18,6 +18,7 @@ export interface ValueFile {
 const VALUE_PATH = /^(?:(sv[0-9A-F]{2,})\/)?([0-9a-f]{2}\/[0-9a-f]{2}\/.+)$/;
 const STAGED_PATH = /^(?:sv[0-9A-F]{2,}\/)?staged\//;
 const UNFINISHED_BODY = /\/\d{10}$/; // As nginx names them.
+const NOTE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}( \d+)?\n$/; // What goes to /mkv/id and to /mkv/epoch.
 
 /** The values that lie on a volume, in the order of their paths. */
 export function filesOn(dir: string): ValueFile[] {
@@ -36,7 +37,18 @@ export function filesAt(dir: string, path: string): ValueFile[] {
 /** The paths of all values, whole, staged or still being received: what must be gone when nothing is stored. */
 export function remainsOn(dir: string): string[] {
   const isValue = (path: string) => VALUE_PATH.test(path) || STAGED_PATH.test(path);
-  return everyFile(dir).filter((file) => isValue(relative(dir, file)) || UNFINISHED_BODY.test(file));
+  return everyFile(dir).filter((file) => isValue(relative(dir, file)) || (UNFINISHED_BODY.test(file) && !isNote(file)));
+}
+
+/** Whether a body that is being received is none of a value, as masters write notes at any time; or has gone. */
+function isNote(file: string): boolean {
+  try {
+    const { size } = statSync(file);
+    return size === 0 || (size < 64 && NOTE.test(readFileSync(file, "utf8")));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+    throw error;
+  }
 }
 
 /** What is known of a file; nothing if it goes away meanwhile. */
