@@ -6,9 +6,10 @@ import { headFile } from "./read";
 
 /** What volumes have just said they hold, or are being asked. */
 export class Presence {
-  /** What was asked since `#sinceMs`: cheaper to forget all at once than one by one. */
-  #files = new Map<string, true | Promise<boolean>>();
+  /** What was confirmed since `#sinceMs`: cheaper to forget all at once than one by one. */
+  #held = new Set<string>();
   #sinceMs = 0;
+  readonly #asked = new Map<string, Promise<boolean>>();
 
   /**
    * Whether the volume says so: at once if it has done so just now. A shorter file is as none. Throws MkvError where it
@@ -16,25 +17,25 @@ export class Presence {
    */
   ask(client: Client, volume: string, path: string, leastBytes: number): true | Promise<boolean> {
     if (performance.now() - this.#sinceMs >= limits.freshMs) {
-      this.#files = new Map();
+      this.#held = new Set();
       this.#sinceMs = performance.now();
     }
     const file = volume + path;
-    const known = this.#files.get(file);
+    if (this.#held.has(file)) return true;
+    const known = this.#asked.get(file);
     if (known) return known;
     const ask = async () => {
-      let isThere = false;
       try {
         const found = await headFile(client, volume, path);
-        isThere = found !== undefined && found.bytes >= leastBytes;
+        const isThere = found !== undefined && found.bytes >= leastBytes;
+        if (isThere && this.#held.size < limits.presences) this.#held.add(file);
         return isThere;
       } finally {
-        if (isThere && this.#files.size <= limits.presences) this.#files.set(file, true);
-        else this.#files.delete(file);
+        this.#asked.delete(file);
       }
     };
     const answer = ask();
-    this.#files.set(file, answer);
+    this.#asked.set(file, answer);
     return answer;
   }
 }

@@ -80,6 +80,15 @@ test("a removal asks a volume that may hold an older request only when that has 
   expect([removals(), volumes.health.isSettled(volume.address)]).toEqual([1, true]);
 });
 
+test("a volume that takes its time is not asked for a file again while it does", async () => {
+  await using volume = await startFaultyVolume(() => ({ does: "stall" }));
+  const volumes = volumesOf([volume.address], { voltimeoutMs: limits.freshMs + 500 });
+  const first = volumes.holds(volume.address, "/ab/cd/x");
+  await Bun.sleep(limits.freshMs + 50); // What was confirmed before is forgotten.
+  const answers = await Promise.allSettled([first, volumes.holds(volume.address, "/ab/cd/x")]);
+  expect([...answers.map(({ status }) => status), volume.seen.length]).toEqual(["rejected", "rejected", 1]);
+});
+
 test("whether a server can sync is asked once, and asked again if it could not tell", async () => {
   let status = 500;
   await using volume = await startFaultyVolume(({ method }) => answer(method === "POST" ? status : 200));
