@@ -70,22 +70,23 @@ export async function* backupOf(
   );
   for (const prefix of options.names)
     for await (const [name, value] of entriesOf(ledger.memory, prefix)) yield summed(line({ remembered: name, value }));
-  for await (const page of keys) if (page.length > 0) yield summed(page.map((known) => lineOf(known, counts)).join(""));
+  for await (const page of keys)
+    if (page.length > 0) yield summed(page.map((known) => line(fieldsOf(known, counts))).join(""));
   yield Buffer.from(line({ end: backupMark, ...counts, sha256: sum.digest("hex") }));
 }
 
-function lineOf({ key, record, owed, attributes, forward }: Known, counts: BackupCounts): string {
-  const shown = {
+/** What the line of a key says, which is counted. */
+export function fieldsOf({ key, record, owed, attributes, forward }: Known, counts: BackupCounts): object {
+  const debts: Record<string, string[]> = {};
+  for (const { volume, kind } of owed) (debts[kind] ??= []).push(volume);
+  if (owed.length > 0) counts.owing++;
+  return {
     key: showKey(key),
     ...(record !== undefined && recordFields(record, counts)),
     ...(attributes && { attributes }),
     ...(forward && { forward: { ...forward, record: undefined, ...forward.record } }),
+    ...(owed.length > 0 && { owed: debts }),
   };
-  if (owed.length === 0) return line(shown);
-  counts.owing++;
-  const debts: Record<string, string[]> = {};
-  for (const { volume, kind } of owed) (debts[kind] ??= []).push(volume);
-  return line({ ...shown, owed: debts });
 }
 
 function recordFields(text: string, counts: BackupCounts): object {

@@ -1,10 +1,11 @@
-// Owns the reading of a backup, whose text is that of `backup.ts`. It is believed as a whole or not at all: what was read
-// counts only when the trailer has come, and agrees.
+// Owns the reading of a backup, whose text is that of `backup.ts`.
+// 1. It is believed as a whole or not at all: what was read counts only when the trailer has come, and agrees.
+// 2. The line of a key is taken if it says just what would be written of what was read.
 import { MkvError } from "../errors";
 import { keyOf } from "../format/key";
-import { type ValueRecord, encodeRecord, readRecord } from "../format/record";
+import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
-import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, noCounts } from "./backup";
+import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, fieldsOf, noCounts } from "./backup";
 import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
 
 /** A part of a backup: the header comes first, then what is remembered, then the keys. */
@@ -94,76 +95,18 @@ class Reader {
   }
 
   #memory({ remembered, value, ...others }: Fields): BackupPart {
-    if (typeof remembered !== "string" || value === undefined) throw this.#wrong("remembers nothing");
-    this.#requireNone(others);
+    if (typeof remembered !== "string" || value === undefined || Object.keys(others).length > 0) throw this.#unknown();
     return { kind: "memory", name: remembered, value };
   }
 
-  #known({ key: shown, owed, attributes, forward, ...fields }: Fields): Known {
-    if (typeof shown !== "string") throw this.#wrong("has no key");
-    const key = keyOf(shown);
+  #known(fields: Fields): Known {
+    const known = knownIn(fields, this.#counts);
+    if (!known) throw this.#unknown();
+    const { key } = known;
     if (key.length > limits.keyBytes) throw this.#wrong(`has a key of ${key.length} bytes`);
     if (this.#last && Buffer.compare(this.#last, key) >= 0) throw this.#wrong("is out of order");
     this.#last = key;
-    const record = this.#record(fields);
-    const debts = this.#owed(owed);
-    const beside = {
-      ...(attributes !== undefined && { attributes: this.#attributes(attributes) }),
-      ...(forward !== undefined && { forward: this.#forward(forward) }),
-    };
-    if (record === undefined && debts.length === 0 && forward === undefined)
-      throw this.#wrong("says nothing of its key");
-    if (debts.length > 0) this.#counts.owing++;
-    return { key, record, owed: debts, ...beside };
-  }
-
-  #record({ state, md5, volumes, damaged, ...others }: Fields): string | undefined {
-    this.#requireNone(others);
-    if (state === undefined && damaged === undefined) return undefined;
-    this.#counts.keys++;
-    if (typeof damaged === "string" && state === undefined) {
-      this.#counts.damaged++;
-      return damaged;
-    }
-    const record = this.#value({ state, md5, volumes });
-    this.#counts[record.state]++;
-    return encodeRecord(record);
-  }
-
-  #value({ state, md5, volumes }: Fields): ValueRecord {
-    const isWhole = (state === "live" || state === "unlinked") && Array.isArray(volumes);
-    if (!isWhole || (md5 !== undefined && typeof md5 !== "string")) throw this.#wrong("has no record that is one");
-    const read = readRecord(encodeRecord({ state, md5, volumes }));
-    if (read?.state !== state || read.md5 !== md5 || read.volumes.length !== volumes.length)
-      throw this.#wrong("has no record that is one");
-    return read;
-  }
-
-  #attributes(attributes: unknown): Attributes {
-    if (isFields(attributes) && Object.values(attributes).every((text) => typeof text === "string"))
-      return attributes as Attributes;
-    throw this.#wrong("has no attributes that are some");
-  }
-
-  #forward(forward: unknown): Forward {
-    if (!isFields(forward)) throw this.#wrong("is being replaced by nothing");
-    const { bytes, date, attributes, over, state, md5, volumes, ...others } = forward;
-    this.#requireNone(others);
-    const isWhole = typeof bytes === "number" && typeof date === "string";
-    if (!isWhole || (over !== undefined && typeof over !== "string")) throw this.#wrong("is being replaced by nothing");
-    const record = this.#value({ state, md5, volumes });
-    return { record, ...(over !== undefined && { over }), bytes, date, attributes: this.#attributes(attributes) };
-  }
-
-  #owed(owed: unknown): Known["owed"] {
-    if (owed === undefined) return [];
-    if (!isFields(owed)) throw this.#wrong("owes what cannot be read");
-    return Object.entries(owed).flatMap(([kind, volumes]) => {
-      const known = debtKinds.find((each) => each === kind);
-      if (!known || !Array.isArray(volumes) || !volumes.every((name) => typeof name === "string"))
-        throw this.#wrong("owes what cannot be read");
-      return volumes.map((volume: string) => ({ volume, kind: known }));
-    });
+    return known;
   }
 
   #end(fields: Fields): BackupPart {
@@ -175,9 +118,8 @@ class Reader {
     return { kind: "end", counts: this.#counts };
   }
 
-  #requireNone(others: object): void {
-    const [name] = Object.keys(others);
-    if (name !== undefined) throw this.#wrong(`has "${name}", which this version of mkv does not know`);
+  #unknown(): MkvError {
+    return this.#wrong("says what this version of mkv does not write");
   }
 
   #wrong(what: string): MkvError {
@@ -185,7 +127,43 @@ class Reader {
   }
 }
 
+/** The key of a line; undefined if something else would be written of what was read, or nothing can be. */
+function knownIn(fields: Fields, counts: BackupCounts): Known | undefined {
+  try {
+    const known = readKnown(fields as KeyFields);
+    return Bun.deepEquals(fieldsOf(known, counts), fields) ? known : undefined;
+  } catch {
+    return undefined; // What should be a text or a list is none.
+  }
+}
+
 type Fields = Readonly<Record<string, unknown>>;
+
+/** A line as `fieldsOf` makes it, as far as that is not known to be wrong. */
+type KeyFields = Partial<ValueRecord> & {
+  readonly key: string;
+  readonly damaged?: string;
+  readonly attributes?: Attributes;
+  readonly forward?: Omit<Forward, "record"> & ValueRecord;
+  readonly owed?: Readonly<Record<string, readonly string[]>>;
+};
+
+function readKnown({ key, state, md5, volumes = [], damaged, attributes, forward, owed = {} }: KeyFields): Known {
+  return {
+    key: keyOf(key),
+    record: damaged ?? (state && encodeRecord({ state, md5, volumes })),
+    owed: Object.entries(owed).flatMap(([name, volumes]) => {
+      const kind = debtKinds.find((each) => each === name);
+      return kind ? volumes.map((volume) => ({ volume, kind })) : [];
+    }),
+    ...(attributes && { attributes }),
+    ...(forward && { forward: readForward(forward) }),
+  };
+}
+
+function readForward({ state, md5, volumes, ...others }: Omit<Forward, "record"> & ValueRecord): Forward {
+  return { ...others, record: decodeRecord(encodeRecord({ state, md5, volumes })) };
+}
 
 function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
