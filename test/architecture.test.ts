@@ -86,7 +86,7 @@ test.each([
   ["ledger/ledger", "volumes/volumes", false],
   ["volumes/volumes", "ledger/ledger", false],
   ["api/native/list", "api/s3/list", false],
-  ["ledger/level/ledger", "ledger/postgres/ledger", false],
+  ["ledger/level/ledger", "ledger/postgres/open", false],
   ["log", "limits", false],
 ])("whether %s may import %s: %p", (from, to, isAllowed) => {
   expect(mayImport(`src/${from}.ts`, `src/${to}.ts`)).toBe(isAllowed);

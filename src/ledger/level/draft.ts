@@ -6,7 +6,7 @@
 import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { type Draft, type Lack, addMissing } from "../ledger";
+import { type Draft, type Known, type Lack, addMissing } from "../ledger";
 import { openBeside, requireUnlocked } from "./beside";
 import { writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
@@ -37,10 +37,9 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
   const next = undo.use(await openLevelIndex(folder, { make: true }));
   const facts = undo.use(await openLevelIndex(factsFolder, { make: true }));
   const lines: string[] = [];
-  const opened = undo.move();
-  return {
+  return Object.assign(undo.move(), {
     memory,
-    async putAll(keys) {
+    async putAll(keys: readonly Known[]) {
       const recorded = keys.filter(({ record }) => record !== undefined);
       await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
       const beside = keys.map((known) => ({ key: known.key, text: factsOfKnown(known) }));
@@ -48,7 +47,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       for (const known of keys)
         if (known.owed.length > 0) lines.push(textOf(known.key.toHex(), { ...known, n: lines.length + 1 }));
     },
-    async finish(entries) {
+    async finish(entries: ReadonlyMap<string, unknown>) {
       await next[Symbol.asyncDispose]();
       await addMissing(memory, entries); // What is remembered here already is of a later time than a backup.
       await addFacts(path, facts);
@@ -58,8 +57,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       if (lines.length > 0) writeDurably(journalFor(path), lines.join(""));
       swapIndex(folder, path);
     },
-    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-  };
+  });
 }
 
 /** What lies beside the records already, of the index that was lost, is of a later time than a backup. */

@@ -51,11 +51,10 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
   const folder = cleared(path);
   undo.defer(() => rmSync(folder, { recursive: true, force: true })); // Once it is in place there is none.
   const next = undo.use(await openLevelIndex(folder, { make: true }));
-  const opened = undo.move();
-  return {
+  return Object.assign(undo.move(), {
     names: { next: folder, old: old && path },
     ...{ next, old, memory, suspect: suspect && { ...suspect, laterMs } },
-    owedBy: (nameOf) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
+    owedBy: (nameOf: (volume: string) => string) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
@@ -67,8 +66,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
     },
-    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-  };
+  });
 }
 
 /** Opens both for another thread. Throws MkvError failed. */
@@ -76,8 +74,7 @@ export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
   await using undo = new AsyncDisposableStack();
   const next = undo.use(await openLevelIndex(names.next));
   const old = names.old === undefined ? undefined : undo.use(await openLevelIndex(names.old));
-  const opened = undo.move();
-  return { next, old, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  return Object.assign(undo.move(), { next, old });
 }
 
 /** What must not be taken for values. Where the index cannot be read, the journal says what it held. */

@@ -24,7 +24,7 @@ import { keysTable } from "./schema";
 const nothing: Entry = { record: undefined, owed: [] };
 
 /** The claims of a thread, and their renewal. */
-export class Claims implements AsyncDisposable {
+export class Claims implements Disposable {
   readonly #open = new Set<SharedClaim>();
   readonly #timer: Timer;
   readonly #clock = new DatabaseClock();
@@ -105,7 +105,7 @@ export class Claims implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
 }

@@ -38,7 +38,7 @@ export class Database implements AsyncDisposable {
 
   /**
    * Runs a statement, which must be one that may run late or twice.
-   * @throws MkvError unavailable if it cannot be asked, failed if it refuses; `sqlState(error.cause)` says what it said
+   * @throws MkvError unavailable if it cannot be asked, failed if it refuses; `sqlState` says what it said
    */
   async run(text: string, values: readonly unknown[] = [], patience: Patience = "short"): Promise<readonly Row[]> {
     const isShort = patience === "short";

@@ -17,7 +17,7 @@ export async function lookForFailover(ask: Ask): Promise<void> {
   try {
     await compare(ask);
   } catch (error) {
-    if (!cannotTell.includes(sqlState(error) ?? sqlState((error as Error).cause) ?? "")) throw error;
+    if (!cannotTell.includes(sqlState(error) ?? "")) throw error;
   }
 }
 

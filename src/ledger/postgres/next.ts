@@ -72,48 +72,45 @@ export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames)
   };
 }
 
-/** A new table in the making. */
-export type Next = Rebuild & {
-  readonly next: KeysTable;
-  /** Whether the old one has no keys, nor any that owe something. */
-  isEmpty(): Promise<boolean>;
-};
-
 /** What a new table is made of. */
 type Source = { readonly of: "volumes"; readonly allEpochs: AllEpochs } | { readonly of: "backup" };
 
 /**
  * Begins to make a new table, out of what volumes have or out of a backup.
- * @throws MkvError failed if masters are at work on the store
+ * @throws MkvError failed if masters are at work on the store, or a backup is to take the place of keys
  */
-export async function makeNext(address: DatabaseAddress, source: Source): Promise<Next> {
+export async function makeNext(
+  address: DatabaseAddress,
+  source: Source,
+): Promise<Rebuild & { readonly next: KeysTable }> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (!(await hasSchema(database))) await makeTables(database);
   const presence = undo.use(await enter(database, "rebuild"));
   const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
   if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
+  const anyKey = `select 1 from ${keysTable} where record is not null or owed is not null limit 1`;
+  if (source.of === "backup" && (await database.run(anyKey)).length > 0)
+    throw new MkvError("failed", `${address.shown} is not empty: name another database`);
   for (const left of await tablesIn(database))
     // Of runs that were cut short.
     if (/^mkv_keys_next(_[0-9a-f]{8})?$/.test(left)) await database.run(`drop table if exists ${left}`);
   const table = `${keysTable}_next_${crypto.randomUUID().slice(0, 8)}`;
   await database.run(createKeys(table, await keyOrder(database)));
   await database.run(createDue(table)); // While it is empty: over all keys it may take too long.
+  undo.defer(async () => {
+    await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
+  });
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
   const memory = sharedMemory(database);
   const isBehind = (await memory.get(behindName)) !== undefined;
-  const opened = undo.move();
-  return {
+  return Object.assign(undo.move(), {
     next: tableOf(database, table),
     old: tableOf(database, keysTable),
     names: { old: keysTable, next: table },
     memory,
     suspect: isBehind ? { fromMs: 0, laterMs: Number.POSITIVE_INFINITY } : undefined,
-    async isEmpty() {
-      const any = `select 1 from ${keysTable} where record is not null or owed is not null limit 1`;
-      return (await database.run(any)).length === 0;
-    },
-    owedBy: (nameOf) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
+    owedBy: (nameOf: (volume: string) => string) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
     async swap() {
       if (source.of === "volumes") await keepRest(database, table, { owed: !isBehind });
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
@@ -121,11 +118,7 @@ export async function makeNext(address: DatabaseAddress, source: Source): Promis
       await markMade(database);
       if (source.of === "volumes") await memory.delete(behindName); // It knows all that these have.
     },
-    async [Symbol.asyncDispose]() {
-      await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
-      await opened[Symbol.asyncDispose]();
-    },
-  };
+  });
 }
 
 async function tablesIn(database: Database): Promise<string[]> {
@@ -144,7 +137,7 @@ async function swapTables(database: Database, table: string, { isPresent }: Pres
   try {
     await database.run(text, [], "long");
   } catch (error) {
-    const state = sqlState((error as Error).cause);
+    const state = sqlState(error);
     if (state === divisionByZero)
       throw new MkvError("failed", "the database did not hear of this process for too long: run it again");
     if (state !== undefinedTable || (await tablesIn(database)).includes(table)) throw error;
@@ -194,19 +187,15 @@ async function owedIn(database: Database, nameOf: (volume: string) => string): P
  * @throws MkvError failed if there is one that is not empty, or masters are at work on it
  */
 export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: Lack | undefined }): Promise<Draft> {
-  await using undo = new AsyncDisposableStack();
-  const made = undo.use(await makeNext(address, { of: "backup" }));
-  if (!(await made.isEmpty())) throw new MkvError("failed", `${address.shown} is not empty: name another database`);
-  const opened = undo.move();
-  return {
-    memory: made.memory,
-    putAll: (keys) => made.next.putKnown(keys),
-    async finish(entries) {
-      await addMissing(made.memory, entries); // What is remembered here already is of a later time than a backup.
-      await made.memory.delete(epochName); // But for this: the volumes may have come further with another ledger.
-      if (lack) await made.memory.put(behindName, true);
+  const made = await makeNext(address, { of: "backup" });
+  const { next, memory } = made;
+  return Object.assign(made, {
+    putAll: next.putKnown,
+    async finish(entries: ReadonlyMap<string, unknown>) {
+      await addMissing(memory, entries); // What is remembered here already is of a later time than a backup.
+      await memory.delete(epochName); // But for this: the volumes may have come further with another ledger.
+      if (lack) await memory.put(behindName, true);
       await made.swap();
     },
-    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-  };
+  });
 }

@@ -1,5 +1,5 @@
-// Owns the opening of the ledger in a database: its tables are made at the first start of a store, and never where volumes
-// have values already.
+// Owns the ledger in a database that speaks PostgreSQL's wire, as one thread of one of several masters sees it, and its
+// opening: its tables are made at the first start of a store, and never where volumes have values already.
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
@@ -8,11 +8,13 @@ import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, typ
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { behindName, warnOfLack } from "./behind";
+import { Claims } from "./claims";
 import { Database } from "./connection";
+import { debtsOf } from "./debts";
 import { lookForFailover } from "./failover";
-import { postgresLedger } from "./ledger";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
+import { knownKeys, readsOf, scanTable } from "./reads";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
 /** What the threads of a process share. */
@@ -38,7 +40,7 @@ export async function openPostgresLedger(
   const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
   if (age.isOlder && !isNews) warnOfLack();
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
-  const ledger = postgresLedger({ database, ...age, looksForDebts: true, presence });
+  const ledger = postgresLedger(database, age, presence);
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
@@ -115,7 +117,33 @@ const count = `update mkv_memory
 
 /** Opens the same ledger for another thread. */
 export function joinPostgresLedger({ address, ...age }: PostgresShared): Ledger {
-  return postgresLedger({ database: new Database(address), ...age, looksForDebts: false });
+  return postgresLedger(new Database(address), age);
+}
+
+/** @param presence of the process, for its first thread, which alone looks for what is owed; disposed of with the ledger */
+function postgresLedger(database: Database, age: Age, presence?: AsyncDisposable): Ledger {
+  const claims = new Claims(database);
+  const debts = presence && debtsOf(database, age);
+  return {
+    memory: sharedMemory(database),
+    ...{ isBehind: age.isBehind, isOlder: age.isOlder },
+    get owing() {
+      return debts?.owing ?? 0;
+    },
+    ...readsOf(database),
+    scan: (range, options) => scanTable(database, keysTable, range, options),
+    picture: () => ({ isConsistent: false, keys: knownKeys(database) }),
+    claim: (key, begin, options) => claims.claim(key, begin, options),
+    async *due() {
+      if (debts) yield* debts.due();
+    },
+    owedBy: (key) => claims.owedBy(key),
+    async [Symbol.asyncDispose]() {
+      claims[Symbol.dispose]();
+      await presence?.[Symbol.asyncDispose]();
+      await database[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /**

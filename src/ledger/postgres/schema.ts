@@ -50,7 +50,7 @@ export async function hasSchema(database: Database): Promise<boolean> {
     const text = `the database ${database.address.shown} has tables of version ${found}, this mkv knows ${version}`;
     throw new MkvError("failed", `${text}: use the mkv that made them, or a later one`);
   } catch (error) {
-    if (sqlState((error as Error).cause) === undefinedTable) return false;
+    if (sqlState(error) === undefinedTable) return false;
     throw error;
   }
 }
@@ -60,7 +60,7 @@ async function addMemoryVersion(database: Database): Promise<void> {
   try {
     await database.run("select version from mkv_memory limit 0");
   } catch (error) {
-    if (sqlState((error as Error).cause) !== undefinedColumn) throw error;
+    if (sqlState(error) !== undefinedColumn) throw error;
     await database.run("alter table mkv_memory add column if not exists version uuid");
   }
 }
@@ -74,7 +74,7 @@ export async function makeTables(database: Database): Promise<void> {
         await database.run(statement);
         break;
       } catch (error) {
-        const state = sqlState((error as Error).cause) ?? "";
+        const state = sqlState(error) ?? "";
         if (!madeByAnother.includes(state) || tries === 5) throw error;
       }
     }
