@@ -141,20 +141,16 @@ export class Gauge extends Counter {
   }
 }
 
-/** Counts values by their size. */
+/** Counts times, in seconds, by their length. */
 export class Histogram {
-  constructor(
-    readonly at: number,
-    readonly bounds: readonly number[],
-  ) {}
+  constructor(readonly at: number) {}
 
-  /** @param times how many were of this size: one of so many was looked at */
-  observe(value: number, times = 1): void {
-    const { at, bounds } = this;
+  /** @param times how many took so long: one of so many was looked at */
+  observe(seconds: number, times = 1): void {
     let bucket = 0;
-    while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
-    numbers[at + bucket]! += times;
-    numbers[at + bounds.length + 1]! += value * times;
+    while (bucket < secondsBounds.length && seconds > secondsBounds[bucket]!) bucket++;
+    numbers[this.at + bucket]! += times;
+    numbers[this.at + secondsBounds.length + 1]! += seconds * times;
   }
 }
 
@@ -179,33 +175,22 @@ export class Labelled<T> {
   }
 }
 
-export function counter(name: string, help: string): Counter {
-  return counters(name, help, []).of();
-}
-
 /** Counters that differ by their labels. */
-export function counters(name: string, help: string, labels: readonly string[]): Labelled<Counter> {
-  return new Labelled(define({ name, help, type: "counter", labels, bounds: [] }), (at) => new Counter(at));
-}
-
-export function gauge(name: string, help: string): Gauge {
-  return gauges(name, help, []).of();
-}
-
+export const counters = labelled("counter", (at) => new Counter(at));
 /** Gauges that differ by their labels. */
-export function gauges(name: string, help: string, labels: readonly string[]): Labelled<Gauge> {
-  return new Labelled(define({ name, help, type: "gauge", labels, bounds: [] }), (at) => new Gauge(at));
-}
-
+export const gauges = labelled("gauge", (at) => new Gauge(at));
 /** Histograms of seconds, that differ by their labels. */
-export function histograms(name: string, help: string, labels: readonly string[]): Labelled<Histogram> {
-  const metric = define({ name, help, type: "histogram", labels, bounds: secondsBounds });
-  return new Labelled(metric, (at) => new Histogram(at, metric.bounds));
-}
+export const histograms = labelled("histogram", (at) => new Histogram(at));
 
-function define(metric: Metric): Metric {
-  metrics.set(metric.name, metric);
-  return metric;
+export const counter = (name: string, help: string): Counter => counters(name, help, []).of();
+export const gauge = (name: string, help: string): Gauge => gauges(name, help, []).of();
+
+function labelled<T>(type: Metric["type"], make: (at: number) => T) {
+  return (name: string, help: string, labels: readonly string[]): Labelled<T> => {
+    const metric = { name, help, type, labels, bounds: type === "histogram" ? secondsBounds : [] };
+    metrics.set(name, metric);
+    return new Labelled(metric, make);
+  };
 }
 
 function sizeOf({ type, bounds }: Metric): number {

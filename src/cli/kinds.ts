@@ -7,13 +7,13 @@ import { type DatabaseAddress, parseDatabaseUrl } from "../ledger/postgres/addre
 
 export type Kind<T> = {
   /** What the help calls it, as in -port N. A switch has none: it is given as -protect. */
-  readonly word?: string;
+  readonly word?: string | undefined;
   /** The value of a text. Throws MkvError usage; `flag` is how the user named it, as in -port. */
   parse(text: string, flag: string): T;
 };
 
 /** What `parse` makes of a text, or undefined if it is not what `is` says. */
-function kind<T>(word: string, is: string, parse: (text: string) => T | undefined): Kind<T> {
+function kind<T>(word: string | undefined, is: string, parse: (text: string) => T | undefined): Kind<T> {
   return {
     word,
     parse(text, flag) {
@@ -29,13 +29,10 @@ function matching(word: string, is: string, pattern: RegExp): Kind<string> {
 }
 
 /** On or off, as Go writes it. */
-export const toggle: Kind<boolean> = {
-  parse(text, flag) {
-    if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-    if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-    throw new MkvError("usage", `${flag} is true or false, not "${text}"`);
-  },
-};
+export const toggle = kind(undefined, "true or false", (text) => {
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  return /^(0|f|F|FALSE|false|False)$/.test(text) ? false : undefined;
+});
 
 export const file: Kind<string> = { word: "FILE", parse: (text) => text };
 
