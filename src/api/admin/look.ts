@@ -70,14 +70,15 @@ export function roomOf({ disks }: VolumeReport, number: (disk: DiskReport) => nu
 
 /** The connections to the master, where the system counts them, and how many it lets in. */
 export function connectionMetrics(connections: number | undefined, most: number): Measured[] {
+  const limit = Number.isFinite(most) ? most : undefined;
   return [
-    measured("gauge", ["mkv_connections", "Connections of clients to the master."], [[connections]]),
-    measured(
-      "gauge",
-      ["mkv_connections_limit", "Connections above which clients are refused, about."],
-      [[Number.isFinite(most) ? most : undefined]],
-    ),
+    single("mkv_connections", "Connections of clients to the master.", connections),
+    single("mkv_connections_limit", "Connections above which clients are refused, about.", limit),
   ];
+}
+
+function single(name: string, help: string, number: number | undefined): Measured {
+  return measured("gauge", [name, help], [[number]]);
 }
 
 /** What all threads of the process have had of the processors. */
@@ -88,16 +89,13 @@ export function cpuSeconds(): Measured {
 
 /** The process itself, and which mkv it is. */
 export function processMetrics(version: string): Measured[] {
-  const rows: [name: string, help: string, number: number][] = [
-    ["process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()],
-    ["process_open_fds", "Open files, connections among them.", openFiles()],
-    ["process_max_fds", "Files that may be open.", mostOpenFiles],
-    ["process_start_time_seconds", "When the process began, since the epoch.", startedSeconds],
-  ];
   return [
     cpuSeconds(),
     measured("gauge", ["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
-    ...rows.map(([name, help, number]) => measured("gauge", [name, help], [[number]])),
+    single("process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()),
+    single("process_open_fds", "Open files, connections among them.", openFiles()),
+    single("process_max_fds", "Files that may be open.", mostOpenFiles),
+    single("process_start_time_seconds", "When the process began, since the epoch.", startedSeconds),
   ];
 }
 
