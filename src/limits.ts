@@ -77,9 +77,8 @@ export const limits = {
   indexFiles: 10_000,
   /** The journal is rewritten without its settled debts at this length, or at twice what is outstanding. */
   journalBytes: 1024 * 1024,
-  /** That `fetch` is made ready takes no longer. */
+  /** That `fetch` is made ready takes no longer; then volumes have so long to say that they are there, and who they are. */
   warmUpMs: 500,
-  /** Before a store is served, its volumes have so long to say that they are there, and who they are. */
   firstLookMs: 2000,
   /** That a debt is paid is written to the journal after so long, if no other line takes it along; how far it has come is noted. */
   tidyMs: 200,
@@ -190,9 +189,10 @@ export const limits = {
   gatheredChunks: 64,
   /** Longest value that goes to a volume as a short request. */
   shortBytes: 128 * 1024,
-  /** Connections to a volume server that all questions of a thread share; questions that one takes in a turn of the loop. */
+  /** Connections to a server that all questions of a thread share; questions that one takes in a turn of the loop; disks asked at once. */
   connectionsForQuestions: 32,
   questionsAtOnce: 8,
+  placesAtOnce: 4,
   /** Longest head of an answer that a volume may send. */
   headBytes: 64 * 1024,
   /** Requests to volumes that all threads together have under way; further ones wait in `fetch`. */

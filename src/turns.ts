@@ -12,6 +12,20 @@ export async function inBatches<T, R>(
   return results;
 }
 
+/** Turns for each of several apart, such as servers: none of them waits for another one. */
+export class TurnsOfEach {
+  readonly #turns = new Map<string, Turns>();
+
+  constructor(readonly atOnce: number) {}
+
+  /** Waits for a turn of this one; disposing what it returns ends the turn. */
+  async enter(name: string): Promise<Disposable> {
+    let turns = this.#turns.get(name);
+    if (!turns) this.#turns.set(name, (turns = new Turns(this.atOnce)));
+    return await turns.enter();
+  }
+}
+
 /** Runs at most so many tasks at once; further ones wait their turn. */
 export class Turns {
   #free: number;

@@ -28,8 +28,11 @@ export async function firstLook(volumes: Volumes): Promise<void> {
 type KeptEpochs = {
   /** Returns false while volumes answer, and none says how far the store has come. */
   compare(): Promise<boolean>;
-  /** Compares, has the volumes note how far it has come, and says which of them were put back. */
-  note(): Promise<void>;
+  /**
+   * Compares, has the volumes note how far it has come, and says which of them were put back; at first the volumes alone: so
+   * many disks take their time.
+   */
+  note(which?: "volumes" | "all"): Promise<void>;
 };
 
 /**
@@ -42,7 +45,7 @@ export function keepEpochs(
   volumes: Volumes,
   options: {
     memory: Memory;
-    takeTurn: () => Promise<AsyncDisposable>;
+    takeTurn: (what: "notes") => Promise<AsyncDisposable>;
     noteEpoch: NoteEpoch | undefined;
     renamed: ReadonlyMap<string, string>;
   },
@@ -76,12 +79,13 @@ export function keepEpochs(
 
   return {
     compare: () => ask(),
-    async note() {
+    async note(which = "all") {
       if (!noteEpoch) return;
       await ask(async (epoch) => {
-        await using _turn = await takeTurn();
-        await epochs.note(epoch);
+        await using _turn = await takeTurn("notes");
+        await epochs.note(epoch, which);
       });
+      if (which === "volumes") await epochs.lookAtKnown();
       await tellPutBack();
     },
   };

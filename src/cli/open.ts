@@ -12,7 +12,7 @@ import { type Config } from "./config";
 import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
 import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
 import { epochsSoon } from "./epochs";
-import { watchPlaces } from "./places";
+import { type Watch, watchPlaces } from "./places";
 
 /** What the threads of a process share. */
 export type Shared = {
@@ -28,8 +28,8 @@ export type Shared = {
 export type OpenedStore = AsyncDisposable & {
   readonly store: Store;
   readonly shared: Shared;
-  /** Looks after the volumes: once before each round of `maintain`. */
-  readonly watch: () => Promise<void>;
+  /** What looks after the volumes, for `maintain`. */
+  readonly watch: Watch["rounds"];
   /** The process does not end well: what it has not finished is not taken for done. */
   abandon(): void;
 };
@@ -60,7 +60,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
-  const { renamed, round: watch } = await watchPlaces(volumes, ledger.memory, {
+  const { renamed, rounds: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? opened.noteEpoch : undefined,
   });

@@ -17,15 +17,18 @@ import { firstLook, keepEpochs } from "./epochs";
 
 /** The watch over the volumes of a process. */
 export type Watch = {
-  /** Asks for signs of life every `probeMs`, and at once who has come back: until then nothing is written there. */
-  round(): Promise<void>;
+  /**
+   * What is to be done again and again, none waiting for another: to ask for signs of life; to ask who has come back, before
+   * anything is written there; to have places note how far the store has come.
+   */
+  readonly rounds: readonly (() => Promise<void>)[];
   /** Places by the names that they had, with those that they have now: both carry one id. It follows what is learnt. */
   readonly renamed: ReadonlyMap<string, string>;
 };
 
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
- * @param options.takeTurn keeps other processes from giving ids meanwhile, where there are any
+ * @param options.takeTurn keeps other processes from giving ids, or from noting, meanwhile, where there are any
  * @param options.noteEpoch of the ledger: the volumes note how far it has come
  * @throws MkvError failed: two names are one place
  */
@@ -36,7 +39,7 @@ export async function watchPlaces(
     takeTurn = async () => new AsyncDisposableStack(),
     noteEpoch,
   }: {
-    takeTurn?: (() => Promise<AsyncDisposable>) | undefined;
+    takeTurn?: ((what: "ids" | "notes") => Promise<AsyncDisposable>) | undefined;
     noteEpoch?: NoteEpoch | undefined;
   } = {},
 ): Promise<Watch> {
@@ -45,15 +48,14 @@ export async function watchPlaces(
   const identity = new Identity(volumes, ids);
   const renamed = new Map<string, string>();
   const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed });
-  const unfenced = new Set<string>();
-  let [probedMs, checkedMs, comparedMs, returns] = [0, 0, 0, 0];
+  let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];
   async function compare(): Promise<boolean> {
     const isTold = await epochs.compare();
     comparedMs = nowMs();
     return isTold;
   }
   async function check() {
-    await using _turn = await takeTurn();
+    await using _turn = await takeTurn("ids");
     await ids.refresh();
     const asked = volumes.health.returns; // Who comes back from here on is asked again.
     if (!(await compare()) || volumes.health.returns !== asked) return []; // It is due at once.
@@ -72,28 +74,38 @@ export async function watchPlaces(
     const [a, b] = twins;
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
   }
-  const noted = epochs.note();
+  const noted = epochs.note("volumes");
   noted.catch(() => {}); // It is told here, or by the next one.
   await Promise.race([noted, Bun.sleep(limits.firstLookMs)]);
-  return {
-    renamed,
-    async round() {
-      if (nowMs() >= probedMs + limits.probeMs) {
-        probedMs = nowMs();
-        await volumes.probeAll();
-        tellUnfenced(volumes, unfenced);
-      }
-      const isDue = volumes.health.returns !== returns || nowMs() >= checkedMs + limits.identityMs;
-      if (!isDue && nowMs() < comparedMs + limits.compareMs) return;
-      try {
-        if (!isDue) return void (await compare());
-        for (const names of await check()) warn(`${names.join(" and ")} are one and the same place`);
-      } catch (error) {
-        await Bun.sleep(limits.probeMs); // It is due at once.
-        throw error;
-      }
-      await epochs.note();
-    },
+  async function meet() {
+    const isDue = volumes.health.returns !== returns || nowMs() >= checkedMs + limits.identityMs;
+    if (!isDue && nowMs() < comparedMs + limits.compareMs) return;
+    try {
+      if (!isDue) return void (await compare());
+      for (const names of await check()) warn(`${names.join(" and ")} are one and the same place`);
+    } catch (error) {
+      await Bun.sleep(limits.probeMs); // It is due at once.
+      throw error;
+    }
+    isNoteDue = true;
+  }
+  async function note() {
+    if (!isNoteDue) return;
+    isNoteDue = false;
+    await epochs.note();
+  }
+  return { renamed, rounds: [probing(volumes), meet, note] };
+}
+
+/** Asks for signs of life every `probeMs`. */
+function probing(volumes: Volumes): () => Promise<void> {
+  const told = new Set<string>();
+  let probedMs = 0;
+  return async () => {
+    if (nowMs() < probedMs + limits.probeMs) return;
+    probedMs = nowMs();
+    await volumes.probeAll();
+    tellUnfenced(volumes, told);
   };
 }
 

@@ -241,6 +241,6 @@ export type Opened<Shared> = {
   /** Has it that this process does not end well either, since other threads may still be writing. */
   abandon(): void;
   readonly noteEpoch: NoteEpoch;
-  /** Waits until no other process gives ids to volumes, where there may be one. */
-  takeTurn?(): Promise<AsyncDisposable>;
+  /** Waits until nobody else gives ids to volumes, or has them note something, where there may be another process. */
+  takeTurn?(what: "ids" | "notes"): Promise<AsyncDisposable>;
 };

@@ -7,26 +7,30 @@ import { WaitingLog, cleanUpDue } from "./care";
 import { pause } from "./pace";
 import { type Store } from "./store";
 
+/** What looks after the volumes, each for itself, again and again. */
+type Watch = readonly (() => Promise<void>)[];
+
 /** Looks after the volumes until it is disposed of, and changes nothing. */
-export function keepWatch(watch: () => Promise<void>): AsyncDisposable {
-  return inBackground((stop) => again(stop, limits.meetMs, watch));
+export function keepWatch(watch: Watch): AsyncDisposable {
+  return inBackground(...roundsOf(watch));
 }
 
 /**
  * Pays debts until it is disposed of.
  * @param watch looks after the volumes: one thread does so for all
  */
-export function maintain(store: Store, watch?: () => Promise<void>): AsyncDisposable {
+export function maintain(store: Store, watch: Watch = []): AsyncDisposable {
   const waitingLog = new WaitingLog();
   const saidAfterMs = performance.now() + limits.patienceMs;
   const pay = async (stop: AbortSignal) => {
     const waiting = await cleanUpDue(store, stop);
     if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
   };
-  return inBackground(
-    (stop) => again(stop, limits.probeMs, () => pay(stop)),
-    async (stop) => watch && (await again(stop, limits.meetMs, watch)),
-  );
+  return inBackground((stop) => again(stop, limits.probeMs, () => pay(stop)), ...roundsOf(watch));
+}
+
+function roundsOf(watch: Watch): ((stop: AbortSignal) => Promise<void>)[] {
+  return watch.map((round) => (stop) => again(stop, limits.meetMs, round));
 }
 
 /** Work that goes on until it is disposed of, which waits for its end. */

@@ -1,26 +1,26 @@
 // Owns what is remembered of places that may have files of an earlier time: they were put back from a backup of their own, were
 // adopted with files, or have lost writes with the power. Until a verify has read all copies, other places are read first.
 // In the ledger's memory:
-//   "noted" -> {"store", "counts": {place: count}}      the count of the store that each place has noted last
+//   "noted" -> {"store", "counts": {place: {"last", "before"}}}    the counts of the store that each place has noted
 //   "put-back " place -> {"atMs", "isEarlier"}          when that was seen, in wall time; whether it notes less than it had
 import { type Memory, entriesOf } from "../ledger/ledger";
-import { type NotedMemory } from "../volumes/epochs";
+import { type Noted, type NotedMemory } from "../volumes/epochs";
 
 const notedName = "noted";
 const putBackPrefix = "put-back ";
 
-type Noted = { readonly store: string; readonly counts: Readonly<Record<string, number>> };
+type NotedCounts = { readonly store: string; readonly counts: Readonly<Record<string, Noted>> };
 type PutBack = { readonly atMs: number; readonly isEarlier: boolean };
 
 /** What is remembered of notes. */
 export function notedIn(memory: Memory): NotedMemory {
   return {
     async counts(store) {
-      const noted = (await memory.get(notedName)) as Noted | undefined;
+      const noted = (await memory.get(notedName)) as NotedCounts | undefined;
       return new Map(noted?.store === store ? Object.entries(noted.counts) : []);
     },
     async keep(store, counts) {
-      await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies Noted);
+      await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies NotedCounts);
     },
     putEarlier: (place) => rememberPutBack(memory, place, { isEarlier: true }),
   };

@@ -1,15 +1,15 @@
 // Owns the notes on the volumes, and on each of their disks, of how far a store has come: `/mkv/epoch` below them. If all that
 // lies on the master's disk is put back, nothing there tells that it is older; the volumes do. And a disk that says less than it
-// had noted was put back itself.
+// had noted was put back itself; unless it says what it had never said before: a note of another process that came late.
 import { nowMs } from "../clock";
 import { withDeadline } from "../deadline";
 import { MkvError } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
 import { disksOf, valuePlaces } from "../format/placement";
-import { volumesOf } from "../format/volume";
+import { serverOf, volumesOf } from "../format/volume";
 import { limits } from "../limits";
 import { warn } from "../log";
-import { Turns } from "../turns";
+import { Turns, TurnsOfEach } from "../turns";
 import { syncFile } from "./change";
 import { AccessRefused } from "./client";
 import { readSmall, writeSmall } from "./small-file";
@@ -66,18 +66,21 @@ async function askAll(volumes: Volumes): Promise<Said[]> {
   return said.filter((each): each is Said => each.epoch !== undefined);
 }
 
+/** The counts that a place had noted last, and before that. */
+export type Noted = { readonly last: number; readonly before: number };
+
 /** What is remembered of the notes. */
 export type NotedMemory = {
-  /** The counts of this store that places had noted last, by their names. */
-  counts(store: string): Promise<Map<string, number>>;
-  keep(store: string, counts: ReadonlyMap<string, number>): Promise<void>;
+  /** What places had noted of this store, by their names. */
+  counts(store: string): Promise<Map<string, Noted>>;
+  keep(store: string, counts: ReadonlyMap<string, Noted>): Promise<void>;
   /** Remembers of a place that it says less than it had noted: before it notes more. */
   putEarlier(place: string): Promise<void>;
 };
 
 /** The notes that a process keeps up. */
 export class Epochs {
-  readonly #turns = new Turns(limits.foldersAtOnce);
+  readonly #turns = new TurnsOfEach(limits.placesAtOnce);
   /** One note ends before the next: late, it would go over that. */
   readonly #noting = new Turns(1);
   /** Places that were warned of: they take no notes, or have those of another store. */
@@ -90,66 +93,75 @@ export class Epochs {
     readonly renamed: ReadonlyMap<string, string>,
   ) {}
 
+  /** Looks which places of the volumes that answer say less than they had noted. */
+  async lookAtKnown(): Promise<void> {
+    await Promise.allSettled(this.#looks(known(this.volumes))); // Whoever does not say is asked again before it notes more.
+  }
+
   /**
    * Looks which places say less than they had noted.
    * @throws MkvError volume-failed, timeout: one does not say
    */
   async look(): Promise<void> {
-    const { topology } = this.volumes;
-    const places = topology.volumes.flatMap((volume) => valuePlaces(topology, volume));
-    await Promise.all(places.map((place) => this.#lookAt(place)));
+    await Promise.all(this.#looks(this.volumes.topology.volumes));
   }
 
-  async #lookAt(place: string): Promise<void> {
-    using _turn = await this.#turns.enter();
-    const found = await ask(this.volumes, place);
-    const last = found && (await this.#counts(found.store)).get(place);
-    if (found && found.count < (last ?? 0)) await this.memory.putEarlier(place);
+  #looks(volumes: readonly string[]): Promise<void>[] {
+    const places = volumes.flatMap((volume) => valuePlaces(this.volumes.topology, volume));
+    const countsOf = new Map<string, Promise<Map<string, Noted>>>();
+    return places.map(async (place) => {
+      using _turn = await this.#turns.enter(serverOf(place));
+      const found = await ask(this.volumes, place);
+      if (!found) return;
+      let counts = countsOf.get(found.store);
+      if (!counts) countsOf.set(found.store, (counts = this.#counts(found.store)));
+      if (wasPutBack(found.count, (await counts).get(place))) await this.memory.putEarlier(place);
+    });
   }
 
-  /** Has the volumes that answer, and their disks, note how far the store has come. */
-  async note(epoch: Epoch): Promise<void> {
+  /** Has the volumes that answer, and their disks, note how far the store has come; at first the volumes alone. */
+  async note(epoch: Epoch, which: "volumes" | "all"): Promise<void> {
     using _turn = await this.#noting.enter();
     const { topology, client } = this.volumes;
     const counts = await this.#counts(epoch.store);
     const noteOnAll = async (volume: string) => {
       const disks = disksOf(topology, volume).filter((disk) => !client.health.isForeign(disk));
-      const ofVolume = disks.length === 0 ? counts : new Map<string, number>(); // Counts are kept of where values lie.
+      const ofVolume = disks.length === 0 ? counts : new Map<string, Noted>(); // Counts are kept of where values lie.
       const isTaken = await this.#noteOn(volume, epoch, ofVolume);
-      if (isTaken) await Promise.all(disks.map((disk) => this.#noteOn(disk, epoch, counts)));
+      if (isTaken && which === "all") await Promise.all(disks.map((disk) => this.#noteOn(disk, epoch, counts)));
     };
     await Promise.all(known(this.volumes).map(noteOnAll));
     await this.memory.keep(epoch.store, counts);
   }
 
-  /** What places had noted last, by the names that they have today. */
-  async #counts(store: string): Promise<Map<string, number>> {
+  /** What places had noted, by the names that they have today. */
+  async #counts(store: string): Promise<Map<string, Noted>> {
     const counts = await this.memory.counts(store);
     for (const [name, now] of this.renamed) {
-      const count = counts.get(name);
-      if (count === undefined) continue;
-      counts.set(now, Math.max(count, counts.get(now) ?? 0));
+      const [had, other] = [counts.get(name), counts.get(now)];
+      if (had && had.last > (other?.last ?? 0)) counts.set(now, had);
       counts.delete(name);
     }
     return counts;
   }
 
   /** Returns whether it has taken a note. */
-  async #noteOn(place: string, epoch: Epoch, counts: Map<string, number>): Promise<boolean> {
-    using _turn = await this.#turns.enter();
+  async #noteOn(place: string, epoch: Epoch, counts: Map<string, Noted>): Promise<boolean> {
+    using _turn = await this.#turns.enter(serverOf(place));
     try {
       const found = await ask(this.volumes, place);
-      const before = found?.store === epoch.store ? found.count : undefined;
-      const last = counts.get(place);
-      if (found && before === undefined && last !== undefined)
+      const count = found?.store === epoch.store ? found.count : undefined;
+      const had = counts.get(place);
+      if (found && count === undefined && had)
         this.#tell(
           place,
           "has notes of another store where this one had its own: unless it was adopted just now, end the master of that one",
         );
-      if (before !== undefined && before < (last ?? 0)) await this.memory.putEarlier(place);
-      const isNews = before === undefined || before < epoch.count;
+      if (count !== undefined && wasPutBack(count, had)) await this.memory.putEarlier(place);
+      const isNews = count === undefined || count < epoch.count;
       if (isNews && !(await this.#write(place, epoch))) return false;
-      counts.set(place, Math.max(before ?? 0, epoch.count));
+      const last = isNews ? epoch.count : count;
+      if (last !== had?.last) counts.set(place, { last, before: isNews ? Math.max(count ?? 0, had?.last ?? 0) : last });
       return true;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
@@ -183,6 +195,11 @@ export class Epochs {
     if (!this.#told.has(place)) warn(`${place} ${what}`);
     this.#told.add(place);
   }
+}
+
+/** Whether a place says what it had noted once, and not what came late: between the last two. */
+function wasPutBack(count: number, had: Noted | undefined): boolean {
+  return had !== undefined && count < had.last && count <= had.before;
 }
 
 /** Those that have answered, and are the store's as far as is known. */

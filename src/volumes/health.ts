@@ -23,7 +23,7 @@ const fence = 5; // 0: not known; 1: it has one; 2: it has none.
 const clockOffset = 6; // What its clock is ahead of ours, at least; not a number if its answers have no date.
 const clockAt = 7; // When that was learnt.
 const fencedUntil = 8; // Until then it may begin a change that it was silent about.
-const stranger = 9; // 1: it has come back, and nobody has asked yet who it is.
+const stranger = 9; // Of which return it is that nobody has asked yet who it is; 0: of none.
 const clockMost = 10; // What its clock is ahead of ours, at most.
 const identity = 11; // The first 48 bits of the id that it had; 0 if that is not known.
 const putBack = 12; // 1: it may have files of an earlier time.
@@ -78,7 +78,8 @@ export class Health {
   heard(volume: string): void {
     const server = serverOf(volume);
     const isNews = !this.isUp(server) || this.#get(server, heardAt) === Number.NEGATIVE_INFINITY;
-    if (isNews) this.#set(server, stranger, this.#numbers[watched]!); // First: another thread may rely on it at once.
+    // First: another thread may rely on it at once.
+    if (isNews && this.#numbers[watched] === 1) this.#set(server, stranger, this.returns + 1);
     this.#set(server, heardAt, nowMs());
     if (!isNews) return;
     this.#set(server, lostAt, 0);
@@ -111,9 +112,9 @@ export class Health {
     this.#numbers[watched] = 1;
   }
 
-  /** Somebody has asked the server of this volume who it is, as far as it says. */
-  met(volume: string): void {
-    this.#set(serverOf(volume), stranger, 0);
+  /** Somebody has asked a server who it is, as far as it says: after so many returns, or it has come back since. */
+  met(server: string, returnsMet: number): void {
+    if (this.#get(server, stranger) <= returnsMet) this.#set(server, stranger, 0);
   }
 
   /** Whether it has ever answered, and does so now. */

@@ -16,10 +16,10 @@ import { nowMs } from "../clock";
 import { withDeadline } from "../deadline";
 import { MkvError } from "../errors";
 import { type Topology, placesOf } from "../format/placement";
-import { isConfigured, ownerOf } from "../format/volume";
+import { isConfigured, ownerOf, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Level, log } from "../log";
-import { Turns } from "../turns";
+import { Turns, TurnsOfEach } from "../turns";
 import { type SeenId, askId, writeId } from "./id-file";
 import { isEmpty } from "./listing";
 import { SeenIds, type Twins } from "./seen-ids";
@@ -40,7 +40,7 @@ export type IdentityMemory = {
 
 /** The watch over the ids. One thread keeps it for all. */
 export class Identity {
-  readonly #turns = new Turns(limits.foldersAtOnce);
+  readonly #turns = new TurnsOfEach(limits.placesAtOnce);
   readonly #writing = new Turns(1);
   /** What was said last of a name. */
   readonly #said = new Map<string, string>();
@@ -63,8 +63,12 @@ export class Identity {
     const seen = new SeenIds(names.map((name) => [name, this.memory.get(name)]));
     const { health } = this.volumes.client;
     const { returns } = health;
-    await Promise.all(topology.volumes.map((volume) => this.#checkVolume(volume, seen)));
-    if (health.returns === returns) topology.volumes.forEach((volume) => health.met(volume)); // Else one was asked too early.
+    const servers = Map.groupBy(topology.volumes, serverOf);
+    const checkServer = async (server: string, volumes: readonly string[]) => {
+      await Promise.all(volumes.map((volume) => this.#checkVolume(volume, seen)));
+      health.met(server, returns); // At once: others may be silent for long.
+    };
+    await Promise.all([...servers].map(([server, volumes]) => checkServer(server, volumes)));
     const twins = seen.twins((name) => ownerOf(topology, name));
     const ownIds = (pair: Twins) =>
       new Set(pair.map((name) => this.memory.get(name)).filter((id) => typeof id === "string"));
@@ -80,8 +84,8 @@ export class Identity {
   }
 
   async #see(name: string): Promise<SeenId> {
+    using _turn = await this.#turns.enter(serverOf(name));
     if (!this.volumes.client.health.isKnown(name)) return { kind: "unknown" };
-    using _turn = await this.#turns.enter();
     return await askId(this.volumes.client, name);
   }
 
@@ -211,10 +215,10 @@ export async function seeAll(
   once: readonly string[],
 ): Promise<Map<string, string | undefined>> {
   const seen = new Map<string, string | undefined>();
-  const turns = new Turns(limits.foldersAtOnce);
+  const turns = new TurnsOfEach(limits.placesAtOnce);
   const untilMs = nowMs() + limits.confirmMs;
   const see = async (name: string) => {
-    using _turn = await turns.enter();
+    using _turn = await turns.enter(serverOf(name));
     for (;;) {
       const found = await askId(client, name);
       if (found.kind === "id" || found.kind === "nonsense")

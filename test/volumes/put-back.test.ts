@@ -1,7 +1,8 @@
 // A volume that was put back from a backup of its own has values from before a replacement: it is told, and read last.
 import { $ } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { Epochs, type Noted, type NotedMemory } from "../../src/volumes/epochs";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { runMkv } from "../support/master";
@@ -9,6 +10,8 @@ import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
 import { freePort } from "../support/ports";
 import { until } from "../support/until";
+import { startVolume } from "../support/volume";
+import { watch, write } from "./watch";
 
 setDefaultTimeout(60_000);
 
@@ -82,6 +85,8 @@ test.concurrent("a volume that was put back under another name is told as well",
   const flags = ["-replicas", "1", "-subvolumes", "2"];
   await using cluster = await startCluster({ volumes: 1, flags });
   const volume = cluster.volumes[0]!;
+  const isNoted = () => ["sv00", "sv01"].every((disk) => existsSync(`${volume.dir}/${disk}/mkv/epoch`));
+  await until(isNoted, { what: "the disks have noted something" });
   await $`cp -a ${volume.dir} ${cluster.db}-saved`;
   await cluster.startMaster();
   await cluster.master.stop();
@@ -92,6 +97,34 @@ test.concurrent("a volume that was put back under another name is told as well",
   await cluster.startMaster(flags, [renamed]);
   expect(cluster.master.output).toContain(`${renamed} may have values of an earlier time`);
 });
+
+test.concurrent(
+  "a note of a master that was frozen, which comes late, is not taken for a volume that was put back",
+  async () => {
+    await using volume = await startVolume();
+    const { volumes } = watch([volume.address], { subvolumes: 1 });
+    await volumes.probeAll();
+    let kept: ReadonlyMap<string, Noted> = new Map();
+    const seen: string[] = [];
+    const memory: NotedMemory = {
+      counts: async () => new Map(kept),
+      keep: async (_, counts) => void (kept = counts),
+      putEarlier: async (place) => void seen.push(place),
+    };
+    const epochs = new Epochs(volumes, memory, new Map());
+    const store = crypto.randomUUID();
+    const note = (count: number) => epochs.note({ store, count }, "all");
+    const comesLate = (count: number) => write(volume, "mkv/epoch", `${store} ${count}\n`);
+    await note(3);
+    await note(6);
+    comesLate(5);
+    await note(7);
+    expect(seen).toEqual([]);
+    comesLate(6); // Which it had said before.
+    await epochs.look();
+    expect(seen).toEqual([volume.address]);
+  },
+);
 
 test.concurrent("a rebuild brings back nothing that was deleted since from a volume that was put back", async () => {
   const flags = ["-replicas", "1", "-subvolumes", "1"];

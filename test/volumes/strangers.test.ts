@@ -8,6 +8,7 @@ import { startFaultyVolume } from "../support/faulty";
 import { filesOn } from "../support/files";
 import { follow } from "../support/http";
 import { runMkv } from "../support/master";
+import { until } from "../support/until";
 import { type Volume, startVolume } from "../support/volume";
 import { Memory, heard, watch, write } from "./watch";
 
@@ -42,7 +43,8 @@ test("a store whose volume another one has taken for its own is told", async () 
   const volume = cluster.volumes[0]!;
   write(volume, "sv03/mkv/epoch", `${crypto.randomUUID()} 9\n`);
   await cluster.startMaster();
-  expect(cluster.master.output).toContain(`${volume.address}/sv03 has notes of another store`);
+  const what = `${volume.address}/sv03 has notes of another store`;
+  await until(() => cluster.master.output.includes(what), { what });
 });
 
 test("what has had another name, or is empty, is no stranger", async () => {

@@ -48,9 +48,9 @@ export async function openPostgresLedger(
     hasCrashed: false, // Its claims hold until nothing of it can come any more.
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
-    takeTurn: () =>
+    takeTurn: (what) =>
       retryBusy(
-        () => ledger.claim(turnKey, (before) => before, { expect: "nothing" }),
+        () => ledger.claim(turnKey(what), (before) => before, { expect: "nothing" }),
         2 * (limits.leaseMs + limits.leaseGraceMs),
       ),
   };
@@ -173,4 +173,6 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
 }
 
 /** No key of a value begins like this: a turn is a claim. */
-const turnKey = Buffer.from("ids of volumes") as Uint8Array as Key;
+function turnKey(what: "ids" | "notes"): Key {
+  return Buffer.from(`${what} of volumes`) as Uint8Array as Key;
+}

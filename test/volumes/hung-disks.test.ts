@@ -1,0 +1,59 @@
+// Disks that hang while their server answers: nobody who looks after the others waits for them.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { temporaryFolder } from "../support/folder";
+import { startFaultyVolume } from "../support/faulty";
+import { startMaster } from "../support/master";
+import { until } from "../support/until";
+import { startVolume } from "../support/volume";
+import { settings, watch } from "./watch";
+
+setDefaultTimeout(60_000);
+
+/** A server of which every disk hangs when it is asked for this. */
+function startHung(path: string) {
+  const ids = new Map<string, string>();
+  return startFaultyVolume((request) => {
+    if (/^\/sv\d\d\//.test(request.path) && request.path.endsWith(path)) return { does: "stall" };
+    if (request.path.endsWith("/mkv/epoch")) return { does: "answer", status: 404 };
+    if (request.method !== "GET") return { does: "answer", status: 200 };
+    if (!request.path.endsWith("/mkv/id")) return { does: "answer", status: 200, body: "[]" };
+    const id = ids.get(request.path) ?? crypto.randomUUID();
+    ids.set(request.path, id);
+    return { does: "answer", status: 200, body: `${id}\n` };
+  });
+}
+
+test("a volume that has come back is written to before all disks of another one have said who they are", async () => {
+  await using hung = await startHung("/mkv/id");
+  await using good = await startVolume();
+  const { volumes, identity } = watch([hung.address, good.address], { subvolumes: 24 });
+  await volumes.probeAll();
+  expect(volumes.health.isSettled(good.address)).toBe(false);
+  let isOver = false;
+  const checked = identity.check().then(() => void (isOver = true));
+  await until(() => volumes.health.isSettled(good.address), { what: "it is written to" });
+  expect(isOver).toBe(false);
+  const startMs = performance.now();
+  await checked;
+  expect(performance.now() - startMs).toBeLessThan(3 * settings.voltimeoutMs); // Not each is waited for.
+});
+
+test("a disk that hangs over its note holds up no look at the others", async () => {
+  await using folder = temporaryFolder();
+  await using hung = await startHung("/mkv/epoch");
+  await using good = await startVolume();
+  const flags = ["-subvolumes", "2", "-replicas", "1", "-voltimeout", "20s"];
+  await using master = await startMaster({
+    db: `${folder.path}/index`,
+    volumes: [hung.address, good.address],
+    flags,
+  });
+  const says = (what: string, times: number) =>
+    until(() => master.output.split(`${good.address} ${what}`).length > times, { what, deadlineMs: 10_000 });
+  for (const times of [1, 2]) {
+    await good.stop();
+    await says("is down", times);
+    await good.start();
+    await says("is back", times);
+  }
+});
