@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { raw, request } from "../support/http";
+import { dial, head, raw, request } from "../support/http";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { type Asked, ask, framed, presign, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
@@ -222,6 +222,22 @@ test("the bucket may stand in the name of the host, in front of the domain", asy
   expect((await from("s3.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
   expect((await from("bkt.other.test", { target: "/bkt/a%20b%2Bc" })).text).toBe("odd");
   expect(codeIn((await from("mkv:uploads.s3.test", { target: "/x" })).text)).toBe("AccessDenied");
+});
+
+test("a client that closes its side behind its request gets its answer; half a body counts for nothing", async () => {
+  const put = { method: "PUT", target: "/bkt/closing", body: "closing" };
+  const exchange = async (asked: Asked, missing = 0) => {
+    using wire = await dial(s3.port);
+    const line = head({ ...asked, headers: sign(asked).headers }, { close: false });
+    const body = Buffer.from(asked.body ?? "");
+    wire.write(Buffer.concat([line, body.subarray(0, body.length - missing)]));
+    wire.end();
+    return await wire.answer({ toHead: asked.method === "HEAD" });
+  };
+  expect((await exchange(put, 1)).status).toBe(400);
+  expect((await exchange({ ...put, method: "HEAD", body: "" })).status).toBe(404);
+  expect((await exchange(put)).status).toBe(200);
+  expect((await exchange({ target: put.target })).text).toBe("closing");
 });
 
 test("each thread serves the port", async () => {

@@ -107,6 +107,10 @@ test("names are percent-encoded when asked for", async () => {
   expect(text).toContain("<Key>plus%2Band%20space</Key>");
 });
 
+test("an apostrophe stays as it is, which not all clients read otherwise", async () => {
+  expect((await page("list-type=2&prefix=a%26")).text).toContain("<Key>a&amp;b&lt;c&gt;&quot;'</Key>");
+});
+
 test.each(["max-keys=x", "max-keys=-1", "list-type=2&continuation-token=nonsense", "encoding-type=gzip"])(
   "%s is no list: 400",
   async (query) => {

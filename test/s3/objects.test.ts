@@ -44,7 +44,7 @@ test("an empty object is whole, for both dialects, for verify and for rebuild; i
     `"${md5Hex("")}"`,
   ]);
   expect((await follow(await s3.cluster.ask("GET", "/objects/empty"))).body.length).toBe(0);
-  expect((await get("empty", { range: "bytes=0-0" })).status).toBe(416);
+  expect((await get("empty", { range: "bytes=0-" })).text).toContain("<ActualObjectSize>0<"); // So smart_open reads it.
   for (const value of ["full", ""]) {
     expect((await put("empty", value)).status).toBe(200);
     expect((await get("empty")).text).toBe(value);

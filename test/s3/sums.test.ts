@@ -108,8 +108,12 @@ test("a copy has the sum of its source, or by what is asked; other metadata leav
   expect(await sumOf("copy")).toEqual(["x-amz-checksum-crc32c", ofDigits.CRC32C]);
   await copy("copy", "source", { "x-amz-checksum-algorithm": "SHA256" });
   expect(await sumOf("copy")).toEqual(["x-amz-checksum-sha256", ofDigits.SHA256]);
-  await copy("copy", "copy", { "x-amz-metadata-directive": "REPLACE" });
+  const other = { "x-amz-metadata-directive": "REPLACE" };
+  await copy("copy", "copy", other);
   expect(await sumOf("copy")).toEqual(["x-amz-checksum-sha256", ofDigits.SHA256]);
+  expect((await copy("copy", "copy", { ...other, "x-amz-checksum-algorithm": "CRC32" })).status).toBe(200);
+  expect(await sumOf("copy")).toEqual(["x-amz-checksum-crc32", ofDigits.CRC32]);
+  expect((await send({ target: "/sums/copy" })).text).toBe(digits);
 });
 
 const describe = (key: string, names: string, headers: Record<string, string> = {}) =>

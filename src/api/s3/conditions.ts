@@ -75,8 +75,9 @@ export function rangeOf({ header }: S3Request, value: SeenValue): Wanted {
   const to = first === undefined ? bytes - 1 : Math.min(last ?? bytes - 1, bytes - 1);
   if (first !== undefined && last !== undefined && last < first) return all;
   if (from >= bytes || (first === undefined && last === 0)) {
+    const fields = { RangeRequested: text!, ActualObjectSize: String(bytes) }; // smart_open reads an empty object by it.
     const headers = { "content-range": `bytes */${bytes}` };
-    throw new S3Error("InvalidRange", "The requested range is not satisfiable", { headers });
+    throw new S3Error("InvalidRange", "The requested range is not satisfiable", { fields, headers });
   }
   return { range: { from, bytes: to - from + 1 }, isPart: true };
 }

@@ -54,15 +54,26 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
     throw new S3Error("InvalidRequest", "An object is only copied onto itself with x-amz-metadata-directive: REPLACE");
   await requireBucket(store, asked.bucket);
   const permit = permitOf(asked);
-  if (isOnto) return await retype(store, asked, { attributes: attributesIn(asked), permit });
   const algorithm = algorithmNamed(asked.header("x-amz-checksum-algorithm"));
+  if (isOnto && !algorithm) return await retype(store, asked, { attributes: attributesIn(asked), permit });
   const sumBy = (seen: SeenValue) => algorithm ?? sumOf(seen)?.algorithm;
   const how = { source, rangeOf: whole, root: "CopyObjectResult", sumBy };
   return await copyFrom(store, asked, how, async (payload, seen) => {
     const type = typeOf(seen, objectOf(source.key, source.bucket));
     const attributes = directive === "REPLACE" ? attributesIn(asked) : attributesOfCopy(seen, type);
-    return await storeBody(store, asked.key!, payload, { attributes, permit });
+    return await storeBody(store, asked.key!, payload, {
+      attributes,
+      permit: isOnto ? permitSame(seen, permit) : permit,
+    });
   });
+}
+
+/** Demands that the object is still the one that was read, and what is demanded besides. */
+function permitSame({ record }: SeenValue, permit: Permit | undefined): Permit {
+  return (before) => {
+    permit?.(before);
+    if (before.record?.md5 !== record.md5) throw new S3Error("PreconditionFailed", "the object was replaced meanwhile");
+  };
 }
 
 /** Other attributes for an object that stays where it is. */
@@ -74,14 +85,7 @@ async function retype(
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
   if (!seen) throw await missing(store, asked);
   const kept = { ...attributes, ...attributesOfBytes(seen) };
-  await setAttributes(store, asked.key!, {
-    attributes: kept,
-    permit(before) {
-      permit?.(before);
-      if (before.record?.md5 !== seen.record.md5)
-        throw new S3Error("PreconditionFailed", "the object was replaced meanwhile");
-    },
-  });
+  await setAttributes(store, asked.key!, { attributes: kept, permit: permitSame(seen, permit) });
   return result("CopyObjectResult", { etag: etagOf(seen), date: seen.modified, sum: sumOf(seen) });
 }
 

@@ -42,6 +42,8 @@ export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly dr
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, take); // See `bodyOf`.
   server.keepAliveTimeout = limits.idleSeconds * 1000;
   server.requestTimeout = 0; // Each wait has its own deadline.
+  // A client may close its side when it has sent its request, and still wait for the answer.
+  Object.assign(server, { httpAllowHalfOpen: true });
   const listening = once(server, "listening");
   try {
     if (shared) listenShared(server, { port, bind });

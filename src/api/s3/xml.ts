@@ -34,12 +34,15 @@ export function xmlElement(root: string, inner: string, { namespace = "S3" }: { 
   return `<${root}${declared}>${inner}</${root}>`;
 }
 
-const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 
-/** Control characters become references, as S3 writes them, though XML 1.0 has no place for them. */
+/**
+ * Control characters become references, as S3 writes them, though XML 1.0 has no place for them. An apostrophe stays: s3mini
+ * and others read no reference to it.
+ */
 function escapeXml(text: string): string {
   return text.replace(
-    /[&<>"'\u0000-\u001f\u007f\ufffe\uffff]/g,
+    /[&<>"\u0000-\u001f\u007f\ufffe\uffff]/g,
     (c) => entities[c] ?? `&#x${c.charCodeAt(0).toString(16)};`,
   );
 }
