@@ -5,7 +5,7 @@ import { type Key } from "../format/key";
 import { earlierPathOf, pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, encodeRecord, leastBytesOf } from "../format/record";
-import { sameVolumes } from "../format/volume";
+import { sameVolumes, without } from "../format/volume";
 import { type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
@@ -96,12 +96,15 @@ async function findHolder(
   const first = await withDeadline(limits.hedgeMs, said, slow).catch(() => undefined);
   if (first) return location;
   const { path, record } = location;
-  const answers = record.volumes.map(async (volume) => {
+  const ask = async (volume: string) => {
     if (await store.volumes.holds(volume, path, leastBytesOf(record.md5))) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
-  });
+  };
+  const putBack = record.volumes.filter((volume) => store.volumes.health.isPutBack(volume));
+  const answers = without(record.volumes, putBack).map(ask);
+  const later = putBack.map((volume) => Promise.allSettled(answers).then(() => ask(volume)));
   try {
-    const holder = await Promise.any(answers);
+    const holder = await Promise.any([...answers, ...later]);
     const now = first === false ? await store.ledger.get(key) : undefined;
     // A recorded volume has no copy, unless the key was being deleted or moved meanwhile.
     if (now?.state === "live" && sameVolumes(now.volumes, record.volumes)) store.hints.tell(key);

@@ -3,6 +3,7 @@ import { $ } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { Epochs, type Noted, type NotedMemory } from "../../src/volumes/epochs";
+import { limits } from "../../src/limits";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { runMkv } from "../support/master";
@@ -17,7 +18,7 @@ setDefaultTimeout(60_000);
 
 test.concurrent("a volume that was put back is told and read last, until a verify has read all copies", async () => {
   const adminport = String(await freePort());
-  const flags = ["-replicas", "2", "-heal", "0", "-adminport", adminport];
+  const flags = ["-replicas", "2", "-heal", "0", "-adminport", adminport, "-voltimeout", "10s"];
   await using cluster = await startCluster({ volumes: 2, flags });
   const status = () => runMkv(["-admin", `http://localhost:${adminport}`, "status"]);
   const volume = cluster.volumes[0]!;
@@ -39,7 +40,11 @@ test.concurrent("a volume that was put back is told and read last, until a verif
   await expectNew();
   await cluster.startMaster();
   expect(cluster.master.output).toContain(warning);
-  await expectNew();
+  cluster.volumes[1]!.freeze();
+  const reads = expectNew();
+  await Bun.sleep(3 * limits.hedgeMs); // After which others are asked.
+  cluster.volumes[1]!.thaw();
+  await reads;
   const master = `http://localhost:${cluster.master.port}`;
   expect((await runJob(cluster, "verify", { master, flags: ["-repair"] })).exitCode).toBe(0);
   await cluster.startMaster();
