@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Key } from "../../src/format/key";
 import { backupOf } from "../../src/ledger/backup";
-import { draftLevel } from "../../src/ledger/level/draft";
+import { draftLevel } from "../../src/ledger/level/next";
 import { openLevelLedger } from "../../src/ledger/level/open";
 import { type Known, type Lack, type Ledger } from "../../src/ledger/ledger";
 import { type BackupPart, readBackup } from "../../src/ledger/read-backup";

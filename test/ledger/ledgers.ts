@@ -4,7 +4,7 @@ import { nowMs } from "../../src/clock";
 import { type Key } from "../../src/format/key";
 import { type ValueRecord } from "../../src/format/record";
 import { type Debt, type Draft, type Entry, type Known, type Ledger } from "../../src/ledger/ledger";
-import { draftLevel } from "../../src/ledger/level/draft";
+import { draftLevel } from "../../src/ledger/level/next";
 import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { draftPostgres } from "../../src/ledger/postgres/next";

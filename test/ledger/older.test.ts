@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type Entry, type Ledger } from "../../src/ledger/ledger";
 import { joinLevelLedger, openLevelLedger } from "../../src/ledger/level/open";
-import { rebuildLevel } from "../../src/ledger/level/rebuild";
+import { rebuildLevel } from "../../src/ledger/level/next";
 import { changeRemembered } from "../jobs/remembered";
 import { temporaryFolder } from "../support/folder";
 import { until } from "../support/until";

@@ -1,0 +1,190 @@
+// Owns a new index in the making, out of volumes (a rebuild) or out of a backup (a draft), and the putting of it in its place.
+// 1. The lock beside the index is held from before anything is looked at until after the swap.
+// 2. All is written beside, as .NAME.rebuild and .NAME.facts.rebuild. Whatever is killed before the swap leaves nothing that
+//    anybody reads (`swap.ts`). What a backup says to be owed is kept until then: each process has all of it in memory.
+// 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
+import { rmSync } from "node:fs";
+import { MkvError } from "../../errors";
+import { furthest } from "../../format/epoch";
+import { readRecord } from "../../format/record";
+import { limits } from "../../limits";
+import { warn } from "../../log";
+import { factsOfKnown } from "../facts";
+import { type Draft, type Known, type Lack, addMissing } from "../ledger";
+import {
+  type AllEpochs,
+  type IndexNames,
+  type Indexes,
+  type Owed,
+  type OwedByKey,
+  type Rebuild,
+  accountedFor,
+} from "../rebuild";
+import { openBeside, requireUnlocked } from "./beside";
+import { writeDurably } from "./durable";
+import { epochOf, setEpoch } from "./epoch-file";
+import { factsOf, openFacts, requireWholeFacts } from "./facts";
+import { inspectPlace } from "./inspect";
+import { journalsOf, textOf } from "./journal";
+import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
+import { warnIfAlone } from "./open";
+import { type ReadLine, readJournals } from "./read-journals";
+import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
+import { cleared, mendSwap, swapIndex } from "./swap";
+
+/**
+ * Begins to make a new index.
+ * @param allEpochs asks under the lock
+ * @throws MkvError failed if another process uses the old one
+ */
+export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<Rebuild> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  const found = inspectPlace(path);
+  if (found.kind !== "none") warnIfAlone(path, memory);
+  const seen = await allEpochs();
+  const known = await judgeIndex(memory, path, { found, seen });
+  // One that is damaged is left as it is: opening it would remove what it does not know.
+  if (found.kind === "damaged") {
+    await requireUnlocked(path);
+    warn(`the index ${path} is damaged (${found.why}): what it knew of hashes and of unlinked keys is not used`);
+  }
+  const journals = readJournals(path);
+  const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
+  const doubt = known ?? (await judgeByJournals(memory, { found, index: old, journals }));
+  const earlier = remembered(memory)?.suspect;
+  const suspect = bothSuspect(doubt?.suspect, earlier);
+  // Where it has served since it was put back, it may have learnt of any of those files.
+  const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
+  const folder = cleared(path);
+  const next = await makeIn(undo, folder);
+  return Object.assign(undo.move(), {
+    names: { next: folder, old: old && path },
+    ...{ next, old, memory, suspect: suspect && { ...suspect, laterMs } },
+    owedBy: (nameOf: (volume: string) => string) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
+    async swap() {
+      await next[Symbol.asyncDispose]();
+      await old?.[Symbol.asyncDispose]();
+      const epoch = furthest(epochOf(path), seen);
+      if (epoch) setEpoch(folder, epoch);
+      const { suspect, passed, doubt } = remembered(memory) ?? {};
+      await rememberNew(memory, path, { suspect, passed, doubt });
+      swapIndex(folder, path);
+      if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
+      await rememberNew(memory, path, {});
+    },
+  });
+}
+
+/** Opens both for another thread. Throws MkvError failed. */
+export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
+  await using undo = new AsyncDisposableStack();
+  const next = undo.use(await openLevelIndex(names.next));
+  const old = names.old === undefined ? undefined : undo.use(await openLevelIndex(names.old));
+  return Object.assign(undo.move(), { next, old });
+}
+
+/** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
+function owedIn(
+  lines: ReadonlyMap<string, readonly ReadLine[]>,
+  { old, nameOf }: { old: LevelIndex | undefined; nameOf: (volume: string) => string },
+): Owed {
+  const owed = new Map<string, OwedByKey>();
+  for (const [hex, ofKey] of lines) {
+    const { key, record, marks, owed: debts } = ofKey.at(-1)!;
+    if (debts.length === 0) continue;
+    const found = old && readable(() => ({ text: old.getText(key) }));
+    const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
+    const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
+    if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
+    owed.set(hex, accountedFor(known, debts, nameOf));
+  }
+  return owed;
+}
+
+/**
+ * Begins to make an index at this path.
+ * @param options.lack what it may lack; undefined if nothing was acknowledged that is not in it
+ * @throws MkvError failed if there is an index that is not empty, or cannot be read, or another process uses it
+ */
+export async function draftLevel(path: string, { lack }: { lack: Lack | undefined }): Promise<Draft> {
+  await using undo = new AsyncDisposableStack();
+  const memory = undo.use(await openBeside(path));
+  mendSwap(path);
+  await requireEmpty(path, lack);
+  const folder = cleared(path);
+  const next = await makeIn(undo, folder);
+  const facts = await makeIn(undo, `${factsOf(path)}.rebuild`);
+  const lines: string[] = [];
+  return Object.assign(undo.move(), {
+    memory,
+    async putAll(keys: readonly Known[]) {
+      const recorded = keys.filter(({ record }) => record !== undefined);
+      await Promise.all(recorded.map(({ key, record }) => next.put(key, record)));
+      const beside = keys.map((known) => ({ key: known.key, text: factsOfKnown(known) }));
+      await Promise.all(beside.map(({ key, text }) => text !== undefined && facts.put(key, text)));
+      for (const known of keys)
+        if (known.owed.length > 0) lines.push(textOf(known.key.toHex(), { ...known, n: lines.length + 1 }));
+    },
+    async finish(entries: ReadonlyMap<string, unknown>) {
+      await next[Symbol.asyncDispose]();
+      await addMissing(memory, entries); // What is remembered here already is of a later time than a backup.
+      await addFacts(path, facts);
+      await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
+      if (lines.length > 0) writeDurably(journalFor(path), lines.join(""));
+      swapIndex(folder, path);
+    },
+  });
+}
+
+/** What lies beside the records already, of the index that was lost, is of a later time than a backup. */
+async function addFacts(path: string, facts: LevelIndex): Promise<void> {
+  requireWholeFacts(path);
+  await using there = await openFacts(path, { sync: false });
+  for await (const page of facts.scan({})) {
+    const missing = page.filter(([key]) => there.getText(key) === undefined);
+    await Promise.all(missing.map(([key, text]) => there.put(key, text)));
+  }
+}
+
+function doubtOf({ why, fromMs, laterMs }: Lack) {
+  const suspect = { fromMs: fromMs - limits.datesAheadMs };
+  const later = laterMs === undefined ? {} : { laterMs: laterMs + limits.datesAheadMs };
+  return { why: `it ${why}`, isCertain: true, suspect, ...later };
+}
+
+/** Throws MkvError failed if anything is known at this path that an import would hide. */
+async function requireEmpty(path: string, lack: Lack | undefined): Promise<void> {
+  const found = inspectPlace(path);
+  if (found.kind !== "none") await requireUnlocked(path);
+  const elsewhere = "name another -db, or move it away";
+  if (found.kind === "damaged")
+    throw new MkvError("failed", `the index ${path} is damaged (${found.why}): ${elsewhere}`);
+  if (found.kind === "whole") {
+    await using index = await openLevelIndex(path);
+    for await (const page of index.scan({}, { atOnce: 1 }))
+      if (page.length > 0) throw new MkvError("failed", `the index ${path} is not empty: ${elsewhere}`);
+  }
+  if (found.kind === "none") rmSync(journalFor(path), { force: true }); // Of a run that was killed before its index was in place.
+  const [journal] = journalsOf(path);
+  if (journal === undefined) return;
+  const owes = [...readJournals(path).lines.values()].some((ofKey) => ofKey.at(-1)!.owed.length > 0);
+  if (owes && found.kind === "whole")
+    throw new MkvError("failed", `the index ${path} is not empty (${journal} has unfinished work): ${elsewhere}`);
+  // Beside an older index the journals of the lost one are of use: see `replay.ts`.
+  if (!lack) throw new MkvError("failed", `${journal} knows of later work than the backup: import without -latest`);
+}
+
+/** Where the journal of an import lies: the next process takes it over with the others. */
+function journalFor(index: string): string {
+  return `${index}.journal-import`;
+}
+
+/** A new index in this folder, until the stack is disposed of: once it is in its place nothing lies here. */
+async function makeIn(undo: AsyncDisposableStack, folder: string): Promise<LevelIndex> {
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  remove();
+  undo.defer(remove);
+  return undo.use(await openLevelIndex(folder, { make: true }));
+}
