@@ -4,7 +4,10 @@
 //   record   := (tag, what belongs to it)*                                      numbers are varints
 // 1. It is read as LevelDB reads it (log_reader.cc, version_edit.cc): what that refuses is refused here.
 // 2. A record that a crash tore at the very end was never relied on, and is left out.
+// 3. It tells whether an index is the one that is remembered, as it went on, or another one in its place: a number is given to
+//    one file, and a table is written once. One whose number was given out by then was there already, and as long as it is now.
 import { MkvError } from "../../errors";
+import { limits } from "../../limits";
 
 /** What a MANIFEST says of an index. Numbers are those of files. */
 export type Manifest = {
@@ -41,6 +44,26 @@ export function readManifest(bytes: Uint8Array): Manifest {
     nextFile: required(3, "which number is free"),
     lastSequence: required(4, "how much was written"),
   };
+}
+
+/** The files of an index at one time: the youngest tables, with their lengths in bytes, and the first number that was free. */
+export type Lineage = {
+  readonly nextFile: number;
+  readonly tables: readonly (readonly [number: number, bytes: number])[];
+};
+
+export function lineageOf({ nextFile, tables }: Manifest): Lineage {
+  const youngest = [...tables].toSorted(([a], [b]) => b - a).slice(0, limits.tablesRemembered);
+  return { nextFile, tables: youngest };
+}
+
+/** Whether these may be the files of that index at a later time, whatever was written and merged meanwhile. */
+export function isOfLine({ tables }: Manifest, { nextFile, tables: youngest }: Lineage): boolean {
+  const known = new Map(youngest);
+  const forgottenBelow = youngest.length < limits.tablesRemembered ? 0 : youngest.at(-1)![0];
+  const isOurs = (number: number, bytes: number) =>
+    number >= nextFile || number < forgottenBelow || known.get(number) === bytes;
+  return tables.entries().every(([number, bytes]) => isOurs(number, bytes));
 }
 
 /** Adds what one record changes: the last one of each number counts. */

@@ -16,7 +16,7 @@ import { type Beside } from "./beside";
 import { epochOf } from "./epoch-file";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
-import { type Lineage, isOfLine, lineageOf } from "./lineage";
+import { type Lineage, isOfLine, lineageOf } from "./manifest";
 import { reachedBefore } from "./reached";
 import { type Journals } from "./read-journals";
 import { isOlder } from "./replay";

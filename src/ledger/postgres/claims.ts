@@ -16,8 +16,7 @@ import { knownOf, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
-import { DatabaseClock, databaseMs } from "./database-clock";
-import { ClaimLease, lost } from "./lease";
+import { ClaimLease, DatabaseClock, databaseMs, lost } from "./lease";
 import { type Found, bytesArray, foundColumns, foundIn, isSettled, owedColumn, plainArray } from "./row";
 import { keysTable } from "./schema";
 

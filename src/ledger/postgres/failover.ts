@@ -3,8 +3,19 @@
 // what was owed may be files of values: the ledger is behind.
 // 1. It is asked over new connections before anything else: none outlives a failover.
 // 2. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
-import { behindName, warnOfLack } from "./behind";
+import { warn } from "../../log";
 import { sqlState } from "./sql-state";
+
+/** Under this name it is remembered that the ledger is behind, until a rebuild. */
+export const behindName = "behind";
+
+/** Says that it is, with what is known of the cause. */
+export function warnOfLack(cause?: string): void {
+  const because = cause === undefined ? "" : `: ${cause}`;
+  warn(
+    `the database may lack what was acknowledged last${because}; with all masters stopped, "mkv rebuild" finds what is missing`,
+  );
+}
 
 /** Runs a statement that may run late or twice, and gives its rows. */
 export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly (readonly unknown[])[]>;

@@ -12,7 +12,7 @@ import { decodeRecord } from "../../format/record";
 import { knownOf } from "../facts";
 import { type Debt, type Entry, debtKinds } from "../ledger";
 import { type Row } from "./connection";
-import { databaseMs } from "./database-clock";
+import { databaseMs } from "./lease";
 
 /** A row as it was found. */
 export type Found = {
