@@ -10,8 +10,7 @@ import { backup } from "../store/backup";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { noIndex } from "./open";
-import { withProgress } from "./progress";
-import { reported } from "./report";
+import { reported, withProgress } from "./progress";
 
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {

@@ -28,8 +28,7 @@ import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { accessVolumes, mayChange, openStore } from "./open";
 import { requireNoStrangers, requireOwnPlaces, watchPlaces } from "./places";
-import { withProgress } from "./progress";
-import { reported } from "./report";
+import { reported, withProgress } from "./progress";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
 
 /**

@@ -1,10 +1,15 @@
-// Owns how far a job has got: a bar on a terminal, plain lines elsewhere. What is not known is not shown: how much there is,
-// how long it takes.
+// Owns what a job tells while it runs, and at its end.
+// 1. How far it has got: a bar on a terminal, plain lines elsewhere. What is not known is not shown: how much there is, how
+//    long it takes.
+// 2. Its last line for programs: one JSON object, whether it went well or not.
+//   {"job", "exit": 0 | 1, "seconds", "dryRun"?, its counts, "error"?}; a dry run counts what would be done
 import { Format, type Options, Presets, SingleBar } from "cli-progress";
 import { counted } from "../counted";
+import { reasonOf } from "../errors";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { limits } from "../limits";
 import { say } from "../log";
+import { type Config } from "./config";
 
 /** The progress of a job, until it is disposed of. */
 type Progress = JobProgress & Disposable;
@@ -13,6 +18,28 @@ type Progress = JobProgress & Disposable;
 export async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {
   using progress = process.stderr.isTTY ? bar(what) : lines(what);
   return await work(progress);
+}
+
+/**
+ * Does the work of a job, and says under -json how it ended.
+ * @param options.counts what the work counts, as far as it gets
+ * @throws what `work` throws
+ */
+export async function reported(
+  job: string,
+  { config, counts }: { config: Config; counts: Readonly<Record<string, number>> },
+  work: () => Promise<void>,
+): Promise<void> {
+  const startMs = performance.now();
+  let failure: { readonly error: unknown } | undefined;
+  await work().catch((error: unknown) => (failure = { error }));
+  if (config.json) {
+    const seconds = Math.round(performance.now() - startMs) / 1000;
+    const error = failure && { error: reasonOf(failure.error) };
+    const dryRun = config["dry-run"] && { dryRun: true };
+    console.log(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error }));
+  }
+  if (failure) throw failure.error;
 }
 
 function bar(what: string): Progress {
