@@ -6,10 +6,9 @@ import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
 import { Disks } from "../../volumes/disks";
 import { type VolumeReport, reportOf } from "../../volumes/report";
-import { type Sample, sampleOf } from "./history";
-import { JobWatch } from "./job-watch";
+import { JobWatch, stateLog } from "./events";
 import { countConnections, cpuSeconds } from "./look";
-import { stateLog } from "./state-log";
+import { type Sample, sampleOf } from "./numbers";
 
 /** What is looked at, and was seen last. */
 export class Observer {

@@ -1,7 +1,10 @@
-// Owns what is said of volumes when their state changes. That one was replaced is said by `volumes/identity.ts`.
+// Owns what the log is told of the store: that a volume changes its state, that a job which works through this master begins
+// or ends: it asks for key after key. That a volume was replaced is said by `volumes/identity.ts`.
 import { nowMs } from "../../clock";
+import { counted } from "../../counted";
 import { limits } from "../../limits";
 import { log, warn } from "../../log";
+import { type Measured } from "../../metrics";
 import { type DiskReport, type VolumeReport, hasNoRoom } from "../../volumes/report";
 
 /** The states of disks that take no writes. */
@@ -64,3 +67,39 @@ const advice: Record<Refusing, string> = {
   full: "make room, or add volumes and run rebalance; if there is room, the log of nginx there says why",
   "read-only": "remount it (mount -o remount,rw), or replace the disk if dmesg there says that it fails",
 };
+
+/** A job under way: `keys` it has asked about so far, and how many a second of late. */
+type Running = { keys: number; keysPerSecond: number; grewMs: number; atMs: number };
+
+/** The jobs that `mkv_job_keys_total` counts. */
+export class JobWatch {
+  readonly #running = new Map<string, Running>();
+  readonly #totals = new Map<string, number>();
+
+  get running() {
+    return [...this.#running].map(([name, { keys, keysPerSecond }]) => ({ name, keys, keysPerSecond }));
+  }
+
+  /** Looks at the counts, and says which jobs have begun or ended since. */
+  look(metrics: readonly Measured[]): void {
+    const now = nowMs();
+    for (const { values, numbers } of metrics.find(({ name }) => name === "mkv_job_keys_total")?.series ?? []) {
+      const [name, total] = [values[0]!, numbers[0]!];
+      const more = total - (this.#totals.get(name) ?? 0);
+      this.#totals.set(name, total);
+      const job = this.#running.get(name);
+      if (job) {
+        if (more > 0) job.grewMs = now;
+        job.keys += more;
+        job.keysPerSecond = (more * 1000) / Math.max(now - job.atMs, 1);
+        job.atMs = now;
+        if (now - job.grewMs < limits.jobQuietMs) continue;
+        this.#running.delete(name);
+        log(`${name} through this master has ended: it asked about ${counted(job.keys, "key")}`);
+      } else if (more > 0) {
+        this.#running.set(name, { keys: more, keysPerSecond: 0, grewMs: now, atMs: now });
+        log(`${name} through this master has begun`);
+      }
+    }
+  }
+}

@@ -1,6 +1,6 @@
 // A job that works through a master is told of when it begins, and when nothing more has come of it for a while.
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
-import { JobWatch } from "../../../src/api/admin/job-watch";
+import { JobWatch } from "../../../src/api/admin/events";
 import { type Measured } from "../../../src/metrics";
 import { textOf } from "../../support/events";
 
