@@ -89,6 +89,11 @@ function nameOf(user: string): string {
   return /^[\w.@][\w.@-]*$/.test(user) ? user : JSON.stringify(user);
 }
 
+/** `1 key`, `2 keys`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}
+
 /** Text without anything that could end a line, or play tricks with a terminal. */
 export function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) =>

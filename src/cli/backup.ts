@@ -1,11 +1,10 @@
 // Owns the running of export and import from the command line: whose ledger it is, standard output and input, what is said
 // at the end.
-import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { exportTo, importFrom } from "../jobs/backup";
 import { masterBackup } from "../jobs/master";
 import { noCounts } from "../ledger/backup";
-import { say } from "../log";
+import { counted, say } from "../log";
 import { backup } from "../store/backup";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";

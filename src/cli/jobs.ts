@@ -1,6 +1,5 @@
 // Owns the running of the jobs from the command line: whoever keeps their ledger, their threads, their progress, their last
 // line.
-import { counted } from "../counted";
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
 import { type Task } from "../jobs/cursor";
@@ -15,7 +14,7 @@ import { verify } from "../jobs/verify";
 import { entriesOf } from "../ledger/ledger";
 import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
-import { warn } from "../log";
+import { counted, warn } from "../log";
 import { shapeName } from "../store/backup";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";

@@ -4,11 +4,10 @@
 // 2. Its last line for programs: one JSON object, whether it went well or not.
 //   {"job", "exit": 0 | 1, "seconds", "dryRun"?, its counts, "error"?}; a dry run counts what would be done
 import { Format, type Options, Presets, SingleBar } from "cli-progress";
-import { counted } from "../counted";
 import { reasonOf } from "../errors";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { limits } from "../limits";
-import { say } from "../log";
+import { counted, say } from "../log";
 import { type Config } from "./config";
 
 /** The progress of a job, until it is disposed of. */

@@ -1,9 +1,8 @@
 // Owns `mkv status`: what a running master says of itself and its volumes, as a table, and whether all is well.
 import { type Status } from "../api/admin/status";
-import { counted } from "../counted";
 import { MkvError } from "../errors";
 import { askStatus } from "../jobs/master";
-import { printable } from "../log";
+import { counted, printable } from "../log";
 
 /**
  * Shows the status of a master, and what is wrong.

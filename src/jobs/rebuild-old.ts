@@ -1,7 +1,7 @@
 // Owns what an old index tells a rebuild: which keys are unlinked, the hashes, and the keys of which no file was found. Those
 // stay in the index: their values lie on volumes that `-volumes` does not name, or are lost, which must not look like keys
 // that never were. An old index is only believed of the write that it speaks of.
-import { counted } from "../counted";
+import { counted } from "../log";
 import { MkvError } from "../errors";
 import { type Key, showKey } from "../format/key";
 import { pathOf } from "../format/path";

@@ -8,7 +8,6 @@
 // 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
 import { setImmediate } from "node:timers/promises";
 import { nowMs } from "../clock";
-import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
@@ -16,7 +15,7 @@ import { type ValueRecord, leastBytesOf } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
-import { warn } from "../log";
+import { counted, warn } from "../log";
 import { Turns } from "../turns";
 import { type Volumes } from "../volumes/volumes";
 import { moveLate, moveStaged, stagedPathOf } from "./forward";

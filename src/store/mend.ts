@@ -1,12 +1,11 @@
 // Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for. And
 // the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
-import { counted } from "../counted";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { type ValueRecord, decodeRecord } from "../format/record";
 import { isConfigured } from "../format/volume";
 import { entriesOf } from "../ledger/ledger";
-import { log } from "../log";
+import { counted, log } from "../log";
 import { type Care } from "./caring";
 import { type Depth } from "./copies";
 import { type Finding, findProblems, healKey } from "./heal";

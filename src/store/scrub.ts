@@ -1,10 +1,9 @@
 // Owns the scrub: every copy is read and compared within a given time, again and again, and mended from a good one.
 //   "scrubbed" -> Scrubbed                  in the ledger's memory: the last one that came to its end
 import { nowMs } from "../clock";
-import { counted } from "../counted";
 import { type Key, showKey } from "../format/key";
 import { limits } from "../limits";
-import { log, warn } from "../log";
+import { counted, log, warn } from "../log";
 import { counters, gauge } from "../metrics";
 import { type Care } from "./caring";
 import { type Mended, mend } from "./mend";

@@ -1,9 +1,8 @@
 // Owns what the log is told of the store: that a volume changes its state, that a job which works through this master begins
 // or ends: it asks for key after key. That a volume was replaced is said by `volumes/identity.ts`.
 import { nowMs } from "../../clock";
-import { counted } from "../../counted";
 import { limits } from "../../limits";
-import { log, warn } from "../../log";
+import { counted, log, warn } from "../../log";
 import { type Measured } from "../../metrics";
 import { type DiskReport, type VolumeReport, hasNoRoom } from "../../volumes/report";
 

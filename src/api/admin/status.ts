@@ -1,5 +1,5 @@
 // Owns the status of a store as JSON: for programs, for `mkv status`, and for the page.
-import { counted } from "../../counted";
+import { counted } from "../../log";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";

@@ -6,11 +6,10 @@
 // 3. Then the journals are read against the index (`replay.ts`).
 import { basename } from "node:path";
 import { nowMs } from "../../clock";
-import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { limits } from "../../limits";
-import { log, warn } from "../../log";
+import { counted, log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";

@@ -5,12 +5,11 @@
 // 2. A claim whose time is over is anybody's, unless the clock of the database was set just now. What it owed is in the row.
 // 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
 //    touches nothing, and lets the claim run out.
-import { counted } from "../../counted";
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { log } from "../../log";
+import { counted, log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
