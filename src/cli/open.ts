@@ -1,18 +1,26 @@
-// Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread.
-import { MkvError } from "../errors";
+// Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread; and what
+// is looked at before: whether a missing index is an empty one, and whether the flags are those of the store that is there.
+import { MkvError, reasonOf } from "../errors";
+import { type Topology } from "../format/placement";
 import { isConfigured } from "../format/volume";
+import { files, folders } from "../jobs/folders";
 import { type Ledger, type Opened } from "../ledger/ledger";
+import { warn } from "../log";
+import { shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
 import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
+import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
-import { type Purpose, requireNoValues, requireSameShape } from "./first-look";
 import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
 import { epochsSoon } from "./epochs";
 import { type Watch, watchPlaces } from "./places";
+
+/** What a store is opened for. */
+type Purpose = "server" | "rebalance" | "verify";
 
 /** What the threads of a process share. */
 export type Shared = {
@@ -89,7 +97,7 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
 
 /** The failure of what needs an index where there is none. */
 export function noIndex({ shown }: LedgerKind): MkvError {
-  return new MkvError("failed", `there is no index at ${shown}: run rebuild first`);
+  return failed(`there is no index at ${shown}: run rebuild first`);
 }
 
 /**
@@ -140,4 +148,78 @@ function storeOf(
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),
   };
+}
+
+/**
+ * Refuses to make a new index while a volume has values. Returns whether all volumes could be looked at.
+ * @throws MkvError failed; also if there was an index here, and a volume cannot be looked at
+ */
+async function requireNoValues(
+  volumes: Volumes,
+  { db, hadOne }: { db: string; hadOne: boolean },
+): Promise<{ isSure: boolean }> {
+  let isSure = true;
+  for (const volume of volumes.topology.volumes) {
+    const isThere = await volumes.wake(volume);
+    try {
+      if (!isThere) throw new MkvError("unavailable", "it does not answer");
+      if (!(await hasValues(volumes, volume))) continue;
+    } catch (error) {
+      if (!(error instanceof MkvError)) throw error;
+      const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
+      if (hadOne) throw failed(`there is no index at ${db} any more, and ${why}: run rebuild first`);
+      const isRefused = error instanceof AccessRefused && volumes.client.user.credentials !== undefined; // Without any, users bring theirs.
+      if (isRefused) throw failed(`there is no index at ${db}, and ${why}`);
+      warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
+      isSure &&= isThere; // One that is there and shows no listing is no volume of values.
+      continue;
+    }
+    throw failed(`there is no index at ${db}, but ${volume} has values: run rebuild first`);
+  }
+  return { isSure };
+}
+
+async function hasValues(volumes: Volumes, volume: string): Promise<boolean> {
+  for await (const folder of folders(volumes, { on: [volume] })) {
+    for await (const page of files(volumes, folder)) if (page.length > 0) return true;
+  }
+  return false;
+}
+
+/**
+ * Keeps a master to what the store looks like, which jobs may change. An empty store may look like anything.
+ * @throws MkvError failed: `-subvolumes` was forgotten, or the volumes are others
+ */
+async function requireSameShape(
+  ledger: Ledger,
+  { topology, subvolumes: asked }: Config,
+  { purpose }: { purpose: Purpose },
+): Promise<void> {
+  if (purpose === "verify") return;
+  const before = (await ledger.memory.get(shapeName)) as Topology | undefined;
+  if (before && purpose === "server" && !(await isEmpty(ledger))) {
+    const { volumes, subvolumes } = topology;
+    if (!volumes.some((volume) => before.volumes.includes(volume))) {
+      const was = before.volumes.join(",");
+      throw failed(
+        `-volumes names none of the store's volumes, which were ${was}: run rebalance with the new ones first`,
+      );
+    }
+    if (subvolumes !== before.subvolumes) {
+      const text = `the store has -subvolumes ${before.subvolumes}, not ${subvolumes}`;
+      if (asked === undefined)
+        throw failed(`${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
+      warn(`${text}: values stay where they are until a rebalance`);
+    }
+  }
+  await ledger.memory.put(shapeName, topology);
+}
+
+async function isEmpty(ledger: Ledger): Promise<boolean> {
+  for await (const page of ledger.scan({}, { atOnce: 1 })) if (page.length > 0) return false;
+  return ledger.owing === 0;
+}
+
+function failed(text: string): MkvError {
+  return new MkvError("failed", text);
 }

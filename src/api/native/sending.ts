@@ -1,7 +1,14 @@
-// Owns the memory of long answers: as they are gathered, and as they are sent. All of a thread together have a bound.
+// Owns the sending of long answers.
+// 1. Lists are gathered first, and all of a thread have a bound for the memory that takes.
+// 2. Of a backup (`GET /?export`), which is as long as the ledger, nothing is gathered. A client that reads too slowly is cut
+//    off, since the ledger holds its moment meanwhile.
 import { MkvError } from "../../errors";
+import { limits } from "../../limits";
 import { gauge } from "../../metrics";
+import { backup } from "../../store/backup";
+import { type Store } from "../../store/store";
 import { sent } from "../requests";
+import { streamed } from "../stream";
 
 const open = gauge("mkv_lists_open", "Lists that are gathered or sent.");
 
@@ -51,5 +58,43 @@ export async function* dropping(
     sent.add(piece.length);
     yield piece;
     share.hold((left -= piece.length));
+  }
+}
+
+/** The backups that a thread sends. */
+export class Exports {
+  #underWay = 0;
+
+  /**
+   * Answers with all that the ledger knows, as `ledger/backup.ts` says. If the ledger fails it breaks off, without a trailer.
+   * @param cut ends the connection of the client
+   * @throws MkvError unavailable if too many are under way, or the ledger cannot be asked
+   */
+  async answer(store: Store, cut: () => void): Promise<Response> {
+    const pieces = this.#pieces(store);
+    const { value: first } = await pieces.next(); // Before the head: it may be refused.
+    async function* all(): AsyncGenerator<Uint8Array> {
+      try {
+        if (first) yield first;
+        yield* pieces;
+      } finally {
+        await pieces.return();
+      }
+    }
+    return new Response(streamed(all(), cut), { headers: { "content-type": "application/x-ndjson" } });
+  }
+
+  async *#pieces({ ledger, topology }: Store): AsyncGenerator<Uint8Array, void> {
+    if (this.#underWay >= limits.exportsAtOnce)
+      throw new MkvError("unavailable", `${limits.exportsAtOnce} exports are under way: let them end first`);
+    this.#underWay++;
+    try {
+      for await (const piece of backup(ledger, { topology })) {
+        sent.add(piece.length);
+        yield piece;
+      }
+    } finally {
+      this.#underWay--;
+    }
   }
 }
