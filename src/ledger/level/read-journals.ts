@@ -81,11 +81,11 @@ function readJournal(path: string): { lines: Map<string, ReadLine[]>; floor: num
       floor = Number(line.slice(floorPrefix.length));
       continue;
     }
-    const hex = typeof line === "string" ? line : line.key;
+    const hex = typeof line === "string" ? line : line.key.toHex();
     let ofKey = all.get(hex);
     if (!ofKey) all.set(hex, (ofKey = []));
     const last = ofKey.at(-1);
-    if (typeof line === "object") ofKey.push(readLine(line));
+    if (typeof line === "object") ofKey.push(line);
     else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [], isSettled: true };
     else all.delete(hex); // Of a debt before the journal was rewritten.
   }
@@ -101,20 +101,12 @@ type Written = {
   readonly marks?: readonly string[];
 };
 
-function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): ReadLine {
-  const debts = Object.entries(owed).flatMap(([kind, owing]) =>
-    owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
-  );
-  const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
-  const parsed = Uint8Array.fromHex(key) as Key;
-  return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
-}
-
 /** A line of a journal; nothing, with a word about it, if it was torn, or damaged. */
-function parseLine(path: string, text: string): Written | string | undefined {
+function parseLine(path: string, text: string): ReadLine | string | undefined {
   try {
-    const line: unknown = JSON.parse(text);
-    if (isLine(line)) return line;
+    const line = JSON.parse(text) as Written | string;
+    if (typeof line !== "string") return readLine(line);
+    if (/^([0-9a-f]{2})+$/.test(line) || floorLine.test(line)) return line;
   } catch {
     // It is no line either.
   }
@@ -122,24 +114,16 @@ function parseLine(path: string, text: string): Written | string | undefined {
   return undefined;
 }
 
-const keyInHex = /^([0-9a-f]{2})+$/;
 const floorLine = new RegExp(`^${floorPrefix}\\d+$`);
 
-function isLine(line: unknown): line is Written | string {
-  if (typeof line === "string") return keyInHex.test(line) || floorLine.test(line);
-  if (typeof line !== "object" || line === null) return false;
-  const { key, n = 0, record, owed = {}, volumes = [], marks = [] } = line as Record<keyof Written, unknown>;
-  return (
-    typeof key === "string" &&
-    keyInHex.test(key) &&
-    Number.isSafeInteger(n) &&
-    ["string", "undefined"].includes(typeof (record ?? undefined)) &&
-    typeof owed === "object" &&
-    owed !== null &&
-    [volumes, marks, ...Object.values(owed)].every(areNames)
+/** Throws for what is no such line. */
+function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): ReadLine {
+  if (!Number.isSafeInteger(n) || !["string", "undefined"].includes(typeof (record ?? undefined)))
+    throw new Error("no line");
+  const debts = Object.entries(owed).flatMap(([kind, owing]) =>
+    owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
   );
-}
-
-function areNames(list: unknown): boolean {
-  return Array.isArray(list) && list.every((name) => typeof name === "string");
+  const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
+  const parsed = Uint8Array.fromHex(key) as Key;
+  return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
 }
