@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { Journal, type Owing } from "../../src/ledger/level/journal";
 import { LineNumbers } from "../../src/ledger/level/reached";
-import { readJournals, removeSettled } from "../../src/ledger/level/read-journals";
+import { readJournals, removeSettled } from "../../src/ledger/level/replay";
 import { temporaryFolder } from "../support/folder";
 
 function place() {

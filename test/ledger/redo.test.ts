@@ -3,8 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { openLevelIndex } from "../../src/ledger/level/leveldb";
-import { type ReadLine } from "../../src/ledger/level/read-journals";
-import { replay } from "../../src/ledger/level/replay";
+import { type ReadLine, replay } from "../../src/ledger/level/replay";
 import { temporaryFolder } from "../support/folder";
 
 const key = parseKey("/key") as Key;

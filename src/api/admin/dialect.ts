@@ -8,8 +8,7 @@ import { splitUrl } from "../url";
 import { expose, expositionType } from "./exposition";
 import { connectionMetrics, processMetrics, volumeMetrics } from "./look";
 import { answerPage } from "./page";
-import { Readiness } from "./readiness";
-import { type StatusSources, statusOf } from "./status";
+import { Readiness, type StatusSources, statusOf } from "./status";
 
 /** Serves until it is disposed of. Throws MkvError failed if the port is not to be had. */
 export function serveAdmin(sources: StatusSources, { port, bind }: Listening): Disposable {

@@ -1,15 +1,19 @@
-// Owns the status of a store as JSON: for programs, for `mkv status`, and for the page.
+// Owns the status of a store as JSON, for programs, for `mkv status`, and for the page; and the answer to "can it be written to
+// now?": whether the ledger answers, and how many volumes take values.
+import { nowMs } from "../../clock";
+import { withDeadline } from "../../deadline";
+import { MkvError, reasonOf } from "../../errors";
+import { parseKey } from "../../format/key";
 import { counted } from "../../log";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
-import { type DiskReport, type VolumeReport, putBackIn } from "../../volumes/report";
+import { type DiskReport, type PlaceState, type VolumeReport, putBackIn } from "../../volumes/report";
 import { putBackWarning } from "../../volumes/warnings";
 import { mostConnections } from "../admission";
 import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
 import { numbersOf, quantileOf, totalOf } from "./numbers";
 import { type Observer } from "./observer";
-import { said } from "./readiness";
 
 /** What is asked for a status. */
 export type StatusSources = {
@@ -154,4 +158,49 @@ function timesOf(metrics: readonly Measured[], name: string) {
     return [values.join(" "), { count, sum: numbers.at(-1)!, median, p99: slow }] as const;
   });
   return Object.fromEntries(times);
+}
+
+const anyKey = parseKey("/");
+
+/** Looks whether a store is ready. One question to the ledger at a time, however many ask, and none waits for it anew. */
+export class Readiness {
+  #asked: { readonly answer: Promise<string | undefined>; readonly untilMs: number } | undefined;
+
+  constructor(readonly store: Store) {}
+
+  /** A line that says why it is not ready; undefined if it is. */
+  async whyNot(reports: readonly VolumeReport[]): Promise<string | undefined> {
+    const onTimeout = () => new MkvError("timeout", `it does not answer within ${limits.readyMs} ms`);
+    const { answer, untilMs } = (this.#asked ??= this.#askLedger());
+    const ledger = await withDeadline(Math.max(0, untilMs - nowMs()), answer, onTimeout).catch(reasonOf);
+    return ledger === undefined ? whyNotWritable(this.store, reports) : `the index cannot be read: ${ledger}`;
+  }
+
+  #askLedger() {
+    const ask = async () => void (await this.store.ledger.get(anyKey));
+    const answer = ask().then(() => undefined, reasonOf);
+    void answer.finally(() => (this.#asked = undefined));
+    return { answer, untilMs: nowMs() + limits.readyMs };
+  }
+}
+
+/** What is said of a volume, after its name. */
+export const said: Record<PlaceState, string> = {
+  up: "is up",
+  down: "is down",
+  full: "is full",
+  "read-only": "is read-only",
+  foreign: "is not the disk it was",
+};
+
+function whyNotWritable({ minreplicas, volumes }: Store, reports: readonly VolumeReport[]): string | undefined {
+  const isWritable = ({ name, disks }: VolumeReport) =>
+    disks.some(
+      (disk) => disk.state === "up" && volumes.health.isWritable(disk.name === "" ? name : `${name}/${disk.name}`),
+    );
+  const refusing = reports.filter((report) => !isWritable(report));
+  const writable = reports.length - refusing.length;
+  if (writable >= minreplicas) return undefined;
+  const why = refusing.map(({ name, state }) => `${name} ${state === "up" ? "has just come back" : said[state]}`);
+  return `${writable} of ${reports.length} volumes can be written to, a value needs ${minreplicas}: ${why.join(", ")}`;
 }

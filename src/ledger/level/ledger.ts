@@ -25,7 +25,7 @@ import {
 } from "../ledger";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
-import { type Journals, readJournals } from "./read-journals";
+import { type Journals, readJournals } from "./replay";
 import { type LevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { knownKeys } from "./picture";

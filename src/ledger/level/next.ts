@@ -28,7 +28,7 @@ import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
 import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
 import { warnIfAlone } from "./open";
-import { type ReadLine, readJournals } from "./read-journals";
+import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, mendSwap, swapIndex } from "./swap";
 

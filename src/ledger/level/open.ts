@@ -30,8 +30,7 @@ import {
   wholeUntil,
 } from "./remembered";
 import { LineNumbers, noteReached, noteRest } from "./reached";
-import { readJournals, removeSettled } from "./read-journals";
-import { replay } from "./replay";
+import { readJournals, removeSettled, replay } from "./replay";
 import { mendSwap } from "./swap";
 
 /** How a ledger is opened. */

@@ -9,7 +9,7 @@ import { limits } from "../../limits";
 import { type Known, type RawEntry } from "../ledger";
 import { besideOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
-import { readJournals } from "./read-journals";
+import { readJournals } from "./replay";
 
 /** What a picture is made of. */
 type Parts = { readonly path: string; readonly index: LevelIndex; readonly facts: LevelIndex };

@@ -18,8 +18,7 @@ import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
 import { type Lineage, isOfLine, lineageOf } from "./manifest";
 import { reachedBefore } from "./reached";
-import { type Journals } from "./read-journals";
-import { isOlder } from "./replay";
+import { type Journals, isOlder } from "./replay";
 
 /** Files of which the index may say what was true of an earlier write: dated so, or later, in milliseconds of the wall. */
 export type Suspect = {

@@ -1,17 +1,74 @@
-// Owns what the journals of earlier processes mean for the index as it is found.
-// After a mere crash of the process the index has all that was put into it. After a power cut, or when an older copy was put
-// back, it may lack what its journal knows. Then:
+// Owns the reading of journals, whose format is that of `journal.ts`, and what those of earlier processes mean for the index as
+// it is found. After a mere crash of the process the index has all that was put into it. After a power cut, or when an older
+// copy was put back, it may lack what its journal knows. Then:
 // 1. A key whose record is an earlier one of its own journal gets the last one: what was acknowledged is redone. Not where a
 //    write has begun since, nor by lines so old that later ones of the key may have been dropped.
 // 2. That such a copy was put back after a crash shows in a key whose last line is settled and has another record.
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
+import { readFileSync, rmSync } from "node:fs";
 import { nowMs } from "../../clock";
+import { type Key } from "../../format/key";
 import { readRecord } from "../../format/record";
 import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
-import { type Owing } from "./journal";
-import { type Journals } from "./read-journals";
+import { warn } from "../../log";
+import { type Debt, placeOf } from "../ledger";
+import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
 import { type LevelIndex, readable } from "./leveldb";
+
+/** A line as it was read, before it is known what its volumes are owed for. */
+export type ReadLine = Line & {
+  /** Whether the index held the record when this was written. */
+  readonly isSettled: boolean;
+  /** Of version 0.1.0: records that only stood for unfinished work. */
+  readonly marks: readonly string[];
+};
+
+/** What the journals beside an index hold. */
+export type Journals = {
+  /**
+   * The lines of each key, by its hex, in their order. What the last one owes is what all journals do: a thread knows its
+   * own debts alone.
+   */
+  readonly lines: ReadonlyMap<string, readonly ReadLine[]>;
+  /** Lines of these numbers or lower may have been dropped. */
+  readonly floor: number;
+  /** The highest number of a line. */
+  readonly last: number;
+};
+
+/** Reads the journals beside an index. */
+export function readJournals(index: string): Journals {
+  const all = new Map<string, ReadLine[]>();
+  const lasts = new Map<string, ReadLine[]>();
+  let floor = 0;
+  for (const path of journalsOf(index)) {
+    const { lines, floor: ofFile } = readJournal(path);
+    floor = Math.max(floor, ofFile);
+    for (const [hex, ofKey] of lines) {
+      all.set(hex, [...(all.get(hex) ?? []), ...ofKey]);
+      lasts.set(hex, [...(lasts.get(hex) ?? []), ofKey.at(-1)!]);
+    }
+  }
+  for (const [hex, ofKey] of all) {
+    ofKey.sort((a, b) => a.n - b.n);
+    ofKey[ofKey.length - 1] = { ...ofKey.at(-1)!, ...together(lasts.get(hex)!) };
+  }
+  let last = floor;
+  for (const ofKey of all.values()) last = Math.max(last, ofKey.at(-1)!.n);
+  return { lines: all, floor, last };
+}
+
+/**
+ * Removes the journals in which nothing is owed. Not before the index is known to be closed: one that is gone may have held
+ * the last line of a key of which another has an earlier one.
+ */
+export function removeSettled(index: string): void {
+  for (const path of journalsOf(index)) {
+    const { lines } = readJournal(path);
+    if (lines.values().every((ofKey) => ofKey.at(-1)!.owed.length === 0)) rmSync(path);
+  }
+}
 
 /** Whether the index, as a crash of the process has left it, is an older copy: it lacks what was put into it. */
 export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean {
@@ -70,4 +127,73 @@ export async function replay(
     }
   }
   return { inherited, redone, doubtful, barred };
+}
+
+/** What these lines owe together, the last one first, whose word counts where two name one place. */
+function together(lines: readonly ReadLine[]): Pick<ReadLine, "owed" | "marks"> {
+  if (lines.length === 1) return lines[0]!;
+  const owed = new Map<string, ReadLine["owed"][number]>();
+  for (const line of lines.toSorted((a, b) => b.n - a.n)) {
+    for (const debt of line.owed) if (!owed.has(placeOf(debt))) owed.set(placeOf(debt), debt);
+  }
+  return { owed: [...owed.values()], marks: lines.flatMap(({ marks }) => marks) };
+}
+
+function readJournal(path: string): { lines: Map<string, ReadLine[]>; floor: number } {
+  const all = new Map<string, ReadLine[]>();
+  let floor = 0;
+  const texts = readFileSync(path, "utf8").split("\n");
+  texts.pop(); // Empty, or torn by a crash before anything relied on it.
+  for (const text of texts) {
+    const line = parseLine(path, text);
+    if (line === undefined) continue;
+    if (typeof line === "string" && line.startsWith(floorPrefix)) {
+      floor = Number(line.slice(floorPrefix.length));
+      continue;
+    }
+    const hex = typeof line === "string" ? line : line.key.toHex();
+    let ofKey = all.get(hex);
+    if (!ofKey) all.set(hex, (ofKey = []));
+    const last = ofKey.at(-1);
+    if (typeof line === "object") ofKey.push(line);
+    else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [], isSettled: true };
+    else all.delete(hex); // Of a debt before the journal was rewritten.
+  }
+  return { lines: all, floor };
+}
+
+type Written = {
+  readonly key: string;
+  readonly n?: number;
+  readonly record?: string | null;
+  readonly owed?: Partial<Record<Debt["kind"], readonly string[]>>;
+  readonly volumes?: readonly string[];
+  readonly marks?: readonly string[];
+};
+
+/** A line of a journal; nothing, with a word about it, if it was torn, or damaged. */
+function parseLine(path: string, text: string): ReadLine | string | undefined {
+  try {
+    const line = JSON.parse(text) as Written | string;
+    if (typeof line !== "string") return readLine(line);
+    if (/^([0-9a-f]{2})+$/.test(line) || floorLine.test(line)) return line;
+  } catch {
+    // It is no line either.
+  }
+  warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
+  return undefined;
+}
+
+const floorLine = new RegExp(`^${floorPrefix}\\d+$`);
+
+/** Throws for what is no such line. */
+function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): ReadLine {
+  if (!Number.isSafeInteger(n) || !["string", "undefined"].includes(typeof (record ?? undefined)))
+    throw new Error("no line");
+  const debts = Object.entries(owed).flatMap(([kind, owing]) =>
+    owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
+  );
+  const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
+  const parsed = Uint8Array.fromHex(key) as Key;
+  return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
 }

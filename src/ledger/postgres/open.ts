@@ -9,11 +9,10 @@ import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { Claims } from "./claims";
 import { Database } from "./connection";
-import { debtsOf } from "./debts";
 import { behindName, lookForFailover, warnOfLack } from "./failover";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
-import { knownKeys, readsOf, scanTable } from "./reads";
+import { debtsOf, knownKeys, readsOf, scanTable } from "./reads";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
 /** What the threads of a process share. */

@@ -1,6 +1,6 @@
 // A ledger that is slow holds up nobody who asks whether the store is ready.
 import { expect, test } from "bun:test";
-import { Readiness } from "../../../src/api/admin/readiness";
+import { Readiness } from "../../../src/api/admin/status";
 import { type Store } from "../../../src/store/store";
 
 const readinessOf = (get: () => unknown) => new Readiness({ ledger: { get }, minreplicas: 0 } as unknown as Store);
