@@ -3,9 +3,9 @@
 import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { besideOf } from "../ledger/level/beside";
-import { factsOf } from "../ledger/level/facts";
 import { inspectIndex, isOfIndex } from "../ledger/level/inspect";
 import { journalsOf } from "../ledger/level/journal";
+import { factsOf } from "../ledger/level/leveldb";
 
 /**
  * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has

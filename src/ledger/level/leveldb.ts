@@ -1,10 +1,12 @@
-// Owns the index: a LevelDB folder in the format of the Go program.
+// Owns the index: a LevelDB folder in the format of the Go program; and what lies beside its records (`ledger/facts.ts`) in a
+// LevelDB of its own, as `.indexdb.facts`: the Go program, which must still open the index, knows nothing of it.
 // 1. A write is in the operating system's hands when its promise resolves, and on the disk if opened with `sync`: a
 //    kill -9 of the process loses nothing, a power cut only what was not synced.
 // 2. After a write has failed (a full disk, for one) the process must end: LevelDB goes on after a torn entry of its log as
 //    if nothing were, and would lose what is acknowledged from then on. Starting again reads the log up to the tear.
 // 3. What several requests write meanwhile goes with one write, all or none of it.
 // 4. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
+import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type BatchOperation, ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
@@ -15,6 +17,7 @@ import { isOutOfFiles } from "../../open-files";
 import { GroupCommit } from "../../group-commit";
 import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger";
 import { getSeconds } from "../measures";
+import { inspectIndex } from "./inspect";
 
 type Level = ClassicLevel<Uint8Array, string>;
 
@@ -51,6 +54,27 @@ export async function openLevelIndex(
     throw new MkvError("failed", `the index ${folder} cannot be opened: ${why}`, { cause: error });
   }
   return new LevelIndex(db, options);
+}
+
+/** The folder of what lies beside the records of this index; its name begins with a dot, as that of `beside.ts`. */
+export function factsOf(index: string): string {
+  return join(dirname(index), `.${basename(index)}.facts`);
+}
+
+/** Opens it, for one thread of several. Throws MkvError failed. */
+export async function openFacts(
+  index: string,
+  options: { sync: boolean; onBroken?: (error: MkvError) => void },
+): Promise<LevelIndex> {
+  return await openLevelIndex(factsOf(index), { ...options, make: true });
+}
+
+/** Throws MkvError failed if it is damaged: opening it would make an empty one of it. */
+export function requireWholeFacts(index: string): void {
+  const found = inspectIndex(factsOf(index));
+  if (!("why" in found)) return;
+  const text = `${factsOf(index)} is damaged (${found.why}): nothing was changed. It holds types and metadata of objects`;
+  throw new MkvError("failed", `${text}: restore it, or move it away to go on without them`);
 }
 
 type Operation = { type: "put"; key: Key; value: string } | { type: "del"; key: Key };

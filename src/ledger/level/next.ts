@@ -23,10 +23,9 @@ import {
 import { openBeside, requireUnlocked } from "./beside";
 import { writeDurably } from "./durable";
 import { epochOf, setEpoch } from "./epoch-file";
-import { factsOf, openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
-import { type LevelIndex, openLevelIndex, readable } from "./leveldb";
+import { type LevelIndex, factsOf, openFacts, openLevelIndex, readable, requireWholeFacts } from "./leveldb";
 import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";

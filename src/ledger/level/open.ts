@@ -13,11 +13,10 @@ import { counted, log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./epoch-file";
-import { factsOf, openFacts, requireWholeFacts } from "./facts";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
-import { openLevelIndex } from "./leveldb";
+import { factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { KeyLocks } from "./locks";
 import {
   type Suspect,
