@@ -1,8 +1,7 @@
 #!/usr/bin/env bun
 // Owns the process: arguments, environment, signals, exit codes. Everything else is a function of what it is given.
 import { isMainThread } from "node:worker_threads";
-import { readCommandLine } from "./cli/command-line";
-import { type Task, run, runTask } from "./cli/commands";
+import { type Task, readCommandLine, run, runTask } from "./cli/commands";
 import { runThread } from "./cli/threads";
 import { MkvError, reasonOf } from "./errors";
 import { limits } from "./limits";

@@ -1,12 +1,11 @@
-// Owns what each command runs.
+// Owns the command line: Go-style flags, anywhere, made into what citty reads; and what each command runs.
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
 import { logAs } from "../log";
 import { runExport, runImport } from "./backup";
-import { type CommandLine } from "./command-line";
 import { type Environment, type Given, adminOf, flagsGiven, readConfig, requireGuarded } from "./config";
-import { type CommandName, type Flag, commands, flags } from "./flags";
+import { type CommandName, type Flag, type FlagName, commands, flags, goFlags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
 import { closeToOthers } from "./owner";
@@ -14,6 +13,42 @@ import { type ServerTask, runServer, serveTask } from "./server";
 import { type ThreadContext } from "./threads";
 import { runStatus } from "./status";
 import { runVolume } from "./volume";
+
+/** A command line, taken apart. */
+export type CommandLine = {
+  readonly wants: "run" | "help" | "version";
+  readonly command: CommandName | undefined;
+  /** What citty is given: positional arguments, then `--name=value`. */
+  readonly args: readonly string[];
+};
+
+/**
+ * Takes a command line apart: `-db x`, `--db x`, `-db=x`, `-protect`, `-protect=false`, before or after the command.
+ * @throws MkvError usage for an unknown command or flag, a flag without its value, one that the command does not use
+ */
+export function readCommandLine(argv: readonly string[]): CommandLine {
+  const words: string[] = [];
+  const given = new Map<FlagName, string>();
+  let wants: CommandLine["wants"] = "run";
+  const rest = [...argv];
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (word === "--") words.push(...rest.splice(0));
+    else if (!/^-./.test(word)) words.push(word);
+    else {
+      const [, name, value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word)!;
+      if (name === "h" || name === "help") wants = "help";
+      else if (name === "version") wants = "version";
+      else if (isFlag(name!)) given.set(name, textOf(name, value, rest));
+      else throw new MkvError("usage", `unknown flag -${name}: see mkv --help`);
+    }
+  }
+  if (words[0] === "help" || words[0] === "version") wants = words.shift() as "help" | "version";
+  const [command, ...others] = words;
+  if (command !== undefined && !isCommand(command))
+    throw new MkvError("usage", `unknown command ${command}: see mkv --help`);
+  if (wants === "run") requireUsed(command, given);
+  return { wants, command, args: [...others, ...[...given].map(([name, text]) => `--${name}=${text}`)] };
+}
 
 /** What a command may use of the process. */
 export type ProcessContext = {
@@ -87,4 +122,31 @@ function requireWords(command: CommandName, words: readonly string[]): void {
     throw new MkvError("usage", `${command} needs names: see mkv ${command} --help`);
   if (!takesWords && words.length > 0)
     throw new MkvError("usage", `"${words[0]}" is one word too many: see mkv ${command} --help`);
+}
+
+function isFlag(name: string): name is FlagName {
+  return Object.hasOwn(flags, name);
+}
+
+function isCommand(word: string): word is CommandName {
+  return Object.hasOwn(commands, word);
+}
+
+function textOf(name: FlagName, value: string | undefined, rest: string[]): string {
+  const text = value ?? (flags[name].is.word === undefined ? "true" : rest.shift());
+  if (text === undefined) throw new MkvError("usage", `flag -${name} needs a value`);
+  return text;
+}
+
+/** Throws MkvError usage for a flag that means nothing to the command of this line. */
+function requireUsed(command: CommandName | undefined, given: ReadonlyMap<FlagName, string>): void {
+  if (command === undefined) {
+    const names = Object.keys(commands);
+    throw new MkvError("usage", `name a command: ${names.slice(0, -1).join(", ")} or ${names.at(-1)}; see mkv --help`);
+  }
+  for (const name of given.keys()) {
+    const { by }: Flag = flags[name];
+    if (by.includes(command) || (goFlags.has(name) && command !== "volume")) continue;
+    throw new MkvError("usage", `${command} does not use -${name}, which is for ${by.join(", ")}: leave it out`);
+  }
 }

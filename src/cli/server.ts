@@ -152,19 +152,15 @@ function startService(config: Config, store: Store): Service {
   return serve(native, { port, bind, verbose, shared: threads > 1, admission });
 }
 
-/** A worker thread; `ended` rejects with MkvError if it failed. */
-type ServingThread = { readonly serving: Promise<unknown>; readonly ended: Promise<void> };
-
+/** Starts the other threads: `serving` comes when one does, `ended` rejects with MkvError if it failed. */
 function startWorkers(
   config: Config,
   { opened, entry, stop }: { opened: OpenedStore; entry: string; stop: AbortSignal },
-): ServingThread[] {
-  const { shared } = opened;
+) {
   return Array.from({ length: config.threads - 1 }, (_, i) => {
-    const number = i + 1;
     const { promise: serving, resolve: onSaid } = Promise.withResolvers<unknown>();
-    const task: ServerTask = { name: "server", config, number, shared };
-    return { serving, ended: inThread<void>(number, { entry, task, stop, onSaid }) };
+    const task: ServerTask = { name: "server", config, number: i + 1, shared: opened.shared };
+    return { serving, ended: inThread<void>(task.number, { entry, task, stop, onSaid }) };
   });
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readCommandLine } from "../../src/cli/command-line";
+import { readCommandLine } from "../../src/cli/commands";
 import { flagsGiven, readConfig } from "../../src/cli/config";
 import { CHECKOUT } from "../support/volume";
 

@@ -8,11 +8,11 @@ import { type DiskReport, type VolumeReport } from "../../volumes/report";
 /** When this process began, in seconds since the epoch. */
 export const startedSeconds = Date.now() / 1000 - process.uptime();
 
-/** A gauge or counter with a number for each row of labels; a row without a number is left out. */
+/** A gauge with a number for each row of labels; a row without a number is left out. */
 function measured(
-  type: "gauge" | "counter",
   [name, help, ...labels]: [name: string, help: string, ...labels: string[]],
   rows: readonly (readonly [number | undefined, ...string[]])[],
+  type: "gauge" | "counter" = "gauge",
 ): Measured {
   const series = rows.flatMap(([number, ...values]) => (number === undefined ? [] : [{ values, numbers: [number] }]));
   return { name, help, type, labels, bounds: [], series };
@@ -22,18 +22,14 @@ const one = (isSo: boolean) => (isSo ? 1 : 0);
 
 /** What volumes and their disks are. */
 export function volumeMetrics(reports: readonly VolumeReport[]): Measured[] {
-  const ofVolumes = (name: string, help: string, number: (report: VolumeReport) => number | undefined) =>
-    measured(
-      "gauge",
-      [name, help, "volume"],
-      reports.map((report) => [number(report), report.name]),
-    );
-  const ofDisks = (name: string, help: string, number: (disk: DiskReport) => number | undefined) =>
-    measured(
-      "gauge",
-      [name, help, "volume", "disk"],
-      reports.flatMap((report) => report.disks.map((disk) => [number(disk), report.name, disk.name] as const)),
-    );
+  const ofVolumes = (name: string, help: string, number: (report: VolumeReport) => number | undefined) => {
+    const rows = reports.map((report) => [number(report), report.name] as const);
+    return measured([name, help, "volume"], rows);
+  };
+  const ofDisks = (name: string, help: string, number: (disk: DiskReport) => number | undefined) => {
+    const rows = reports.flatMap(({ name, disks }) => disks.map((disk) => [number(disk), name, disk.name] as const));
+    return measured([name, help, "volume", "disk"], rows);
+  };
   const all = [
     ofVolumes("mkv_volume_up", "Whether the volume answers.", ({ state }) => one(state !== "down")),
     ofVolumes("mkv_volume_settled", "Whether new values may go to the volume.", ({ isSettled }) => one(isSettled)),
@@ -78,20 +74,20 @@ export function connectionMetrics(connections: number | undefined, most: number)
 }
 
 function single(name: string, help: string, number: number | undefined): Measured {
-  return measured("gauge", [name, help], [[number]]);
+  return measured([name, help], [[number]]);
 }
 
 /** What all threads of the process have had of the processors. */
 export function cpuSeconds(): Measured {
   const { user, system } = process.cpuUsage();
-  return measured("counter", ["process_cpu_seconds_total", "CPU time of all threads."], [[(user + system) / 1e6]]);
+  return measured(["process_cpu_seconds_total", "CPU time of all threads."], [[(user + system) / 1e6]], "counter");
 }
 
 /** The process itself, and which mkv it is. */
 export function processMetrics(version: string): Measured[] {
   return [
     cpuSeconds(),
-    measured("gauge", ["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
+    measured(["mkv_build_info", "1, with the version of mkv.", "version"], [[1, version]]),
     single("process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()),
     single("process_open_fds", "Open files, connections among them.", openFiles()),
     single("process_max_fds", "Files that may be open.", mostOpenFiles),
