@@ -212,10 +212,8 @@ function idsIn(memory: Memory): Ids {
       for (const name of news) known.set(name, null);
     },
     async refresh() {
-      const found = new Map<string, string | null>();
-      for await (const [name, id] of entriesOf(memory, idPrefix))
-        found.set(name.slice(idPrefix.length), id as string | null);
-      known = found;
+      const found = await Array.fromAsync(entriesOf(memory, idPrefix));
+      known = new Map(found.map(([name, id]) => [name.slice(idPrefix.length), id as string | null]));
     },
     written: () => Promise.all(writes.splice(0)),
   };

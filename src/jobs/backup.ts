@@ -18,14 +18,12 @@ export async function exportTo(
   { pieces, progress }: { pieces: AsyncIterable<Uint8Array>; progress: JobProgress },
 ): Promise<{ header: BackupHeader; counts: BackupCounts }> {
   let header: BackupHeader | undefined;
-  let counts: BackupCounts | undefined;
   let keys = 0;
-  for await (const part of readBackup(written(pieces, write))) {
-    if (part.kind === "header") header = part.header;
-    else if (part.kind === "keys") progress.at({ what: "key", done: (keys += part.keys.length) });
-    else if (part.kind === "end") counts = part.counts;
-  }
-  return { header: header!, counts: counts! }; // Both have come, or reading it has thrown.
+  const counts = await readBackup(written(pieces, write), {
+    header: (told) => void (header = told),
+    keys: (some) => progress.at({ what: "key", done: (keys += some.length) }),
+  });
+  return { header: header!, counts }; // It has come, or reading has thrown.
 }
 
 async function* written(
@@ -63,28 +61,27 @@ export async function importFrom({
 }: Import): Promise<{ counts: BackupCounts; lack: Lack | undefined }> {
   await using held = new AsyncDisposableStack();
   const memory = new Map<string, unknown>();
-  let begun: { lack: Lack | undefined; draft: Draft } | undefined;
-  let keys = 0;
-  for await (const part of readBackup(chunks)) {
-    if (part.kind === "header") {
-      const lack = lackOf(part.header, isLatest);
-      begun = { lack, draft: held.use(await begin(lack)) };
-    } else if (part.kind === "memory") {
+  let lack: Lack | undefined;
+  let draft: Draft;
+  let done = 0;
+  const counts = await readBackup(chunks, {
+    async header(header) {
+      lack = lackOf(header, isLatest);
+      draft = held.use(await begin(lack));
+    },
+    remembered(name, value) {
       if (memory.size >= limits.rememberedInBackup)
         throw new MkvError("failed", `the backup remembers more than ${limits.rememberedInBackup} names`);
-      memory.set(part.name, part.value);
-    } else if (part.kind === "keys") {
-      const { draft, lack } = begun!;
-      await draft.putAll(lack ? part.keys.map(settled) : part.keys);
-      progress.at({ what: "key", done: (keys += part.keys.length) });
-    } else {
-      const { lack, draft } = begun!;
-      await requireSameStore(draft.memory, memory);
-      await draft.finish(memory);
-      return { counts: part.counts, lack };
-    }
-  }
-  throw new MkvError("failed", "the backup has no end");
+      memory.set(name, value);
+    },
+    async keys(keys) {
+      await draft.putAll(lack ? keys.map(settled) : keys);
+      progress.at({ what: "key", done: (done += keys.length) });
+    },
+  });
+  await requireSameStore(draft!.memory, memory);
+  await draft!.finish(memory);
+  return { counts, lack };
 }
 
 /**

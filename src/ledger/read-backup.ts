@@ -8,32 +8,28 @@ import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, fieldsOf, noCounts } from "./backup";
 import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
 
-/** A part of a backup: the header comes first, then what is remembered, then the keys. */
-export type BackupPart =
-  | { readonly kind: "header"; readonly header: BackupHeader }
-  | { readonly kind: "memory"; readonly name: string; readonly value: unknown }
-  | { readonly kind: "keys"; readonly keys: readonly Known[] }
-  | { readonly kind: "end"; readonly counts: BackupCounts };
+/** Takes what a backup says, as it comes: first the header, then what is remembered, then the keys. */
+export type Taking = {
+  header(header: BackupHeader): void | Promise<void>;
+  remembered?(name: string, value: unknown): void;
+  keys(keys: readonly Known[]): void | Promise<void>;
+};
 
 /**
- * The parts of a backup; the last one is the end, unless this throws.
- * @throws MkvError failed for what is no backup, is cut short or was changed; it names the line
+ * Reads a backup to its end, and tells what it counts.
+ * @throws MkvError failed for what is no backup, is cut short or was changed; it names the line; what `taking` throws
  */
-export async function* readBackup(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<BackupPart> {
-  const reader = new Reader();
+export async function readBackup(chunks: AsyncIterable<Uint8Array>, taking: Taking): Promise<BackupCounts> {
+  const reader = new Reader(taking);
   for await (const lines of linesOf(chunks)) {
     const keys: Known[] = [];
     for (const text of lines) {
-      const part = reader.take(text);
-      if (part.kind === "keys") keys.push(...part.keys);
-      else {
-        if (keys.length > 0) yield { kind: "keys", keys: keys.splice(0) };
-        yield part;
-      }
+      const known = await reader.take(text);
+      if (known) keys.push(known);
     }
-    if (keys.length > 0) yield { kind: "keys", keys };
+    if (keys.length > 0) await taking.keys(keys);
   }
-  reader.requireEnd();
+  return reader.end();
 }
 
 class Reader {
@@ -43,24 +39,26 @@ class Reader {
   #state: "begin" | "memory" | "keys" | "end" = "begin";
   #last: Uint8Array | undefined;
 
-  /** A line, with its end. */
-  take(bytes: Uint8Array): BackupPart {
+  constructor(readonly taking: Taking) {}
+
+  /** A line, with its end. Returns the key that it is of. */
+  async take(bytes: Uint8Array): Promise<Known | undefined> {
     this.#number++;
     if (this.#state === "end") throw this.#wrong("comes after its last one");
     const fields = this.#parse(bytes);
-    if (fields["end"] === backupMark && this.#state !== "begin") return this.#end(fields);
+    if (fields["end"] === backupMark && this.#state !== "begin") return this.#requireSame(fields);
     this.#sum.update(bytes);
-    if (this.#state === "begin") return { kind: "header", header: this.#header(fields) };
+    if (this.#state === "begin") return void (await this.taking.header(this.#header(fields)));
     if ("remembered" in fields && this.#state === "memory") return this.#memory(fields);
     this.#state = "keys";
-    return { kind: "keys", keys: [this.#known(fields)] };
+    return this.#known(fields);
   }
 
-  /** Throws MkvError failed unless all has come. */
-  requireEnd(): void {
+  /** What was counted. Throws MkvError failed unless all has come. */
+  end(): BackupCounts {
     if (this.#number === 0) throw new MkvError("failed", "nothing came in: give a backup, as in mkv import < FILE");
-    if (this.#state !== "end")
-      throw new MkvError("failed", `the backup is cut off after line ${this.#number}: take one that is whole`);
+    if (this.#state === "end") return this.#counts;
+    throw new MkvError("failed", `the backup is cut off after line ${this.#number}: take one that is whole`);
   }
 
   #parse(bytes: Uint8Array): Fields {
@@ -94,9 +92,9 @@ class Reader {
     };
   }
 
-  #memory({ remembered, value, ...others }: Fields): BackupPart {
+  #memory({ remembered, value, ...others }: Fields): undefined {
     if (typeof remembered !== "string" || value === undefined || Object.keys(others).length > 0) throw this.#unknown();
-    return { kind: "memory", name: remembered, value };
+    this.taking.remembered?.(remembered, value);
   }
 
   #known(fields: Fields): Known {
@@ -109,13 +107,12 @@ class Reader {
     return known;
   }
 
-  #end(fields: Fields): BackupPart {
+  #requireSame(fields: Fields): undefined {
     this.#state = "end";
     const differs = counted.find((name) => fields[name] !== this.#counts[name]);
     if (differs) throw this.#wrong(`says ${fields[differs]} ${differs}, and ${this.#counts[differs]} came`);
     if (fields["sha256"] !== this.#sum.digest("hex"))
       throw new MkvError("failed", "the backup was changed: its checksum does not fit, take another one");
-    return { kind: "end", counts: this.#counts };
   }
 
   #unknown(): MkvError {

@@ -6,7 +6,7 @@ import { backupOf } from "../../src/ledger/backup";
 import { draftLevel } from "../../src/ledger/level/next";
 import { openLevelLedger } from "../../src/ledger/level/open";
 import { type Known, type Lack, type Ledger } from "../../src/ledger/ledger";
-import { type BackupPart, readBackup } from "../../src/ledger/read-backup";
+import { readBackup } from "../../src/ledger/read-backup";
 import { oddKeys } from "../jobs/keys";
 import { temporaryFolder } from "../support/folder";
 import { opening } from "./ledgers";
@@ -63,22 +63,29 @@ async function textOf(keys: readonly Known[]): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(backupOf(ledgerOf(keys), { topology, names: ["id "] })));
 }
 
-async function read(text: Uint8Array, pieceBytes = text.length): Promise<BackupPart[]> {
+/** What a backup says. */
+async function read(text: Uint8Array, pieceBytes = text.length) {
+  const said = { header: undefined as unknown, remembered: [] as unknown[], keys: [] as Known[] };
   const pieces = (async function* () {
     for (let at = 0; at < text.length; at += pieceBytes) yield text.subarray(at, at + pieceBytes);
   })();
-  return await Array.fromAsync(readBackup(pieces));
+  const counts = await readBackup(pieces, {
+    header: (header) => void (said.header = header),
+    remembered: (name, value) => void said.remembered.push([name, value]),
+    keys: (keys) => void said.keys.push(...keys),
+  });
+  return { ...said, counts };
 }
 
 test("every key, record and debt comes back as it was, however the text is cut into pieces", async () => {
   const all = [...known, ...attributed].sort((a, b) => Buffer.compare(a.key, b.key));
   const text = await textOf(all);
   for (const pieceBytes of [1, 7, 100, text.length]) {
-    const parts = await read(text, pieceBytes);
-    expect(parts.flatMap((part) => (part.kind === "keys" ? part.keys : []))).toEqual(all);
-    expect(parts.flatMap((part) => (part.kind === "memory" ? [[part.name, part.value]] : []))).toEqual(ids as never);
-    expect(parts[0]).toMatchObject({ kind: "header", header: { topology, isConsistent: true, isBehind: false } });
-    expect(parts.at(-1)).toMatchObject({ kind: "end", counts: { keys: all.filter(({ record }) => record).length } });
+    const { header, remembered, keys, counts } = await read(text, pieceBytes);
+    expect(keys).toEqual(all);
+    expect(remembered).toEqual(ids as never);
+    expect(header).toMatchObject({ topology, isConsistent: true, isBehind: false });
+    expect(counts).toMatchObject({ keys: all.filter(({ record }) => record).length });
   }
 });
 

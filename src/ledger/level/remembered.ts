@@ -153,10 +153,8 @@ export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Sus
 /** How an index looked when it was closed, and until when it had all by then, which is that time or an earlier one. */
 type Run = { readonly name: string; readonly manifest: number; readonly look: string; readonly closedMs: number };
 
-async function runsOf(memory: Memory): Promise<Run[]> {
-  const runs: Run[] = [];
-  for await (const [name, run] of entriesOf(memory, "run ")) runs.push({ ...(run as Run), name });
-  return runs;
+function runsOf(memory: Memory): Promise<Run[]> {
+  return Array.fromAsync(entriesOf(memory, "run "), ([name, run]) => ({ ...(run as Run), name }));
 }
 
 /** Until when an index that is about to be opened had all that was acknowledged; undefined if that is not known. */
