@@ -65,26 +65,21 @@ function loadAddon(embedded: string): object {
 
 /** The exports, and a path under which other threads find the same inode for as long as the process lives. */
 function unpackAndLoad(bytes: Uint8Array, parent: string): { addon: object; path: string } {
-  const folder = mkdtempSync(join(parent, "mkv-"));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
-  try {
-    const file = join(folder, "leveldb.node");
-    writeFileSync(file, bytes, { flag: "wx", mode: 0o700 });
-    if (existsSync("/proc/self/fd")) return loadUnlinked(file, remove);
+  using undo = new DisposableStack();
+  const folder = undo.adopt(mkdtempSync(join(parent, "mkv-")), (made) =>
+    rmSync(made, { recursive: true, force: true }),
+  );
+  const file = join(folder, "leveldb.node");
+  writeFileSync(file, bytes, { flag: "wx", mode: 0o700 });
+  if (!existsSync("/proc/self/fd")) {
     const addon = dlopen(file);
-    process.on("exit", remove);
+    const left = undo.move();
+    process.on("exit", () => left.dispose());
     return { addon, path: file };
-  } catch (error) {
-    remove();
-    throw error;
   }
-}
-
-/** Linux: an open descriptor keeps the file alive, and /proc gives it a name, after it is gone from its folder. */
-function loadUnlinked(file: string, remove: () => void): { addon: object; path: string } {
-  const descriptor = openSync(file, "r");
+  const descriptor = openSync(file, "r"); // It keeps the file alive, and /proc gives it a name, after it is gone from its folder.
   try {
-    remove();
+    undo.dispose();
     const path = `/proc/self/fd/${descriptor}`;
     return { addon: dlopen(path), path };
   } catch (error) {
