@@ -14,12 +14,10 @@ export function logAs(next: LogFormat): void {
   format = next;
 }
 
-/** How this thread logs. */
 export function logFormat(): LogFormat {
   return format;
 }
 
-/** Tells of an event. */
 export function log(text: string, level: Level = "info"): void {
   process.stderr.write(eventLine(text, level));
 }
@@ -49,7 +47,6 @@ export type Access = {
   readonly volume: string;
 };
 
-/** Tells of a request. */
 export function logAccess(access: Access): void {
   const { client, user, method, path, status, bytes, seconds, volume } = access;
   if (format === "json") {

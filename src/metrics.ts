@@ -105,7 +105,6 @@ export function joinMetrics(memory: SharedArrayBuffer): void {
   rows.splice(0, rows.length, own);
 }
 
-/** A metric with its numbers. */
 export type Measured = Metric & { readonly series: readonly Series[] };
 
 /** Every metric of this program with what all threads have counted, in the order in which they were made. */
@@ -154,7 +153,6 @@ export class Histogram {
   }
 }
 
-/** A metric with labels. */
 export class Labelled<T> {
   readonly #made = new Map<string, T>();
 

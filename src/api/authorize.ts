@@ -9,7 +9,6 @@ import { warn } from "../log";
 import { Turns } from "../turns";
 import { type Volumes } from "../volumes/volumes";
 
-/** Asks volumes whether credentials are good. */
 export class Authorizer {
   readonly #salt = crypto.getRandomValues(new Uint8Array(16));
   readonly #good = new Map<string, number>();
@@ -104,7 +103,6 @@ function parse(credentials: string): { user: string; password: string } | undefi
 
 type Guesser = { readonly turns: Turns; wrong: number; waiting: number; lastMs: number; saidMs: number };
 
-/** The guesses of a thread's clients. */
 class Guesses {
   readonly #guessers = new Map<string, Guesser>();
 

@@ -80,7 +80,6 @@ class Exchange implements Asked {
     this.server.timeout(this.request, 1);
   }
 
-  /** Counts and logs it with its answer. */
   end(response: Response): Response {
     const { method, url, about } = this;
     const operation = operationOf(method, url);

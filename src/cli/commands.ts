@@ -14,7 +14,6 @@ import { type ThreadContext } from "./threads";
 import { runStatus } from "./status";
 import { runVolume } from "./volume";
 
-/** A command line, taken apart. */
 export type CommandLine = {
   readonly wants: "run" | "help" | "version";
   readonly command: CommandName | undefined;
@@ -84,7 +83,6 @@ export async function run({ wants, command, args }: CommandLine, context: Proces
   return typeof result === "number" ? result : 0;
 }
 
-/** What a worker thread may be started for. */
 export type Task = ServerTask | RebuildTask;
 
 /** Runs what a worker thread was started for; returns what its starter gets. */

@@ -24,7 +24,6 @@ export type Config = Omit<Settings, "db" | "master" | "volumes" | "replicas" | "
   readonly link: LinkSettings | undefined;
 };
 
-/** Variables by their names. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Flags as they were given: the text, and where, as in `-port` or `MKV_PORT`. */
@@ -121,7 +120,6 @@ export function adminOf(given: Given): string {
   throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
 }
 
-/** Each flag for itself. */
 function readSettings(given: Given): Settings {
   const read = ([name, flag]: [string, Flag]) => {
     const { text, from } = given[name as FlagName] ?? { text: "", from: "" };

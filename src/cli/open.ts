@@ -19,7 +19,6 @@ import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
 import { epochsSoon } from "./epochs";
 import { type Watch, watchPlaces } from "./places";
 
-/** What a store is opened for. */
 type Purpose = "server" | "rebalance" | "verify";
 
 /** What the threads of a process share. */

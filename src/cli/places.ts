@@ -15,7 +15,6 @@ import { type Volumes } from "../volumes/volumes";
 import { strangerWarning } from "../volumes/warnings";
 import { firstLook, keepEpochs } from "./epochs";
 
-/** The watch over the volumes of a process. */
 export type Watch = {
   /**
    * What is to be done again and again, none waiting for another: to ask for signs of life; to ask who has come back, before

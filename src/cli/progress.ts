@@ -10,7 +10,6 @@ import { limits } from "../limits";
 import { counted, say } from "../log";
 import { type Config } from "./config";
 
-/** The progress of a job, until it is disposed of. */
 type Progress = JobProgress & Disposable;
 
 /** Does the work of a job, whose progress shows on stderr meanwhile. */

@@ -14,7 +14,6 @@ type WorkerData = {
   readonly log: LogFormat;
 };
 
-/** What a thread tells its starter. */
 type Message =
   | { readonly said: unknown }
   | { readonly result: unknown }
@@ -32,7 +31,6 @@ type Start = {
   readonly entry: string;
   readonly task: unknown;
   readonly stop: AbortSignal;
-  /** Gets what the thread says. */
   readonly onSaid: (message: unknown) => void;
 };
 

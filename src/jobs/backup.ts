@@ -36,9 +36,7 @@ async function* written(
   }
 }
 
-/** How a backup is taken in. */
 type Import = {
-  /** Its text. */
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Whether nothing was changed since it was made. */
   readonly isLatest: boolean;

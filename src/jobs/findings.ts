@@ -15,7 +15,6 @@ export type VerifyCounts = Record<"keys" | "files" | Problem | "repaired" | "byt
 export const problems = ["missing", "damaged", "unknown", "misplaced", "unfinished", "orphans"] as const;
 type Problem = KeyProblem | "orphans";
 
-/** Counts of nothing. */
 export function noFindings(): VerifyCounts {
   const names = ["keys", "files", ...problems, "repaired", "bytes"] as const;
   return Object.fromEntries(names.map((name) => [name, 0])) as VerifyCounts;

@@ -3,7 +3,6 @@
 /** What a job tells of how far it is; a note is a line that must be seen. */
 export type JobProgress = { at(step: Step): void; note(line: string): void };
 
-/** How far a job is. */
 export type Step = {
   readonly what: "key" | "file";
   readonly done: number;

@@ -11,7 +11,6 @@ import { type JobTarget } from "./target";
 /** `leftBehind` counts copies, `bytes` what was copied, the others keys. */
 export type RebalanceCounts = { keys: number; moved: number; failed: number; leftBehind: number; bytes: number };
 
-/** What is moved, and how. */
 export type Rebalance = {
   readonly target: JobTarget;
   readonly task: Task;

@@ -20,7 +20,6 @@ import { type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
 
-/** What a gathering takes. */
 export type Gathering = {
   readonly next: WrittenIndex;
   readonly old: ReadIndex | undefined;

@@ -24,7 +24,6 @@ export type JobTarget = {
   orphan(key: Key, look: OrphanLook): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */
   adopt(name: string): Promise<void>;
-  /** What is remembered of a job. */
   recall(job: RememberedJob): Promise<JobMemory | undefined>;
   remember(job: RememberedJob, memory: JobMemory): Promise<void>;
 };

@@ -36,7 +36,6 @@ export const counted = ["keys", "live", "unlinked", "damaged", "owing"] as const
 export const backupMark = "backup";
 export const backupVersion = 1;
 
-/** Counts of nothing. */
 export function noCounts(): BackupCounts {
   return { keys: 0, live: 0, unlinked: 0, damaged: 0, owing: 0 };
 }

@@ -66,7 +66,6 @@ export type KnownValue = {
  */
 export type Entry = KnownValue & { readonly owed: readonly Debt[] };
 
-/** A key with its record. */
 export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
 
 /** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
@@ -109,7 +108,6 @@ export type Lack = {
 /** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
 export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
 
-/** How an entry is put. */
 export type PutOptions = {
   /** It is on the disk when the promise resolves. */
   readonly sync?: boolean;
@@ -117,7 +115,6 @@ export type PutOptions = {
   readonly againMs?: number;
 };
 
-/** How a key is claimed. */
 export type ClaimOptions = {
   /** What is probably known of the key; a wrong guess costs another way to a ledger that is elsewhere. */
   readonly expect?: "nothing" | "something";
@@ -152,7 +149,6 @@ export type Memory = {
   page(prefix: string, options: { after?: string | undefined; atMost: number }): MemoryPage | Promise<MemoryPage>;
 };
 
-/** Names with their values. */
 export type MemoryPage = readonly (readonly [name: string, value: unknown])[];
 
 /** All that is remembered under names that begin with `prefix`, in the order of their bytes. */

@@ -6,13 +6,11 @@ import { type ValueRecord } from "../format/record";
 import { volumesOf } from "../format/volume";
 import { type BareDebt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
 
-/** An index that is read. */
 export type ReadIndex = {
   get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
   scan(range: KeyRange): AsyncIterable<readonly RawEntry[]>;
 };
 
-/** An index that is written. */
 export type WrittenIndex = ReadIndex & { putAll(entries: readonly KeyRecord[]): Promise<void> };
 
 /** A new index in the making, and the old one, which is undefined if it cannot be read. */

@@ -1,7 +1,6 @@
 // Owns the text format of Prometheus, version 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats
 import { type Measured } from "../../metrics";
 
-/** The type of the text, for its `Content-Type`. */
 export const expositionType = "text/plain; version=0.0.4; charset=utf-8";
 
 /** These metrics as text: each with HELP and TYPE, buckets cumulated. */

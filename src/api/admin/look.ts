@@ -20,7 +20,6 @@ function measured(
 
 const one = (isSo: boolean) => (isSo ? 1 : 0);
 
-/** What volumes and their disks are. */
 export function volumeMetrics(reports: readonly VolumeReport[]): Measured[] {
   const ofVolumes = (name: string, help: string, number: (report: VolumeReport) => number | undefined) => {
     const rows = reports.map((report) => [number(report), report.name] as const);
@@ -83,7 +82,6 @@ export function cpuSeconds(): Measured {
   return measured(["process_cpu_seconds_total", "CPU time of all threads."], [[(user + system) / 1e6]], "counter");
 }
 
-/** The process itself, and which mkv it is. */
 export function processMetrics(version: string): Measured[] {
   return [
     cpuSeconds(),

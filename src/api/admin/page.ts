@@ -25,7 +25,6 @@ const headers = {
   "x-content-type-options": "nosniff",
 };
 
-/** The page. */
 export function answerPage(): Response {
   return new Response(page, { headers });
 }

@@ -15,7 +15,6 @@ import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
 import { numbersOf, quantileOf, totalOf } from "./numbers";
 import { type Observer } from "./observer";
 
-/** What is asked for a status. */
 export type StatusSources = {
   readonly store: Store;
   readonly observer: Observer;

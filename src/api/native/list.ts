@@ -14,10 +14,8 @@ import { LongText } from "./text";
 import { streamed } from "../stream";
 import { type Parameter } from "../url";
 
-/** What to show of the index. */
 type ListKind = "list" | "unlinked" | "records";
 
-/** What the lists of a thread share. */
 export class Lists {
   /** Lists that are gathered at once take turns; pages of `pageKeys` do not. */
   readonly turns = new Turns(limits.listsAtOnce);

@@ -18,7 +18,6 @@ export type Share = Disposable & {
   hold(bytes: number): void;
 };
 
-/** Memory for answers. */
 export class Sending {
   #bytes = 0;
 
@@ -61,7 +60,6 @@ export async function* dropping(
   }
 }
 
-/** The backups that a thread sends. */
 export class Exports {
   #underWay = 0;
 

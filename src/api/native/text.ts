@@ -6,7 +6,6 @@ const backslash = 0x5c;
 const shortestPiece = 16 * 1024;
 const longestPiece = 1024 * 1024;
 
-/** JSON as it grows. */
 export class LongText {
   readonly #pieces: Uint8Array[] = [];
   #piece = Buffer.alloc(0);

@@ -22,7 +22,6 @@ import { type BareDebt, type Debt, debtKinds } from "../ledger";
 import { keysOwed } from "../measures";
 import { type LineNumbers } from "./reached";
 
-/** What a line of the journal says of a key. */
 export type Line = {
   readonly key: Key;
   readonly n: number;
@@ -213,7 +212,6 @@ export class Journal {
 /** What the line begins with that says which lines may have been dropped. */
 export const floorPrefix = "floor ";
 
-/** The paths of the journals beside an index. */
 export function journalsOf(index: string): string[] {
   const prefix = `${basename(index)}.journal-`;
   const names = readdirSync(dirname(index)).filter((name) => name.startsWith(prefix) && !name.endsWith(".new"));

@@ -40,7 +40,6 @@ export type LevelShared = Age & {
   readonly barredUntilMs: number;
 };
 
-/** What a ledger over LevelDB is made of. */
 export type LevelParts = {
   readonly path: string;
   readonly index: LevelIndex;
@@ -55,7 +54,6 @@ export type LevelParts = {
 
 const nothing: readonly never[] = [];
 
-/** The ledger over LevelDB. */
 export function levelLedger(parts: LevelParts): Ledger {
   const { path, index, facts, journal, memory, shared } = parts;
   const locks = new KeyLocks(shared.locks);

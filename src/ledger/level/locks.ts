@@ -9,7 +9,6 @@ import { claimsOpen } from "../measures";
 
 const words = 1 + 2 * limits.locksOfGroup;
 
-/** The locks of all keys. */
 export class KeyLocks {
   readonly #table: Int32Array;
 

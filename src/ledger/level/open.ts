@@ -32,7 +32,6 @@ import { LineNumbers, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled, replay } from "./replay";
 import { mendSwap } from "./swap";
 
-/** How a ledger is opened. */
 export type LevelOptions = Surroundings & {
   readonly sync: boolean;
   /** How long strays stay that an earlier process has left. */

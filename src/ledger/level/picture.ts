@@ -11,7 +11,6 @@ import { besideOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
 import { readJournals } from "./replay";
 
-/** What a picture is made of. */
 type Parts = { readonly path: string; readonly index: LevelIndex; readonly facts: LevelIndex };
 
 /** All that is known of all keys, while others go on writing. */

@@ -24,7 +24,6 @@ export type ReadLine = Line & {
   readonly marks: readonly string[];
 };
 
-/** What the journals beside an index hold. */
 export type Journals = {
   /**
    * The lines of each key, by its hex, in their order. What the last one owes is what all journals do: a thread knows its
@@ -37,7 +36,6 @@ export type Journals = {
   readonly last: number;
 };
 
-/** Reads the journals beside an index. */
 export function readJournals(index: string): Journals {
   const all = new Map<string, ReadLine[]>();
   const lasts = new Map<string, ReadLine[]>();
@@ -80,7 +78,6 @@ export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean 
   });
 }
 
-/** What came of it. */
 export type Replayed = {
   /** What is owed, to be paid. */
   readonly inherited: readonly Owing[];

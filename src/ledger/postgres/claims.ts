@@ -73,12 +73,10 @@ export class Claims implements Disposable {
     return rows[0] && foundIn(rows[0]);
   }
 
-  /** What a key owes. */
   async owedBy(key: Key): Promise<readonly Debt[]> {
     return (await this.#find(key))?.entry.owed ?? [];
   }
 
-  /** Renews all claims, in one statement. */
   async #renew(): Promise<void> {
     if (this.#takenOver > 0) log(`took over ${counted(this.#takenOver, "claim")} that their owner had not renewed`);
     this.#takenOver = 0;

@@ -16,7 +16,6 @@ import { type Ask, lookForFailover } from "./failover";
 import { isMixedUp, requireOwnSessions, sharedSessions } from "./sessions";
 import { sqlState } from "./sql-state";
 
-/** A row, as the values of its columns. */
 export type Row = readonly unknown[];
 
 /** How long a statement may take: as one of a request, or as one that goes over all keys. */
@@ -24,7 +23,6 @@ export type Patience = "short" | "long";
 
 type Pool = { readonly sql: SQL; mustCheck: boolean };
 
-/** Connections to a database. */
 export class Database implements AsyncDisposable {
   #pool: Pool | undefined;
   #opening: Promise<Pool> | undefined;
@@ -144,7 +142,6 @@ export class Database implements AsyncDisposable {
 
 const readOnly = "25006";
 
-/** A statement that was not answered in time. */
 class Hung extends Error {}
 
 /** What comes within the time of an answer. Throws Hung. */

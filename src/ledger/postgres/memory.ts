@@ -6,7 +6,6 @@ import { type Database, type Row } from "./connection";
 
 export type SharedMemory = Memory & { get(name: string): Promise<unknown> };
 
-/** The memory in this database. */
 export function sharedMemory(database: Database): SharedMemory {
   /** Changes the row as it was seen, which is its version; anew if that was changed meanwhile, and has brought back no row. */
   async function change(

@@ -7,7 +7,6 @@ import { limits } from "../../limits";
 import { warn } from "../../log";
 import { type Database } from "./connection";
 
-/** What a process does. */
 export type ProcessKind = "master" | "rebuild";
 
 const say = `insert into mkv_processes (id, kind, name, seen) values ($1::uuid, $2, $3, now())

@@ -17,7 +17,6 @@ import { keysTable } from "./schema";
 type Texts = { readonly record: string; readonly facts: string | null };
 type Asked = { readonly key: Key; readonly answer: PromiseWithResolvers<Texts | undefined> };
 
-/** The reading of single records. */
 export function readsOf(database: Database) {
   let asked = new Map<string, Asked>();
   const find = (key: Key): Promise<Texts | undefined> => {

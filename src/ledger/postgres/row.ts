@@ -14,7 +14,6 @@ import { type Debt, type Entry, debtKinds } from "../ledger";
 import { type Row } from "./connection";
 import { databaseMs } from "./lease";
 
-/** A row as it was found. */
 export type Found = {
   readonly entry: Entry;
   /** The record, and what lies beside it, as they are written down. */
@@ -24,7 +23,6 @@ export type Found = {
   readonly state: "free" | "held" | "lapsed";
 };
 
-/** The columns that `foundIn` reads. */
 export const foundColumns = `record, facts, owed, version, (extract(epoch from now() - written) * 1000)::float8,
   case when not held then 'free' when due > now() then 'held' else 'lapsed' end, ${databaseMs}`;
 
