@@ -70,6 +70,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const { renamed, rounds: watch } = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? opened.noteEpoch : undefined,
+    gives: changes ? "ids" : "nothing",
   });
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);

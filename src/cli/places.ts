@@ -28,6 +28,7 @@ export type Watch = {
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids, or from noting, meanwhile, where there are any
+ * @param options.gives whether places are given ids that have none
  * @param options.noteEpoch of the ledger: the volumes note how far it has come
  * @throws MkvError failed: two names are one place
  */
@@ -37,14 +38,16 @@ export async function watchPlaces(
   {
     takeTurn = async () => new AsyncDisposableStack(),
     noteEpoch,
+    gives,
   }: {
     takeTurn?: ((what: "ids" | "notes") => Promise<AsyncDisposable>) | undefined;
     noteEpoch?: NoteEpoch | undefined;
+    gives?: "ids" | "nothing";
   } = {},
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
-  const identity = new Identity(volumes, ids);
+  const identity = new Identity(volumes, ids, gives);
   const renamed = new Map<string, string>();
   const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed });
   let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];

@@ -29,6 +29,7 @@ export class Cursor<T> {
   isForeign: boolean;
   readonly #later: T[];
   readonly #sinceMs: number;
+  readonly #putBack: readonly string[];
   #dueMs = performance.now() + limits.cursorMs;
   #said = "";
 
@@ -44,12 +45,13 @@ export class Cursor<T> {
     this.isForeign = this.from?.isForeign ?? false;
     this.#later = [...((this.from?.later ?? []) as readonly T[])];
     this.#sinceMs = this.from?.sinceMs ?? Date.now();
+    this.#putBack = (this.from ?? memory).putBack ?? [];
   }
 
   /** Looks up where the last job of this kind was killed, and says so. Throws MkvError failed. */
   static async open<T>(target: JobTarget, options: CursorOptions): Promise<Cursor<T>> {
     const { task, progress } = options;
-    const memory = task.dryRun ? {} : ((await target.recall(task.job)) ?? {});
+    const memory = task.dryRun ? {} : await target.recall(task.job);
     const cursor = new Cursor<T>(target, { ...options, memory });
     const { begun } = memory;
     if (!begun?.after) return cursor;
@@ -81,7 +83,13 @@ export class Cursor<T> {
         this.#dueMs = performance.now() + Math.max(limits.cursorMs, 10 * waitedMs);
         const { task, counts, memory } = this.options;
         const place = { over, after: nameOf(last), counts, later: this.#later, isForeign: this.isForeign };
-        const begun = { ...place, task: textOf(task), sinceMs: this.#sinceMs, atMs: Date.now() };
+        const begun = {
+          ...place,
+          putBack: this.#putBack,
+          task: textOf(task),
+          sinceMs: this.#sinceMs,
+          atMs: Date.now(),
+        };
         await this.#remember({ ...memory, begun });
       },
     };
@@ -113,7 +121,8 @@ export class Cursor<T> {
     const { counts, memory } = this.options;
     const atMs = Date.now();
     const seconds = (atMs - this.#sinceMs) / 1000;
-    await this.#remember({ ended: isWhole ? { atMs, seconds, counts, isProof } : memory.ended });
+    const putBack = isProof ? this.#putBack : undefined;
+    await this.#remember({ ended: isWhole ? { atMs, seconds, counts, putBack } : memory.ended });
   }
 
   /** What cannot be written down is only missed if the job is killed. */

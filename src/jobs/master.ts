@@ -68,7 +68,7 @@ export function masterTarget(
       return (await whole(await ask("POST", `${nameOf(key)}?${place}=${volume}${wordsOf(how)}`))) as OrphanSeen;
     },
     async recall(job) {
-      return ((await whole(await ask("GET", `/?job=${job}`))) as JobMemory | null) ?? undefined;
+      return ((await whole(await ask("GET", `/?job=${job}`))) as JobMemory | null) ?? {}; // Masters of before say null.
     },
     async remember(job, memory) {
       await ask("POST", `/?job=${job}`, JSON.stringify(memory));

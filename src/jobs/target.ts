@@ -24,7 +24,7 @@ export type JobTarget = {
   orphan(key: Key, look: OrphanLook): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */
   adopt(name: string): Promise<void>;
-  recall(job: RememberedJob): Promise<JobMemory | undefined>;
+  recall(job: RememberedJob): Promise<JobMemory>;
   remember(job: RememberedJob, memory: JobMemory): Promise<void>;
 };
 

@@ -7,7 +7,7 @@ import { bootId } from "../boot";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
-import { forgetPutBack } from "./put-back";
+import { forgetPutBack, putBackIds } from "./put-back";
 
 /** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;
@@ -19,6 +19,8 @@ export type JobMemory = {
   readonly begun?: Begun | undefined;
   /** The last one that ended. */
   readonly ended?: Ended | undefined;
+  /** What has been seen of places that were put back, as one that begins now is told. */
+  readonly putBack?: readonly string[] | undefined;
 };
 
 /** A job on its way: everything up to where it is has been done, and nothing behind that. */
@@ -37,6 +39,8 @@ export type Begun = {
   readonly later: readonly unknown[];
   /** Of a verify: whether a record names a volume that is not the store's. */
   readonly isForeign: boolean;
+  /** What had been seen, when it began, of places that were put back. */
+  readonly putBack?: readonly string[] | undefined;
 };
 
 /** A job that went over everything. */
@@ -44,8 +48,8 @@ export type Ended = {
   readonly atMs: number;
   readonly seconds: number;
   readonly counts: Readonly<Record<string, number>>;
-  /** Of a verify: whether it has read every copy, and left none that is not as recorded, and no orphan. */
-  readonly isProof?: boolean | undefined;
+  /** Of a verify that has read every copy, and left none that is not as recorded, and no orphan: as in `Begun`. */
+  readonly putBack?: readonly string[] | undefined;
 };
 
 const age = gauges("mkv_verify_age_seconds", "Seconds since a verify had compared everything.", []);
@@ -64,19 +68,19 @@ export function isRememberedJob(name: string): name is RememberedJob {
 }
 
 /** What is remembered of a job. If where it was counts no more, its task is empty. */
-export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob): Promise<JobMemory | undefined> {
+export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob): Promise<JobMemory> {
   const found = (await memory.get(jobName(job))) as (JobMemory & { boot: string }) | undefined;
-  if (!found?.begun) return found;
+  const putBack = await putBackIds(memory);
+  if (!found?.begun) return { ended: found?.ended, putBack };
   const { boot, begun, ended } = found;
   const isStale = isBehind || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
-  return { ended, begun: isStale ? { ...begun, task: "" } : begun };
+  return { ended, begun: isStale ? { ...begun, task: "" } : begun, putBack };
 }
 
 /** Remembers a job. Places that were put back before a verify which proves all copies right are forgotten. */
-export async function rememberJob(memory: Memory, job: RememberedJob, told: JobMemory): Promise<void> {
-  await memory.put(jobName(job), { ...told, boot: bootId() });
-  const { ended, begun } = told;
-  if (ended?.isProof && !begun) await forgetPutBack(memory, { beforeMs: ended.atMs - ended.seconds * 1000 });
+export async function rememberJob(memory: Memory, job: RememberedJob, { begun, ended }: JobMemory): Promise<void> {
+  await memory.put(jobName(job), { begun, ended, boot: bootId() });
+  if (ended?.putBack && !begun) await forgetPutBack(memory, ended.putBack);
 }
 
 /** Has every job begin anew: what those have done that were killed holds no more. */

@@ -2,7 +2,7 @@
 // adopted with files, or have lost writes with the power. Until a verify has read all copies, other places are read first.
 // In the ledger's memory:
 //   "noted" -> {"store", "counts": {place: {"last", "before"}}}    the counts of the store that each place has noted
-//   "put-back " place -> {"atMs", "isEarlier"}          when that was seen, in wall time; whether it notes less than it had
+//   "put-back " place -> {"id", "isEarlier"}      a new id whenever that is seen; whether it notes less than it had
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { type Noted, type NotedMemory } from "../volumes/epochs";
 
@@ -10,7 +10,7 @@ const notedName = "noted";
 const putBackPrefix = "put-back ";
 
 type NotedCounts = { readonly store: string; readonly counts: Readonly<Record<string, Noted>> };
-type PutBack = { readonly atMs: number; readonly isEarlier: boolean };
+type PutBack = { readonly id: string; readonly isEarlier: boolean };
 
 /** What is remembered of notes. */
 export function notedIn(memory: Memory): NotedMemory {
@@ -35,7 +35,7 @@ export async function rememberPutBack(
   place: string,
   { isEarlier }: { isEarlier: boolean },
 ): Promise<void> {
-  await memory.put(putBackPrefix + place, { atMs: Date.now(), isEarlier } satisfies PutBack);
+  await memory.put(putBackPrefix + place, { id: crypto.randomUUID(), isEarlier } satisfies PutBack);
 }
 
 /** Forgets of a place what its files were: it is adopted without any. */
@@ -51,8 +51,15 @@ export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): P
   return places;
 }
 
-/** Forgets those that were seen before: since then all copies have been read. */
-export async function forgetPutBack(memory: Memory, { beforeMs }: { beforeMs: number }): Promise<void> {
+/** What has been seen of places that were put back, and not forgotten, by ids. */
+export async function putBackIds(memory: Memory): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const [, seen] of entriesOf(memory, putBackPrefix)) ids.push((seen as PutBack).id);
+  return ids;
+}
+
+/** Forgets what had been seen with these ids before all copies were read. */
+export async function forgetPutBack(memory: Memory, ids: readonly string[]): Promise<void> {
   for await (const [name, seen] of entriesOf(memory, putBackPrefix))
-    if ((seen as PutBack).atMs < beforeMs) await memory.delete(name);
+    if (ids.includes((seen as PutBack).id)) await memory.delete(name);
 }

@@ -47,9 +47,11 @@ export class Identity {
   /** What takes no id. */
   readonly #without = new Set<string>();
 
+  /** @param gives whether places are given ids that have none: who only looks writes nothing there */
   constructor(
     readonly volumes: Volumes,
     readonly memory: IdentityMemory,
+    readonly gives: "ids" | "nothing" = "ids",
   ) {
     volumes.client.health.watch();
   }
@@ -100,8 +102,8 @@ export class Identity {
     seen.add(name, found);
     if (typeof known === "string") return this.#compare(name, known, found);
     if (known === undefined && (await this.#isStrange(name, found))) return true;
-    if (found.kind === "none") await this.#give(name, seen);
-    else await this.#remember(name, found, seen);
+    if (found.kind === "none" && this.gives === "ids") await this.#give(name, seen);
+    else if (found.kind === "id") await this.#remember(name, found, seen);
     return false;
   }
 

@@ -1,10 +1,12 @@
 // What a job would do can be asked first, what it does can be slowed down, and programs can read how it ended.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { type Cluster, startCluster } from "../support/cluster";
 import { withoutGrace } from "../support/grace";
 import { pathOf } from "../support/placement";
 import { valueOf } from "../support/values";
+import { startVolume } from "../support/volume";
 import { damage, fileOf } from "./damage";
 import { type Command, indexOf, runJob, shelf } from "./job";
 import { homeOf } from "../support/copies";
@@ -75,6 +77,13 @@ test("-dry-run of verify -repair says what would be healed, and changes no file 
   expect(stdout).toMatch(/^-repair would repair 3 of 3 problems, and copy 180000 bytes\nverified .*; 0 repaired\n\{/);
   const healed = await runJob(cluster, "verify", { flags: ["-repair"] });
   expect([healed.exitCode, countsOf(healed.last).repaired]).toEqual([0, 3]);
+});
+
+test("a verify that only looks gives no id to a volume that is new", async () => {
+  await using added = await startVolume();
+  const { output } = await runJob(cluster, "verify", { volumes: [...cluster.addresses, added.address] });
+  expect(output).toMatch(/^verified \d+ keys/m);
+  expect(existsSync(join(added.dir, "mkv"))).toBe(false);
 });
 
 test("-json: also where a job fails, the last line says how far it came and why", async () => {

@@ -13,6 +13,7 @@ function memoryOf(): Memory & { readonly values: Map<string, object> } {
   return {
     values,
     get: (name: string) => values.get(name),
+    page: async () => [],
     put: async (name: string, value: object) => void values.set(name, value),
   } as unknown as Memory & { values: Map<string, object> };
 }

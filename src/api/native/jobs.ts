@@ -6,7 +6,7 @@
 //   ... each of them with &dry-run: the same answer, and nothing is changed
 //   POST /?adopt=NAME                      204
 //   POST /?records, [shown key, ...]       200 [record | null, ...]
-//   GET /?job=NAME                         200 what is remembered of this job (`store/job-memory.ts`) | null
+//   GET /?job=NAME                         200 what is remembered of this job (`store/job-memory.ts`)
 //   POST /?job=NAME, the same              204
 //   GET /?topology                         200 {"volumes", "replicas", "subvolumes"}
 import { withDeadline } from "../../deadline";
@@ -82,7 +82,7 @@ export async function answerJob(
 /** Answers a GET of what jobs must know. Throws MkvError bad-request. */
 export async function answerJobQuestion(store: Store, operation: Parameter): Promise<Response> {
   if (operation.name === "topology") return Response.json(store.topology);
-  return Response.json((await recallJob(store.ledger, jobIn(operation))) ?? null);
+  return Response.json(await recallJob(store.ledger, jobIn(operation)));
 }
 
 function jobIn({ value }: Parameter): RememberedJob {
