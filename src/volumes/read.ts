@@ -35,7 +35,15 @@ export async function headFile(client: Client, volume: string, path: string): Pr
   const { status, bytes, modified } = answer;
   if (status === 404 || isFolder(answer, path)) return undefined;
   if (status !== 200) throw unexpected(volume, status);
-  return { bytes: bytes ?? 0, modified };
+  return requireFile(volume, { bytes, modified });
+}
+
+/** Throws MkvError volume-failed if this is said of no file: something in front of the volume may answer 200 to everything. */
+function requireFile<T extends Pick<OpenFile, "bytes" | "modified">>(volume: string, file: T): T & FileInfo {
+  const { bytes, modified } = file;
+  if (modified !== "" && Number.isFinite(bytes)) return { ...file, bytes: bytes! };
+  const why = "without Last-Modified or Content-Length: does something in front of it answer for it?";
+  throw new MkvError("volume-failed", `${volume} answered as nginx does for no file, ${why}`);
 }
 
 /**
@@ -45,12 +53,19 @@ export async function headFile(client: Client, volume: string, path: string): Pr
  */
 export async function openValue(client: Client, volume: string, path: string, how: Opening): Promise<OpenFile> {
   refuseForeign(client.health, volume);
+  let file: OpenFile;
   try {
-    return await openAny(client, volume, path, how);
+    file = await openAny(client, volume, path, how);
   } catch (error) {
     const earlier = earlierPathOf(path);
     if (earlier === undefined || !(error instanceof MkvError) || error.code !== "absent") throw error;
-    return await openAny(client, volume, earlier, how);
+    file = await openAny(client, volume, earlier, how);
+  }
+  try {
+    return requireFile(volume, file);
+  } catch (error) {
+    file.close();
+    throw error;
   }
 }
 

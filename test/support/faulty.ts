@@ -139,7 +139,11 @@ class Conversation {
     else if (behaviour.does === "cut") this.socket.destroy();
     else {
       const { status, headers = {}, body = "" } = behaviour;
-      const fields = { "Content-Length": String(Buffer.byteLength(body)), ...headers };
+      const fields = {
+        "Content-Length": String(Buffer.byteLength(body)),
+        "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+        ...headers,
+      };
       const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
       const content = this.request?.method === "HEAD" ? "" : body;
       this.socket.write(`HTTP/1.1 ${status} Scripted\r\n${lines.join("")}\r\n${content}`);

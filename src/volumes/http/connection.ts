@@ -16,10 +16,7 @@ export type WireRequest = {
   readonly body?: Uint8Array | undefined;
 };
 
-/**
- * What is kept of an answer. `head` are its lines, for `fieldOf`; `modified` is an HTTP date; there is a `body` for a GET
- * alone, which somebody must read.
- */
+/** What is kept of an answer. `head` is for `fieldOf`, `modified` an HTTP date; the `body` of a GET somebody must read. */
 export type Answer = {
   readonly status: number;
   readonly head: string;
@@ -234,14 +231,15 @@ export class Connection {
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]);
     const waiting = this.waiting[0];
     if (!status || !waiting) throw new MkvError("volume-failed", `${this.server} does not speak HTTP`);
-    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+    if (status < 200 && status !== 101) return end + 4; // The answer is still to come.
     const modified = /\r\nlast-modified: *([^\r]*)/i.exec(head)?.[1] ?? "";
     const isChunked = /\r\ntransfer-encoding: *chunked/i.test(head);
-    const bytesOfBody = length === undefined ? undefined : Number(length);
+    const length = isChunked ? undefined : /\r\ncontent-length: *(\d+)/i.exec(head);
+    const bytesOfBody = length ? Number(length[1]) : undefined;
     const hasBody = waiting.method !== "HEAD" && status !== 204;
     const isRead = waiting.method === "GET" && (status === 200 || status === 206);
-    this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
-    if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
+    this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && !length && !isChunked);
+    if (hasBody && (length || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
     this.waiting.shift();
     this.answers++;
     waiting.resolve({ status, head, bytes: bytesOfBody, modified, body: isRead ? this.#body : undefined });

@@ -1,0 +1,49 @@
+// Answers that nginx does not give, and a proxy in front of it may: none is taken for what a volume says of a file.
+import { expect, test } from "bun:test";
+import { type AddressInfo, createServer } from "node:net";
+import { Volumes } from "../../src/volumes/volumes";
+import { settings } from "./watch";
+
+const DATE = "Thu, 01 Jan 2026 00:00:00 GMT";
+const found = `HTTP/1.1 200 OK\r\nContent-Length: 7\r\nLast-Modified: ${DATE}\r\n\r\n`;
+
+/** A volume that answers each question, however many come together, with these bytes. */
+async function startRaw(answerTo: (method: string, path: string) => string) {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      const lines = data.toString("latin1").matchAll(/^(\w+) (\S+) HTTP/gm);
+      socket.write([...lines].map(([, method, path]) => answerTo(method!, path!)).join(""));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const name = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const volumes = Volumes.of({ volumes: [name], replicas: 1, subvolumes: 1 }, settings);
+  return { name, volumes, [Symbol.dispose]: () => void server.close() };
+}
+
+test("what comes before the answer of a question is not taken for it, nor the answer for that of the next one", async () => {
+  const hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+  using raw = await startRaw((_, path) => {
+    return hints + (path === "/gone" ? "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n" : found);
+  });
+  const asked = ["/there", "/gone", "/there", "/gone"].map((path) => raw.volumes.head(raw.name, path));
+  const there = { bytes: 7, modified: DATE };
+  expect(await Promise.all(asked)).toEqual([there, undefined, there, undefined]);
+});
+
+test.each([
+  ["a page for everything", "Content-Type: text/html\r\nContent-Length: 2048"],
+  ["no length", `Last-Modified: ${DATE}\r\nTransfer-Encoding: chunked`],
+])("200 with %s says nothing of a file: neither that it is there nor how long it is", async (_, lines) => {
+  using raw = await startRaw(() => `HTTP/1.1 200 OK\r\n${lines}\r\n\r\n`);
+  const why = `${raw.name} answered as nginx does for no file`;
+  expect(await raw.volumes.head(raw.name, "/key").catch(String)).toContain(why);
+  expect(await (raw.volumes.holds(raw.name, "/key") as Promise<boolean>).catch(String)).toContain(why);
+  expect(await raw.volumes.open(raw.name, "/key").catch(String)).toContain(why);
+});
+
+test("a body whose length is said in two ways is not believed", async () => {
+  using raw = await startRaw(() => `${found.slice(0, -2)}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n`);
+  expect(await raw.volumes.open(raw.name, "/key").catch(String)).toContain("without Last-Modified or Content-Length");
+});
