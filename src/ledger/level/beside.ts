@@ -4,26 +4,23 @@
 //    killed. The index may be renamed meanwhile: the lock does not go with it.
 // 2. The first thread opens it, once, and the others join: they share one LevelDB, and its lock goes with the last of them.
 // 3. A damaged one is never opened or removed. Only a person may move it away.
-// 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls. After a write has failed
-//    no other is tried, and the process must end: LevelDB would lose what comes after a torn one.
+// 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls.
 import { accessSync, constants, existsSync, lstatSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
-import { GroupCommit } from "../../group-commit";
+import { type Key } from "../../format/key";
 import { type Memory } from "../ledger";
 import { inspectIndex } from "./inspect";
-import { inUse, isLocked, writeBatch } from "./leveldb";
+import { type Level, LevelIndex, encodings, inUse, isLocked } from "./leveldb";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
 
 type BesideOptions = { readonly onBroken?: ((error: MkvError) => void) | undefined };
 
-type Change = { type: "put"; key: string; value: string } | { type: "del"; key: string };
-
 /** LevelDB's smallest: there is little to remember. */
-const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024, multithreading: true };
+const SMALL = { ...encodings, cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
 
 /** The folders that this process holds. */
 const held = new Set<string>();
@@ -55,7 +52,7 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
   try {
-    return besideIn(await openLevel(folder), folder, { ...options, release: () => held.delete(folder) });
+    return besideIn(await openLevel(folder), { ...options, release: () => held.delete(folder) });
   } catch (error) {
     held.delete(folder);
     if (isLocked(error)) throw inUse(index, error);
@@ -66,64 +63,40 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
 /** Opens the same for another thread, while the first has it open. Throws MkvError failed. */
 export async function joinBeside(index: string, options: BesideOptions = {}): Promise<Beside> {
   const folder = trueBesideOf(index);
-  const level = new ClassicLevel(folder, { ...SMALL, createIfMissing: false });
+  const level: Level = new ClassicLevel(folder, { ...SMALL, createIfMissing: false });
   try {
     await level.open();
   } catch (error) {
     throw cannotOpen(folder, (error as Error).cause ?? error);
   }
-  return besideIn(level, folder, options);
+  return besideIn(level, options);
 }
 
 /** What is remembered in this LevelDB, which is open; `release` is called when it has been closed. */
-function besideIn(
-  level: ClassicLevel,
-  folder: string,
-  { onBroken, release }: BesideOptions & { release?: () => void },
-): Beside {
-  const changes: Change[] = [];
-  let broken: MkvError | undefined;
-  const failure = (error: unknown) =>
-    new MkvError("failed", `${folder} cannot be read or written: ${reasonOf(error)}`, { cause: error });
-  const commits = new GroupCommit(async () => {
-    const all = changes.splice(0);
-    if (broken) throw broken;
-    try {
-      await writeBatch(level, all, { sync: true });
-    } catch (error) {
-      broken = failure(error);
-      onBroken?.(broken);
-      throw broken;
-    }
-  });
-  const change = (what: Change) => {
-    changes.push(what);
-    return commits.next();
-  };
+function besideIn(level: Level, { onBroken, release }: BesideOptions & { release?: () => void }): Beside {
+  const index = new LevelIndex(level, { name: level.location, sync: true, onBroken });
+  const bytesOf = (name: string) => Buffer.from(name) as Uint8Array as Key;
   return {
     get(name) {
-      try {
-        const text = level.getSync(name);
-        return text === undefined ? undefined : JSON.parse(text);
-      } catch (error) {
-        throw failure(error);
-      }
+      const text = index.getText(bytesOf(name));
+      return text === undefined ? undefined : JSON.parse(text);
     },
-    put: (name, value) => change({ type: "put", key: name, value: JSON.stringify(value) }),
-    delete: (name) => change({ type: "del", key: name }),
+    put: (name, value) => index.put(bytesOf(name), JSON.stringify(value)),
+    delete: (name) => index.put(bytesOf(name), undefined),
     async page(prefix, { after, atMost }) {
-      try {
-        const from = after === undefined ? { gte: prefix } : { gt: after };
-        const found = await level.iterator({ ...from, limit: atMost }).all();
-        const others = found.findIndex(([name]) => !name.startsWith(prefix));
-        return found.slice(0, others < 0 ? found.length : others).map(([name, text]) => [name, JSON.parse(text)]);
-      } catch (error) {
-        throw failure(error);
+      const found: [name: string, value: unknown][] = [];
+      const start = bytesOf(after === undefined ? prefix : `${after}\0`);
+      for await (const page of index.scan({ start }, { atOnce: atMost })) {
+        for (const [key, text] of page) {
+          const name = Buffer.from(key).toString();
+          if (!name.startsWith(prefix) || found.length === atMost) return found;
+          found.push([name, JSON.parse(text)]);
+        }
       }
+      return found;
     },
     async [Symbol.asyncDispose]() {
-      await commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
-      await level.close();
+      await index.close();
       release?.();
     },
   };
@@ -136,14 +109,14 @@ export async function requireUnlocked(index: string): Promise<void> {
   });
 }
 
-async function openLevel(folder: string): Promise<ClassicLevel> {
+async function openLevel(folder: string): Promise<Level> {
   let state = inspectIndex(folder);
   if ("why" in state) {
     await probeLock(folder); // It may only seem to be, while another process is at work on it.
     state = inspectIndex(folder);
   }
   if ("why" in state) throw cannotOpen(folder, state.why);
-  const level = new ClassicLevel(folder, { ...SMALL, createIfMissing: state.kind === "none" });
+  const level: Level = new ClassicLevel(folder, { ...SMALL, createIfMissing: state.kind === "none" });
   await level.open();
   return level;
 }

@@ -2,13 +2,14 @@
 // LevelDB of its own, as `.indexdb.facts`: the Go program, which must still open the index, knows nothing of it.
 // 1. A write is in the operating system's hands when its promise resolves, and on the disk if opened with `sync`: a
 //    kill -9 of the process loses nothing, a power cut only what was not synced.
-// 2. After a write has failed (a full disk, for one) the process must end: LevelDB goes on after a torn entry of its log as
-//    if nothing were, and would lose what is acknowledged from then on. Starting again reads the log up to the tear.
+// 2. After a write has failed (a full disk, for one) no other is tried, and the process must end: LevelDB goes on after a torn
+//    entry of its log as if nothing were, and would lose what is acknowledged from then on. Starting again reads the log up to
+//    the tear.
 // 3. What several requests write meanwhile goes with one write, all or none of it.
 // 4. Closing flushes the memtable first: the Go program's LevelDB loses the older of two log files.
 import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { type BatchOperation, ClassicLevel } from "classic-level";
+import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
@@ -19,7 +20,8 @@ import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger";
 import { getSeconds } from "../measures";
 import { inspectIndex } from "./inspect";
 
-type Level = ClassicLevel<Uint8Array, string>;
+export type Level = ClassicLevel<Uint8Array, string>;
+export const encodings = { keyEncoding: "view", valueEncoding: "utf8", multithreading: true } as const;
 
 /** One of so many reads is timed: to look at the clock twice takes a quarter as long as a read. */
 const readsATimed = 16;
@@ -38,9 +40,7 @@ export async function openLevelIndex(
 ): Promise<LevelIndex> {
   const db: Level = new ClassicLevel(folder, {
     createIfMissing: options.make === true,
-    keyEncoding: "view",
-    valueEncoding: "utf8",
-    multithreading: true,
+    ...encodings,
     cacheSize: limits.indexCacheBytes,
     writeBufferSize: limits.indexBufferBytes,
     maxFileSize: limits.indexFileBytes,
@@ -79,16 +79,24 @@ export function requireWholeFacts(index: string): void {
 
 type Operation = { type: "put"; key: Key; value: string } | { type: "del"; key: Key };
 
+type IndexOptions = {
+  /** What failures call it. */
+  readonly name?: string;
+  readonly sync?: boolean;
+  readonly onBroken?: ((error: MkvError) => void) | undefined;
+};
+
 /** An open index. Everything throws MkvError failed if it cannot be read or written, or a record is damaged. */
 export class LevelIndex implements AsyncDisposable {
   #operations: Operation[] = [];
   #mustSync = false;
+  #broken: MkvError | undefined;
   #reads = 0;
   readonly #commits = new GroupCommit(() => this.#commit(), setImmediate); // All of one turn of the loop goes with one write.
 
   constructor(
     readonly db: Level,
-    readonly options: { readonly sync?: boolean; readonly onBroken?: (error: MkvError) => void },
+    readonly options: IndexOptions,
   ) {}
 
   get(key: Key): ValueRecord | undefined {
@@ -109,7 +117,7 @@ export class LevelIndex implements AsyncDisposable {
     try {
       return this.db.getSync(key);
     } catch (error) {
-      throw failure(error);
+      throw this.#failure(error);
     }
   }
 
@@ -127,15 +135,26 @@ export class LevelIndex implements AsyncDisposable {
   }
 
   async #commit(): Promise<void> {
+    const operations = this.#operations.splice(0);
+    const sync = this.options.sync === true || this.#mustSync;
+    this.#mustSync = false;
+    if (this.#broken) throw this.#broken;
     try {
-      const sync = this.options.sync === true || this.#mustSync;
-      this.#mustSync = false;
-      await writeBatch(this.db, this.#operations.splice(0), { sync });
+      await writeBatch(this.db, operations, { sync });
     } catch (error) {
-      const reason = failure(error);
-      this.options.onBroken?.(reason);
-      throw reason;
+      this.#broken = this.#failure(error);
+      this.options.onBroken?.(this.#broken);
+      throw this.#broken;
     }
+  }
+
+  #failure(error: unknown): MkvError {
+    if (error instanceof MkvError) return error;
+    const code = isOutOfFiles(error) ? "unavailable" : "failed";
+    const reason = reasonOf(error);
+    const { name } = this.options;
+    const advice = name === undefined && reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
+    return new MkvError(code, `${name ?? "the index"} cannot be read or written: ${reason}${advice}`, { cause: error });
   }
 
   async *scan(
@@ -156,10 +175,16 @@ export class LevelIndex implements AsyncDisposable {
         page = await (next ?? read(wanted));
       }
     } catch (error) {
-      throw failure(error);
+      throw this.#failure(error);
     } finally {
       await iterator.close();
     }
+  }
+
+  /** Closes it when all that was put is written, without a flush. */
+  async close(): Promise<void> {
+    await this.#commits.next().catch(() => {}); // Whoever asked for a write has been told how it went.
+    await this.db.close();
   }
 
   /** May be disposed of again. */
@@ -175,11 +200,7 @@ export class LevelIndex implements AsyncDisposable {
 }
 
 /** Writes all or nothing. Where no file can be opened, LevelDB fails before it writes anything: it is asked again. */
-export async function writeBatch<K>(
-  db: ClassicLevel<K, string>,
-  operations: BatchOperation<ClassicLevel<K, string>, K, string>[],
-  options: { sync: boolean },
-): Promise<void> {
+async function writeBatch(db: Level, operations: Operation[], options: { sync: boolean }): Promise<void> {
   for (const untilMs = performance.now() + limits.indexFilesMs; ;) {
     try {
       return await db.batch(operations, options);
@@ -208,12 +229,4 @@ export function readable<T>(read: () => T): T | undefined {
     if (error instanceof MkvError) return undefined;
     throw error;
   }
-}
-
-function failure(error: unknown): MkvError {
-  if (error instanceof MkvError) return error;
-  const code = isOutOfFiles(error) ? "unavailable" : "failed";
-  const reason = reasonOf(error);
-  const advice = reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
-  return new MkvError(code, `the index cannot be read or written: ${reason}${advice}`, { cause: error });
 }
