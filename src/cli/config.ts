@@ -116,7 +116,7 @@ export function requireGuarded({ userpass, basicauth, link, open }: Config): voi
 /** The URL of the admin port. Throws MkvError usage. */
 export function adminOf(given: Given): string {
   const { admin } = readSettings(given);
-  if (admin !== undefined) return admin.replace(/\/$/, "");
+  if (admin !== undefined) return admin;
   throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
 }
 

@@ -24,10 +24,6 @@ function kind<T>(word: string | undefined, is: string, parse: (text: string) => 
   };
 }
 
-function matching(word: string, is: string, pattern: RegExp): Kind<string> {
-  return kind(word, is, (text) => (pattern.test(text) ? text : undefined));
-}
-
 /** On or off, as Go writes it. */
 export const toggle = kind(undefined, "true or false", (text) => {
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
@@ -50,7 +46,12 @@ export const ledger: Kind<LedgerPlace> = {
   },
 };
 
-export const url = matching("URL", "a URL such as http://HOST:PORT", /^https?:\/\/[^/?#@]+\/?$/);
+/** Without a slash at its end. */
+export const url = kind(
+  "URL",
+  "a URL such as http://HOST:PORT",
+  (text) => /^(https?:\/\/[^/?#@]+)\/?$/.exec(text)?.[1],
+);
 export const server = kind("HOST:PORT", "host:port", (text) => (isServerName(text) ? text : undefined));
 
 /** In lower case. */
@@ -59,10 +60,8 @@ export const hostName = kind("NAME", "the name of a host, such as s3.example.com
 );
 
 /** What looks like an address of this machine; whether it is one, the system says. */
-export const address = matching(
-  "ADDRESS",
-  "an address of this machine, such as 127.0.0.1",
-  /^(localhost|\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)$/i,
+export const address = kind("ADDRESS", "an address of this machine, such as 127.0.0.1", (text) =>
+  /^(localhost|\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)$/i.test(text) ? text : undefined,
 );
 
 export function oneOf<const W extends string>(words: readonly W[]): Kind<W> {

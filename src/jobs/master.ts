@@ -95,21 +95,15 @@ async function request(base: string, target: string, { method = "GET", credentia
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;
-  const response = await withDeadline(limits.jobRequestMs, fetch(urlOf(base, target), options), onTimeout).catch(
-    (error) => {
-      if (error instanceof MkvError) throw error;
-      const where = `the master at ${new URL(base).origin} cannot be reached (${codeOf(error)})`;
-      throw new MkvError("failed", `${where}: is it running, and is -master right?`, { cause: error });
-    },
-  );
+  const response = await withDeadline(limits.jobRequestMs, fetch(base + target, options), onTimeout).catch((error) => {
+    if (error instanceof MkvError) throw error;
+    const where = `the master at ${new URL(base).origin} cannot be reached (${codeOf(error)})`;
+    throw new MkvError("failed", `${where}: is it running, and is -master right?`, { cause: error });
+  });
   if (response.ok) return response;
   const text = withDeadline(limits.patienceMs, response.text(), silent).catch(() => ""); // That it is refused is known.
   const reason = (await text).trim() || `the master answers ${response.status}`;
   throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
-}
-
-function urlOf(base: string, target: string): string {
-  return base.replace(/\/$/, "") + target;
 }
 
 function codeOf(error: unknown): string {
@@ -157,7 +151,7 @@ export async function* masterBackup(url: string, credentials: string | undefined
 export async function askStatus(url: string): Promise<unknown> {
   const onTimeout = () => new MkvError("timeout", `${url} has not answered for ${limits.statusMs} ms`);
   const ask = async () => {
-    const response = await fetch(urlOf(url, "/status"), { redirect: "manual" });
+    const response = await fetch(`${url}/status`, { redirect: "manual" });
     return response.ok ? await response.json() : undefined;
   };
   return await withDeadline(limits.statusMs, ask(), onTimeout).catch((error) => {

@@ -12,8 +12,7 @@ import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { limits } from "../../limits";
 import { type DatabaseAddress } from "./address";
-import { type Ask, lookForFailover } from "./failover";
-import { isMixedUp, requireOwnSessions, sharedSessions } from "./sessions";
+import { type Ask, isMixedUp, lookForFailover, requireOwnSessions, sharedSessions } from "./first-look";
 import { sqlState } from "./sql-state";
 
 export type Row = readonly unknown[];

@@ -19,7 +19,7 @@ import {
   accountedFor,
 } from "../rebuild";
 import { type DatabaseAddress } from "./address";
-import { behindName } from "./failover";
+import { behindName } from "./first-look";
 import { Database } from "./connection";
 import { sharedMemory } from "./memory";
 import { epochName, lookBack } from "./open";

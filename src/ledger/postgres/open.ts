@@ -9,7 +9,7 @@ import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
 import { Claims } from "./claims";
 import { Database } from "./connection";
-import { behindName, lookForFailover, warnOfLack } from "./failover";
+import { behindName, lookForFailover, warnOfLack } from "./first-look";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { debtsOf, knownKeys, readsOf, scanTable } from "./reads";
