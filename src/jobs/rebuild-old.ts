@@ -101,18 +101,11 @@ class WithoutFile {
   }
 }
 
-/** Keys that are looked up in their order. */
-type Alongside = {
-  get(key: Key): Promise<ValueRecord | undefined>;
-  /** Goes on to the end of the index. */
-  end(): Promise<void>;
-};
-
-/** Looks keys up by a scan that goes along with them; one by one from where the index is damaged. */
+/** Looks keys up in their order, by a scan that goes along with them; one by one from where the index is damaged. */
 function alongside(
   index: ReadIndex,
   { onDamage, onPassed }: { onDamage: () => void; onPassed: (entry: RawEntry) => Promise<void> },
-): Alongside {
+) {
   const entries = each(index.scan({}));
   let at: IteratorResult<RawEntry, unknown> | undefined;
   let isDamaged = false;
@@ -133,7 +126,7 @@ function alongside(
     }
   };
   return {
-    async get(key) {
+    async get(key: Key): Promise<ValueRecord | undefined> {
       await passTo((other) => Buffer.compare(other, key) >= 0);
       if (isDamaged) return index.get(key);
       if (at!.done || Buffer.compare(at!.value[0], key) !== 0) return undefined;
@@ -141,6 +134,7 @@ function alongside(
       await advance();
       return decodeRecord(text);
     },
+    /** Goes on to the end of the index. */
     end: () => passTo(() => false),
   };
 }

@@ -78,26 +78,18 @@ export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean 
   });
 }
 
-export type Replayed = {
-  /** What is owed, to be paid. */
-  readonly inherited: readonly Owing[];
-  readonly redone: number;
-  /** Keys of which something was owed that must not be paid. */
-  readonly doubtful: number;
-  /** By the key in hex: volumes that may still carry out a request of an earlier process, whatever the records say. */
-  readonly barred: ReadonlyMap<string, readonly string[]>;
-};
-
 /**
  * Brings index and journals together.
  * @param options.inDoubt whether the index may be older than the journals
  * @param options.graceMs how long strays stay from now on
+ * @returns what is owed, to be paid; how many keys were redone; of how many something is owed that must not be paid; and by the
+ * key in hex, volumes that may still carry out a request of an earlier process, whatever the records say
  */
 export async function replay(
   index: LevelIndex,
   { lines, floor }: Journals,
   options: { inDoubt: boolean; graceMs: number },
-): Promise<Replayed> {
+) {
   const inherited: Owing[] = [];
   const barred = new Map<string, readonly string[]>();
   let [redone, doubtful] = [0, 0];
