@@ -8,15 +8,12 @@ import { Cursor, type Task } from "./cursor";
 import { type JobProgress, each, forEach } from "./pool";
 import { type JobTarget } from "./target";
 
-/** `leftBehind` counts copies, `bytes` what was copied, the others keys. */
-export type RebalanceCounts = { keys: number; moved: number; failed: number; leftBehind: number; bytes: number };
-
 export type Rebalance = {
   readonly target: JobTarget;
   readonly task: Task;
   readonly progress: JobProgress;
-  /** Counted here as it goes on. */
-  readonly counts: RebalanceCounts;
+  /** Counted here as it goes on: `leftBehind` counts copies, `bytes` what was copied, the others keys. */
+  readonly counts: { keys: number; moved: number; failed: number; leftBehind: number; bytes: number };
 };
 
 /**

@@ -13,16 +13,8 @@ import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
-import {
-  type Age,
-  type Claim,
-  type Debt,
-  type Entry,
-  type Ledger,
-  type Memory,
-  type PutOptions,
-  placeOf,
-} from "../ledger";
+import { type Age, type Claim, type Debt, type Entry, type Ledger } from "../ledger";
+import { type Memory, type PutOptions, placeOf } from "../ledger";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./replay";

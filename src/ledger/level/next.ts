@@ -11,15 +11,8 @@ import { limits } from "../../limits";
 import { warn } from "../../log";
 import { factsOfKnown } from "../facts";
 import { type Draft, type Known, type Lack, addMissing } from "../ledger";
-import {
-  type AllEpochs,
-  type IndexNames,
-  type Indexes,
-  type Owed,
-  type OwedByKey,
-  type Rebuild,
-  accountedFor,
-} from "../rebuild";
+import { type AllEpochs, type IndexNames, type Indexes, type Owed } from "../rebuild";
+import { type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { openBeside, requireUnlocked } from "./beside";
 import { writeDurably } from "./durable";
 import { epochOf, setEpoch } from "./epoch-file";

@@ -18,16 +18,8 @@ import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
 import { factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { KeyLocks } from "./locks";
-import {
-  type Suspect,
-  bothSuspect,
-  judgeByJournals,
-  judgeIndex,
-  rememberIndex,
-  rememberOlder,
-  remembered,
-  wholeUntil,
-} from "./remembered";
+import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, rememberOlder } from "./remembered";
+import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, noteRest } from "./reached";
 import { readJournals, removeSettled, replay } from "./replay";
 import { mendSwap } from "./swap";

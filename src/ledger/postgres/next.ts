@@ -9,15 +9,8 @@ import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../../
 import { limits } from "../../limits";
 import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, addMissing } from "../ledger";
 import { factsOfKnown } from "../facts";
-import {
-  type AllEpochs,
-  type IndexNames,
-  type Indexes,
-  type Owed,
-  type OwedByKey,
-  type Rebuild,
-  accountedFor,
-} from "../rebuild";
+import { type AllEpochs, type IndexNames, type Indexes, type Owed } from "../rebuild";
+import { type OwedByKey, type Rebuild, accountedFor } from "../rebuild";
 import { type DatabaseAddress } from "./address";
 import { behindName } from "./first-look";
 import { Database } from "./connection";
