@@ -31,12 +31,10 @@ export class Admission {
   /** Looks from time to time whether there is room; `shed` closes idle connections. Disposing of what it returns ends that. */
   watch(shed: () => void): Disposable {
     if (mostOpenFiles === Number.POSITIVE_INFINITY) return { [Symbol.dispose]() {} };
-    const timer = setInterval(() => {
+    return setInterval(() => {
       this.#look();
       if (performance.now() - this.#crowdedMs > limits.shedMs) shed();
-    }, limits.filesMs);
-    timer.unref();
-    return { [Symbol.dispose]: () => clearInterval(timer) };
+    }, limits.filesMs).unref();
   }
 
   /**

@@ -48,9 +48,8 @@ export class Observer {
 
   /** Looks until what it returns is disposed of, and tells of changes in the log. */
   start(): Disposable {
-    const timer = setInterval(() => this.#look(), limits.watchMs);
     this.#look();
-    return { [Symbol.dispose]: () => clearInterval(timer) };
+    return setInterval(() => this.#look(), limits.watchMs);
   }
 
   #look(): void {

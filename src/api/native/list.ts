@@ -84,7 +84,7 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
     for (const [key, record] of page) {
       if (kind !== "records" && (isUnlinked(record) !== (kind === "unlinked") || isReserved(key))) continue;
       if (count === mostKeys || text.bytes > limits.listTextBytes) {
-        if (limit === undefined) throw tooMany();
+        if (limit === undefined) throw new MkvError("too-many", tooMany);
         next = showKey(key);
         break scan;
       }
@@ -98,6 +98,8 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
   return [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
 }
 
+const tooMany = `more than ${limits.listKeys} keys, or too much text: use limit=N and go on from "next"`;
+
 /** Damaged records may hold anything. */
 function ascii(json: string): string {
   return json.replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
@@ -108,11 +110,4 @@ function readLimit(value: Uint8Array | undefined): number | undefined {
   const text = Buffer.from(value).toString();
   if (!/^\d{1,15}$/.test(text)) throw new MkvError("bad-request", "limit must be a whole number; 0 stands for none");
   return Number(text) || undefined;
-}
-
-function tooMany(): MkvError {
-  return new MkvError(
-    "too-many",
-    `more than ${limits.listKeys} keys, or too much text: use limit=N and go on from "next"`,
-  );
 }

@@ -1,6 +1,10 @@
-// Owns what is on the disk before the next step: files that are written as a whole, and names.
-import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+// Owns what is on the disk before the next step: files that are written as a whole, and names. One is the file EPOCH in the
+// folder of an index: how far the store had come. LevelDB, that of Go as well, leaves alone what it does not know. So it goes
+// wherever the index is copied.
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { MkvError, reasonOf } from "../../errors";
+import { type Epoch, encodeEpoch, readEpoch } from "../../format/epoch";
 
 /** Puts a file with this text in its place, by way of `PATH.new`: after a crash it is there as a whole, or the one before it. */
 export function writeDurably(path: string, text: string): void {
@@ -22,5 +26,25 @@ export function sync(path: string): void {
     fsyncSync(file);
   } finally {
     closeSync(file);
+  }
+}
+
+/** What the index says; undefined if it is none of mkv's yet, or a damaged one. */
+export function epochOf(index: string): Epoch | undefined {
+  try {
+    return readEpoch(readFileSync(join(index, "EPOCH"), "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Puts it on the disk, and returns it. Throws MkvError failed. */
+export function setEpoch(index: string, epoch: Epoch): Epoch {
+  const path = join(index, "EPOCH");
+  try {
+    writeDurably(path, encodeEpoch(epoch));
+    return epoch;
+  } catch (error) {
+    throw new MkvError("failed", `${path} cannot be written: ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -12,7 +12,7 @@ import { limits } from "../../limits";
 import { counted, log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
-import { epochOf, setEpoch } from "./epoch-file";
+import { epochOf, setEpoch } from "./durable";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
@@ -20,7 +20,7 @@ import { factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, rememberOlder } from "./remembered";
 import { remembered, wholeUntil } from "./remembered";
-import { LineNumbers, noteReached, noteRest } from "./reached";
+import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeSettled, replay } from "./replay";
 import { mendSwap } from "./swap";
 
@@ -101,7 +101,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     await rememberIndex(memory, path, { ...state, isClosed: isClean }, isWhole ? Date.now() : wholeMs);
     if (isClean) {
       removeSettled(path);
-      await noteRest(memory, readJournals(path).last);
+      await memory.put(reachedName, readJournals(path).last);
     }
     await memory[Symbol.asyncDispose]();
   };

@@ -3,9 +3,9 @@
 // they look as a crash leaves them.
 import { limits } from "../../limits";
 import { type Memory } from "../ledger";
-import { type Beside } from "./beside";
 
-const name = "reached";
+/** Under this name the memory has how far the journals had come when that was noted last. */
+export const reachedName = "reached";
 
 /** The numbers of lines: the next one, and the highest that a crash does not take away, over the threads that share them. */
 export class LineNumbers {
@@ -37,25 +37,13 @@ export class LineNumbers {
   }
 }
 
-/** What was noted last, if anything was. */
-export function reachedBefore(memory: Beside): number | undefined {
-  return memory.get(name) as number | undefined;
-}
-
-/** Notes how far the journals go that stay when the index has been closed. */
-export async function noteRest(memory: Memory, last: number): Promise<void> {
-  await memory.put(name, last);
-}
-
-/** Notes it now, and every now and then until this is disposed of. */
+/** Notes how far they have come now, and every now and then until this is disposed of. */
 export async function noteReached(memory: Memory, numbers: LineNumbers): Promise<Disposable> {
   let noted = numbers.reached;
-  await memory.put(name, noted);
-  const timer = setInterval(() => {
+  await memory.put(reachedName, noted);
+  return setInterval(() => {
     if (numbers.reached === noted) return;
     noted = numbers.reached;
-    memory.put(name, noted).catch(() => {}); // The memory says so itself.
-  }, limits.reachedMs);
-  timer.unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+    memory.put(reachedName, noted).catch(() => {}); // The memory says so itself.
+  }, limits.reachedMs).unref();
 }

@@ -13,11 +13,11 @@ import { type Epoch, furtherThan } from "../../format/epoch";
 import { limits } from "../../limits";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
-import { epochOf } from "./epoch-file";
+import { epochOf } from "./durable";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
 import { type Lineage, isOfLine, lineageOf } from "./manifest";
-import { reachedBefore } from "./reached";
+import { reachedName } from "./reached";
 import { type Journals, isOlder } from "./replay";
 
 /** Files of which the index may say what was true of an earlier write: dated so, or later, in milliseconds of the wall. */
@@ -134,7 +134,7 @@ export async function judgeByJournals(
   { found, index, journals }: { found: IndexState; index: LevelIndex | undefined; journals: Journals },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  const reached = reachedBefore(memory);
+  const reached = memory.get(reachedName) as number | undefined;
   if (!before || reached === undefined) return undefined;
   if (found.kind === "whole" && (before.isClosed || found.manifest !== before.manifest)) return undefined;
   const isCut = before.isClosed ? journals.last !== reached : journals.last < reached;

@@ -29,8 +29,7 @@ export class Claims implements Disposable {
   #takenOver = 0;
 
   constructor(readonly database: Database) {
-    this.#timer = setInterval(() => void this.#renew(), limits.leaseMs / 3);
-    this.#timer.unref();
+    this.#timer = setInterval(() => void this.#renew(), limits.leaseMs / 3).unref();
   }
 
   /** See `Ledger.claim`. */

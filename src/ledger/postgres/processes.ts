@@ -55,8 +55,7 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
     const rows = await database.run(sayAgain, [id]);
     if (rows.length === 0 && !hasLeft) await database.run(say, values); // The database was put back.
   };
-  const timer = setInterval(() => void stay().catch(() => {}), limits.presentMs); // Then the next one.
-  timer.unref();
+  const timer = setInterval(() => void stay().catch(() => {}), limits.presentMs).unref(); // Then the next one.
   return {
     requireRoom,
     isPresent: `select from mkv_processes
