@@ -41,12 +41,10 @@ export async function* shortBodyOf(
   request: Request,
   { clienttimeoutMs, about }: Receiving,
 ): AsyncGenerator<Uint8Array> {
-  let body: Uint8Array;
-  try {
-    body = await withDeadline(clienttimeoutMs, request.bytes(), () => slow(clienttimeoutMs));
-  } catch (error) {
-    throw error instanceof MkvError ? error : gone(error);
-  }
+  const sent = withDeadline(clienttimeoutMs, request.bytes(), () => slow(clienttimeoutMs));
+  const body = await sent.catch((error) => {
+    throw gone(error);
+  });
   noteReceived(body.length, about);
   yield body;
 }
@@ -80,7 +78,7 @@ export async function* chunksOf(
       bytes = 0;
     }
   } catch (error) {
-    throw error instanceof MkvError ? error : gone(error);
+    throw gone(error);
   } finally {
     reader.releaseLock();
   }
@@ -91,6 +89,7 @@ function slow(clienttimeoutMs: number): MkvError {
 }
 
 function gone(error: unknown): MkvError {
+  if (error instanceof MkvError) return error;
   return new MkvError("client-gone", `the client went away: ${reasonOf(error)}`, { cause: error });
 }
 

@@ -5,7 +5,7 @@
 // 2. Before a 410, empty folders on the way to the file are removed, but for those of the hash: see `removeEmpty`.
 // 3. Requests that come in while one round of fsync runs share the next: a folder is synced once for all of them.
 // 4. A path is made of names that do not begin with a dot, and of no links but to disks: it cannot lead out of DIR.
-import { type FileHandle, access, constants, open, readdir, realpath, rmdir, stat, statfs } from "node:fs/promises";
+import { access, constants, open, readdir, realpath, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors";
 import { GroupCommit } from "../group-commit";
@@ -59,18 +59,13 @@ class SharedSync {
 
 /** Brings a file or folder to the disk; false if there is no file. */
 async function syncFile(path: string): Promise<boolean> {
-  let file: FileHandle;
   try {
-    file = await open(path, "r");
+    await using file = await open(path, "r");
+    await file.sync();
+    return (await file.stat()).isFile();
   } catch (error) {
     if (isMissing(error)) return false;
     throw error;
-  }
-  try {
-    await file.sync();
-    return (await file.stat()).isFile();
-  } finally {
-    await file.close();
   }
 }
 

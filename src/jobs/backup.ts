@@ -17,23 +17,19 @@ export async function exportTo(
   write: (piece: Uint8Array) => Promise<void>,
   { pieces, progress }: { pieces: AsyncIterable<Uint8Array>; progress: JobProgress },
 ): Promise<{ header: BackupHeader; counts: BackupCounts }> {
+  async function* written() {
+    for await (const piece of pieces) {
+      await write(piece);
+      yield piece;
+    }
+  }
   let header: BackupHeader | undefined;
   let keys = 0;
-  const counts = await readBackup(written(pieces, write), {
+  const counts = await readBackup(written(), {
     header: (told) => void (header = told),
     keys: (some) => progress.at({ what: "key", done: (keys += some.length) }),
   });
   return { header: header!, counts }; // It has come, or reading has thrown.
-}
-
-async function* written(
-  pieces: AsyncIterable<Uint8Array>,
-  write: (piece: Uint8Array) => Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
-    await write(piece);
-    yield piece;
-  }
 }
 
 type Import = {
