@@ -47,10 +47,8 @@ export class Authorizer {
   async #ask(credentials: string, digest: string): Promise<void> {
     const reasons: string[] = [];
     const volumes = this.volumes.as(credentials);
-    const { topology } = volumes;
-    for (const volume of topology.volumes.toSorted(
-      (a, b) => Number(volumes.health.isUp(b)) - Number(volumes.health.isUp(a)),
-    )) {
+    const rank = (volume: string) => Number(volumes.health.isUp(volume));
+    for (const volume of volumes.topology.volumes.toSorted((a, b) => rank(b) - rank(a))) {
       try {
         const verdict = await volumes.checkUser(volume);
         if (verdict === "wrong") {

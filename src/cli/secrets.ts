@@ -35,13 +35,11 @@ export function readS3Keys(file: string): ReadonlyMap<string, string> {
   return secrets;
 }
 
-type Failure = (why: string) => MkvError;
-
-function failureOf(flag: string, file: string): Failure {
-  return (why) => new MkvError("failed", `${flag} ${file}${why}`);
+function failureOf(flag: string, file: string) {
+  return (why: string) => new MkvError("failed", `${flag} ${file}${why}`);
 }
 
-function readSecret(file: string, fail: Failure): string {
+function readSecret(file: string, fail: (why: string) => MkvError): string {
   try {
     if ((statSync(file).mode & 0o004) === 0) return readFileSync(file, "utf8");
   } catch (error) {

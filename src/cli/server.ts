@@ -36,12 +36,12 @@ import { type ThreadContext, inThread } from "./threads";
  */
 export async function runServer(
   config: Config,
-  { stop, reload = new EventTarget(), entry }: { stop: AbortSignal; reload?: EventTarget; entry: string },
+  { stop, reload, entry }: { stop: AbortSignal; reload?: EventTarget; entry: string },
 ): Promise<void> {
   const { bind, port, adminport, s3port } = config;
   for (const [flag, wanted] of Object.entries({ "-port": port, "-adminport": adminport, "-s3port": s3port }))
     if (wanted !== 0) requireFreePort({ port: wanted, bind }, flag);
-  const keys = config.s3keys === undefined ? undefined : renewedKeys(config.s3keys, reload);
+  const keys = config.s3keys === undefined ? undefined : keysIn(config.s3keys, reload);
   await warmUp();
   await using opened = await openStore(config, { purpose: "server" });
   const { store } = opened;
@@ -75,18 +75,16 @@ function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) 
   return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, shared: threads > 1, admission, domain });
 }
 
-/** By it the first thread tells the others which access keys there are. */
-function keysChannel(): BroadcastChannel {
-  const channel = new BroadcastChannel("access keys");
-  channel.unref();
-  return channel;
-}
-
-/** The keys of the S3 port, which are read anew whenever that is asked for, for all threads. Throws MkvError failed. */
-function renewedKeys(file: string, reload: EventTarget): Keys {
+/**
+ * The keys of the S3 port. In the first thread they are read anew whenever `reload` says so, and the others are told.
+ * @throws MkvError failed
+ */
+function keysIn(file: string, reload?: EventTarget): Keys {
+  const others = new BroadcastChannel("access keys"); // Opened before the file is read: what comes earlier is in it.
+  others.unref();
   const keys = new Keys(readS3Keys(file));
-  const others = keysChannel();
-  reload.addEventListener("reload", () => {
+  others.onmessage = ({ data }) => keys.replace(data as ReadonlyMap<string, string>);
+  reload?.addEventListener("reload", () => {
     try {
       const secrets = readS3Keys(file);
       keys.replace(secrets);
@@ -96,14 +94,6 @@ function renewedKeys(file: string, reload: EventTarget): Keys {
       warn(`${reasonOf(error)}; the access keys of before go on to hold`);
     }
   });
-  return keys;
-}
-
-/** The same keys for another thread. Throws MkvError failed. */
-function toldKeys(file: string): Keys {
-  const told = keysChannel(); // Opened before the file is read: what comes earlier is in it.
-  const keys = new Keys(readS3Keys(file));
-  told.onmessage = ({ data }) => keys.replace(data as ReadonlyMap<string, string>);
   return keys;
 }
 
@@ -137,7 +127,7 @@ export async function serveTask(task: ServerTask, { stop, say }: ThreadContext):
   await using _care = maintain(store);
   const service = startService(config, store);
   const { s3keys } = config;
-  const s3 = s3keys === undefined ? undefined : await startS3(config, { store, keys: toldKeys(s3keys) });
+  const s3 = s3keys === undefined ? undefined : await startS3(config, { store, keys: keysIn(s3keys) });
   say("serving");
   if (!stop.aborted) await once(stop, "abort");
   await Promise.all([service.drain(), s3?.drain()]);

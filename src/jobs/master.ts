@@ -120,12 +120,8 @@ export async function askTopology(url: string, credentials: string | undefined):
 
 function isTopology(told: unknown): told is Topology {
   const { volumes, replicas, subvolumes } = (told ?? {}) as Partial<Topology>;
-  return (
-    Array.isArray(volumes) &&
-    volumes.every(isVolumeName) &&
-    typeof replicas === "number" &&
-    typeof subvolumes === "number"
-  );
+  const isCounted = typeof replicas === "number" && typeof subvolumes === "number";
+  return isCounted && Array.isArray(volumes) && volumes.every(isVolumeName);
 }
 
 /** The text of a backup of the ledger of this master, as it comes. Throws MkvError failed, timeout. */

@@ -105,12 +105,8 @@ function lossOf(folder: string, names: readonly string[], manifest: Manifest): s
 }
 
 function byNumber(names: readonly string[], pattern: RegExp): ReadonlyMap<number, string> {
-  const found = new Map<number, string>();
-  for (const name of names) {
-    const number = pattern.exec(name)?.[1];
-    if (number) found.set(Number(number), name);
-  }
-  return found;
+  const numbered = names.map((name) => [Number(pattern.exec(name)?.[1]), name] as const);
+  return new Map(numbered.filter(([number]) => !Number.isNaN(number)));
 }
 
 function fileName(number: number, ending: string): string {
