@@ -11,7 +11,6 @@ import { type Gathering, type RebuildCounts, gather } from "../jobs/rebuild";
 import { keepOldFacts } from "../jobs/rebuild-old";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
-import { entriesOf } from "../ledger/ledger";
 import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { counted, warn } from "../log";
@@ -109,14 +108,14 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
  *   another store
  */
 async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
-  for await (const _known of entriesOf(memory, idPrefix)) {
-    const renamed = await requireOwnPlaces(volumes, memory);
-    await watchPlaces(volumes, memory);
-    await requireNoStrangers(volumes, memory);
-    return renamed;
+  if ((await memory.page(idPrefix, { atMost: 1 })).length === 0) {
+    await requireOneStore(volumes);
+    return new Map();
   }
-  await requireOneStore(volumes);
-  return new Map();
+  const renamed = await requireOwnPlaces(volumes, memory);
+  await watchPlaces(volumes, memory);
+  await requireNoStrangers(volumes, memory);
+  return renamed;
 }
 
 /** Says which volumes the last master had that are not named: without an old index nothing else tells of what lies there. */
@@ -205,11 +204,9 @@ async function adoptionWithoutIndex(
   if (config.source.kind === "master") return undefined;
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await ledgerAt(config).openWithoutIndex());
-  for await (const _known of memory ? entriesOf(memory, idPrefix) : []) {
-    held.use(undo.move());
-    return (name) => adoptPlace({ volumes: accessVolumes(config), ledger: { memory: memory! } }, name);
-  }
-  return undefined;
+  if (!memory || (await memory.page(idPrefix, { atMost: 1 })).length === 0) return undefined;
+  held.use(undo.move());
+  return (name) => adoptPlace({ volumes: accessVolumes(config), ledger: { memory } }, name);
 }
 
 /** Whoever keeps the ledger: the master of these settings, or this process. */

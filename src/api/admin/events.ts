@@ -4,7 +4,7 @@ import { nowMs } from "../../clock";
 import { limits } from "../../limits";
 import { counted, log, warn } from "../../log";
 import { type Measured } from "../../metrics";
-import { type DiskReport, type VolumeReport, hasNoRoom } from "../../volumes/report";
+import { type VolumeReport, hasNoRoom } from "../../volumes/report";
 
 /** The states of disks that take no writes. */
 const refusing = ["full", "read-only"] as const;
@@ -41,7 +41,10 @@ export function stateLog(): (reports: readonly VolumeReport[]) => void {
       for (const disk of found) said.names.add(disk.name);
       const named = [...said.names].filter((disk) => disk !== "").sort();
       const which = named.length === 0 ? "" : ` (${named.join(", ")})`;
-      warn(`${name} ${state === "full" ? whyFull(found) : "is read-only"}${which}: ${advice[state]}`);
+      // One that does not say what room it has may have refused a write for another reason.
+      const isSure = found.every(({ space }) => space && hasNoRoom(space));
+      const isFull = isSure ? "is full" : "is full or cannot be written to";
+      warn(`${name} ${state === "full" ? isFull : "is read-only"}${which}: ${advice[state]}`);
     } else if (disks.has(id) && nowMs() - said.seenMs > limits.fullMs) {
       disks.delete(id);
       log(`${name} is back: it is not ${state} any more`);
@@ -54,12 +57,6 @@ export function stateLog(): (reports: readonly VolumeReport[]) => void {
       for (const state of refusing) lookAtDisks(report, state);
     }
   };
-}
-
-/** A disk that does not say what room it has may have refused a write for another reason. */
-function whyFull(full: readonly DiskReport[]): string {
-  const isSure = full.every(({ space }) => space && hasNoRoom(space));
-  return isSure ? "is full" : "is full or cannot be written to";
 }
 
 const advice: Record<Refusing, string> = {

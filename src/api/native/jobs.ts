@@ -11,7 +11,7 @@
 //   GET /?topology                         200 {"volumes", "replicas", "subvolumes"}
 import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
-import { type Key, readShown } from "../../format/key";
+import { type Key, keyOf } from "../../format/key";
 import { limits } from "../../limits";
 import { counters } from "../../metrics";
 import { healKey } from "../../store/heal";
@@ -63,7 +63,7 @@ export async function answerJob(
       const isKeys = Array.isArray(told) && told.every((shown) => typeof shown === "string");
       if (!isKeys || told.length > limits.batchRecords)
         throw new MkvError("bad-request", `the body is a JSON array of at most ${limits.batchRecords} keys`);
-      const keys = told.map((shown) => readShown(Buffer.from(shown)) as Uint8Array as Key);
+      const keys = told.map(keyOf);
       verified.add(keys.length);
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
