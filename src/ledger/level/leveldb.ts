@@ -80,7 +80,7 @@ export function requireWholeFacts(index: string): void {
 type Operation = { type: "put"; key: Key; value: string } | { type: "del"; key: Key };
 
 type IndexOptions = {
-  /** What failures call it. */
+  /** What failures call it, if it is not the index. */
   readonly name?: string;
   readonly sync?: boolean;
   readonly onBroken?: ((error: MkvError) => void) | undefined;
@@ -153,8 +153,9 @@ export class LevelIndex implements AsyncDisposable {
     const code = isOutOfFiles(error) ? "unavailable" : "failed";
     const reason = reasonOf(error);
     const { name } = this.options;
-    const advice = name === undefined && reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
-    return new MkvError(code, `${name ?? "the index"} cannot be read or written: ${reason}${advice}`, { cause: error });
+    if (name !== undefined) return new MkvError(code, `${name} cannot be read or written: ${reason}`, { cause: error });
+    const advice = reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
+    return new MkvError(code, `the index cannot be read or written: ${reason}${advice}`, { cause: error });
   }
 
   async *scan(
