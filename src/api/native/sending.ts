@@ -66,26 +66,17 @@ export class Exports {
   /**
    * Answers with all that the ledger knows, as `ledger/backup.ts` says. If the ledger fails it breaks off, without a trailer.
    * @param cut ends the connection of the client
-   * @throws MkvError unavailable if too many are under way, or the ledger cannot be asked
+   * @throws MkvError unavailable if too many are under way
    */
-  async answer(store: Store, cut: () => void): Promise<Response> {
-    const pieces = this.#pieces(store);
-    const { value: first } = await pieces.next(); // Before the head: it may be refused.
-    async function* all(): AsyncGenerator<Uint8Array> {
-      try {
-        if (first) yield first;
-        yield* pieces;
-      } finally {
-        await pieces.return();
-      }
-    }
-    return new Response(streamed(all(), cut), { headers: { "content-type": "application/x-ndjson" } });
-  }
-
-  async *#pieces({ ledger, topology }: Store): AsyncGenerator<Uint8Array, void> {
+  answer(store: Store, cut: () => void): Response {
     if (this.#underWay >= limits.exportsAtOnce)
       throw new MkvError("unavailable", `${limits.exportsAtOnce} exports are under way: let them end first`);
     this.#underWay++;
+    return new Response(streamed(this.#pieces(store), cut), { headers: { "content-type": "application/x-ndjson" } });
+  }
+
+  /** These are begun in any case: by who sends them, or lets go of them. */
+  async *#pieces({ ledger, topology }: Store): AsyncGenerator<Uint8Array> {
     try {
       for await (const piece of backup(ledger, { topology })) {
         sent.add(piece.length);
