@@ -171,6 +171,12 @@ async function nextChunk(incoming: IncomingMessage): Promise<Uint8Array | undefi
   }
 }
 
+/** The name of a header as AWS writes it: there are clients that look for just that (htslib: "ETag"). */
+function wireName(name: string): string {
+  if (name === "etag") return "ETag";
+  return name.startsWith("x-amz-") ? name : name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase());
+}
+
 /**
  * Sends an answer, no faster than it is taken; a client that takes nothing for long is cut off.
  * @param unwanted the body of a request that was refused: many read no answer before they have sent it, and see a broken
@@ -185,7 +191,8 @@ async function send(
   const isSaid = reader || outgoing.req.method === "HEAD" || response.status === 204 || response.status === 304;
   if (!isSaid) response.headers.set("content-length", "0");
   try {
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    const headers = [...response.headers].map(([name, value]) => [wireName(name), value]);
+    outgoing.writeHead(response.status, Object.fromEntries(headers));
   } catch (error) {
     await reader?.cancel().catch(() => {}); // Its volume is let go of.
     throw error;
