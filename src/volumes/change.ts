@@ -85,7 +85,8 @@ export function noService(volume: string): MkvError {
 
 /** What the service finds; undefined if there is none. For hundreds at once nginx answers 502: they ask again. */
 async function ask(client: Client, volume: string, path: string): Promise<Expected | undefined> {
-  const post = () => client.ask(serverOf(volume), `/.sync${belowServer(volume)}${path}`, "POST", limits.syncMs);
+  const post = () =>
+    client.ask(serverOf(volume), `/.sync${belowServer(volume)}${path}`, "POST", { timeoutMs: limits.syncMs });
   let { status } = await post();
   for (let waitMs = limits.syncPauseMs; status === 502 && waitMs < limits.patienceMs; waitMs *= 4) {
     await Bun.sleep(waitMs * (0.5 + Math.random()));

@@ -32,6 +32,13 @@ export type Lease = { readonly untilMs: number };
 /** A request that changes something; `headers` are lines of its own, `destination` is that of a MOVE, below the server. */
 type Change = Pick<WireRequest, "method" | "body"> & { readonly headers?: string; readonly destination?: string };
 
+/** How a question is asked. */
+type Asking = {
+  readonly timeoutMs?: number | undefined;
+  readonly more?: string | undefined;
+  readonly onTimeout?: () => MkvError;
+};
+
 /** What all users of a thread share. */
 type Shared = { readonly pools: Pools; readonly asked: Asked };
 
@@ -110,19 +117,22 @@ export class Client {
 
   /**
    * Asks for something that changes nothing; `more` are header lines.
+   * @param how.onTimeout makes another error of silence, which the health is not told of then
    * @throws MkvError volume-failed or timeout if there is no answer
    */
   async ask(
     volume: string,
     path: string,
     method: "HEAD" | "GET" | "POST",
-    timeoutMs = this.settings.voltimeoutMs,
-    more = "",
+    {
+      timeoutMs = this.settings.voltimeoutMs,
+      more = "",
+      onTimeout = () => this.lateBy(volume, timeoutMs),
+    }: Asking = {},
   ): Promise<Answer> {
     const signed =
       more + this.authorization + this.user.signer.lines(serverOf(volume), method, belowServer(volume) + path);
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
-    const onTimeout = () => this.lateBy(volume, timeoutMs);
     try {
       const answer = await this.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
       this.health.heard(volume);
@@ -135,7 +145,7 @@ export class Client {
   /** Asks a server for a sign of life, and learns from it what the fence needs. Throws MkvError volume-failed or timeout. */
   async greet(server: string, timeoutMs?: number): Promise<Answer> {
     const sentMs = nowMs();
-    const answer = await this.ask(server, "/", "HEAD", timeoutMs);
+    const answer = await this.ask(server, "/", "HEAD", { timeoutMs });
     if (answer.status >= 500) return answer; // It is no answer of whoever serves the values.
     learnClock(this.health, server, fieldOf(answer, "date"), sentMs);
     const isFenced = fieldOf(answer, "mkv-fence") !== undefined;

@@ -1,12 +1,11 @@
 // Owns what is known of the disks of the volumes: what `mkv volume` says of them, asked for in the background. A volume of
 // plain nginx says nothing. A disk that hangs is no sign that its server does not answer: the health is told nothing.
-import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
 import { type Topology, subvolume } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client } from "./client";
-import { type Body } from "./http/body";
+import { readSmall } from "./small-file";
 import { type Volumes } from "./volumes";
 
 /** The room on a disk. `device` is the same for folders of one file system of a volume. */
@@ -70,34 +69,14 @@ export function diskNames({ subvolumes }: Topology): string[] {
     : Array.from({ length: subvolumes }, (_, i) => subvolume(i));
 }
 
-/** What a server says of its disks; undefined if it does not. Throws MkvError if it does not answer, or something else. */
-async function askDisks(client: Client, server: string): Promise<Said | undefined> {
-  const headers = client.authorization + client.user.signer.lines(server, "GET", path);
-  const timeoutMs = limits.disksMs;
-  const onTimeout = () => new MkvError("timeout", `${server} has not said for ${timeoutMs} ms how full its disks are`);
+/** What a server says of its disks. Throws MkvError if it does not answer, or says nothing of them. */
+async function askDisks(client: Client, server: string): Promise<Said> {
+  const { disksBytes: mostBytes, disksMs: timeoutMs } = limits;
+  const text = await readSmall(client, server, path, { mostBytes, timeoutMs });
   try {
-    const request = { method: "GET", volume: server, path, headers } as const;
-    const { status, body } = await client.exchange(request, { timeoutMs, onTimeout });
-    if (status !== 200 || !body) return undefined;
-    try {
-      return parse(await withDeadline(timeoutMs, textOf(body, { timeoutMs, onTimeout }), onTimeout));
-    } finally {
-      body.close();
-    }
+    return parse(Buffer.from(text, "latin1").toString());
   } catch (error) {
-    throw error instanceof MkvError ? error : new MkvError("volume-failed", reasonOf(error), { cause: error });
-  }
-}
-
-async function textOf(body: Body, wait: { timeoutMs: number; onTimeout: () => MkvError }): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for (;;) {
-    const chunk = await body.next(wait.timeoutMs, wait.onTimeout);
-    if (!chunk) return Buffer.concat(chunks).toString();
-    bytes += chunk.length;
-    if (bytes > limits.disksBytes) throw new MkvError("volume-failed", "that is too much to say of disks");
-    chunks.push(chunk);
+    throw new MkvError("volume-failed", reasonOf(error), { cause: error });
   }
 }
 

@@ -211,7 +211,7 @@ function known(volumes: Volumes): string[] {
 /** Undefined if nothing is noted, or nothing that makes sense, or it is told to nobody. Throws MkvError if the volume is silent. */
 async function ask({ client }: Volumes, volume: string): Promise<Epoch | undefined> {
   try {
-    return readEpoch(await readSmall(client, volume, path, epochBytes));
+    return readEpoch(await readSmall(client, volume, path, { mostBytes: epochBytes }));
   } catch (error) {
     if (error instanceof AccessRefused || (error instanceof MkvError && error.code === "absent")) return undefined;
     throw error;

@@ -22,7 +22,7 @@ const fileBytes = 37;
 /** Asks a volume or a disk who it is. */
 export async function askId(client: Client, name: string): Promise<SeenId> {
   try {
-    const id = (await readSmall(client, name, path, fileBytes)).trimEnd();
+    const id = (await readSmall(client, name, path, { mostBytes: fileBytes })).trimEnd();
     return uuid.test(id) ? { kind: "id", id } : { kind: "nonsense" };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;

@@ -69,17 +69,22 @@ export async function openValue(client: Client, volume: string, path: string, ho
   }
 }
 
-type Opening = { readonly firstByteMs: number; readonly range?: ByteRange | undefined };
+type Opening = {
+  readonly firstByteMs: number;
+  readonly range?: ByteRange | undefined;
+  /** See `Client.ask`. */
+  readonly onTimeout?: () => MkvError;
+};
 
 /** The same on a disk that may not be the one it was, for what is no value. */
 export async function openAny(
   client: Client,
   volume: string,
   path: string,
-  { firstByteMs, range }: Opening,
+  { firstByteMs, range, ...how }: Opening,
 ): Promise<OpenFile> {
-  const lines = range && `Range: bytes=${range.from}-${range.from + range.bytes - 1}\r\n`;
-  const answer = await client.ask(volume, path, "GET", firstByteMs, lines);
+  const more = range && `Range: bytes=${range.from}-${range.from + range.bytes - 1}\r\n`;
+  const answer = await client.ask(volume, path, "GET", { timeoutMs: firstByteMs, more, ...how });
   const { status, modified, body } = answer;
   if (status === 404 || isFolder(answer, path)) throw new MkvError("absent", `${volume}${path} is not there`);
   if (!body || status !== (range ? 206 : 200)) {
