@@ -159,6 +159,7 @@ export class Epochs {
         );
       if (count !== undefined && wasPutBack(count, had)) await this.memory.putEarlier(place);
       const isNews = count === undefined || count < epoch.count;
+      if (isNews && !this.volumes.health.isWritable(place)) return false; // It has come back, maybe as another store's.
       if (isNews && !(await this.#write(place, epoch))) return false;
       const last = isNews ? epoch.count : count;
       if (last !== had?.last) counts.set(place, { last, before: isNews ? Math.max(count ?? 0, had?.last ?? 0) : last });

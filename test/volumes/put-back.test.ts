@@ -107,7 +107,7 @@ test.concurrent(
   "a note of a master that was frozen, which comes late, is not taken for a volume that was put back",
   async () => {
     await using volume = await startVolume();
-    const { volumes } = watch([volume.address], { subvolumes: 1 });
+    const { volumes, identity } = watch([volume.address], { subvolumes: 1 });
     await volumes.probeAll();
     let kept: ReadonlyMap<string, Noted> = new Map();
     const seen: string[] = [];
@@ -120,6 +120,9 @@ test.concurrent(
     const store = crypto.randomUUID();
     const note = (count: number) => epochs.note({ store, count }, "all");
     const comesLate = (count: number) => write(volume, "mkv/epoch", `${store} ${count}\n`);
+    await note(3);
+    expect(existsSync(`${volume.dir}/mkv/epoch`)).toBe(false); // Nobody has asked yet whose it is.
+    await identity.check();
     await note(3);
     await note(6);
     comesLate(5);
