@@ -97,10 +97,8 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
     }
   }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */
-  const whyNot = (volume: string) => {
-    if (!volumes.health.isSettled(volume)) return "is down";
-    return isConfigured(topology, volume) ? undefined : waiting.get(serverOf(volume));
-  };
+  const whyNot = (volume: string) =>
+    volumes.whyUnsettled(volume) ?? (isConfigured(topology, volume) ? undefined : waiting.get(serverOf(volume)));
   for await (const page of ledger.due()) {
     for (const { key, owed } of page) {
       if (++count % limits.batchRecords === 0) await setImmediate();

@@ -71,6 +71,12 @@ export class Volumes {
     this.client.health.silent(volume, untilFenced ? { sentMs: nowMs() } : {});
   }
 
+  /** Why nothing may be removed there now, as it is told; undefined if it may. */
+  whyUnsettled(volume: string): string | undefined {
+    if (this.health.isSettled(volume)) return undefined;
+    return this.health.isUp(volume) ? "has come back just now" : "is down";
+  }
+
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
   wake(volume: string): Promise<boolean> {
     return this.#known.probes.wake(this.client, volume);
@@ -208,8 +214,9 @@ export class Volumes {
 
   async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
     if (waitMs > 0 || !this.health.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
-    if (!this.health.isSettled(volume) && !(await settles(this.client, volume, waitMs)))
-      return { volume, reason: `${volume} is down`, wasAsked: false };
+    const why = this.whyUnsettled(volume);
+    if (why !== undefined && !(await settles(this.client, volume, waitMs)))
+      return { volume, reason: `${volume} ${why}`, wasAsked: false };
     try {
       await this.remove(volume, path);
       return undefined;

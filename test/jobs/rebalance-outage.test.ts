@@ -122,7 +122,8 @@ test("a volume that dies in the middle: what it takes along fails, nothing is lo
   await job.exited;
   await cluster.volumes[1]!.restart();
   const { exitCode, stderr } = await runJob(cluster, "rebalance", { volumes });
-  expect([exitCode, stderr]).toEqual([0, ""]);
+  const slow = /^\S+ warn what unfinished work left of \d+ keys? waits: localhost:\d+ has come back just now\n/;
+  expect([exitCode, stderr.replace(slow, "")]).toEqual([0, ""]);
   expect(shelf(cluster)).toMatchObject(shelfOf(stored, { volumes }));
   await expectCleanedUp({ volumes });
 });

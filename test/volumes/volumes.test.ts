@@ -70,7 +70,8 @@ test("a removal asks a volume that may hold an older request only when that has 
   const volumes = volumesOf([volume.address]);
   volumes.distrust(volume.address);
   const removals = () => volume.seen.filter(({ method }) => method === "DELETE").length;
-  expect(await volumes.removeAll([volume.address], "/x", { waitMs: 0 })).toHaveLength(1);
+  const reason = `${volume.address} has come back just now`;
+  expect(await volumes.removeAll([volume.address], "/x", { waitMs: 0 })).toMatchObject([{ reason, wasAsked: false }]);
   expect([removals(), volumes.health.isUp(volume.address), volumes.health.isSettled(volume.address)]).toEqual([
     0,
     true,
