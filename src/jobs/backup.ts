@@ -88,7 +88,7 @@ async function requireSameStore(here: Memory, backup: ReadonlyMap<string, unknow
   const own = new Set<unknown>();
   for await (const [, id] of entriesOf(here, idPrefix)) if (typeof id === "string") own.add(id);
   if (own.size === 0 || theirs.size === 0 || !own.isDisjointFrom(theirs)) return;
-  const advice = "name another -db, or move away what lies beside it (.NAME.mkv)";
+  const advice = "name another -db, or, if it is a folder, move away what lies beside it (.NAME.mkv)";
   throw new MkvError("failed", `the backup is of another store: it has none of the volumes that were here: ${advice}`);
 }
 
