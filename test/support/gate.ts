@@ -14,6 +14,9 @@ const FIRST_BYTES = 100;
 /** What stands for the method of requests for how far the store has come, and of those that note it. */
 export const NOTE = "note";
 
+/** The same of requests for a sign of life: a rule for so many of another kind is not used up by them. */
+const SIGN = "sign of life";
+
 export interface Hold {
   /** So many requests; the others pass. All of them where nothing is said. */
   times?: number;
@@ -147,7 +150,7 @@ class Passage {
     if (this.heldUp) return void this.heldUp.push(data);
     if (this.method !== undefined) return this.forward(data);
     const [method, path] = data.toString("latin1", 0, 200).split(" ", 2) as [string, string];
-    this.method = path.endsWith("/mkv/epoch") ? NOTE : method;
+    this.method = path.endsWith("/mkv/epoch") ? NOTE : path === "/" ? SIGN : method;
     const rule = this.gate.applied(this.method);
     if (rule === undefined) return this.forward(data);
     this.isLate = rule.late ?? false;
