@@ -66,6 +66,9 @@ testByDpkg("it holds program, units, user, man page and completions, with their 
         "share/zsh/vendor-completions/_mkv",
         "share/fish/vendor_completions.d/mkv.fish",
         "share/doc/mkv/copyright",
+        "share/doc/mkv/docs/page.png",
+        "share/doc/mkv/packaging/prometheus/mkv.rules.yml",
+        "share/doc/mkv/packaging/grafana/mkv.json",
       ].map((path) => [`./usr/${path}`, "-rw-r--r--"]),
     ),
   });
