@@ -3,13 +3,14 @@
 // In the ledger's memory:
 //   "noted" -> {"store", "counts": {place: {"last", "before"}}}    the counts of the store that each place has noted
 //   "put-back " place -> {"id", "isEarlier"}      a new id whenever that is seen; whether it notes less than it had
+// Earlier versions kept one count of a place, and the time "atMs" in place of the id: both are still read.
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { type Noted, type NotedMemory } from "../volumes/epochs";
 
 const notedName = "noted";
 const putBackPrefix = "put-back ";
 
-type NotedCounts = { readonly store: string; readonly counts: Readonly<Record<string, Noted>> };
+type NotedCounts = { readonly store: string; readonly counts: Readonly<Record<string, Noted | number>> };
 type PutBack = { readonly id: string; readonly isEarlier: boolean };
 
 /** What is remembered of notes. */
@@ -17,7 +18,8 @@ export function notedIn(memory: Memory): NotedMemory {
   return {
     async counts(store) {
       const noted = (await memory.get(notedName)) as NotedCounts | undefined;
-      return new Map(noted?.store === store ? Object.entries(noted.counts) : []);
+      const counts = noted?.store === store ? Object.entries(noted.counts) : [];
+      return new Map(counts.map(([place, had]) => [place, typeof had === "number" ? { last: had, before: had } : had]));
     },
     async keep(store, counts) {
       await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies NotedCounts);
@@ -54,12 +56,17 @@ export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): P
 /** What has been seen of places that were put back, and not forgotten, by ids. */
 export async function putBackIds(memory: Memory): Promise<string[]> {
   const ids: string[] = [];
-  for await (const [, seen] of entriesOf(memory, putBackPrefix)) ids.push((seen as PutBack).id);
+  for await (const [, seen] of entriesOf(memory, putBackPrefix)) ids.push(idOf(seen));
   return ids;
 }
 
 /** Forgets what had been seen with these ids before all copies were read. */
 export async function forgetPutBack(memory: Memory, ids: readonly string[]): Promise<void> {
   for await (const [name, seen] of entriesOf(memory, putBackPrefix))
-    if (ids.includes((seen as PutBack).id)) await memory.delete(name);
+    if (ids.includes(idOf(seen))) await memory.delete(name);
+}
+
+function idOf(seen: unknown): string {
+  const { id, atMs } = seen as Partial<PutBack> & { readonly atMs?: number };
+  return id ?? String(atMs);
 }

@@ -4,12 +4,22 @@ import { join } from "node:path";
 import { Cursor } from "../../src/jobs/cursor";
 import { type JobTarget } from "../../src/jobs/target";
 import { openBeside } from "../../src/ledger/level/beside";
-import { type Ledger } from "../../src/ledger/ledger";
+import { type Ledger, type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
-import { putBackPlaces, rememberPutBack } from "../../src/store/put-back";
+import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/put-back";
 import { temporaryFolder } from "../support/folder";
 
 const HOUR = 3_600_000;
+const topology = { volumes: ["a:1"], replicas: 1, subvolumes: 1 };
+const task = { job: "verify", topology, flags: [], fromStart: false, dryRun: false } as const;
+const progress = { at: () => {}, note: () => {} };
+
+/** A master that is asked over HTTP, with this memory. */
+const targetOf = (memory: Memory) =>
+  ({
+    recall: async (job) => JSON.parse(JSON.stringify(await recallJob({ memory, isBehind: false } as Ledger, job))),
+    remember: (job, told) => rememberJob(memory, job, JSON.parse(JSON.stringify(told))),
+  }) as JobTarget;
 
 test.each([
   ["before it begins", -HOUR, 0],
@@ -17,18 +27,11 @@ test.each([
 ])("a clock that is set back %s makes it prove neither more nor less", async (_, beforeMs, meanwhileMs) => {
   await using at = temporaryFolder();
   await using memory = await openBeside(join(at.path, "index"));
-  const target = {
-    recall: (job) => recallJob({ memory, isBehind: false } as unknown as Ledger, job),
-    remember: (job, told) => rememberJob(memory, job, JSON.parse(JSON.stringify(told))),
-  } as JobTarget;
-  const topology = { volumes: ["a:1"], replicas: 1, subvolumes: 1 };
-  const task = { job: "verify", topology, flags: [], fromStart: false, dryRun: false } as const;
   const realMs = Date.now();
   try {
     await rememberPutBack(memory, "before:1", { isEarlier: true });
     setSystemTime(realMs + beforeMs);
-    const progress = { at: () => {}, note: () => {} };
-    const cursor = await Cursor.open(target, { task, progress, counts: { keys: 1 } });
+    const cursor = await Cursor.open(targetOf(memory), { task, progress, counts: { keys: 1 } });
     setSystemTime(realMs + beforeMs + meanwhileMs + 1000);
     await rememberPutBack(memory, "meanwhile:1", { isEarlier: true });
     setSystemTime(realMs + beforeMs + meanwhileMs + 2000);
@@ -37,4 +40,15 @@ test.each([
     setSystemTime();
   }
   expect([...(await putBackPlaces(memory, "all"))]).toEqual(["meanwhile:1"]);
+});
+
+test("what earlier versions remembered of places still counts: by one count each, and by times", async () => {
+  await using at = temporaryFolder();
+  await using memory = await openBeside(join(at.path, "index"));
+  await memory.put("noted", { store: "this", counts: { "a:1": 5 } });
+  expect([...(await notedIn(memory).counts("this"))]).toEqual([["a:1", { last: 5, before: 5 }]]);
+  await memory.put("put-back before:1", { atMs: 1_790_000_000_000, isEarlier: true });
+  const cursor = await Cursor.open(targetOf(memory), { task, progress, counts: { keys: 1 } });
+  await cursor.end({ isWhole: true, isProof: true });
+  expect(await putBackPlaces(memory, "all")).toBeEmpty();
 });
