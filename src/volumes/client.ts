@@ -8,7 +8,7 @@ import { hasRoomFor, isOutOfFiles } from "../open-files";
 import { Asked } from "./asked";
 import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
-import { type Answer, type WireRequest, fieldOf } from "./http/connection";
+import { type Answer, LostConnection, type WireRequest, fieldOf } from "./http/connection";
 import { Pools, type VolumeRequest } from "./http/pool";
 import { type LinkSettings, Signer, linesOf } from "./signer";
 
@@ -192,7 +192,7 @@ export class Client {
     if (isOutOfFiles(error) || !hasRoomFor(2))
       // Bun says ECONNREFUSED then; it is no fault of the volume's.
       return new MkvError("unavailable", "this process may open no more files: try again", { cause: error });
-    this.health.lost(volume);
+    if (!(error instanceof LostConnection && error.isGivenUp)) this.health.lost(volume); // Else this process has closed it.
     const code = (error as { code?: string }).code ?? reasonOf(error);
     const text =
       code === "ECONNREFUSED" || code === "ConnectionRefused" ? "refuses connections" : `cannot be used: ${code}`;

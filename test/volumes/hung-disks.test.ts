@@ -9,11 +9,14 @@ import { watch } from "./watch";
 
 setDefaultTimeout(60_000);
 
-/** A server of which every disk hangs when it is asked for this. */
+/** A server of which every disk hangs when it is asked for this: one in the middle of its answer. */
 function startHung(path: string) {
   const ids = new Map<string, string>();
   return startFaultyVolume((request) => {
-    if (/^\/sv\d\d\//.test(request.path) && request.path.endsWith(path)) return { does: "stall" };
+    if (/^\/sv\d\d\//.test(request.path) && request.path.endsWith(path))
+      return request.path.startsWith("/sv01/")
+        ? { does: "answer", status: 200, headers: { "Content-Length": "37" }, body: "0" }
+        : { does: "stall" };
     if (request.path.endsWith("/mkv/epoch")) return { does: "answer", status: 404 };
     if (request.method !== "GET") return { does: "answer", status: 200 };
     if (!request.path.endsWith("/mkv/id")) return { does: "answer", status: 200, body: "[]" };
