@@ -94,6 +94,7 @@ export async function watchPlaces(
   async function note() {
     if (!isNoteDue) return;
     isNoteDue = false;
+    await noted.catch(() => {}); // One after the other; and who ends the rounds waits for both.
     await epochs.note();
   }
   return { renamed, rounds: [probing(volumes), meet, note] };

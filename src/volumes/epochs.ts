@@ -85,6 +85,8 @@ export class Epochs {
   readonly #noting = new Turns(1);
   /** Places that were warned of: they take no notes, or have those of another store. */
   readonly #told = new Set<string>();
+  /** What places say that were put back, each remembered once: a verify that has begun since proves them right. */
+  readonly #earlier = new Map<string, number>();
 
   /** @param renamed places by the names that they had */
   constructor(
@@ -115,8 +117,18 @@ export class Epochs {
       if (!found) return;
       let counts = countsOf.get(found.store);
       if (!counts) countsOf.set(found.store, (counts = this.#counts(found.store)));
-      if (wasPutBack(found.count, (await counts).get(place))) await this.memory.putEarlier(place);
+      const had = (await counts).get(place);
+      // Another master may have had it note more since it was asked: now it says so.
+      const now = wasPutBack(found.count, had) ? await ask(this.volumes, place) : undefined;
+      if (now?.store === found.store) await this.#judge(place, now.count, had);
     });
+  }
+
+  /** Remembers a place that says less than it had noted, if that is news. */
+  async #judge(place: string, count: number, had: Noted | undefined): Promise<void> {
+    if (!wasPutBack(count, had) || this.#earlier.get(place) === count) return;
+    await this.memory.putEarlier(place);
+    this.#earlier.set(place, count);
   }
 
   /** Has the volumes that answer, and their disks, note how far the store has come; at first the volumes alone. */
@@ -157,10 +169,11 @@ export class Epochs {
           place,
           "has notes of another store where this one had its own: unless it was adopted just now, end the master of that one",
         );
-      if (count !== undefined && wasPutBack(count, had)) await this.memory.putEarlier(place);
+      if (count !== undefined) await this.#judge(place, count, had);
       const isNews = count === undefined || count < epoch.count;
       if (isNews && !this.volumes.health.isWritable(place)) return false; // It has come back, maybe as another store's.
       if (isNews && !(await this.#write(place, epoch))) return false;
+      if (isNews) this.#earlier.delete(place);
       const last = isNews ? epoch.count : count;
       if (last !== had?.last) counts.set(place, { last, before: isNews ? Math.max(count ?? 0, had?.last ?? 0) : last });
       return true;

@@ -16,6 +16,12 @@ import { watch, write } from "./watch";
 
 setDefaultTimeout(60_000);
 
+/** What a disk has noted of how far the store has come. */
+const noteOf = (dir: string) =>
+  Bun.file(`${dir}/mkv/epoch`)
+    .text()
+    .catch(() => "");
+
 test.concurrent("a volume that was put back is told and read last, until a verify has read all copies", async () => {
   const adminport = String(await freePort());
   const flags = ["-replicas", "2", "-heal", "0", "-adminport", adminport, "-voltimeout", "10s"];
@@ -103,6 +109,26 @@ test.concurrent("a volume that was put back under another name is told as well",
   expect(cluster.master.output).toContain(`${renamed} may have values of an earlier time`);
 });
 
+test.concurrent("a verify without a master forgets of a volume that was put back what it has proven", async () => {
+  const flags = ["-replicas", "1", "-subvolumes", "2"];
+  await using cluster = await startCluster({ volumes: 1, flags });
+  const volume = cluster.volumes[0]!;
+  const notes = () => Promise.all(["sv00", "sv01"].map((disk) => noteOf(`${volume.dir}/${disk}`)));
+  await until(async () => (await notes()).every((note) => note !== ""), { what: "the disks have noted something" });
+  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
+  const before = await notes();
+  await cluster.startMaster();
+  await until(async () => (await notes()).every((note, i) => note !== before[i]), { what: "they have noted more" });
+  await cluster.master.stop();
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
+  await volume.start();
+  const { exitCode, stderr } = await runJob(cluster, "verify", { flags: [...flags, "-md5", "-repair"] });
+  expect([exitCode, stderr]).toEqual([0, expect.stringContaining(`${volume.address} may have values of an earlier`)]);
+  await cluster.startMaster();
+  expect(cluster.master.output).not.toContain("of an earlier time");
+});
+
 test.concurrent(
   "a note of a master that was frozen, which comes late, is not taken for a volume that was put back",
   async () => {
@@ -130,7 +156,17 @@ test.concurrent(
     expect(seen).toEqual([]);
     comesLate(6); // Which it had said before.
     await epochs.look();
+    await note(8); // A verify that has begun since proves what was seen once.
     expect(seen).toEqual([volume.address]);
+    comesLate(7);
+    await note(9);
+    expect(seen).toEqual([volume.address, volume.address]);
+    const ofAnother = async () => {
+      comesLate(12); // Another master has it note that, and keeps it, between the answer of a place and what is kept.
+      return new Map([[volume.address, { last: 12, before: 9 }]]);
+    };
+    await new Epochs(volumes, { ...memory, counts: ofAnother }, new Map()).look();
+    expect(seen).toHaveLength(2);
   },
 );
 
