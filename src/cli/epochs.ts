@@ -81,6 +81,7 @@ export function keepEpochs(
     compare: () => ask(),
     async note(which = "all") {
       if (!noteEpoch) return;
+      if (which === "volumes") await tellPutBack(); // What is remembered holds at once, however long the others take.
       await ask(async (epoch) => {
         await using _turn = await takeTurn("notes");
         await epochs.note(epoch, which);

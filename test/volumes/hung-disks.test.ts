@@ -1,5 +1,7 @@
 // Disks that hang while their server answers: nobody who looks after the others waits for them.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { keepEpochs } from "../../src/cli/epochs";
+import { type Memory } from "../../src/ledger/ledger";
 import { temporaryFolder } from "../support/folder";
 import { startFaultyVolume } from "../support/faulty";
 import { startMaster } from "../support/master";
@@ -58,4 +60,16 @@ test("a disk that hangs over its note holds up no look at the others", async () 
     await good.start();
     await says("is back", times);
   }
+});
+
+test("what is remembered of places that were put back holds at a start, whatever hangs", async () => {
+  await using hung = await startHung("/mkv/epoch");
+  const { volumes } = watch([hung.address]);
+  await volumes.probeAll();
+  const place = `${hung.address}/sv01`;
+  const memory = { page: async () => [[`put-back ${place}`, { id: "one", isEarlier: true }]] } as unknown as Memory;
+  const takeTurn = async () => new AsyncDisposableStack();
+  const noteEpoch = () => Promise.withResolvers<"current">().promise; // It never comes to the end of it.
+  void keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed: new Map() }).note("volumes");
+  await until(() => volumes.health.isPutBack(place), { what: "it is read last" });
 });
