@@ -41,7 +41,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
       else throw new MkvError("usage", `unknown flag -${name}: see mkv --help`);
     }
   }
-  if (words[0] === "help" || words[0] === "version") wants = words.shift() as "help" | "version";
+  while (words[0] === "help" || words[0] === "version") wants = words.shift() as "help" | "version";
   const [command, ...others] = words;
   if (command !== undefined && !isCommand(command))
     throw new MkvError("usage", `unknown command ${command}: see mkv --help`);
@@ -94,9 +94,9 @@ async function runOnStore(
   command: Exclude<CommandName, "volume" | "status">,
   { words, given, context }: { words: readonly string[]; given: Given; context: ProcessContext },
 ): Promise<void> {
-  const { by: users }: Flag = flags.volumes;
-  const volumes = users.includes(command) ? "needed" : "optional";
-  const config = await readConfig(given, { volumes });
+  const takes = ({ by }: Flag) => by.includes(command);
+  const volumes = takes(flags.volumes) ? "needed" : "optional";
+  const config = await readConfig(given, { volumes, source: takes(flags.master) ? "any" : "db" });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
   const giveBack = config.source.kind === "folder" ? closeToOthers(config.source.db) : undefined;

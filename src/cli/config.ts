@@ -58,18 +58,21 @@ export function variableOf(name: string): string {
 /**
  * The settings that these flags make, with what the master says of its store, if one is to be asked.
  * @param options.volumes whether the command does without the volumes: their list is empty if none are named
+ * @param options.source whether the command can ask a master instead of opening a ledger
  * @throws MkvError usage; failed, timeout if the master cannot be asked
  */
 export async function readConfig(
   given: Given,
-  options: { volumes: "needed" | "optional" } = { volumes: "needed" },
+  options: { volumes: "needed" | "optional"; source: "any" | "db" } = { volumes: "needed", source: "db" },
 ): Promise<Config> {
   const settings = readSettings(given);
   const { db, master, volumes = [], replicas, linkkey, ...others } = settings;
   const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
   const source = master === undefined ? db : ({ kind: "master", url: master } as const);
-  if (source === undefined)
-    throw wrong("-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb");
+  if (source === undefined) {
+    const text = "-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb";
+    throw wrong(options.source === "db" ? text : `${text}; while a master runs, -master http://localhost:3000`);
+  }
   const own = { volumes, replicas, subvolumes: settings.subvolumes ?? 10 };
   const topology = master === undefined ? own : await learn(master, { given, settings });
   const count = topology.volumes.length;

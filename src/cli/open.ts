@@ -202,7 +202,8 @@ async function requireSameShape(
     if (!volumes.some((volume) => before.volumes.includes(volume))) {
       const was = before.volumes.join(",");
       throw failed(
-        `-volumes names none of the store's volumes, which were ${was}: run rebalance with the new ones first`,
+        `-volumes names none of the store's volumes, which were ${was}: if they were renamed, run rebuild with the new names; ` +
+          "if values are to move to other ones, run rebalance with those",
       );
     }
     if (subvolumes !== before.subvolumes) {

@@ -122,7 +122,8 @@ const mistakes: [string, string[], RegExp][] = [
   ["a duration without a unit", ["-db", "x", "-volumes", volumes, "-voltimeout", "5", "server"], /voltimeout/],
   ["a duration that is none", ["-db", "x", "-volumes", volumes, "-voltimeout", "soon", "server"], /voltimeout/],
   ["a boolean that is neither", ["-db", "x", "-volumes", volumes, "-protect=maybe", "server"], /protect/],
-  ["rebuild without -db", ["-volumes", volumes, "rebuild"], /-db/],
+  ["rebuild without -db", ["-volumes", volumes, "rebuild"], /-db[^\n]*indexdb\n$/],
+  ["adopt without -db", ["adopt", "localhost:1/sv00"], /-db[^\n]*-master http/],
   ["rebalance without -volumes", ["-db", "x", "rebalance"], /-volumes/],
 ];
 
@@ -220,8 +221,8 @@ test.each(["--help", "-h", "-help", "help", "server --help", "server -h", "help 
 
 test("--version is the version of the package", async () => {
   const { version } = await Bun.file(join(CHECKOUT, "package.json")).json();
-  for (const flag of ["--version", "-version", "version"]) {
-    const { exitCode, stdout } = await runMkv([flag]);
+  for (const flag of ["--version", "-version", "version", "help version"]) {
+    const { exitCode, stdout } = await runMkv(flag.split(" "));
     expect([exitCode, stdout.trim().split(/\s+/).at(-1)]).toEqual([0, version]);
   }
 });
