@@ -14,7 +14,7 @@ import { stopNow } from "./ledgers";
 
 /** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
 export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
-  volumes.client.health.watch(); // Nothing is written to them before `keepEpochs` has compared what they say.
+  volumes.watch(); // Nothing is written to them before `keepEpochs` has compared what they say.
   await firstLook(volumes);
   return await seenEpochs(volumes);
 }
@@ -70,7 +70,7 @@ export function keepEpochs(
     const found = await putBackPlaces(memory, "all");
     const places = new Set([...found].map((place) => renamed.get(place) ?? place));
     for (const place of topology.volumes.flatMap((volume) => placesOf(topology, volume)))
-      volumes.client.health.setPutBack(place, places.has(place));
+      volumes.setPutBack(place, places.has(place));
     const putBack = putBackIn(volumes);
     const untold = putBack.filter((name) => !told.has(name));
     if (untold.length > 0) warn(putBackWarning(untold));

@@ -36,7 +36,7 @@ export async function adoptPlace(
     }
     if (!hasFiles) await forgetEmptied(memory, place);
     else if ((await memory.get(idPrefix + place)) !== id) {
-      volumes.client.health.setPutBack(place, true); // Before it is read.
+      volumes.setPutBack(place, true); // Before it is read.
       await rememberPutBack(memory, place, { isEarlier: false });
     }
     await memory.put(`${refillPrefix}${place} ${id}`, true); // First: after a crash it is adopted again, or filled.

@@ -77,6 +77,16 @@ export class Volumes {
     return this.health.isUp(volume) ? "has come back just now" : "is down";
   }
 
+  /** From now on nothing is written to one that comes back before somebody has asked who it is. */
+  watch(): void {
+    this.client.health.watch();
+  }
+
+  /** Whether it may have values of an earlier time: others are read first. */
+  setPutBack(place: string, isPutBack: boolean): void {
+    this.client.health.setPutBack(place, isPutBack);
+  }
+
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
   wake(volume: string): Promise<boolean> {
     return this.#known.probes.wake(this.client, volume);
