@@ -1,6 +1,7 @@
 // Owns the value of a key's index entry.
 //   record := "DELETED"? ("HASH" md5hex)? volume ("," volume)*
-// "DELETED" stands for unlinked, and for a write or delete that has begun and not ended: never shown as live.
+// "DELETED" stands for unlinked: never shown as live. The Go program, and 0.1.0, also write it while a write or delete of a key
+// is under way.
 import { MkvError } from "../errors";
 
 /** What the index knows of a key. */

@@ -8,7 +8,7 @@ import { pathOf } from "../format/path";
 import { type ValueRecord, decodeRecord, readRecord } from "../format/record";
 import { isConfigured, volumeOf } from "../format/volume";
 import { type KeyRecord, type RawEntry } from "../ledger/ledger";
-import { type ReadIndex, type Suspect } from "../ledger/rebuild";
+import { type ReadIndex, type SuspectFiles } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type JobProgress, each } from "./pool";
@@ -155,7 +155,7 @@ export async function withFacts({ suspect, owed, volumes }: Facts, found: Found,
 }
 
 /** Whether a file of this date may be of a write that the old index does not know of. */
-export function isSuspect(suspect: Suspect | undefined, modified: string): boolean {
+export function isSuspect(suspect: SuspectFiles | undefined, modified: string): boolean {
   return suspect !== undefined && Date.parse(modified) >= suspect.fromMs;
 }
 

@@ -8,7 +8,7 @@ import { place } from "../format/placement";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { union, volumesOf } from "../format/volume";
 import { type KeyRecord } from "../ledger/ledger";
-import { type Owed, type ReadIndex, type Suspect, type WrittenIndex } from "../ledger/rebuild";
+import { type Owed, type ReadIndex, type SuspectFiles, type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type Volumes } from "../volumes/volumes";
@@ -24,7 +24,7 @@ export type Gathering = {
   readonly next: WrittenIndex;
   readonly old: ReadIndex | undefined;
   readonly owed: Owed;
-  readonly suspect: Suspect | undefined;
+  readonly suspect: SuspectFiles | undefined;
   /** Places that are as they were earlier, by the names that they have today. */
   readonly putBack: ReadonlySet<string>;
   readonly volumes: Volumes;

@@ -30,10 +30,10 @@ export function knownOf(record: ValueRecord | undefined, facts: FactsText): Know
   return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
 }
 
-/** The same of a record as it is written down, for a backup: one that is damaged has no attributes. */
-export function besideOf(record: string | undefined, facts: FactsText): Omit<KnownValue, "record"> {
-  const { record: _, ...beside } = knownOf(readRecord(record), facts);
-  return beside;
+/** Attributes and forward alone, of a record as it is written down, for a backup: one that is damaged has no attributes. */
+export function extrasOf(record: string | undefined, facts: FactsText): Omit<KnownValue, "record"> {
+  const { record: _, ...extras } = knownOf(readRecord(record), facts);
+  return extras;
 }
 
 /** What is to lie beside the record of a key out of a backup; undefined for nothing. */

@@ -26,7 +26,7 @@ export type IndexNames = { readonly next: string; readonly old: string | undefin
 export type Rebuild = Indexes & {
   readonly names: IndexNames;
   readonly memory: Memory;
-  readonly suspect: Suspect | undefined;
+  readonly suspect: SuspectFiles | undefined;
   /** What unfinished work has left, by the names that volumes have today. */
   owedBy(nameOf: (volume: string) => string): Owed | Promise<Owed>;
   /** Puts the new index in the place of the old one. */
@@ -37,7 +37,7 @@ export type Rebuild = Indexes & {
  * When files were written of which an old index may say what was true of an earlier write: wall time in milliseconds.
  * From `laterMs` on, all it says of them is.
  */
-export type Suspect = { readonly fromMs: number; readonly laterMs: number };
+export type SuspectFiles = { readonly fromMs: number; readonly laterMs: number };
 
 /** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
 export type Owed = ReadonlyMap<string, OwedByKey>;

@@ -157,12 +157,12 @@ async function removableOf(
   }
   // What a move was copying is the value, too, and the only copy perhaps; so is what was late for the end of a replacement.
   const needsProof = ({ kind }: Debt) => kind === "stray" || (kind !== "left-over" && record.state === "live");
-  if (!due.some(needsProof) || (await isWhole(volumes, key, { record, wholeSinceMs }))) return due;
+  if (!due.some(needsProof) || (await areCopiesThere(volumes, key, { record, wholeSinceMs }))) return due;
   return due.filter((debt) => !needsProof(debt));
 }
 
 /** Whether all recorded copies are there, of one length, or have just been seen or stored. */
-async function isWhole(
+async function areCopiesThere(
   volumes: Volumes,
   key: Key,
   { record, wholeSinceMs }: { record: ValueRecord; wholeSinceMs: number },

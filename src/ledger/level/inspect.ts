@@ -12,15 +12,11 @@ import { type Manifest, readManifest } from "./manifest";
 
 /**
  * What lies in a folder: no index, one that LevelDB may open, one that it must not, or something else, which is not ours to
- * replace. `why` follows "the index ...:".
+ * replace. `manifest` is the number of the MANIFEST that is in force, and `says` what it says. `why` follows "the index ...:".
  */
 export type IndexState =
   | { kind: "none" }
-  | {
-      kind: "whole";
-      /** The number of the MANIFEST that is in force, and what it says. */ manifest: number;
-      says: Manifest;
-    }
+  | { kind: "whole"; manifest: number; says: Manifest }
   | { kind: "damaged"; why: string }
   | { kind: "other"; why: string };
 

@@ -59,10 +59,10 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       await old?.[Symbol.asyncDispose]();
       const epoch = furthest(epochOf(path), seen);
       if (epoch) setEpoch(folder, epoch);
-      const { suspect, passed, doubt } = remembered(memory) ?? {};
-      await rememberNew(memory, path, { suspect, passed, doubt });
+      const before = remembered(memory);
+      await rememberNew(memory, path, { suspect: before?.suspect, passed: before?.passed, doubt: before?.doubt });
       swapIndex(folder, path);
-      if (doubt) for (const journal of journalsOf(path)) rmSync(journal);
+      if (before?.doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
     },
   });

@@ -7,7 +7,7 @@ import { Ahead } from "../../ahead";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { type Known, type RawEntry } from "../ledger";
-import { besideOf } from "../facts";
+import { extrasOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
 import { readJournals } from "./replay";
 
@@ -15,19 +15,19 @@ type Parts = { readonly path: string; readonly index: LevelIndex; readonly facts
 
 /** All that is known of all keys, while others go on writing. */
 export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<readonly Known[]> {
-  await using beside = new Ahead(facts.scan({}));
+  await using extras = new Ahead(facts.scan({}));
   await using records = new Ahead(index.scan({}));
-  await Promise.all([beside.fill(), records.fill()]);
+  await Promise.all([extras.fill(), records.fill()]);
   const owing = owingIn(path);
   for (let keys: Known[] = []; ;) {
-    const key = least(beside.next?.[0], records.next?.[0], owing.at(-1)?.key);
+    const key = least(extras.next?.[0], records.next?.[0], owing.at(-1)?.key);
     if (!key || keys.length === limits.scanKeys) yield keys.splice(0);
     if (!key) return;
-    const [record, factsText] = [textOf(records, key), textOf(beside, key)];
+    const [record, factsText] = [textOf(records, key), textOf(extras, key)];
     const owed = isSame(owing.at(-1)?.key, key) ? owing.pop()!.owed : [];
-    const known = { key, record, owed, ...besideOf(record, factsText) };
+    const known = { key, record, owed, ...extrasOf(record, factsText) };
     if (record !== undefined || known.forward || owed.length > 0) keys.push(known);
-    if (beside.isDue) await beside.fill();
+    if (extras.isDue) await extras.fill();
     if (records.isDue) await records.fill();
   }
 }

@@ -23,7 +23,8 @@ import { type Journals, isOlder } from "./replay";
 /** Files of which the index may say what was true of an earlier write: dated so, or later, in milliseconds of the wall. */
 export type Suspect = {
   readonly fromMs: number;
-  /** It is a new index: volumes that were not seen may have more. */ readonly isNew?: true;
+  /** It is a new index: volumes that were not seen may have more. */
+  readonly isNew?: true;
 };
 
 /** What is remembered of the index. */

@@ -6,7 +6,7 @@ import { nowMs } from "../../clock";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { limits } from "../../limits";
-import { besideOf, knownOf } from "../facts";
+import { extrasOf, knownOf } from "../facts";
 import { type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
 import { getSeconds, keysOwed, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
@@ -95,7 +95,7 @@ export async function* knownKeys(database: Database, which: "all" | "owing" = "a
     yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
       const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
       const text = record ?? undefined;
-      return { key, record: text, owed: debts, ...besideOf(text, facts) };
+      return { key, record: text, owed: debts, ...extrasOf(text, facts) };
     });
     after = rows.at(-1)![0] as Uint8Array;
   }

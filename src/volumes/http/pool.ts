@@ -1,9 +1,9 @@
 // Owns the connections to volume servers, which are kept. Several times as fast as `fetch`, which stays for bodies that go
 // out as a stream.
-// 1. Questions (HEAD) share connections: those of one turn of the loop go out in few writes. So do listings of `/HH/hh/`:
-//    all of one connection are of one turn, and whoever reads one of them waits for none but earlier ones, wherever they
-//    come from. Everything else has a connection to itself: it may take long, and no impatient question can cut it off.
-//    Requests that lose theirs that way are sent once more.
+// 1. Questions (HEAD) share connections: those of one turn of the loop go out in few writes. So do listings of `/HH/hh/`, but
+//    only those of one turn: else two readers could each wait for an answer that comes after one which the other has yet to
+//    read. Everything else has a connection to itself: it may take long, and no impatient question can cut it off. Requests
+//    that lose theirs that way are sent once more.
 // 2. A request on a connection that the server had kept open and closes is sent once more: each may be repeated. A write or
 //    delete is never repeated after silence: the first might land later, after a newer one.
 // 3. A kept connection on which nothing was said for a while may have been forgotten on the way, by a firewall. A question
