@@ -7,7 +7,7 @@ import { rank } from "../format/placement";
 import { union } from "../format/volume";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp } from "./care";
+import { cleanUp } from "./cleanup";
 import { owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { type Store } from "./store";

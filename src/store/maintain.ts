@@ -3,7 +3,7 @@
 import { reasonOf } from "../errors";
 import { limits } from "../limits";
 import { warn } from "../log";
-import { WaitingLog, cleanUpDue } from "./care";
+import { WaitingLog, cleanUpDue } from "./cleanup";
 import { pause } from "./pace";
 import { type Store } from "./store";
 

@@ -17,7 +17,7 @@ import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { refuseForeign } from "../volumes/warnings";
 import { older, requireHarmless } from "./behind";
-import { cleanUp } from "./care";
+import { cleanUp } from "./cleanup";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";

@@ -18,7 +18,7 @@ import { type Claim, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
 import { mayBeOnly } from "./behind";
-import { cleanUp } from "./care";
+import { cleanUp } from "./cleanup";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { owe } from "./debts";

@@ -14,7 +14,7 @@ import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
 import { requireAbsent } from "./behind";
-import { cleanUp } from "./care";
+import { cleanUp } from "./cleanup";
 import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { replace, staging } from "./replace";

@@ -10,7 +10,7 @@ import { MkvError } from "../errors";
 import { encodeRecord } from "../format/record";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp } from "./care";
+import { cleanUp } from "./cleanup";
 import { landed, owe } from "./debts";
 import { moveStaged, notYet, stagedPathOf } from "./forward";
 import { type Store } from "./store";
