@@ -84,7 +84,7 @@ export async function refill(care: Care): Promise<void> {
       },
       stop,
     );
-    if (ended === "later") continue;
+    if (!ended) continue;
     await ledger.memory.delete(name);
     log(`heal: ${place} is filled: ${counted(tally.healed, "key")} healed, ${tally.left} left`);
   }

@@ -23,7 +23,7 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
   const last = (await memory.get("scrubbed")) as Scrubbed | undefined;
   scrubbedAt.set((last?.atMs ?? 0) / 1000);
   const [slow, fast] = [paceOf(limits.scrubBytes, stop), paceOf(0, stop)];
-  let [isLate, keys, tookMs] = [false, 0, 0];
+  let isLate = false;
   const reading: Pace = (bytes) => (isLate ? fast(bytes) : slow(bytes));
   const ended = await walkOn(
     store.ledger,
@@ -31,7 +31,6 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
       name: "scrub",
       counts: true,
       waitMs({ done, total, spentMs }) {
-        [keys, tookMs] = [done, spentMs];
         const waitMs = Math.min(1, done / total) * 0.9 * periodMs - spentMs;
         isLate = waitMs < -limits.scrubLate * periodMs;
         return waitMs;
@@ -42,7 +41,8 @@ export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; 
     },
     stop,
   );
-  if (ended === "later") return;
+  if (!ended) return;
+  const { done: keys, spentMs: tookMs } = ended;
   if (keys === 0) await pause(0.9 * periodMs, stop); // There are no keys yet.
   const atMs = Date.now();
   await memory.put("scrubbed", { atMs } satisfies Scrubbed);

@@ -44,13 +44,13 @@ const self = crypto.randomUUID();
 
 /**
  * Walks on.
- * @returns `later` if it was stopped, may not go on, or another process walks
+ * @returns how far all processes have come with it, at its end; undefined if it was stopped, may not go on, or another one walks
  * @throws MkvError if the ledger fails, or whatever `look` throws
  */
-export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<"done" | "later"> {
+export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<Progress | undefined> {
   const name = `walk ${walk.name}`;
   const begun = await begin(ledger, walk, stop);
-  if (!begun) return "later";
+  if (!begun) return undefined;
   const { memory } = ledger;
   let note = begun;
   let notedMs = nowMs();
@@ -100,10 +100,10 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   for (let page = await pageOf(ledger, note); page.length > 0; page = await pageOf(ledger, note)) {
     if (await lookAtAll(page)) continue;
     await writeDown(""); // The rest is left to whoever walks on.
-    return "later";
+    return undefined;
   }
   await memory.delete(name);
-  return "done";
+  return { done: note.done, total: note.total, spentMs: nowMs() - beganMs };
 }
 
 /** The note as it is from now on; undefined if it was stopped, or another process walks. */

@@ -45,9 +45,9 @@ const ofAnother = { by: "another", beat: 7, after: parseKey(names[1_000]!).toHex
 
 test("what was looked at before an end is not looked at again, and everything is in the end", async () => {
   const [first, second]: [string[], string[]] = [[], []];
-  expect(await walkOn(opened.ledger, walkTo(first, { mayGoOn: () => first.length < 1_200 }), never)).toBe("later");
+  expect(await walkOn(opened.ledger, walkTo(first, { mayGoOn: () => first.length < 1_200 }), never)).toBeUndefined();
   expect(first.length).toBe(1_200);
-  expect(await walkOn(opened.ledger, walkTo(second), never)).toBe("done");
+  expect(await walkOn(opened.ledger, walkTo(second), never)).toMatchObject({ done: names.length });
   expect([...first, ...second]).toEqual(names);
 });
 
@@ -80,7 +80,9 @@ test("what is counted goes on from where it was", async () => {
 
 test("only what concerns it is looked at", async () => {
   const seen: string[] = [];
-  expect(await walkOn(opened.ledger, walkTo(seen, { name: "none", concerns: () => false }), never)).toBe("done");
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "none", concerns: () => false }), never)).toMatchObject({
+    done: names.length,
+  });
   expect(seen).toEqual([]);
 });
 
@@ -90,7 +92,7 @@ test.concurrent("the walk of another process is left to it while that writes dow
   let { beat } = ofAnother;
   const alive = setInterval(() => void memory.put("walk alive", { ...ofAnother, beat: ++beat }), 500);
   const seen: string[] = [];
-  expect(await walkOn(opened.ledger, walkTo(seen, { name: "alive" }), never)).toBe("later");
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "alive" }), never)).toBeUndefined();
   clearInterval(alive);
   expect(seen).toEqual([]);
 });
@@ -98,6 +100,16 @@ test.concurrent("the walk of another process is left to it while that writes dow
 test.concurrent("the walk of a process that has died is gone on with", async () => {
   await opened.ledger.memory.put("walk dead", ofAnother);
   const seen: string[] = [];
-  expect(await walkOn(opened.ledger, walkTo(seen, { name: "dead" }), never)).toBe("done");
+  expect(await walkOn(opened.ledger, walkTo(seen, { name: "dead" }), never)).toMatchObject({
+    done: names.length - 1_001,
+  });
   expect(seen).toEqual(names.slice(1_001));
+});
+
+test.concurrent("a walk that was ended behind its last key has gone over all of them", async () => {
+  const last = { ...ofAnother, by: "", after: parseKey(names.at(-1)!).toHex(), done: names.length };
+  await opened.ledger.memory.put("walk over", last);
+  const seen: string[] = [];
+  const ended = await walkOn(opened.ledger, walkTo(seen, { name: "over" }), never);
+  expect([seen, ended?.done]).toEqual([[], names.length]);
 });
