@@ -192,7 +192,7 @@ export async function runAdopt(config: Config, names: readonly string[]): Promis
   const adopt = (await adoptionWithoutIndex(config, held)) ?? held.use(await openTarget(config, "verify")).target.adopt;
   for (const name of names) {
     await adopt(name);
-    console.log(`${name} is one of the store's from now on: the master fills it by itself, a rebalance at once`);
+    console.log(`${name} is the store's own now: the master fills it, no faster than -heal; a rebalance does not wait`);
   }
 }
 

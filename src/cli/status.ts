@@ -29,7 +29,9 @@ function linesOf(status: Status): string[] {
   const sums = [`${counted(toHeal, "key")} to heal`, `${counted(owed, "key")} owed`];
   if (connections !== undefined) sums.push(`${counted(connections, "connection")}${most}`);
   const under = jobs.map(({ name, keys, keysPerSecond }) => {
-    return `${name} is under way: ${counted(keys, "key")} so far, ${Math.round(keysPerSecond)} a second`;
+    const soFar = `${counted(keys, "key")} so far`;
+    if (keysPerSecond === 0) return `${name}: ${soFar}, none of late`; // It may have ended.
+    return `${name} is under way: ${soFar}, ${keysPerSecond.toFixed(keysPerSecond < 10 ? 1 : 0)} a second`;
   });
   const what = problems.length === 0 ? "all is well" : `${counted(problems.length, "problem")}:`;
   return [
