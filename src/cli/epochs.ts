@@ -39,6 +39,7 @@ type KeptEpochs = {
  * Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more.
  * @param options.renamed places by the names that they had; it is followed
  * @param options.noteEpoch of the ledger; nothing is asked or noted without it
+ * @param options.stop from then on no place is asked any more
  * @param options.takeTurn one process notes at a time: what a place says never goes back by that
  */
 export function keepEpochs(
@@ -48,11 +49,12 @@ export function keepEpochs(
     takeTurn: (what: "notes") => Promise<AsyncDisposable>;
     noteEpoch: NoteEpoch | undefined;
     renamed: ReadonlyMap<string, string>;
+    stop?: AbortSignal;
   },
 ): KeptEpochs {
-  const { memory, takeTurn, noteEpoch, renamed } = options;
+  const { memory, takeTurn, noteEpoch, renamed, stop } = options;
   const { topology, health } = volumes;
-  const epochs = new Epochs(volumes, notedIn(memory), renamed);
+  const epochs = new Epochs(volumes, notedIn(memory), renamed, stop);
   let told: ReadonlySet<string> = new Set();
 
   async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {

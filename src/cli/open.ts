@@ -36,7 +36,7 @@ export type OpenedStore = AsyncDisposable & {
   readonly store: Store;
   readonly shared: Shared;
   /** What looks after the volumes, for `maintain`. */
-  readonly watch: Watch["rounds"];
+  readonly watch: Watch;
   /** The process does not end well: what it has not finished is not taken for done. */
   abandon(): void;
 };
@@ -67,11 +67,12 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
-  const { renamed, rounds: watch } = await watchPlaces(volumes, ledger.memory, {
+  const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? opened.noteEpoch : undefined,
     gives: changes ? "ids" : "nothing",
   });
+  const { renamed } = watch;
   distrust(volumes, opened, renamed);
   const dates = await WriteDates.share(ledger.memory);
   const shared = {

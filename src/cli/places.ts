@@ -21,6 +21,8 @@ export type Watch = {
    * anything is written there; to have places note how far the store has come.
    */
   readonly rounds: readonly (() => Promise<void>)[];
+  /** From now on nothing more is asked: a round that runs ends soon, however many disks hang. */
+  end(): void;
   /** Places by the names that they had, with those that they have now: both carry one id. It follows what is learnt. */
   readonly renamed: ReadonlyMap<string, string>;
 };
@@ -47,9 +49,11 @@ export async function watchPlaces(
 ): Promise<Watch> {
   await forgetOldOrphans(memory);
   const ids = idsIn(memory);
-  const identity = new Identity(volumes, ids, gives);
+  const ending = new AbortController();
+  const stop = ending.signal;
+  const identity = new Identity(volumes, ids, { gives, stop });
   const renamed = new Map<string, string>();
-  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed });
+  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed, stop });
   let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];
   async function compare(): Promise<boolean> {
     const isTold = await epochs.compare();
@@ -97,7 +101,7 @@ export async function watchPlaces(
     await noted.catch(() => {}); // One after the other; and who ends the rounds waits for both.
     await epochs.note();
   }
-  return { renamed, rounds: [probing(volumes), meet, note] };
+  return { renamed, rounds: [probing(volumes), meet, note], end: () => ending.abort() };
 }
 
 /** Asks for signs of life every `probeMs`. */

@@ -7,8 +7,8 @@ import { WaitingLog, cleanUpDue } from "./cleanup";
 import { pause } from "./pace";
 import { type Store } from "./store";
 
-/** What looks after the volumes, each for itself, again and again. */
-type Watch = readonly (() => Promise<void>)[];
+/** What looks after the volumes: in rounds, each for itself, again and again; from `end` on nothing more is asked. */
+type Watch = { readonly rounds: readonly (() => Promise<void>)[]; end(): void };
 
 /** Looks after the volumes until it is disposed of, and changes nothing. */
 export function keepWatch(watch: Watch): AsyncDisposable {
@@ -19,18 +19,21 @@ export function keepWatch(watch: Watch): AsyncDisposable {
  * Pays debts until it is disposed of.
  * @param watch looks after the volumes: one thread does so for all
  */
-export function maintain(store: Store, watch: Watch = []): AsyncDisposable {
+export function maintain(store: Store, watch?: Watch): AsyncDisposable {
   const waitingLog = new WaitingLog();
   const saidAfterMs = performance.now() + limits.patienceMs;
   const pay = async (stop: AbortSignal) => {
     const waiting = await cleanUpDue(store, stop);
     if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
   };
-  return inBackground((stop) => again(stop, limits.probeMs, () => pay(stop)), ...roundsOf(watch));
+  return inBackground((stop) => again(stop, limits.probeMs, () => pay(stop)), ...(watch ? roundsOf(watch) : []));
 }
 
-function roundsOf(watch: Watch): ((stop: AbortSignal) => Promise<void>)[] {
-  return watch.map((round) => (stop) => again(stop, limits.meetMs, round));
+function roundsOf({ rounds, end }: Watch): ((stop: AbortSignal) => Promise<void>)[] {
+  return rounds.map((round) => async (stop) => {
+    stop.addEventListener("abort", end);
+    await again(stop, limits.meetMs, round);
+  });
 }
 
 /** Work that goes on until it is disposed of, which waits for its end. */

@@ -88,11 +88,15 @@ export class Epochs {
   /** What places say that were put back, each remembered once: a verify that has begun since proves them right. */
   readonly #earlier = new Map<string, number>();
 
-  /** @param renamed places by the names that they had */
+  /**
+   * @param renamed places by the names that they had
+   * @param stop from then on no place is asked any more
+   */
   constructor(
     readonly volumes: Volumes,
     readonly memory: NotedMemory,
     readonly renamed: ReadonlyMap<string, string>,
+    readonly stop?: AbortSignal,
   ) {}
 
   /** Looks which places of the volumes that answer say less than they had noted. */
@@ -113,7 +117,7 @@ export class Epochs {
     const countsOf = new Map<string, Promise<Map<string, Noted>>>();
     return places.map(async (place) => {
       using _turn = await this.#turns.enter(serverOf(place));
-      const found = await ask(this.volumes, place);
+      const found = this.stop?.aborted ? undefined : await ask(this.volumes, place);
       if (!found) return;
       let counts = countsOf.get(found.store);
       if (!counts) countsOf.set(found.store, (counts = this.#counts(found.store)));
@@ -160,6 +164,7 @@ export class Epochs {
   /** Returns whether it has taken a note. */
   async #noteOn(place: string, epoch: Epoch, counts: Map<string, Noted>): Promise<boolean> {
     using _turn = await this.#turns.enter(serverOf(place));
+    if (this.stop?.aborted) return false;
     try {
       const found = await ask(this.volumes, place);
       const count = found?.store === epoch.store ? found.count : undefined;

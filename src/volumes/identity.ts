@@ -47,11 +47,14 @@ export class Identity {
   /** What takes no id. */
   readonly #without = new Set<string>();
 
-  /** @param gives whether places are given ids that have none: who only looks writes nothing there */
+  /**
+   * @param how.gives whether places are given ids that have none: who only looks writes nothing there
+   * @param how.stop from then on no place is asked any more
+   */
   constructor(
     readonly volumes: Volumes,
     readonly memory: IdentityMemory,
-    readonly gives: "ids" | "nothing" = "ids",
+    readonly how: { readonly gives?: "ids" | "nothing" | undefined; readonly stop?: AbortSignal } = {},
   ) {
     volumes.client.health.watch();
   }
@@ -68,7 +71,7 @@ export class Identity {
     const servers = Map.groupBy(topology.volumes, serverOf);
     const checkServer = async (server: string, volumes: readonly string[]) => {
       await Promise.all(volumes.map((volume) => this.#checkVolume(volume, seen)));
-      health.met(server, returns); // At once: others may be silent for long.
+      if (!this.how.stop?.aborted) health.met(server, returns); // At once: others may be silent for long.
     };
     await Promise.all([...servers].map(([server, volumes]) => checkServer(server, volumes)));
     const twins = seen.twins((name) => ownerOf(topology, name));
@@ -87,7 +90,7 @@ export class Identity {
 
   async #see(name: string): Promise<SeenId> {
     using _turn = await this.#turns.enter(serverOf(name));
-    if (!this.volumes.client.health.isKnown(name)) return { kind: "unknown" };
+    if (this.how.stop?.aborted || !this.volumes.client.health.isKnown(name)) return { kind: "unknown" };
     return await askId(this.volumes.client, name);
   }
 
@@ -102,7 +105,7 @@ export class Identity {
     seen.add(name, found);
     if (typeof known === "string") return this.#compare(name, known, found);
     if (known === undefined && (await this.#isStrange(name, found))) return true;
-    if (found.kind === "none" && this.gives === "ids") await this.#give(name, seen);
+    if (found.kind === "none" && this.how.gives !== "nothing") await this.#give(name, seen);
     else if (found.kind === "id") await this.#remember(name, found, seen);
     return false;
   }

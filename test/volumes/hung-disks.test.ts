@@ -5,7 +5,7 @@ import { type Memory } from "../../src/ledger/ledger";
 import { temporaryFolder } from "../support/folder";
 import { startFaultyVolume } from "../support/faulty";
 import { startMaster } from "../support/master";
-import { until } from "../support/until";
+import { until, within } from "../support/until";
 import { startVolume } from "../support/volume";
 import { watch } from "./watch";
 
@@ -15,7 +15,7 @@ setDefaultTimeout(60_000);
 function startHung(path: string) {
   const ids = new Map<string, string>();
   return startFaultyVolume((request) => {
-    if (/^\/sv\d\d\//.test(request.path) && request.path.endsWith(path))
+    if (/^\/sv[0-9A-F]{2}\//.test(request.path) && request.path.endsWith(path))
       return request.path.startsWith("/sv01/")
         ? { does: "answer", status: 200, headers: { "Content-Length": "37" }, body: "0" }
         : { does: "stall" };
@@ -42,7 +42,7 @@ test("a server of which disks hang goes on to be written to, and one that has co
   expect(volumes.health.isSettled(hung.address)).toBe(true);
 });
 
-test("a disk that hangs over its note holds up no look at the others", async () => {
+test.concurrent("a disk that hangs over its note holds up no look at the others", async () => {
   await using folder = temporaryFolder();
   await using hung = await startHung("/mkv/epoch");
   await using good = await startVolume();
@@ -60,6 +60,16 @@ test("a disk that hangs over its note holds up no look at the others", async () 
     await good.start();
     await says("is back", times);
   }
+});
+
+test.concurrent("a master ends soon, however many disks hang over their notes", async () => {
+  await using folder = temporaryFolder();
+  await using hung = await startHung("/mkv/epoch");
+  const flags = ["-subvolumes", "64", "-replicas", "1"];
+  await using master = await startMaster({ db: `${folder.path}/index`, volumes: [hung.address], flags });
+  const { exited } = master.process;
+  master.process.signal("SIGTERM");
+  expect(await within(exited, { what: "it ends", deadlineMs: 8000 })).toBe(0); // They are asked four at once, for a second each.
 });
 
 test("what is remembered of places that were put back holds at a start, whatever hangs", async () => {
