@@ -3,7 +3,10 @@
 // 1. The lock beside the index comes first, and goes last.
 // 2. A swap that a crash cut short is finished; a damaged index is refused and left as it is; a new one is made only where
 //    nothing says that there was one.
-// 3. Then the journals are read against the index (`replay.ts`).
+// 3. Three are asked whether the index lacks anything: what is remembered beside it, what the volumes have noted, the journals
+//    (`remembered.ts`). While that is in doubt nothing is removed.
+// 4. The journals are read against the index (`replay.ts`). A crash up to here leaves a start that is made once more.
+// 5. It is remembered that the index is open. A crash from here on is noticed by the next start.
 import { basename } from "node:path";
 import { nowMs } from "../../clock";
 import { MkvError } from "../../errors";
@@ -59,17 +62,18 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   }
   requireWholeFacts(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
+
   const before = remembered(memory);
   const isAlone = found.kind === "whole" && warnIfAlone(path, memory);
   const asked = await options.seenEpochs();
   const seen = asked ?? [];
   const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, { found, seen });
   const wholeMs = found.kind === "none" ? undefined : await wholeUntil(memory, path);
-
   const journals = readJournals(path);
   const { last } = journals;
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
   const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
+
   const facts = undo.use(await openFacts(path, options));
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
