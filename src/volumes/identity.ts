@@ -89,9 +89,15 @@ export class Identity {
   }
 
   async #see(name: string): Promise<SeenId> {
-    using _turn = await this.#turns.enter(serverOf(name));
-    if (this.how.stop?.aborted || !this.volumes.client.health.isKnown(name)) return { kind: "unknown" };
-    return await askId(this.volumes.client, name);
+    const { client } = this.volumes;
+    let asked: Promise<SeenId>;
+    {
+      using _turn = await this.#turns.enter(serverOf(name));
+      if (this.how.stop?.aborted || !client.health.isKnown(name)) return { kind: "unknown" };
+      asked = askId(client, name);
+      await Promise.race([asked, Bun.sleep(limits.hedgeMs)]); // One that hangs holds up the next for no longer: all may hang.
+    }
+    return await asked;
   }
 
   /** Acts on what was seen of a name. Returns whether it is known to be foreign. */

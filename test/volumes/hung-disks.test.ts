@@ -7,7 +7,7 @@ import { startFaultyVolume } from "../support/faulty";
 import { startMaster } from "../support/master";
 import { until, within } from "../support/until";
 import { startVolume } from "../support/volume";
-import { watch } from "./watch";
+import { settings, watch } from "./watch";
 
 setDefaultTimeout(60_000);
 
@@ -31,14 +31,16 @@ function startHung(path: string) {
 test("a server of which disks hang goes on to be written to, and one that has come back before those are given up", async () => {
   await using hung = await startHung("/mkv/id");
   await using good = await startVolume();
-  const { volumes, identity } = watch([hung.address, good.address], { subvolumes: 4 });
+  const { volumes, identity } = watch([hung.address, good.address], { subvolumes: 24 });
   await volumes.probeAll();
   expect(volumes.health.isSettled(good.address)).toBe(false);
   let isOver = false;
   const checked = identity.check().then(() => void (isOver = true));
   await until(() => volumes.health.isSettled(good.address), { what: "it is written to" });
   expect(isOver).toBe(false);
+  const startMs = performance.now();
   await checked;
+  expect(performance.now() - startMs).toBeLessThan(3 * settings.voltimeoutMs); // Not one is waited for after the other.
   expect(volumes.health.isSettled(hung.address)).toBe(true);
 });
 
