@@ -45,8 +45,8 @@ test.skipIf(why !== undefined)(
       [],
     );
 
-    told.fill(0);
-    refusing.fill(0);
+    await told.fill(0);
+    await refusing.fill(0);
     const isFull = (volume: string) => async () => {
       if (volume === second) await cluster.ask("PUT", `/${Math.random()}`, { body: "x" }); // Until its turn comes.
       const { volumes, problems } = await store.status();

@@ -64,7 +64,7 @@ test.skipIf(why !== undefined)("the page shows volumes as they are, and follows 
   await volumes[1]!.start();
   await shows(second, "up up");
   if (disk) {
-    disk.fill(0);
+    await disk.fill(0);
     for (let i = 0; (await shownOf(page, first)) !== "full full"; i++) await cluster.ask("PUT", `/${i}`, { body: "x" });
     expect(await page.textOf("#problems")).toContain(`${first} is full`);
   }

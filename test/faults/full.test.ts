@@ -49,7 +49,7 @@ for (const [what, bytes, freeBytes] of sizes) {
   testOnDisk(`${what}, three volumes: refused, and nothing of it is kept`, async () => {
     await using tight = await startTight(3, []);
     const { cluster, disk } = tight;
-    disk.fill(freeBytes);
+    await disk.fill(freeBytes);
     const { status, headers } = await cluster.ask("PUT", "/full", { body: bigValue("full", bytes) });
     expect([status, Number(headers.get("retry-after")) > 0]).toEqual([503, true]);
     expect((await cluster.ask("GET", "/full")).status).toBe(404);
@@ -80,7 +80,7 @@ async function expectDetour(
 ): Promise<void> {
   const key = keyFirstOn(cluster, TIGHT, "detour");
   const value = bigValue(key, bytes);
-  disk.fill(freeBytes);
+  await disk.fill(freeBytes);
   expect((await cluster.ask("PUT", key, { body: value })).status).toBe(201);
   const found = await cluster.ask("GET", key);
   const volumes = homeOf(cluster, key, cluster.volumes.length).slice(1, 1 + copies);
@@ -104,7 +104,7 @@ testOnDisk("a full disk still serves what it holds and lets it be deleted", asyn
   const { cluster, disk } = tight;
   const key = keyFirstOn(cluster, TIGHT, "kept");
   await cluster.store(key, "kept");
-  disk.fill(0);
+  await disk.fill(0);
   await cluster.store(keyFirstOn(cluster, TIGHT, "noticed"), valueOf("noticed", 10_000));
   const served = new Set<string>();
   const all = async () => {

@@ -110,7 +110,7 @@ testOnDisk.each([
     await cluster.startMaster();
     const { tried, stored, done } = startWriters(cluster, numbered());
     await until(() => stored.size > 100, { what: "a hundred keys are stored" });
-    disk.fill(LEFT_BYTES);
+    await disk.fill(LEFT_BYTES);
     const exited = within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 20_000 });
     expect(endings(threads)).toContain(await exited);
     await done;
@@ -148,7 +148,7 @@ testOnDisk(
     await cluster.startMaster();
     const { tried, stored, done } = startWriters(cluster, numbered());
     await until(() => stored.size > 100, { what: "a hundred keys are stored" });
-    disk.fill(0);
+    await disk.fill(0);
     await cluster.volumes[0]!.stop(); // Each key that is not at home is remembered.
     const exited = within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 20_000 });
     expect(endings(2)).toContain(await exited);
@@ -175,7 +175,7 @@ testOnDisk(
     const elsewhere = (key: string) => !placedOn(key, { volumes }).some((name) => name.startsWith(silent.address));
     const { stored, done } = startWriters(cluster, numbered(elsewhere));
     await until(() => stored.size > 100, { what: "a hundred keys are stored" });
-    disk.fill(LEFT_BYTES);
+    await disk.fill(LEFT_BYTES);
     await until(() => complaints(cluster).length > 0, { what: "a thread can write no more" });
     const ended = within(cluster.master.process.exited, { what: "the master ends", deadlineMs: 5_000 });
     expect(endings(2)).toContain(await ended);

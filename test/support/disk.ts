@@ -1,7 +1,8 @@
 // Owns small disks that can be full: a tmpfs each, unmounted by whoever made it, at the latest when the test runner leaves.
 import { join } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { until } from "./until";
 
 const mounted = new Set<string>();
 process.on("exit", () => mounted.forEach(unmount));
@@ -10,7 +11,7 @@ export interface Disk extends AsyncDisposable {
   /** Where it is mounted. */
   path: string;
   /** Takes all of its space but so many bytes. */
-  fill(leaveBytes: number): void;
+  fill(leaveBytes: number): Promise<void>;
   /** Gives back what `fill` took. */
   clear(): void;
   resize(bytes: number): void;
@@ -42,7 +43,10 @@ export function smallDisk(bytes: number): Disk {
   mount(path, bytes);
   return {
     path,
-    fill(leaveBytes) {
+    async fill(leaveBytes) {
+      const disks = () => readdirSync(path).filter((name) => name.startsWith("sv"));
+      const areNoted = () => disks().every((name) => existsSync(join(path, name, "mkv/epoch")));
+      await until(areNoted, { what: "what the master notes there first" });
       const { bavail, bsize } = statfsSync(path);
       writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
     },
