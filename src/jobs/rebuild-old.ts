@@ -8,20 +8,27 @@ import { pathOf } from "../format/path";
 import { type ValueRecord, decodeRecord, readRecord } from "../format/record";
 import { isConfigured, volumeOf } from "../format/volume";
 import { type KeyRecord, type RawEntry } from "../ledger/ledger";
-import { type ReadIndex, type SuspectFiles } from "../ledger/rebuild";
+import { type Owed, type ReadIndex, type SuspectFiles, type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
+import { type Volumes } from "../volumes/volumes";
 import { type JobProgress, each } from "./pool";
-import { type Gathering } from "./rebuild";
 
 /** A value as its files tell it: live, without a hash. */
 export type Found = KeyRecord & { readonly modified: string };
 
-type Facts = Pick<Gathering, "old" | "owed" | "suspect" | "volumes" | "progress">;
+/** Whom a rebuild asks beside the files. */
+export type Facts = {
+  readonly old: ReadIndex | undefined;
+  readonly owed: Owed;
+  readonly suspect: SuspectFiles | undefined;
+  readonly volumes: Volumes;
+  readonly progress: JobProgress;
+};
 
 type OldFacts = Facts & {
   readonly old: ReadIndex;
-  readonly next: Gathering["next"];
+  readonly next: WrittenIndex;
   /** The name that a volume has today. */
   readonly nameOf: (volume: string) => string;
 };

@@ -8,27 +8,21 @@ import { place } from "../format/placement";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { union, volumesOf } from "../format/volume";
 import { type KeyRecord } from "../ledger/ledger";
-import { type Owed, type ReadIndex, type SuspectFiles, type WrittenIndex } from "../ledger/rebuild";
+import { type WrittenIndex } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
-import { type Volumes } from "../volumes/volumes";
 import { type Copy, type FoundFile, type Share } from "./folders";
 import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "./folders";
-import { type JobProgress, forEach } from "./pool";
-import { type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
+import { forEach } from "./pool";
+import { type Facts, type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
 
-export type Gathering = {
+export type Gathering = Facts & {
   readonly next: WrittenIndex;
-  readonly old: ReadIndex | undefined;
-  readonly owed: Owed;
-  readonly suspect: SuspectFiles | undefined;
   /** Places that are as they were earlier, by the names that they have today. */
   readonly putBack: ReadonlySet<string>;
-  readonly volumes: Volumes;
-  readonly progress: JobProgress;
   /** The folders that are this gathering's, where several share them out. */
   readonly share: Share;
   /** Ends it early. */
