@@ -100,6 +100,7 @@ async function findHolder(
     if (await store.volumes.holds(volume, path, leastBytesOf(record.md5))) return volume;
     throw new MkvError("absent", `${volume} has no copy`);
   };
+  // What was put back may have the value before this one: it is asked when no other volume can tell.
   const putBack = record.volumes.filter((volume) => store.volumes.health.isPutBack(volume));
   const answers = without(record.volumes, putBack).map(ask);
   const later = putBack.map((volume) => Promise.allSettled(answers).then(() => ask(volume)));
@@ -111,7 +112,8 @@ async function findHolder(
     return { ...location, volume: holder };
   } catch (error) {
     const now = await store.ledger.get(key);
-    if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now); // It was moved, unlinked or deleted while the volumes were asked.
+    // It was moved, unlinked or deleted while the volumes were asked.
+    if (now?.state !== "live" || !sameVolumes(now.volumes, record.volumes)) return await locateRecord(store, key, now);
     const holders = record.volumes.join(", ");
     const silent = (error as AggregateError).errors.filter(({ code }) => code !== "absent").map(reasonOf);
     if (silent.length === 0) throw new MkvError("gone", `the value is gone: none of ${holders} has it`);

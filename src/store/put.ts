@@ -2,7 +2,8 @@
 // 1. The claim: the journal owes the volumes that the value will go to. A crash from here on shows nothing; the next start
 //    removes what reached a volume. Over an unlinked key the record forgets its hash first: its files are about to change.
 // 2. The body goes to the volumes, as `transfer.ts` says.
-// 3. If they are not the key's own, a hint says so. The record names the volumes whose copies are good: the commit. After a crash the value is live.
+// 3. If they are not the key's own, a hint says so. The record names the volumes whose copies are good: the commit. After a
+//    crash the value is live.
 // 4. What the key has elsewhere is removed; what cannot be reached stays owed. A write that failed ends the same way.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
