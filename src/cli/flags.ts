@@ -2,7 +2,18 @@
 // says. Command line, settings, help, man page and completions are made of it.
 import { availableParallelism } from "node:os";
 import { limits } from "../limits";
-import { type Kind, address, count, credentials, daysOr0, duration, durationOr0, file, hostName } from "./kinds";
+import {
+  type Kind,
+  address,
+  count,
+  credentials,
+  daysOr0,
+  duration,
+  durationOr0,
+  durationTo,
+  file,
+  hostName,
+} from "./kinds";
 import { ledger, oneOf, server, toggle, url, volumes } from "./kinds";
 
 export const commands = {
@@ -78,7 +89,8 @@ export const groups = {
       help: "volumes that take longer to answer GET or HEAD count as down" },
     stalltimeout: { is: duration, default: "10s", by: all,
       help: "longest silence of a volume in the middle of a value" },
-    clienttimeout: { is: duration, default: "30s", by: serves,
+    // A volume gives up an upload that pauses for a minute: see `client_body_timeout` in the script `volume`.
+    clienttimeout: { is: durationTo(50), default: "30s", by: serves,
       help: "longest silence of a client in the middle of a value" },
   },
   Durability: {

@@ -88,11 +88,16 @@ function millisecondsOf(text: string, { mostDays = 1 } = {}): number | undefined
   return ms > 0 && ms <= mostDays * dayMs ? Math.max(ms, 1) : undefined;
 }
 
-const aDuration = "a duration such as 1s, 500ms or 1m30s, at most 24h";
+const aDuration = "a duration such as 1s, 500ms or 1m30s, at most";
 
 /** In milliseconds. */
-export const duration = kind("DURATION", aDuration, (text) => millisecondsOf(text) || undefined);
-export const durationOr0 = kind("DURATION", aDuration, (text) => millisecondsOf(text));
+export const duration = kind("DURATION", `${aDuration} 24h`, (text) => millisecondsOf(text) || undefined);
+export const durationOr0 = kind("DURATION", `${aDuration} 24h`, (text) => millisecondsOf(text));
+export const durationTo = (mostSeconds: number) =>
+  kind("DURATION", `${aDuration} ${mostSeconds}s`, (text) => {
+    const ms = millisecondsOf(text);
+    return ms && ms <= mostSeconds * 1000 ? ms : undefined;
+  });
 export const daysOr0 = kind("DURATION", "a duration such as 30d, 12h or 1h30m, at most 1000d", (text) =>
   millisecondsOf(text, { mostDays: 1000 }),
 );

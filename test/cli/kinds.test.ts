@@ -1,5 +1,6 @@
 // What the values of flags may be.
 import { expect, test } from "bun:test";
+import { flags } from "../../src/cli/flags";
 import { daysOr0, duration, durationOr0 } from "../../src/cli/kinds";
 
 const hour = 3_600_000;
@@ -27,4 +28,10 @@ test.each(["", "d", "30", "-1d", "0d", "1001d", "24001h", "month"])("-scrub %p i
 test("of other flags a day is the longest, and has no letter; 0 is for those that say so", () => {
   expect([duration.parse("24h", "-linkttl"), durationOr0.parse("0", "-grace")]).toEqual([24 * hour, 0]);
   for (const text of ["1d", "25h", "0"]) expect(() => duration.parse(text, "-linkttl")).toThrow("at most 24h");
+});
+
+test("a client may not be silent for longer than a volume waits for it", () => {
+  const { is } = flags.clienttimeout;
+  expect(is.parse("50s", "-clienttimeout")).toBe(50_000);
+  for (const text of ["51s", "1m", "0"]) expect(() => is.parse(text, "-clienttimeout")).toThrow("at most 50s");
 });

@@ -60,6 +60,8 @@ testByDpkg("it holds program, units, user, man page and completions, with their 
       [
         "lib/systemd/system/mkv-volume.service",
         "lib/systemd/system/mkv-master.service",
+        "lib/systemd/system/mkv-verify.timer",
+        "lib/systemd/system/mkv-backup.timer",
         "lib/sysusers.d/mkv.conf",
         "share/man/man1/mkv.1.gz",
         "share/bash-completion/completions/mkv",
@@ -99,10 +101,10 @@ testByRoot("installed, it has made the user, starts what is there, and has enabl
   expect(install()).toMatchObject({ exitCode: 0 });
   expect(readFileSync(join(root, "etc/passwd"), "utf8")).toMatch(/^mkv:.*:\/var\/lib\/mkv:\/usr\/sbin\/nologin$/m);
   expect(lstatSync(join(root, "etc/mkv")).mode & 0o777).toBe(0o750);
-  for (const unit of ["mkv-volume", "mkv-master"]) {
+  for (const unit of ["mkv-volume", "mkv-master", "mkv-verify", "mkv-backup"]) {
     const text = readFileSync(join(root, `usr/lib/systemd/system/${unit}.service`), "utf8");
-    const [, started] = /^ExecStart=(\S+) /m.exec(text)!;
-    expect(existsSync(join(root, started!))).toBe(true);
+    const [started] = /\/usr\S*\/mkv(?= )/m.exec(text)!;
+    expect(existsSync(join(root, started))).toBe(true);
   }
   expect(existsSync(join(root, "etc/systemd"))).toBe(false);
   if (process.env["MKV"])

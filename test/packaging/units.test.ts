@@ -1,15 +1,18 @@
 // The units in packaging/: shut in well by systemd's own judgement, and true to the program.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/folder";
-import { runMkv } from "../support/master";
+import { startCluster } from "../support/cluster";
+import { mkv, runMkv } from "../support/master";
 import { CHECKOUT } from "../support/volume";
 
 setDefaultTimeout(60_000);
 const fileOf = (name: string) => join(CHECKOUT, "packaging", name);
 const linesOf = (name: string) => readFileSync(fileOf(name), "utf8").split("\n");
-const units = ["mkv-volume.service", "mkv-master.service"];
+const daemons = ["mkv-volume.service", "mkv-master.service"];
+const jobs = ["mkv-verify.service", "mkv-backup.service"];
+const units = [...daemons, ...jobs];
 
 const hasSystemd = Bun.which("systemd-analyze") !== null;
 if (!hasSystemd) console.log("skipped: what systemd thinks of the units (systemd-analyze is not installed)");
@@ -23,6 +26,11 @@ testBySystemd.each(units)("systemd finds %s OK or better, and understands every 
   const verified = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", fileOf(name)]).stderr.toString();
   const about = verified.split("\n").filter((line) => line.includes(name) && !line.includes("is not executable"));
   expect(about).toEqual([]); // The program is not installed where tests run.
+});
+
+testBySystemd.each(["mkv-verify.timer", "mkv-backup.timer"])("systemd understands every line of %s", (name) => {
+  const verified = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", fileOf(name)]).stderr.toString();
+  expect(verified.split("\n").filter((line) => line.includes(name))).toEqual([]);
 });
 
 testBySystemd("the user of the units is made by the sysusers file", async () => {
@@ -42,7 +50,7 @@ test.each(units)("%s is shut in by name", (name) => {
 });
 
 test("what the units start is a command of the program", async () => {
-  for (const name of units) {
+  for (const name of daemons) {
     const [, line] = linesOf(name)
       .join("\n")
       .match(/^ExecStart=\/usr\/local\/bin\/mkv (.*)$/m)!;
@@ -51,4 +59,39 @@ test("what the units start is a command of the program", async () => {
   }
   expect(linesOf("mkv-master.service")).toContain("StateDirectoryMode=0700");
   expect(linesOf("mkv-volume.service")).toContain("KillMode=mixed"); // SIGTERM to nginx would end transfers at once.
+});
+
+/** Runs what a unit starts, as systemd would. */
+async function runUnit(name: string, env: Record<string, string>) {
+  const [, started] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(linesOf(name).join("\n"))!;
+  const line = started!
+    .replaceAll("\\\n", " ")
+    .replaceAll("$$", "$")
+    .replaceAll("%%", "%")
+    .replaceAll("/usr/local/bin/mkv", mkv([]).join(" "));
+  await using ran = Bun.spawn(["bash", "-ec", line], {
+    env: { ...process.env, ...env },
+    stderr: "pipe",
+    stdout: "pipe",
+  });
+  return { exitCode: await ran.exited, stdout: await ran.stdout.text(), stderr: await ran.stderr.text() };
+}
+
+test("the units of jobs work through the master of their machine, and a backup that fails leaves the last one as it is", async () => {
+  await using folder = temporaryFolder();
+  const env = { MKV_VERIFY_FLAGS: "-md5 -rate 50", MKV_BACKUP_DIR: folder.path };
+  const saved = () => readdirSync(folder.path).filter((name) => /^index-[1-7]\.jsonl\.gz$/.test(name));
+  const textOf = (name: string) => Buffer.from(Bun.gunzipSync(readFileSync(join(folder.path, name)))).toString();
+  let port = "";
+  {
+    await using cluster = await startCluster();
+    await cluster.store("/key");
+    port = String(cluster.master.port);
+    expect(await runUnit("mkv-verify.service", { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 0 });
+    expect(await runUnit("mkv-backup.service", { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 0 });
+    expect(saved().map(textOf)).toEqual([expect.stringContaining("/key")]);
+  }
+  const before = saved().map(textOf);
+  for (const name of jobs) expect(await runUnit(name, { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 1 });
+  expect(saved().map(textOf)).toEqual(before);
 });
