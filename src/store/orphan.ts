@@ -90,6 +90,8 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   await claim.put({ record, owed: owe(claim.entry.owed, [volume], { kind }) });
   const why = (await cleanUp(store, claim)).get(volume);
   if (why !== undefined) return { state: "kept", why };
+  if (await store.volumes.head(volume, path))
+    return { state: "kept", why: "goes when the copies of its key are seen whole" };
   await forgetOrphan(store.ledger.memory, volume + path);
   return { state: "removed" };
 }
