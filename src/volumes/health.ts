@@ -5,8 +5,7 @@
 //    a newer one.
 // 3. A disk that refused a write (full, read-only) counts as down for writes for `fullMs`.
 // 4. A disk that is not the one it was (foreign: see identity.ts) is neither written to nor asked for what it has.
-// 5. One that was away may be another when it is back: nothing is written to it before it has said who it is. So with one
-//    that answers for the first time.
+// 5. One that was away, or is new, may be another: nothing is written to it before it has said who it is.
 // Shared by all threads: a slot is some numbers, times by the clock that they share, each written whole.
 import { nowMs } from "../clock";
 import { type Topology, subvolume } from "../format/placement";
@@ -29,7 +28,7 @@ const identity = 11; // The first 48 bits of the id that it had; 0 if that is no
 const putBack = 12; // 1: it may have files of an earlier time.
 
 // The first slot is nobody's: it counts.
-const returns = 0;
+const returns = 0; // A whole number of 32 bits: threads add to it at once.
 const foreigners = 1;
 const watched = 2; // 1: somebody asks who comes back.
 
@@ -46,6 +45,7 @@ export type Beliefs = Pick<
 export class Health {
   readonly #slots = new Map<string, number>();
   readonly #numbers: Float64Array;
+  readonly #counts: Int32Array;
   /** Clocks of servers that are not configured and still have a copy of something. */
   readonly #strangers = new Map<string, { clock: Clock | undefined; atMs: number }>();
 
@@ -55,6 +55,7 @@ export class Health {
     shared: SharedArrayBuffer,
   ) {
     this.#numbers = new Float64Array(shared);
+    this.#counts = new Int32Array(shared);
     for (const name of namesOf(topology)) this.#slots.set(name, (this.#slots.size + 1) * fields);
   }
 
@@ -69,23 +70,23 @@ export class Health {
     return shared;
   }
 
-  /** How often any server has come back: whoever sees another number looks again. */
+  /** Differs whenever a server has come back: whoever sees another number looks again. */
   get returns(): number {
-    return this.#numbers[returns]!;
+    return Atomics.load(this.#counts, returns);
   }
 
   /** The server of this volume has answered. */
   heard(volume: string): void {
     const server = serverOf(volume);
     const isNews = !this.isUp(server) || this.#get(server, heardAt) === Number.NEGATIVE_INFINITY;
-    // First: another thread may rely on it at once.
-    if (isNews && this.#numbers[watched] === 1) this.#set(server, stranger, this.returns + 1);
+    // First: another thread may rely on it at once. The number is its own: whoever has seen that asks after this return.
+    if (isNews && this.#numbers[watched] === 1) this.#set(server, stranger, this.askAll());
     this.#set(server, heardAt, nowMs());
     if (!isNews) return;
     this.#set(server, lostAt, 0);
     if (this.#get(server, settledAt) === Number.POSITIVE_INFINITY)
       this.#set(server, settledAt, Math.max(nowMs() + limits.settleMs, this.#get(server, fencedUntil)));
-    this.#numbers[returns]!++;
+    this.askAll(); // Last: who looked in between did not find it up.
   }
 
   /** The server of this volume has refused a connection, broken one off, or let a deadline pass. */
@@ -185,9 +186,9 @@ export class Health {
     return known !== 0 && (id === undefined || numberOf(id) !== known);
   }
 
-  /** Has whoever looks after the volumes ask all of them at once who they are. */
-  askAll(): void {
-    this.#numbers[returns]!++;
+  /** Has whoever looks after the volumes ask all of them at once who they are. Returns what `returns` is now. */
+  askAll(): number {
+    return Atomics.add(this.#counts, returns, 1) + 1;
   }
 
   /** Whether its server refuses changes that come late; undefined if that is not known yet. */

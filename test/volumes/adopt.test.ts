@@ -99,7 +99,7 @@ test("a volume that is down, or lets nobody in, is not known to be foreign, and 
   await volume.start();
   const before = volumes.health.returns;
   await volumes.probeAll();
-  expect(volumes.health.returns).toBe(before + 1);
+  expect(volumes.health.returns).toBeGreaterThan(before);
 });
 
 test("a stand-in that answers nonsense has no identity: at most one line, and it is used as ever", async () => {

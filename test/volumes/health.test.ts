@@ -52,6 +52,22 @@ for (const [how, byMs] of [
   });
 }
 
+test("a server that comes back in the same instant as another one, on another thread, is asked who it is as well", async () => {
+  const [shared, times] = [Health.share(topology), 100_000];
+  const ready = new Int32Array(new SharedArrayBuffer(4));
+  const health = new Health(topology, shared);
+  health.watch();
+  const ends = topology.volumes.map(async (server) => {
+    const thread = new Worker(new URL("health.worker.ts", import.meta.url).href);
+    const end = new Promise((done) => thread.addEventListener("message", done));
+    thread.postMessage({ topology, shared, server, times, ready });
+    await end;
+    thread.terminate();
+  });
+  await Promise.all(ends);
+  expect(health.returns).toBe(topology.volumes.length * times * 2); // Before it counts as up, and after.
+});
+
 test.each(["a:1", "stranger:1"])(
   "the clock of %s that went further than this one is a pause, a slow answer is none",
   (server) => {

@@ -1,6 +1,6 @@
 // Disks that hang while their server answers: nobody who looks after the others waits for them.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { keepEpochs } from "../../src/cli/epochs";
+import { keepEpochs } from "../../src/store/epochs";
 import { type Memory } from "../../src/ledger/ledger";
 import { temporaryFolder } from "../support/folder";
 import { startFaultyVolume } from "../support/faulty";
@@ -81,7 +81,7 @@ test("what is remembered of places that were put back holds at a start, whatever
   const place = `${hung.address}/sv01`;
   const memory = { page: async () => [[`put-back ${place}`, { id: "one", isEarlier: true }]] } as unknown as Memory;
   const takeTurn = async () => new AsyncDisposableStack();
-  const noteEpoch = () => Promise.withResolvers<"current">().promise; // It never comes to the end of it.
-  void keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed: new Map() }).note("volumes");
+  const compare = () => Promise.withResolvers<"current">().promise; // It never comes to the end of it.
+  void keepEpochs(volumes, { memory, takeTurn, compare, renamed: new Map() }).note("volumes");
   await until(() => volumes.health.isPutBack(place), { what: "it is read last" });
 });
