@@ -4,20 +4,20 @@ import { MkvError, reasonOf } from "../errors";
 import { type Topology } from "../format/placement";
 import { isConfigured } from "../format/volume";
 import { files, folders } from "../jobs/folders";
-import { type Ledger, type Opened } from "../ledger/ledger";
+import { type Ledger, type NoteEpoch, type Opened } from "../ledger/ledger";
 import { warn } from "../log";
 import { shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
+import { type CompareEpochs, epochsSoon } from "../store/epochs";
 import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
 import { Places } from "../store/places";
 import { type Store } from "../store/store";
+import { type Watch, watchPlaces } from "../store/watch";
 import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
-import { type LedgerKind, type SharedLedger, ledgerAt } from "./ledgers";
-import { epochsSoon } from "./epochs";
-import { type Watch, watchPlaces } from "./places";
+import { type LedgerKind, type SharedLedger, ledgerAt, stopNow } from "./ledgers";
 
 type Purpose = "server" | "rebalance" | "verify";
 
@@ -69,7 +69,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await requireSameShape(ledger, config, { purpose });
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
-    noteEpoch: changes ? opened.noteEpoch : undefined,
+    compare: changes ? notBehind(opened.noteEpoch) : undefined,
     gives: changes ? "ids" : "nothing",
   });
   const { renamed } = watch;
@@ -94,6 +94,15 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
  */
 export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpose: Purpose): boolean {
   return !dryRun && (purpose !== "verify" || repair || orphans);
+}
+
+/** Compares and notes how far a ledger has come, and ends the process where the volumes know more. */
+function notBehind(noteEpoch: NoteEpoch): CompareEpochs {
+  return async (seen, note) => {
+    if ((await noteEpoch(seen, note)) !== "behind") return;
+    const why = "a copy was put back, or another master serves them";
+    stopNow(`the index is older than the volumes: ${why}; start again`);
+  };
 }
 
 /** The failure of what needs an index where there is none. */

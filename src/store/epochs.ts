@@ -1,16 +1,16 @@
 // Owns the comparison of a ledger with what its volumes have noted of how far the store has come. A ledger that says less than
-// they do is a copy that was put back, and its process ends; a disk that says less than it did is read last until it was verified.
+// they do is a copy that was put back, which nobody may go on with; a disk that says less than it did is read last until it was
+// verified.
 import { type Epoch } from "../format/epoch";
 import { placesOf } from "../format/placement";
-import { type Memory, type NoteEpoch } from "../ledger/ledger";
+import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
-import { notedIn, putBackPlaces } from "../store/put-back";
 import { Epochs, seenEpochs } from "../volumes/epochs";
 import { putBackIn } from "../volumes/report";
 import { type Volumes } from "../volumes/volumes";
 import { putBackWarning } from "../volumes/warnings";
-import { stopNow } from "./ledgers";
+import { notedIn, putBackPlaces } from "./put-back";
 
 /** How far the volumes that answer soon say that their store has come; undefined if none of them does. */
 export async function epochsSoon(volumes: Volumes): Promise<Epoch[] | undefined> {
@@ -24,6 +24,9 @@ export async function firstLook(volumes: Volumes): Promise<void> {
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
 }
 
+/** Has a ledger compare how far it has come with what volumes have noted, and note how far it is. What is behind ends there. */
+export type CompareEpochs = (seen: readonly Epoch[], note?: (epoch: Epoch) => Promise<void>) => Promise<unknown>;
+
 /** The comparison, and the notes, of a process. */
 type KeptEpochs = {
   /** Returns false while volumes answer, and none says how far the store has come. */
@@ -36,9 +39,9 @@ type KeptEpochs = {
 };
 
 /**
- * Compares a ledger with what volumes say, and has them note how far it has come. It ends the process if they know more.
+ * Compares a ledger with what volumes say, and has them note how far it has come.
  * @param options.renamed places by the names that they had; it is followed
- * @param options.noteEpoch of the ledger; nothing is asked or noted without it
+ * @param options.compare of the ledger; nothing is asked or noted without it
  * @param options.stop from then on no place is asked any more
  * @param options.takeTurn one process notes at a time: what a place says never goes back by that
  */
@@ -47,23 +50,20 @@ export function keepEpochs(
   options: {
     memory: Memory;
     takeTurn: (what: "notes") => Promise<AsyncDisposable>;
-    noteEpoch: NoteEpoch | undefined;
+    compare: CompareEpochs | undefined;
     renamed: ReadonlyMap<string, string>;
     stop?: AbortSignal;
   },
 ): KeptEpochs {
-  const { memory, takeTurn, noteEpoch, renamed, stop } = options;
+  const { memory, takeTurn, compare, renamed, stop } = options;
   const { topology, health } = volumes;
   const epochs = new Epochs(volumes, notedIn(memory), renamed, stop);
   let told: ReadonlySet<string> = new Set();
 
   async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
-    if (!noteEpoch) return true;
+    if (!compare) return true;
     const seen = await seenEpochs(volumes);
-    if (seen && (await noteEpoch(seen, note)) === "behind") {
-      const why = "a copy was put back, or another master serves them";
-      stopNow(`the index is older than the volumes: ${why}; start again`);
-    }
+    if (seen) await compare(seen, note);
     return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
   }
 
@@ -82,7 +82,7 @@ export function keepEpochs(
   return {
     compare: () => ask(),
     async note(which = "all") {
-      if (!noteEpoch) return;
+      if (!compare) return;
       if (which === "volumes") await tellPutBack(); // What is remembered holds at once, however long the others take.
       await ask(async (epoch) => {
         await using _turn = await takeTurn("notes");

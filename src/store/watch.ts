@@ -1,19 +1,16 @@
 // Owns who the volumes are as a process looks after them: at its start, when one comes back, and once in a while.
 import { bootId } from "../boot";
 import { nowMs } from "../clock";
-import { MkvError, reasonOf } from "../errors";
-import { placesOf } from "../format/placement";
+import { MkvError } from "../errors";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Memory, type NoteEpoch, entriesOf } from "../ledger/ledger";
+import { type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { warn } from "../log";
-import { type OrphanMemory, orphanPrefix } from "../store/orphan";
-import { idPrefix } from "../store/places";
-import { inBatches } from "../turns";
-import { Identity, type IdentityMemory, seeAll } from "../volumes/identity";
+import { Identity } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
-import { strangerWarning } from "../volumes/warnings";
-import { firstLook, keepEpochs } from "./epochs";
+import { type CompareEpochs, firstLook, keepEpochs } from "./epochs";
+import { type OrphanMemory, orphanPrefix } from "./orphan";
+import { idsIn, renamedIn } from "./ids";
 
 export type Watch = {
   /**
@@ -31,7 +28,7 @@ export type Watch = {
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids, or from noting, meanwhile, where there are any
  * @param options.gives whether places are given ids that have none
- * @param options.noteEpoch of the ledger: the volumes note how far it has come
+ * @param options.compare of the ledger: the volumes note how far it has come
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -39,11 +36,11 @@ export async function watchPlaces(
   memory: Memory,
   {
     takeTurn = async () => new AsyncDisposableStack(),
-    noteEpoch,
+    compare,
     gives,
   }: {
     takeTurn?: ((what: "ids" | "notes") => Promise<AsyncDisposable>) | undefined;
-    noteEpoch?: NoteEpoch | undefined;
+    compare?: CompareEpochs | undefined;
     gives?: "ids" | "nothing";
   } = {},
 ): Promise<Watch> {
@@ -53,9 +50,9 @@ export async function watchPlaces(
   const stop = ending.signal;
   const identity = new Identity(volumes, ids, { gives, stop });
   const renamed = new Map<string, string>();
-  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed, stop });
+  const epochs = keepEpochs(volumes, { memory, takeTurn, compare, renamed, stop });
   let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];
-  async function compare(): Promise<boolean> {
+  async function lookAtEpochs(): Promise<boolean> {
     const isTold = await epochs.compare();
     comparedMs = nowMs();
     return isTold;
@@ -64,7 +61,7 @@ export async function watchPlaces(
     await using _turn = await takeTurn("ids");
     await ids.refresh();
     const asked = volumes.health.returns; // Who comes back from here on is asked again.
-    if (!(await compare()) || volumes.health.returns !== asked) return []; // It is due at once.
+    if (!(await lookAtEpochs()) || volumes.health.returns !== asked) return []; // It is due at once.
     const twins = await identity.check();
     await ids.written();
     const configured = ids.names().filter((name) => isConfigured(volumes.topology, name));
@@ -87,7 +84,7 @@ export async function watchPlaces(
     const isDue = volumes.health.returns !== returns || nowMs() >= checkedMs + limits.identityMs;
     if (!isDue && nowMs() < comparedMs + limits.compareMs) return;
     try {
-      if (!isDue) return void (await compare());
+      if (!isDue) return void (await lookAtEpochs());
       for (const names of await check()) warn(`${names.join(" and ")} are one and the same place`);
     } catch (error) {
       await Bun.sleep(limits.probeMs); // It is due at once.
@@ -127,103 +124,6 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
         "what it still has in hand when this master dies may be carried out late, over a newer value",
     );
   }
-}
-
-/**
- * Waits until all places have said who they are. Returns places by the names that they had.
- * @throws MkvError failed: one is not what it was; volume-failed, timeout: one does not say
- */
-export async function requireOwnPlaces(volumes: Volumes, memory: Memory): Promise<ReadonlyMap<string, string>> {
-  const ids = idsIn(memory);
-  await ids.refresh();
-  const seen = await seeAll(volumes, ids.names());
-  if (ids.names().length === 0) {
-    await requireAllOrNone(volumes, seen);
-    return new Map();
-  }
-  for (const name of ids.names()) {
-    const known = ids.get(name);
-    if (typeof known !== "string" || !seen.has(name) || seen.get(name) === known) continue;
-    const advice = `mount it, or run "mkv adopt ${name}" if it was replaced`;
-    throw new MkvError("failed", `${name} is not the disk it was: ${advice}`);
-  }
-  return renamedIn(volumes, ids, new Map([...seen].map(([name, id]) => [id, name])));
-}
-
-/** Throws MkvError failed if a place is new and may be another store's, of those that have just been asked. */
-export async function requireNoStrangers({ topology, health }: Volumes, memory: Memory): Promise<void> {
-  for (const volume of topology.volumes) {
-    const name = placesOf(topology, volume).find((place) => health.isForeign(place));
-    if (name === undefined || (await memory.get(idPrefix + name)) !== undefined) continue; // See `requireOwnPlaces`.
-    throw new MkvError("failed", `${name} ${strangerWarning(name)}`);
-  }
-}
-
-/** Throws MkvError failed if some places carry an id, and others that are there do not: it may be that they are not mounted. */
-async function requireAllOrNone(volumes: Volumes, seen: ReadonlyMap<string, string | undefined>): Promise<void> {
-  if ([...seen.values()].every((id) => !id)) return;
-  for (const [name, id] of seen) {
-    if (id !== undefined || !(await isThere(volumes, name))) continue;
-    throw new MkvError("failed", `${name} has no id, and others have: mount its disk, or leave it out if it is new`);
-  }
-}
-
-async function isThere(volumes: Volumes, name: string): Promise<boolean> {
-  try {
-    for await (const _page of volumes.list(name, "/")) break;
-    return true;
-  } catch (error) {
-    if (error instanceof MkvError && error.code === "absent") return false;
-    throw error;
-  }
-}
-
-/**
- * Places by the names that they had, with those that they have now: both carry one id.
- * @param today what is configured, by id
- */
-function renamedIn(
-  { topology }: Volumes,
-  ids: IdentityMemory,
-  today: ReadonlyMap<string | null | undefined, string>,
-): Map<string, string> {
-  const names = ids.names();
-  const renamed = new Map<string, string>();
-  for (const name of names) {
-    const now = today.get(ids.get(name));
-    if (!isConfigured(topology, name) && typeof ids.get(name) === "string" && now !== undefined) renamed.set(name, now);
-  }
-  return renamed;
-}
-
-/** What is remembered of ids, as it was at the last `refresh`, and what was put since. */
-type Ids = IdentityMemory & {
-  refresh(): Promise<void>;
-  /** Waits until all that was put is written down; what could not be is learnt anew. */
-  written(): Promise<unknown>;
-};
-
-function idsIn(memory: Memory): Ids {
-  let known = new Map<string, string | null>();
-  const writes: Promise<void>[] = [];
-  return {
-    get: (name) => known.get(name),
-    names: () => [...known.keys()],
-    async put(name, id) {
-      known.set(name, id);
-      writes.push(memory.put(idPrefix + name, id).catch((error) => warn(`${reasonOf(error)}`)));
-    },
-    async begin(names) {
-      const news = names.filter((name) => !known.has(name));
-      await inBatches(news, limits.foldersAtOnce, (name) => memory.put(idPrefix + name, null));
-      for (const name of news) known.set(name, null);
-    },
-    async refresh() {
-      const found = await Array.fromAsync(entriesOf(memory, idPrefix));
-      known = new Map(found.map(([name, id]) => [name.slice(idPrefix.length), id as string | null]));
-    },
-    written: () => Promise.all(writes.splice(0)),
-  };
 }
 
 /** What was remembered of orphans before the machine was restarted: their hour begins anew. */
