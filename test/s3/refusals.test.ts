@@ -204,3 +204,17 @@ test("a list of buckets comes by pages, if it is asked to", async () => {
   }
   expect(found).toEqual(["page-a,page-b", "page-c"]);
 });
+
+const end =
+  '<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"1"</ETag></Part></CompleteMultipartUpload>';
+test.each<Omit<Asked, "target">>([
+  { method: "GET" },
+  { method: "DELETE" },
+  { method: "PUT", body: "part" },
+  { method: "PUT", headers: { "x-amz-copy-source": "/bkt/stays" } },
+  { method: "POST", body: end },
+])("of an upload in no bucket it is said that there is no bucket: %j", async (asked) => {
+  const query = `uploadId=1${asked.method === "PUT" ? "&partNumber=1" : ""}`;
+  const refusal = async (bucket: string) => codeIn((await send({ ...asked, target: `/${bucket}/key?${query}` })).text);
+  expect(await Promise.all(["none", "bkt"].map(refusal))).toEqual(["NoSuchBucket", "NoSuchUpload"]);
+});

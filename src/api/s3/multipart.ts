@@ -86,11 +86,8 @@ export async function completeUpload(store: Store, asked: Asked): Promise<Docume
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   const named = partsIn(await documentIn(asked.payload()));
   const before = await attributesBy(store, key, id);
-  const upload = await uploadOf(store, key, id);
-  if (before === undefined) {
-    if (!upload) throw noSuchUpload();
-    await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
-  }
+  const upload = before ? await uploadOf(store, key, id) : await requireUpload(store, asked);
+  if (upload && !before) await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
   if (upload) await endUpload(store, key, id);
   const attributes = (await attributesBy(store, key, id)) ?? before;
   const sum = sumOf({ attributes });
@@ -196,11 +193,12 @@ async function attributesBy(store: Store, key: Key, id: string): Promise<Attribu
   return value?.attributes?.[uploadName] === id ? value.attributes : undefined;
 }
 
-/** The upload that is named. Throws S3Error NoSuchUpload. */
+/** The upload that is named. Throws S3Error NoSuchUpload, NoSuchBucket. */
 export async function requireUpload(store: Store, asked: S3Request): Promise<Upload> {
   const upload = await uploadOf(store, asked.key!, asked.query("uploadId") ?? "");
-  if (!upload) throw noSuchUpload();
-  return upload;
+  if (upload) return upload;
+  await requireBucket(store, asked.bucket);
+  throw noSuchUpload();
 }
 
 function noSuchUpload(): S3Error {
