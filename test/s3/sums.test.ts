@@ -82,6 +82,20 @@ test.each([
   expect(codeIn((await begin("never", headers as Record<string, string>)).answer.text)).toBe("InvalidRequest");
 });
 
+test("an upload does not end by sums of another kind, or another type, than it has", async () => {
+  const { id } = await begin("ends", { "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" });
+  await send({ method: "PUT", target: `/sums/ends?partNumber=1&uploadId=${id}`, body: digits });
+  const end = (by: "CRC32" | "SHA256", type: string) => {
+    const named = `<PartNumber>1</PartNumber><ETag>${md5Hex(digits)}</ETag><Checksum${by}>${ofDigits[by]}</Checksum${by}>`;
+    const body = `<CompleteMultipartUpload><Part>${named}</Part></CompleteMultipartUpload>`;
+    const headers = { "x-amz-checksum-type": type };
+    return send({ method: "POST", target: `/sums/ends?uploadId=${id}`, body, headers });
+  };
+  expect(codeIn((await end("SHA256", "FULL_OBJECT")).text)).toBe("InvalidPart");
+  for (const type of ["COMPOSITE", "NONE"]) expect(codeIn((await end("CRC32", type)).text)).toBe("InvalidRequest");
+  expect((await end("CRC32", "full_object")).status).toBe(200);
+});
+
 test("a part with a sum of another kind than its upload's is refused", async () => {
   const { id } = await begin("other", { "x-amz-checksum-algorithm": "SHA256" });
   const target = `/sums/other?partNumber=1&uploadId=${id}`;

@@ -171,8 +171,7 @@ async function partsToJoin(
   const algorithm = upload.isWhole ? undefined : (upload.sums as Algorithm | undefined);
   return named.map(({ number, etag, sums }, i) => {
     const part = stored.get(number);
-    // A sum that the part was not put with says nothing.
-    const isSum = ([name, sum]: [Algorithm, string]) => (part?.attributes[headerOf(name)] ?? sum) === sum;
+    const isSum = ([name, sum]: [Algorithm, string]) => part?.attributes[headerOf(name)] === sum;
     const isKnown = part?.attributes[bytesName] !== undefined; // What lies beside the records may have been lost.
     const isSame = isKnown && isTag(etag, part.md5) && [...sums].every(isSum);
     if (!isSame) throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`);

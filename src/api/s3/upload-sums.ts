@@ -20,22 +20,29 @@ export function sumsAsked({ header }: S3Request): Sums {
 }
 
 /** What is told of the sums of an upload. */
-export function sumsTold({ sums, isWhole }: Sums): [name: "Algorithm" | "Type", value: string][] {
-  if (!sums) return [];
+export function sumsTold(upload: Sums): [name: "Algorithm" | "Type", value: string][] {
+  if (!upload.sums) return [];
   return [
-    ["Algorithm", sums.toUpperCase()],
-    ["Type", isWhole ? "FULL_OBJECT" : "COMPOSITE"],
+    ["Algorithm", upload.sums.toUpperCase()],
+    ["Type", typeOf(upload)],
   ];
+}
+
+function typeOf({ sums, isWhole }: Sums): string {
+  return sums && !isWhole ? "COMPOSITE" : "FULL_OBJECT";
 }
 
 /**
  * The sum that is made of the bytes of the object, at the end of the upload. Throws S3Error BadDigest if one of its parts is
- * meant, and is another. Some name that without the number of parts.
+ * meant, and is another; some name that without the number of parts. Throws InvalidRequest if another type is meant.
  */
 export function summingOf(
-  { request }: S3Request,
+  { request, header }: S3Request,
   { upload, composite }: { upload: Upload; composite: Record<string, string> },
 ): Summing | undefined {
+  const type = header("x-amz-checksum-type")?.toUpperCase() ?? typeOf(upload);
+  if (type !== typeOf(upload))
+    throw new S3Error("InvalidRequest", `the checksum of this upload is of type ${typeOf(upload)}, not ${type}`);
   const meant = sumIn(request.headers);
   const known = (meant && composite[headerOf(meant.algorithm)]) ?? "not known";
   if (!meant || known.startsWith(`${meant.sum}-`))
