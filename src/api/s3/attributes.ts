@@ -32,7 +32,7 @@ const metaBytes = 2048;
 
 /** What the headers of a put say that is to be kept. Throws S3Error MetadataTooLarge. */
 export function attributesIn({ fields, header }: S3Request): Attributes {
-  const found: Record<string, string> = { "content-type": header("content-type") ?? "binary/octet-stream" };
+  const found: Record<string, string> = { "content-type": header("content-type") || "binary/octet-stream" };
   for (const name of kept.slice(1)) {
     const value = name === "content-encoding" ? withoutFraming(header(name)) : header(name);
     if (value !== undefined && value !== "") found[name] = value;
@@ -48,13 +48,10 @@ export function attributesIn({ fields, header }: S3Request): Attributes {
   return found;
 }
 
-/** The framing of the body is no encoding of the object. */
+/** The framing of the body is no encoding of the object. What else is said stays as it was sent. */
 function withoutFraming(encoding: string | undefined): string | undefined {
-  return encoding
-    ?.split(",")
-    .map((part) => part.trim())
-    .filter((part) => part.toLowerCase() !== "aws-chunked" && part !== "")
-    .join(",");
+  const parts = encoding?.split(",").filter((part) => !/^\s*(aws-chunked)?\s*$/i.test(part));
+  return parts?.join(",").trim();
 }
 
 /** The attributes of a copy: what was of the bytes, and of the upload of the parts, is not of it. */
