@@ -82,6 +82,20 @@ test.each([
   expect(codeIn((await begin("never", headers as Record<string, string>)).answer.text)).toBe("InvalidRequest");
 });
 
+test("a client that means to have sent a sum has sent it, or is refused", async () => {
+  const put = (headers: Record<string, string>) =>
+    send({
+      method: "PUT",
+      target: "/sums/meant",
+      body: digits,
+      headers: { "x-amz-sdk-checksum-algorithm": "CRC32", ...headers },
+    });
+  for (const headers of [{}, { "x-amz-checksum-sha256": ofDigits.SHA256 }])
+    expect(codeIn((await put(headers)).text)).toBe("InvalidRequest");
+  expect((await send({ target: "/sums/meant" })).status).toBe(404);
+  expect((await put({ "x-amz-checksum-crc32": ofDigits.CRC32 })).status).toBe(200);
+});
+
 test("an upload does not end by sums of another kind, or another type, than it has", async () => {
   const { id } = await begin("ends", { "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" });
   await send({ method: "PUT", target: `/sums/ends?partNumber=1&uploadId=${id}`, body: digits });

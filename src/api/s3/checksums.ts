@@ -34,6 +34,9 @@ export function announcedSum(headers: Headers): { algorithm: Algorithm; sum: str
   const found = sumIn(headers);
   const late = trailer === null ? undefined : knownOf(trailer.trim());
   if (late && found) throw severalSums();
+  const named = headers.get("x-amz-sdk-checksum-algorithm")?.toLowerCase();
+  if (named && named !== (late ?? found?.algorithm))
+    throw new S3Error("InvalidRequest", `x-amz-sdk-checksum-algorithm is ${named}, and no such checksum is announced`);
   if (late) return { algorithm: late, sum: undefined };
   if (found) requireSum(found.algorithm, found.sum);
   return found;
