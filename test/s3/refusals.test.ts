@@ -218,3 +218,11 @@ test.each<Omit<Asked, "target">>([
   const refusal = async (bucket: string) => codeIn((await send({ ...asked, target: `/${bucket}/key?${query}` })).text);
   expect(await Promise.all(["none", "bkt"].map(refusal))).toEqual(["NoSuchBucket", "NoSuchUpload"]);
 });
+
+test("an upload is not given up on a condition that is not looked at", async () => {
+  const { text } = await send({ method: "POST", target: "/bkt/begun?uploads" });
+  const upload = `/bkt/begun?uploadId=${/<UploadId>([^<]+)</.exec(text)![1]!}`;
+  const headers = { "x-amz-if-match-initiated-time": time };
+  expect((await send({ method: "DELETE", target: upload, headers })).status).toBe(501);
+  expect((await send({ target: upload })).status).toBe(200);
+});

@@ -128,11 +128,15 @@ export function operationOf({ url, method }: Incoming): Operation {
   return method === "POST" ? "other" : operationOfMethod(method);
 }
 
-/** What would change every answer, if it were heeded. */
+/** What would change an answer, if it were heeded. */
 const refusedHeaders = [
   "x-amz-server-side-encryption-customer-algorithm",
   "x-amz-copy-source-server-side-encryption-customer-algorithm",
   "x-amz-mfa",
+  "x-amz-if-match-size",
+  "x-amz-if-match-last-modified-time",
+  "x-amz-if-match-initiated-time",
+  "x-minio-force-delete",
 ];
 
 /** Whether a request writes a value: it needs as much as a PUT does. */
