@@ -34,6 +34,8 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   const { bucket, query } = asked;
   await requireBucket(store, bucket);
   const version = query("versions") !== undefined ? "versions" : query("list-type") === "2" ? 2 : 1;
+  for (const name of version === 2 ? [] : ["start-after", "continuation-token"])
+    if (query(name)) throw new S3Error("InvalidArgument", `${name} is only taken with list-type=2`);
   const question = questionOf(asked, "max-keys");
   const { encode, delimiter, most } = question;
   const token = query("continuation-token");
