@@ -69,6 +69,8 @@ test.each(wholes)(
     const told = [head.headers.get(`x-amz-checksum-${by.toLowerCase()}`), head.headers.get("x-amz-checksum-type")];
     expect(told).toEqual([sum ?? expect.any(String), type]);
     expect([all(text, `Checksum${by}`)[0], all(text, "ChecksumType")[0]]).toEqual(told as [string, string]);
+    const list = (await send({ target: "/sums?list-type=2&prefix=whole" })).text;
+    expect([all(list, "ChecksumAlgorithm"), all(list, "ChecksumType")]).toEqual([[by], [type]]);
   },
 );
 

@@ -9,7 +9,7 @@ import { type SeenValue, lookAt, statValue } from "../../store/read";
 import { endOf, keyAfter } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
-import { etagOf, fileOf } from "./attributes";
+import { etagOf, fileOf, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { S3Error } from "./errors";
 import { ownerNodes } from "./questions";
@@ -50,11 +50,13 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   const contents = await inBatches(keys, s3Limits.statsAtOnce, async (key) => {
     const value = await seenOf(store, key);
     if (!value) return [];
+    const sum = sumOf(value);
     const parts = [
       node("Key", nameOf(key)),
       isVersion ? node("VersionId", "null") + node("IsLatest", "true") : "",
       node("LastModified", new Date(value.modified).toISOString()),
       node("ETag", `"${etagOf(value)}"`),
+      node("ChecksumAlgorithm", sum?.algorithm.toUpperCase()) + node("ChecksumType", sum?.type),
       node("Size", value.bytes),
       owner,
       node("StorageClass", "STANDARD"),
