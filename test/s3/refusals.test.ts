@@ -203,6 +203,7 @@ test("a list of buckets comes by pages, if it is asked to", async () => {
     token = /<ContinuationToken>([^<]+)</.exec(text)?.[1]!;
   }
   expect(found).toEqual(["page-a,page-b", "page-c"]);
+  expect(codeIn((await send({ target: "/?max-buckets=0" })).text)).toBe("InvalidArgument"); // Its end would be no end.
 });
 
 const end =

@@ -77,6 +77,7 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
 export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
   const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
   const most = wholeNumber("max-buckets", query("max-buckets")) ?? Infinity;
+  if (most === 0) throw new S3Error("InvalidArgument", "max-buckets is a whole number from 1");
   const buckets = new Map<string, number>();
   for await (const [name, createdMs] of store.buckets.made()) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
