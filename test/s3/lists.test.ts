@@ -87,6 +87,16 @@ test.each([
   expect((await walk(`${version}&delimiter=p%2Fa&prefix=de`, more)).prefixes).toEqual(["deep/a"]);
 });
 
+test.each(["marker", "list-type=2&start-after", "versions&key-marker"])(
+  "by %s a list that begins in the middle of what a delimiter folds goes on behind it, as AWS has it",
+  async (start) => {
+    const from = async (name: string) => (await page(`delimiter=%2F&prefix=deep%2F&${start}=${name}`)).prefixes;
+    expect(await from("deep/b/7/x")).toEqual(["deep/c/"]);
+    expect(await from("deep/b")).toEqual(["deep/b/", "deep/c/"]);
+    expect(await from("a/b/c/d/e")).toEqual(["deep/a/", "deep/b/", "deep/c/"]);
+  },
+);
+
 test("a list begins where it is told, tells how much it has, and says of each object what it is", async () => {
   const after = await page("list-type=2&start-after=many/037");
   expect(after.keys.slice(0, 2)).toEqual(["many/038", "many/039"]);

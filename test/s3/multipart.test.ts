@@ -196,8 +196,12 @@ test("uploads are listed once each, whatever the length of a page; a delimiter f
     }
     expect(found.sort()).toEqual(["c", "d/", "e", "e", "ü/"]);
   }
-  const { text } = await send({ target: "/begun?uploads&prefix=e&key-marker=b" }); // It lies before the prefix.
-  expect([...text.matchAll(/<Key>([^<]+)</g)].map((match) => match[1])).toEqual(["e", "e"]);
+  for (const query of ["prefix=e&key-marker=b", "delimiter=%2F&key-marker=d/a"]) {
+    // Before the prefix, and within a fold.
+    const { text } = await send({ target: `/begun?uploads&${query}` });
+    expect([...text.matchAll(/<Key>([^<]+)</g)].map((match) => match[1])).toEqual(["e", "e"]);
+    expect(text).not.toContain("<Prefix>d/<");
+  }
 });
 
 /** What a read of a part says of itself. */

@@ -91,9 +91,13 @@ async function pageOf(
   const entries: Entry[] = [];
   const first = prefixOf(bucket, prefix);
   const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
-  const isAfterPrefix =
-    delimiter !== "" && after.length > first.length && cutter.equals(after.subarray(-cutter.length));
-  let start: Uint8Array | undefined = isAfterPrefix ? endOf(after) : keyAfter(after);
+  const entryOf = (key: Uint8Array): Entry => {
+    const cut =
+      delimiter === "" ? -1 : Buffer.from(key.buffer, key.byteOffset, key.length).indexOf(cutter, first.length);
+    return { key: (cut < 0 ? key : key.subarray(0, cut + cutter.length)) as Key, isPrefix: cut >= 0 };
+  };
+  const before = entryOf(after); // What it stands for comes after it, and is not told of again.
+  let start: Uint8Array | undefined = before.isPrefix ? endOf(before.key) : keyAfter(after);
   if (start && Buffer.compare(start, first) < 0) start = first;
   while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
     let seek: Uint8Array | undefined;
@@ -101,20 +105,17 @@ async function pageOf(
     scan: for await (const page of ledger.scan({ start, end }, { atOnce: most - entries.length + 1 })) {
       for (const [key, record] of page) {
         if (isUnlinked(record)) continue;
-        const cut =
-          delimiter === "" ? -1 : Buffer.from(key.buffer, key.byteOffset, key.length).indexOf(cutter, first.length);
-        const isPrefix = cut >= 0;
-        const name = (isPrefix ? key.subarray(0, cut + cutter.length) : key) as Uint8Array as Key;
-        if (!isUtf8(name)) continue; // S3 has no name for it: whoever read the list would ask for another key.
+        const entry = entryOf(key);
+        if (!isUtf8(entry.key)) continue; // S3 has no name for it: whoever read the list would ask for another key.
         const last = entries.at(-1)?.key;
-        if (isPrefix && last && Buffer.compare(last, name) === 0) {
+        if (entry.isPrefix && last && Buffer.compare(last, entry.key) === 0) {
           if (++skipped < s3Limits.skipKeys) continue;
-          seek = endOf(name);
+          seek = endOf(entry.key);
           break scan;
         }
         if (entries.length === most) return { entries, next: last };
         skipped = 0;
-        entries.push({ key: name, isPrefix });
+        entries.push(entry);
       }
     }
     start = seek;

@@ -30,9 +30,13 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
   const { prefix, delimiter, most, encode } = question;
   const [keyMarker, idMarker] = [asked.query("key-marker") ?? "", asked.query("upload-id-marker") ?? ""];
   const nodes: string[] = [];
-  const isPrefix =
-    delimiter !== "" && idMarker === "" && keyMarker.length > prefix.length && keyMarker.endsWith(delimiter);
-  let last: Place = { name: keyMarker, id: idMarker, isPrefix };
+  const placeOf = (name: string, id: string): Place => {
+    const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
+    return cut < 0
+      ? { name, id, isPrefix: false }
+      : { name: name.slice(0, cut + delimiter.length), id: "", isPrefix: true };
+  };
+  let last = placeOf(keyMarker, idMarker);
   let isTruncated = false;
   while (most > 0 && !isTruncated) {
     const end = Buffer.alloc(last.isPrefix ? 1 : 0, 0xff); // No name has this byte.
@@ -42,16 +46,13 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
     for (const { key, id, upload } of page) {
       isTruncated = nodes.length === most;
       if (isTruncated) break;
-      const name = objectOf(key, bucket);
-      const cut = delimiter === "" ? -1 : name.indexOf(delimiter, prefix.length);
-      if (cut >= 0) {
-        last = { name: name.slice(0, cut + delimiter.length), id: "", isPrefix: true };
+      last = placeOf(objectOf(key, bucket), id);
+      if (last.isPrefix) {
         nodes.push(nest("CommonPrefixes", node("Prefix", encode(last.name))));
         break; // What begins alike is passed over.
       }
-      last = { name, id, isPrefix: false };
       const time = node("Initiated", new Date(upload.startedMs).toISOString());
-      nodes.push(nest("Upload", node("Key", encode(name)), node("UploadId", id), owners, time, sumNodes(upload)));
+      nodes.push(nest("Upload", node("Key", encode(last.name)), node("UploadId", id), owners, time, sumNodes(upload)));
     }
   }
   const head = [
