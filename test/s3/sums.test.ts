@@ -79,7 +79,6 @@ test.each([
   [{ "x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "COMPOSITE" }],
   [{ "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "NONE" }],
   [{ "x-amz-checksum-type": "COMPOSITE" }],
-  [{ "x-amz-checksum-algorithm": "MD99" }],
 ])("an upload with %j is not begun", async (headers) => {
   expect(codeIn((await begin("never", headers as Record<string, string>)).answer.text)).toBe("InvalidRequest");
 });
@@ -110,6 +109,24 @@ test("an upload does not end by sums of another kind, or another type, than it h
   expect(codeIn((await end("SHA256", "FULL_OBJECT")).text)).toBe("InvalidPart");
   for (const type of ["COMPOSITE", "NONE"]) expect(codeIn((await end("CRC32", type)).text)).toBe("InvalidRequest");
   expect((await end("CRC32", "full_object")).status).toBe(200);
+});
+
+test("a sum that is not made here is told by the name of those that are", async () => {
+  const copy = { method: "PUT", headers: { ...copied, "x-amz-checksum-algorithm": "XXHASH64" } };
+  const uploads = { method: "POST", headers: { "x-amz-checksum-algorithm": "SHA512" } };
+  const put = { method: "PUT", body: digits, headers: { "x-amz-checksum-sha512": "AAAA" } };
+  for (const [asked, query] of [
+    [copy, ""],
+    [uploads, "?uploads"],
+    [put, ""],
+  ] as const) {
+    const { status, text } = await send({ ...asked, target: `/sums/new-sum${query}` });
+    expect([status, codeIn(text), text]).toEqual([
+      501,
+      "NotImplemented",
+      expect.stringContaining("crc32, crc32c, crc64nvme"),
+    ]);
+  }
 });
 
 test("a part with a sum of another kind than its upload's is refused", async () => {

@@ -40,7 +40,7 @@ export function sourceOf(asked: S3Request): Source {
   return source as Source;
 }
 
-/** Copies an object. Throws S3Error NoSuchKey, PreconditionFailed, InvalidRequest. */
+/** Copies an object. Throws S3Error NoSuchKey, PreconditionFailed, InvalidRequest, NotImplemented. */
 export async function copyObject(store: Store, asked: S3Request): Promise<Document> {
   requirePlain(asked);
   if (asked.header("x-amz-copy-source-range") !== undefined)

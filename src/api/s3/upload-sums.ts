@@ -8,7 +8,7 @@ import { type S3Request } from "./request";
 
 type Sums = Pick<Upload, "sums" | "isWhole">;
 
-/** What an upload that begins is to have. Throws S3Error InvalidRequest. */
+/** What an upload that begins is to have. Throws S3Error InvalidRequest, NotImplemented. */
 export function sumsAsked({ header }: S3Request): Sums {
   const sums = algorithmNamed(header("x-amz-checksum-algorithm"));
   const type = header("x-amz-checksum-type")?.toUpperCase();
