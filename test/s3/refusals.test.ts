@@ -146,6 +146,14 @@ test("a client that waits to be told sends no body that is not wanted", async ()
   expect((await put("/bkt/awaited", "wonders")).status).toBe(200); // As AWS has it.
 });
 
+test("a refusal of what waits to be told ends the connection, also if the body would be empty", async () => {
+  using wire = await dial(s3.port);
+  const headers = { expect: "100-continue" };
+  wire.write(head({ method: "PUT", target: "/bkt/unsigned", body: "", headers }, { close: false }));
+  const { status, continued, headers: told } = await wire.answer();
+  expect([status, continued, told.get("connection")]).toEqual([403, false, "close"]);
+});
+
 test.each(["a..b", "a.-b", "a-.b", "-ab", "ab.", "192.168.5.4", "a_b", "Abc", "ab", "a".repeat(64)])(
   "%s is no name of a bucket",
   async (name) => expect(codeIn((await send({ method: "PUT", target: `/${name}` })).text)).toBe("InvalidBucketName"),

@@ -100,10 +100,13 @@ async function handle(
   const isOver = Promise.allSettled([rest]).then(() => place?.[Symbol.dispose]());
   const url = request.url.replace(/(?<=X-Amz-Signature=)[^&]*/i, "..."); // Whoever reads the log may not use the link.
   noteEnd(response, { method: request.method, url, operation: operationOf(request), startMs, client, about });
-  const isRefused = response.status >= 400 && request.body !== null && !incoming.complete;
-  if (isRefused) response.headers.set("connection", "close");
+  const isRefused = response.status >= 400;
+  const isUnread = isRefused && request.body !== null && !incoming.complete;
+  // A refusal in the place of "100 Continue": botocore would take the next answer on the connection for the same again.
+  const isInstead = isRefused && incoming.headers.expect !== undefined;
+  if (isUnread || isInstead) response.headers.set("connection", "close");
   try {
-    await send(response, outgoing, isRefused ? request.body : null);
+    await send(response, outgoing, isUnread ? request.body : null);
   } finally {
     await isOver;
   }
