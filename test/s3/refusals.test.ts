@@ -154,6 +154,14 @@ test("a refusal of what waits to be told ends the connection, also if the body w
   expect([status, continued, told.get("connection")]).toEqual([403, false, "close"]);
 });
 
+test("of the lock of an object it is said that its bucket has none", async () => {
+  await send({ method: "PUT", target: "/bkt/unlocked", body: "x" });
+  for (const name of ["retention", "legal-hold"]) {
+    const { status, text } = await send({ target: `/bkt/unlocked?${name}` });
+    expect([status, codeIn(text)]).toEqual([400, "InvalidRequest"]); // As AWS has it.
+  }
+});
+
 test.each(["a..b", "a.-b", "a-.b", "-ab", "ab.", "192.168.5.4", "a_b", "Abc", "ab", "a".repeat(64)])(
   "%s is no name of a bucket",
   async (name) => expect(codeIn((await send({ method: "PUT", target: `/${name}` })).text)).toBe("InvalidBucketName"),

@@ -70,7 +70,7 @@ export function answerObjectQuestion(name: string): Response {
   if (name === "acl") return answerBucketQuestion(name);
   if (name === "tagging") return xmlAnswer("Tagging", nest("TagSet"));
   const isLock = name === "retention" || name === "legal-hold";
-  throw isLock ? new S3Error("NoSuchObjectLockConfiguration", "the object has no lock") : notImplemented(name);
+  throw isLock ? new S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration") : notImplemented(name);
 }
 
 /** Whether this removes what a bucket, or an object, has none of: that is done. */
