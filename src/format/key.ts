@@ -66,6 +66,11 @@ export function showKey(key: Uint8Array): string {
   return text;
 }
 
+/** Whether a key that was decoded as UTF-8, whatever it is, is as `showKey` shows it. */
+export function isShown(decoded: string): boolean {
+  return !/[\ufffd\udbfc-\udbff]/.test(decoded); // Not what stands for anything, nor what `showKey` escapes.
+}
+
 /** The bytes that `showKey` showed; plain text and raw bytes pass through. */
 export function readShown(shown: Uint8Array): Buffer {
   const bytes = Buffer.from(shown);
@@ -82,6 +87,11 @@ export function readShown(shown: Uint8Array): Buffer {
 /** The key that a text shows. */
 export function keyOf(shown: string): Key {
   return readShown(Buffer.from(shown)) as Uint8Array as Key;
+}
+
+/** The least key after this one. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  return Buffer.concat([key, new Uint8Array(1)]);
 }
 
 const utf8 = new TextEncoder();

@@ -2,11 +2,10 @@
 // and swept by POST.
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
-import { type Key, encodePercent, keyOf, showKey } from "../format/key";
+import { type Key, encodePercent, keyAfter, keyOf, showKey } from "../format/key";
 import { type Topology } from "../format/placement";
 import { isVolumeName } from "../format/volume";
 import { limits } from "../limits";
-import { keyAfter } from "../store/find";
 import { type Healed } from "../store/heal";
 import { type OrphanSeen } from "../store/orphan";
 import { type JobMemory } from "../store/job-memory";

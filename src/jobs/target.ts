@@ -1,5 +1,5 @@
 // Owns what a job may ask of whoever keeps the ledger: this process itself, or a master that runs (`master.ts`).
-import { type Key } from "../format/key";
+import { type Key, keyAfter } from "../format/key";
 import { type RawEntry } from "../ledger/ledger";
 import { type Healed, type Healing, healKey } from "../store/heal";
 import { type JobMemory, type RememberedJob, recallJob, rememberJob } from "../store/job-memory";
@@ -7,7 +7,7 @@ import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
 import { adoptPlace } from "../store/places";
-import { keyAfter, recordText } from "../store/find";
+import { recordText } from "../store/find";
 import { type Store } from "../store/store";
 
 /** Whoever keeps the ledger. What changes a key is done under its claim; all but `scan` and `getAll` throw MkvError busy. */

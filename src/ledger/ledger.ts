@@ -71,6 +71,9 @@ export type KeyRecord = { readonly key: Key; readonly record: ValueRecord };
 /** A key with its record as it is written down: whoever scans many decodes what it needs (`format/record.ts`). */
 export type RawEntry = readonly [key: Key, record: string];
 
+/** The same, with the key as `showKey` shows it. */
+export type ShownEntry = readonly [key: string, record: string];
+
 /** All that is known of a key, with its record as it is written down: what a backup is made of. */
 export type Known = Omit<KnownValue, "record"> & {
   readonly key: Key;
@@ -183,6 +186,8 @@ export type Ledger = AsyncDisposable & {
    * @param options.atOnce keys that are wanted at once, at most: a short list need not read further
    */
   scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
+  /** The same, with keys as they are shown: that costs less, where their bytes are not needed. */
+  list(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly ShownEntry[]>;
   /** Everything, for a backup. Debts may be of a later moment than the records. */
   picture(): Picture;
   /**

@@ -6,7 +6,7 @@ import { earlierPathOf, pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, encodeRecord, leastBytesOf } from "../format/record";
 import { sameVolumes, without } from "../format/volume";
-import { type RawEntry } from "../ledger/ledger";
+import { type ShownEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
 import { claimSettled } from "./forward";
@@ -62,14 +62,14 @@ export async function unlink(store: Store, key: Key): Promise<void> {
   });
 }
 
-/** What is known of the keys that begin with `prefix`, from `start` on, in order, at most `atOnce` at a time. */
+/** The keys that begin with `prefix`, from `start` on, in order, at most `atOnce` at a time, with their records. */
 export function list(
   store: Store,
   { prefix, start }: { prefix: Uint8Array; start: Uint8Array },
   atOnce: number,
-): AsyncIterable<readonly RawEntry[]> {
+): AsyncIterable<readonly ShownEntry[]> {
   const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
-  return store.ledger.scan({ start: from, end: endOf(prefix) }, { atOnce });
+  return store.ledger.list({ start: from, end: endOf(prefix) }, { atOnce });
 }
 
 /** The record of a key as it is written down; `damagedRecord` if it cannot be read. */
@@ -145,9 +145,4 @@ export function endOf(prefix: Uint8Array): Uint8Array | undefined {
     return end.subarray(0, last + 1);
   }
   return undefined;
-}
-
-/** The least key after this one. */
-export function keyAfter(key: Uint8Array): Uint8Array {
-  return Buffer.concat([key, new Uint8Array(1)]);
 }

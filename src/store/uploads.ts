@@ -39,11 +39,17 @@ export type Part = {
   readonly attributes: Attributes;
 };
 
-const reserved = Buffer.from("/mkv:uploads/");
+const reservedName = "/mkv:uploads/";
+const reserved = Buffer.from(reservedName);
 /** Under which names uploads are remembered. */
 export const uploadPrefix = "upload ";
 
-/** Whether a key is that of a part: it is nobody's but the upload's. */
+/** Whether a key as `showKey` shows it is that of a part: it is nobody's but the upload's. */
+export function isReservedName(shown: string): boolean {
+  return shown.startsWith(reservedName);
+}
+
+/** The same of the bytes of a key. */
 export function isReserved(key: Uint8Array): boolean {
   return key[4] === 0x3a && key.length >= reserved.length && reserved.equals(key.subarray(0, reserved.length));
 }

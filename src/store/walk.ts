@@ -4,10 +4,9 @@
 // 2. Of several processes one walks: a note of another that changes is left to that one. Should two walk at once, the later
 //    note counts: everything is looked at twice by that, and nothing is left out.
 import { nowMs } from "../clock";
-import { type Key } from "../format/key";
+import { type Key, keyAfter } from "../format/key";
 import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { keyAfter } from "./find";
 import { pause, whileLoaded } from "./pace";
 
 /** How far a walk is: keys, out of so many where they were counted; and for how long it has gone on, by all processes. */

@@ -1,16 +1,16 @@
 // Owns the answers that list keys. `?list` and `?unlinked`: {"next": "", "keys": ["/a", "/b"]}; `?records`, for jobs that
 // work through this master: {"next": "", "keys": [["/a", "HASH...localhost:3001/sv05"], ...]} of all states.
 import { MkvError } from "../../errors";
-import { type Key, readShown, showKey } from "../../format/key";
+import { type Key, readShown } from "../../format/key";
 import { isUnlinked } from "../../format/record";
+import { type ShownEntry } from "../../ledger/ledger";
 import { limits } from "../../limits";
-import { isReserved } from "../../store/uploads";
+import { isReservedName } from "../../store/uploads";
 import { list } from "../../store/find";
 import { type Store } from "../../store/store";
 import { Turns } from "../../turns";
 import { ofLength, withBody } from "../requests";
 import { Exports, Sending, type Share, dropping } from "./sending";
-import { LongText } from "./text";
 import { streamed } from "../stream";
 import { type Parameter } from "../url";
 
@@ -51,7 +51,7 @@ export async function answerList(
   share.hold(bytes);
   const headers = { "content-type": "application/json" };
   if (asked.method === "HEAD") return new Response(Buffer.concat(pieces), { headers });
-  if (pieces.length <= 2) return withBody(Buffer.concat(pieces), { headers });
+  if (bytes <= limits.scanBytes) return withBody(Buffer.concat(pieces), { headers });
   held.move();
   const body = streamed(dropping(pieces, { bytes, share }), () => asked.cut());
   return ofLength(new Response(body, { headers }), bytes);
@@ -73,29 +73,37 @@ async function gather(store: Store, gathering: Gathering): Promise<Uint8Array[]>
   using turn = new DisposableStack();
   let freeRecords: number = limits.pageRecords;
   if (turns.isDue) turn.use(await turns.all.enter());
-  const text = new LongText();
   const mostKeys = limit ?? limits.listKeys;
-  let next = "";
-  let count = 0;
-  scan: for await (const page of list(store, { prefix, start }, mostKeys + 1)) {
+  const pieces: Uint8Array[] = [];
+  let [next, count, bytes] = ["", 0, 0];
+  for await (const page of list(store, { prefix, start }, mostKeys + 1)) {
     if (!turns.isDue && freeRecords >= 0 && (freeRecords -= page.length) < 0) turn.use(await turns.all.enter());
     if (signal.aborted) throw new MkvError("client-gone", "the client went away");
-    share.hold(text.bytes);
-    for (const [key, record] of page) {
-      if (kind !== "records" && (isUnlinked(record) !== (kind === "unlinked") || isReserved(key))) continue;
-      if (count === mostKeys || text.bytes > limits.listTextBytes) {
-        if (limit === undefined) throw new MkvError("too-many", tooMany);
-        next = showKey(key);
-        break scan;
-      }
-      if (count++ > 0) text.add(",");
-      if (kind === "records") text.add("[");
-      text.addKey(key);
-      if (kind === "records") text.add(`,${ascii(JSON.stringify(record))}]`);
+    const wanted = kind === "records" ? page : page.filter((entry) => isOf(kind, entry));
+    const taken = bytes > limits.listTextBytes ? [] : wanted.slice(0, mostKeys - count);
+    if (taken.length > 0) {
+      const piece = Buffer.from((count > 0 ? "," : "") + textOf(kind, taken));
+      pieces.push(piece);
+      count += taken.length;
+      share.hold((bytes += piece.length));
     }
+    const first = wanted[taken.length];
+    if (first === undefined) continue;
+    if (limit === undefined) throw new MkvError("too-many", tooMany);
+    next = first[0];
+    break;
   }
-  text.add("]}");
-  return [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...text.finish()];
+  return [Buffer.from(`{"next":${JSON.stringify(next)},"keys":[`), ...pieces, Buffer.from("]}")];
+}
+
+function isOf(kind: "list" | "unlinked", [key, record]: ShownEntry): boolean {
+  return isUnlinked(record) === (kind === "unlinked") && !isReservedName(key);
+}
+
+/** The members of a list, without the brackets around them. */
+function textOf(kind: ListKind, entries: readonly ShownEntry[]): string {
+  if (kind !== "records") return JSON.stringify(entries.map(([key]) => key)).slice(1, -1);
+  return entries.map(([key, record]) => `[${JSON.stringify(key)},${ascii(JSON.stringify(record))}]`).join();
 }
 
 const tooMany = `more than ${limits.listKeys} keys, or too much text: use limit=N and go on from "next"`;

@@ -3,7 +3,8 @@
 import { isUtf8 } from "node:buffer";
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
-import { endOf, keyAfter } from "../../store/find";
+import { keyAfter } from "../../format/key";
+import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error } from "./errors";

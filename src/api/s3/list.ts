@@ -1,12 +1,12 @@
 // Owns the lists of the objects of a bucket, page by page: version 1, version 2, and that of versions, of which each object
 // has one. A page costs what is on it: what has a common prefix is passed over by a seek.
 import { isUtf8 } from "node:buffer";
-import { type Key } from "../../format/key";
+import { type Key, keyAfter } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { MkvError } from "../../errors";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, lookAt, statValue } from "../../store/read";
-import { endOf, keyAfter } from "../../store/find";
+import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { etagOf, fileOf, sumOf } from "./attributes";

@@ -62,6 +62,7 @@ export function levelLedger(parts: LevelParts): Ledger {
     get: (key) => index.get(key),
     look: (key) => knownOf(index.get(key), facts.getText(key)),
     scan: (range, options) => index.scan(range, options),
+    list: (range, options) => index.list(range, options),
     picture: () => ({ isConsistent: true, keys: knownKeys(parts) }),
     async claim(key, begin) {
       const lock = locks.take(key);

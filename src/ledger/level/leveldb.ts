@@ -11,17 +11,21 @@ import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
-import { type Key } from "../../format/key";
+import { type Key, isShown, keyAfter } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
 import { GroupCommit } from "../../group-commit";
-import { type KeyRange, type KeyRecord, type RawEntry } from "../ledger";
+import { type KeyRange, type KeyRecord, type ShownEntry } from "../ledger";
 import { getSeconds } from "../measures";
+import { shown } from "../shown";
 import { inspectIndex } from "./inspect";
 
 export type Level = ClassicLevel<Uint8Array, string>;
 export const encodings = { keyEncoding: "view", valueEncoding: "utf8", multithreading: true } as const;
+
+/** Keys as text; the ends of a range stay bytes. */
+const asText = { name: "text", format: "utf8", encode: (key: Uint8Array) => key, decode: (key: string) => key };
 
 /** One of so many reads is timed: to look at the clock twice takes a quarter as long as a read. */
 const readsATimed = 16;
@@ -158,13 +162,25 @@ export class LevelIndex implements AsyncDisposable {
     return new MkvError(code, `the index cannot be read or written: ${reason}${advice}`, { cause: error });
   }
 
-  async *scan(
+  readonly scan = (range: KeyRange, options: { atOnce?: number } = {}) => this.#pages<Key>(range, options);
+
+  /** LevelDB's addon makes a string of a key sooner than bytes; where that loses something, the bytes are read after all. */
+  async *list(range: KeyRange, options: { atOnce?: number } = {}): AsyncGenerator<readonly ShownEntry[]> {
+    let { start } = range;
+    for await (const page of this.#pages<string>(range, { ...options, keyEncoding: asText })) {
+      if (page.some(([key]) => !isShown(key))) return yield* shown(this.scan({ ...range, start }, options));
+      yield page;
+      start = keyAfter(Buffer.from(page.at(-1)![0]));
+    }
+  }
+
+  async *#pages<K>(
     { start, end }: KeyRange,
-    { atOnce = limits.scanKeys }: { atOnce?: number } = {},
-  ): AsyncGenerator<readonly RawEntry[]> {
-    const range = { ...(start && { gte: start }), ...(end && { lt: end }) };
-    const iterator = this.db.iterator({ ...range, fillCache: false, highWaterMarkBytes: limits.scanBytes });
-    const read = (keys: number) => iterator.nextv(Math.min(keys, limits.scanKeys)) as Promise<[Key, string][]>;
+    { atOnce = limits.scanKeys, ...encoding }: { atOnce?: number; keyEncoding?: typeof asText },
+  ): AsyncGenerator<readonly (readonly [K, string])[]> {
+    const range: object = { ...(start && { gte: start }), ...(end && { lt: end }), ...encoding, fillCache: false };
+    const iterator = this.db.iterator<K, string>({ ...range, highWaterMarkBytes: limits.scanBytes });
+    const read = (keys: number) => iterator.nextv(Math.min(keys, limits.scanKeys)) as Promise<[K, string][]>;
     try {
       let wanted = atOnce;
       let page = await read(wanted);

@@ -12,6 +12,7 @@ import { Database } from "./connection";
 import { behindName, lookForFailover, warnOfLack } from "./first-look";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
+import { shown } from "../shown";
 import { debtsOf, knownKeys, readsOf, scanTable } from "./reads";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
@@ -130,6 +131,7 @@ function postgresLedger(database: Database, age: Age, presence?: AsyncDisposable
     },
     ...readsOf(database),
     scan: (range, options) => scanTable(database, keysTable, range, options),
+    list: (range, options) => shown(scanTable(database, keysTable, range, options)),
     picture: () => ({ isConsistent: false, keys: knownKeys(database) }),
     claim: (key, begin, options) => claims.claim(key, begin, options),
     async *due() {
