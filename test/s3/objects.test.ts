@@ -190,6 +190,8 @@ test("a copy has the bytes and the headers of its source, or those that it is gi
   const { headers } = await get("copy");
   expect([headers.get("x-amz-meta-a"), headers.get("x-amz-meta-b")]).toEqual([null, "2"]);
   expect(codeIn((await copy("source%20%C3%BC", {})).text)).toBe("InvalidRequest");
+  expect((await copy("source%20%C3%BC", { "x-amz-storage-class": "STANDARD" })).status).toBe(200); // So it gets a new date.
+  expect((await get("source%20%C3%BC")).headers.get("x-amz-meta-a")).toBe("1");
   expect((await copy("source%20%C3%BC", { "x-amz-metadata-directive": "REPLACE", "content-type": "a/b" })).status).toBe(
     200,
   );

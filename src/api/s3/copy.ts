@@ -50,12 +50,13 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
   if (directive !== "COPY" && directive !== "REPLACE")
     throw new S3Error("InvalidArgument", "x-amz-metadata-directive is COPY or REPLACE");
   const isOnto = Buffer.compare(source.key, asked.key!) === 0;
-  if (isOnto && directive === "COPY")
-    throw new S3Error("InvalidRequest", "An object is only copied onto itself with x-amz-metadata-directive: REPLACE");
+  if (isOnto && directive === "COPY" && !asked.header("x-amz-storage-class"))
+    throw new S3Error("InvalidRequest", "a copy onto itself has x-amz-metadata-directive: REPLACE, or a storage class");
   await requireBucket(store, asked.bucket);
   const permit = permitOf(asked);
   const algorithm = algorithmNamed(asked.header("x-amz-checksum-algorithm"));
-  if (isOnto && !algorithm) return await retype(store, asked, { attributes: attributesIn(asked), permit });
+  if (isOnto && directive === "REPLACE" && !algorithm)
+    return await retype(store, asked, { attributes: attributesIn(asked), permit });
   const sumBy = (seen: SeenValue) => algorithm ?? sumOf(seen)?.algorithm;
   const how = { source, rangeOf: whole, root: "CopyObjectResult", sumBy };
   return await copyFrom(store, asked, how, async (payload, seen) => {
