@@ -102,8 +102,8 @@ async function handle(
   noteEnd(response, { method: request.method, url, operation: operationOf(request), startMs, client, about });
   const isRefused = response.status >= 400;
   const isUnread = isRefused && request.body !== null && !incoming.complete;
-  // A refusal in the place of "100 Continue": botocore would take the next answer on the connection for the same again.
-  const isInstead = isRefused && incoming.headers.expect !== undefined;
+  // An answer in the place of "100 Continue": the body may never come, and botocore takes the next answer for another refusal.
+  const isInstead = incoming.headers.expect !== undefined && (isRefused || !incoming.complete);
   if (isUnread || isInstead) response.headers.set("connection", "close");
   try {
     await send(response, outgoing, isUnread ? request.body : null);
