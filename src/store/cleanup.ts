@@ -16,10 +16,13 @@ import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, placeOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { counted, warn } from "../log";
+import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { type Volumes } from "../volumes/volumes";
 import { moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
+
+const waitedFor = gauge("mkv_volumes_waited_for", "Volumes where something is to be removed that cannot be, just now.");
 
 /** What could not be removed, by volume, with the reason. */
 export type Waiting = ReadonlyMap<string, string>;
@@ -113,6 +116,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   }
   for (let i = 0; i < limits.paidAtOnce; i++) await turns.enter(); // All have ended.
   if (failure) throw failure;
+  waitedFor.set(waiting.size);
   return waiting;
 }
 

@@ -19,7 +19,14 @@ afterAll(() => store[Symbol.asyncDispose]());
 const NAMES = [
   ...["mkv_requests_total", "mkv_request_seconds", "mkv_received_bytes_total", "mkv_sent_bytes_total"],
   ...["mkv_volume_up", "mkv_volume_settled", "mkv_volume_full", "mkv_volume_requests_total"],
-  ...["mkv_volume_request_seconds", "mkv_claims_open", "mkv_keys_owed", "mkv_ledger_seconds", "mkv_connections"],
+  ...[
+    "mkv_volume_request_seconds",
+    "mkv_claims_open",
+    "mkv_keys_owed",
+    "mkv_volumes_waited_for",
+    "mkv_ledger_seconds",
+    "mkv_connections",
+  ],
   ...["mkv_connections_limit", "mkv_lists_open", "mkv_build_info", "process_cpu_seconds_total"],
   ...["mkv_keys_to_heal", "mkv_healed_total", "mkv_heal_failures_total", "mkv_scrub_findings_total"],
   ...["process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"],
@@ -83,9 +90,14 @@ test("while a volume is frozen everything is answered at once, and says so; noth
   const [frozen] = cluster.volumes;
   const isUp = async () => sampleOf(await store.metrics(), `mkv_volume_up{volume="${frozen!.address}"}`);
   expect([await isUp(), (await store.ask("/readyz")).status]).toEqual([1, 200]);
+  await cluster.store("/left");
+  const waitedFor = async () => sampleOf(await store.metrics(), "mkv_volumes_waited_for");
+  expect(await waitedFor()).toBe(0);
   frozen!.freeze();
   const put = cluster.ask("PUT", "/held", { body: "x" }); // Somebody waits for it.
   await until(async () => (await isUp()) === 0, { what: "it is seen to be down" });
+  expect((await cluster.ask("DELETE", "/left")).status).toBe(204);
+  await until(async () => (await waitedFor()) > 0, { what: "its file there is waited for" });
   for (const path of ["/healthz", "/readyz", "/metrics", "/status"]) {
     const startMs = performance.now();
     const { status } = await store.ask(path, { timeoutMs: 2_000 });
@@ -100,6 +112,7 @@ test("while a volume is frozen everything is answered at once, and says so; noth
   frozen!.thaw();
   await put;
   await until(async () => (await store.ask("/readyz")).status === 200, { what: "it is ready again" });
+  await until(async () => (await waitedFor()) === 0, { what: "nothing is waited for any more" });
   expect((await store.status()).problems).toEqual([]);
 });
 
