@@ -184,3 +184,13 @@ test("an object is described by what is asked for", async () => {
   expect(codeIn((await describe("digits", "Wonder")).text)).toBe("InvalidArgument");
   expect(codeIn((await describe("nothing", "ETag")).text)).toBe("NoSuchKey");
 });
+
+test("the SHA256 of a body counts, whether its header is among those that are signed or not", async () => {
+  const put: Asked = { method: "PUT", target: "/sums/listed", body: digits, unsigned: ["x-amz-content-sha256"] };
+  expect((await send(put)).status).toBe(200);
+  expect((await send({ ...put, payload: "UNSIGNED-PAYLOAD" })).status).toBe(200);
+  const wrong = await send({ ...put, payload: createHash("sha256").update("other").digest("hex") });
+  expect([wrong.status, codeIn(wrong.text)]).toEqual([400, "XAmzContentSHA256Mismatch"]);
+  const other = await send({ ...put, unsigned: ["x-amz-acl"], headers: { "x-amz-acl": "private" } });
+  expect([other.status, codeIn(other.text)]).toEqual([403, "AccessDenied"]);
+});

@@ -11,6 +11,8 @@ export interface Signing {
   at?: Date;
   /** The x-amz-content-sha256; that of the body, unless something else is said. */
   payload?: string;
+  /** Headers that are sent, but not signed. */
+  unsigned?: readonly string[];
 }
 
 export interface Asked extends Signing {
@@ -77,9 +79,10 @@ export function sign(
   const payload = asked.payload ?? sha256(body);
   const headers = { ...asked.headers, host, "x-amz-date": date, "x-amz-content-sha256": payload };
   const { key, scope } = signingKey(asked, date.slice(0, 8));
-  const text = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(Buffer.from(canonical(method, target, headers, payload), "latin1"))}`;
+  const signed = Object.fromEntries(Object.entries(headers).filter(([name]) => !asked.unsigned?.includes(name)));
+  const text = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(Buffer.from(canonical(method, target, signed, payload), "latin1"))}`;
   const signature = hmac(key, text).toString("hex");
-  const names = Object.keys(headers)
+  const names = Object.keys(signed)
     .map((name) => name.toLowerCase())
     .sort()
     .join(";");
