@@ -14,20 +14,27 @@ type Header = (name: string) => string | undefined;
 
 /** Whether a read has nothing new for the client: 304. Throws S3Error PreconditionFailed. */
 export function isUnchanged(header: Header, value: SeenValue): boolean {
-  const etag = etagOf(value);
-  const [match, noneMatch] = [header("if-match"), header("if-none-match")];
-  const isAfter = (date: string | undefined) => Date.parse(value.modified) > Date.parse(date ?? ""); // A bad date says nothing.
-  const isChanged = match === undefined ? isAfter(header("if-unmodified-since")) : !namesTag(match, etag);
-  if (isChanged) throw failedCondition(match === undefined ? "If-Unmodified-Since" : "If-Match");
-  if (noneMatch !== undefined) return namesTag(noneMatch, etag);
-  return Date.parse(value.modified) <= Date.parse(header("if-modified-since") ?? "");
+  const name = failing(header, value);
+  if (name === "If-Match" || name === "If-Unmodified-Since") throw failedCondition(name);
+  return name !== undefined;
 }
 
 /** Throws S3Error PreconditionFailed if the source of a copy is not what is expected. */
 export function requireSource({ header }: S3Request, value: SeenValue): void {
-  const names = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
-  const ofSource = (name: string) => (names.includes(name) ? header(`x-amz-copy-source-${name}`) : undefined);
-  if (isUnchanged(ofSource, value)) throw failedCondition("x-amz-copy-source-if-*");
+  const name = failing((name) => header(`x-amz-copy-source-${name}`), value);
+  if (name) throw failedCondition(`x-amz-copy-source-${name}`);
+}
+
+/** The first condition that does not hold, by its name. What is no date says nothing, nor does one that is to come. */
+function failing(header: Header, value: SeenValue) {
+  const [etag, modified] = [etagOf(value), Date.parse(value.modified)];
+  const [match, noneMatch] = [header("if-match"), header("if-none-match")];
+  const since = Date.parse(header("if-modified-since") ?? "");
+  if (match !== undefined && !namesTag(match, etag)) return "If-Match";
+  if (match === undefined && modified > Date.parse(header("if-unmodified-since") ?? "")) return "If-Unmodified-Since";
+  if (noneMatch !== undefined) return namesTag(noneMatch, etag) ? "If-None-Match" : undefined;
+  // The date of an object that is written often runs ahead of the clock.
+  return modified === since || (modified < since && since <= Date.now()) ? "If-Modified-Since" : undefined;
 }
 
 /** What a write demands of what is there, while nobody changes it: throws S3Error NoSuchKey, PreconditionFailed. */

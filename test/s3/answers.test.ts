@@ -1,0 +1,55 @@
+// What an answer says beside its status and code: the headers and elements that clients read, as those of AWS have them.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { type S3Cluster, startS3 } from "../support/s3";
+import { type Asked, ask } from "../support/s3-sign";
+import { md5Hex } from "../support/values";
+
+setDefaultTimeout(60_000);
+let s3: S3Cluster;
+beforeAll(async () => {
+  s3 = await startS3();
+  await send({ method: "PUT", target: "/told" });
+});
+afterAll(() => s3[Symbol.asyncDispose]());
+
+const send = (asked: Asked) => ask(s3.port, asked);
+const put = (key: string, body: string, headers: Record<string, string> = {}) =>
+  send({ method: "PUT", target: `/told/${key}`, body, headers });
+/** The texts of these elements; undefined for one that is not there. */
+const texts = (text: string, ...names: string[]) =>
+  names.map((name) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1]);
+
+test("the condition that a copy fails by is named, and the first one that does not hold", async () => {
+  await put("source", "source");
+  const etag = `"${md5Hex("source")}"`;
+  const modified = (await send({ target: "/told/source" })).headers.get("last-modified")!;
+  const past = new Date(0).toUTCString();
+  const conditions: [name: string, value: string][] = [
+    ["If-Match", '"other"'],
+    ["If-Unmodified-Since", past],
+    ["If-None-Match", etag],
+    ["If-Modified-Since", modified],
+  ];
+  for (const [i, [name]] of conditions.entries()) {
+    const rest = conditions.slice(i).map(([name, value]) => [`x-amz-copy-source-${name.toLowerCase()}`, value]);
+    const { status, text } = await put("copy", "", { "x-amz-copy-source": "told/source", ...Object.fromEntries(rest) });
+    expect([status, ...texts(text, "Code", "Condition")]).toEqual([
+      412,
+      "PreconditionFailed",
+      `x-amz-copy-source-${name}`,
+    ]);
+  }
+});
+
+test("a date that is to come says nothing, but that of an object that is written often", async () => {
+  for (let i = 0; i < 8; i++) await put("often", String(i));
+  const ask = async (since: string) => {
+    const { status } = await send({ target: "/told/often", headers: { "if-modified-since": since } });
+    const headers = { "x-amz-copy-source": "told/often", "x-amz-copy-source-if-modified-since": since };
+    return [status, (await put("copy", "", headers)).status];
+  };
+  const modified = (await send({ target: "/told/often" })).headers.get("last-modified")!;
+  expect(Date.parse(modified)).toBeGreaterThan(Date.now());
+  expect(await ask(modified)).toEqual([304, 412]);
+  expect(await ask(new Date(Date.now() + 3_600_000).toUTCString())).toEqual([200, 200]);
+});
