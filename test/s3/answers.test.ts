@@ -53,3 +53,34 @@ test("a date that is to come says nothing, but that of an object that is written
   expect(await ask(modified)).toEqual([304, 412]);
   expect(await ask(new Date(Date.now() + 3_600_000).toUTCString())).toEqual([200, 200]);
 });
+
+test("an answer that has all bytes of an object tells its sum, whatever it was asked for", async () => {
+  await put("sum", "123456789", { "x-amz-checksum-crc32": "y/Q5Jg==" });
+  const ask = async (query: string, range = "") => {
+    const headers = { "x-amz-checksum-mode": "ENABLED", ...(range && { range }) };
+    const { status, headers: found } = await send({ target: `/told/sum${query}`, headers });
+    return [status, found.get("x-amz-checksum-crc32"), found.get("x-amz-checksum-type")];
+  };
+  expect(await ask("", "bytes=0-8")).toEqual([206, "y/Q5Jg==", "FULL_OBJECT"]);
+  expect(await ask("", "bytes=-99")).toEqual([206, "y/Q5Jg==", "FULL_OBJECT"]);
+  expect(await ask("?partNumber=1")).toEqual([206, "y/Q5Jg==", "FULL_OBJECT"]);
+  expect(await ask("", "bytes=0-7")).toEqual([206, null, null]);
+});
+
+test("a sum of the sums of parts is told with their number, but where an object is described", async () => {
+  const headers = { "x-amz-checksum-algorithm": "CRC32" };
+  const begun = await send({ method: "POST", target: "/told/parts?uploads", headers });
+  const target = `/told/parts?uploadId=${texts(begun.text, "UploadId")[0]}`;
+  const part = await send({ method: "PUT", target: `${target}&partNumber=1`, body: "123456789" });
+  const [etag, sum] = ["etag", "x-amz-checksum-crc32"].map((name) => part.headers.get(name));
+  const named = `<Part><PartNumber>1</PartNumber><ETag>${etag}</ETag><ChecksumCRC32>${sum}</ChecksumCRC32></Part>`;
+  const body = `<CompleteMultipartUpload>${named}</CompleteMultipartUpload>`;
+  const ended = await send({ method: "POST", target, body });
+  const composite = texts(ended.text, "ChecksumCRC32")[0]!;
+  expect(composite).toEndWith("-1");
+  const describe = { "x-amz-object-attributes": "Checksum" };
+  const { text } = await send({ target: "/told/parts?attributes", headers: describe });
+  expect(texts(text, "ChecksumCRC32", "ChecksumType")).toEqual([composite.slice(0, -2), "COMPOSITE"]);
+  const read = await send({ target: "/told/parts?partNumber=1", headers: { "x-amz-checksum-mode": "ENABLED" } });
+  expect([read.status, read.headers.get("x-amz-checksum-crc32")]).toEqual([206, null]);
+});

@@ -61,7 +61,8 @@ function headOf(
   const { range, isPart, count } = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
   if (count !== undefined) headers.set("x-amz-mp-parts-count", String(count));
   if (isPart) headers.set("content-range", `bytes ${range.from}-${range.from + range.bytes - 1}/${seen.bytes}`);
-  else if (asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
+  const isAll = !isPart || (range.bytes === seen.bytes && sumOf(seen)?.type === "FULL_OBJECT"); // It has a sum then.
+  if (isAll && asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
     for (const [name, sum] of Object.entries(sumHeaders(seen))) headers.set(name, sum);
   headers.set("content-length", String(range.bytes));
   return { status: isPart ? 206 : 200, headers, range };
@@ -74,7 +75,8 @@ export async function describeObject(store: Store, asked: S3Request): Promise<Re
   const sum = sumOf(seen);
   const nodes: Readonly<Record<string, string>> = {
     ETag: node("ETag", etagOf(seen)),
-    Checksum: sum ? nest("Checksum", sumNode(sum), node("ChecksumType", sum.type)) : "",
+    // One that is made of the sums of parts is told without their number here.
+    Checksum: sum ? nest("Checksum", sumNode(sum).replace(/-\d+</, "<"), node("ChecksumType", sum.type)) : "",
     ObjectParts: partsNode(asked, seen),
     StorageClass: node("StorageClass", "STANDARD"),
     ObjectSize: node("ObjectSize", seen.bytes),
