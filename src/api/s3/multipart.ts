@@ -25,7 +25,7 @@ import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody, sumAttribute } from "./objects";
 import { partNumberOf, partsAttribute } from "./parts";
-import { type Asked, type Payload, payloadFrom } from "./payload";
+import { type Asked, type Payload, comeIn, payloadFrom } from "./payload";
 import { requirePlain } from "./questions";
 import { documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, isTag, objectOf } from "./request";
@@ -49,7 +49,8 @@ export async function uploadPart(store: Store, asked: Asked): Promise<Response> 
   const payload = asked.payload(sums as Algorithm | undefined);
   if (payload.bytes === undefined) throw new S3Error("MissingContentLength", "a part needs a Content-Length");
   if (payload.bytes > s3Limits.putBytes) throw new S3Error("EntityTooLarge", "a part has at most 5 GiB");
-  const { md5 } = await storePart(store, asked, payload);
+  using body = await comeIn(payload);
+  const { md5 } = await storePart(store, asked, body);
   return new Response(null, { headers: { etag: `"${md5}"`, ...sumAttribute(payload) } });
 }
 

@@ -17,7 +17,7 @@ import { headerOf } from "./checksums";
 import { type Permit, isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
 import { S3Error, s3ErrorOf } from "./errors";
 import { partOf, partRead, partsNode } from "./parts";
-import { type Asked, type Payload, asDigest } from "./payload";
+import { type Asked, type Payload, asDigest, comeIn } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
 import { type Element, documentIn, readXml, textOf } from "./read-xml";
 import { type S3Request, keyOf, prefixOf, requireOwnVersion } from "./request";
@@ -98,7 +98,9 @@ export async function putObject(store: Store, asked: Asked): Promise<Response> {
   const permit = permitOf(asked);
   const attributes = attributesIn(asked);
   await requireBucket(store, asked.bucket);
-  const { md5 } = await storeBody(store, asked.key!, payload, { attributes, permit });
+  permit?.(await store.ledger.look(asked.key!)); // And again, when nobody else may change it.
+  using body = await comeIn(payload);
+  const { md5 } = await storeBody(store, asked.key!, body, { attributes, permit });
   return new Response(null, { headers: { etag: `"${md5}"`, ...sumHeaders({ attributes: sumAttribute(payload) }) } });
 }
 

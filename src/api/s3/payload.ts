@@ -1,5 +1,7 @@
 // Owns the body of a request: what it says of itself, its bytes, and the proof that they are those that were meant.
 import { MkvError } from "../../errors";
+import { limits } from "../../limits";
+import { s3Limits } from "../../s3-limits";
 import { type Receiving, announcedBytes, chunksOf } from "../body";
 import { type Algorithm, type Sum, type Summing } from "./checksums";
 import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
@@ -84,6 +86,33 @@ export function payloadOf(
   const summing = announced ? { ...announced, approve } : algorithm && { algorithm };
   const isSigned = hash !== undefined || framing?.seed !== undefined;
   return { ...summed(checked(), summing), bytes, md5: md5In(header("content-md5")), withdrawn, isSigned };
+}
+
+let wholesBytes = 0;
+
+/**
+ * Waits until all of a body has come, if it is not long, and there is room: whoever sends it slowly keeps nobody from its key.
+ * Disposing of it gives the room back. Throws what is wrong with it.
+ */
+export async function comeIn(payload: Payload): Promise<Payload & Disposable> {
+  const { bytes = Number.POSITIVE_INFINITY, chunks } = payload;
+  if (bytes > s3Limits.wholeBytes || wholesBytes + bytes > s3Limits.wholesBytes)
+    return { ...payload, [Symbol.dispose]() {} };
+  wholesBytes += bytes;
+  using room = new DisposableStack();
+  room.defer(() => void (wholesBytes -= bytes));
+  const whole = Buffer.allocUnsafeSlow(bytes);
+  let at = 0;
+  for await (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  const held = room.move();
+  return { ...payload, chunks: piecesOf(whole), [Symbol.dispose]: () => held.dispose() };
+}
+
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += limits.gatheredBytes) yield bytes.subarray(at, at + limits.gatheredBytes);
 }
 
 function requireAnnounced({ algorithm, sum }: Sum, meant: string | undefined): void {
