@@ -61,12 +61,12 @@ test("type, metadata and other headers come back as they were put, and go with t
     "content-disposition": 'attachment; filename="a  b"',
     "content-language": "de",
     expires: "Thu, 01 Dec 2044 16:00:00 GMT",
-    "x-amz-meta-one": "1  2",
+    "x-amz-meta-one": "1  2\t3",
   };
   const headers = {
     ...same,
     "content-encoding": "deflate, gzip, aws-chunked",
-    "x-amz-meta-umlaut": Buffer.from("ü").toString("latin1"),
+    "x-amz-meta-umlaut": Buffer.from("üà").toString("latin1"),
     "x-amz-storage-class": "STANDARD",
     "x-amz-acl": "private",
   };
@@ -75,7 +75,7 @@ test("type, metadata and other headers come back as they were put, and go with t
     const { headers: found } = await send({ method, target: "/objects/typed" });
     for (const [name, text] of Object.entries(same)) expect([name, found.get(name)]).toEqual([name, text]);
     expect([found.get("content-encoding"), found.get("content-length")]).toEqual(["deflate, gzip", "1"]);
-    expect(Buffer.from(found.get("x-amz-meta-umlaut")!, "latin1").toString()).toBe("ü");
+    expect(Buffer.from(found.get("x-amz-meta-umlaut")!, "latin1").toString()).toBe("üà");
   }
   for (const fewer of [{}, { "content-type": "", "content-encoding": "aws-chunked" }]) {
     expect((await put("typed", "x", fewer)).status).toBe(200);

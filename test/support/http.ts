@@ -176,7 +176,7 @@ function parse(
   const status = Number(statusLine.match(/^HTTP\/1\.[01] (\d{3})/)?.[1]);
   if (!status) throw new Error(`not a status line: ${statusLine}`);
   const headers = new Headers();
-  for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
+  for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1));
   const start = headEnd + 4;
   const found =
     toHead || status === 100 || status === 204 || status === 304

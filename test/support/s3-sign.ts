@@ -53,7 +53,7 @@ function canonical(method: string, target: string, headers: Record<string, strin
     .map((name) => name.toLowerCase())
     .sort();
   const valueOf = (name: string) => Object.entries(headers).find(([other]) => other.toLowerCase() === name)![1];
-  const lines = names.map((name) => `${name}:${valueOf(name).trim().replace(/ +/g, " ")}\n`);
+  const lines = names.map((name) => `${name}:${valueOf(name).replace(/[ \t]+/g, " ")}\n`);
   const segments = path.split("/").map((part) => encodeBytes(part));
   return [method, segments.join("/"), sorted.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }

@@ -184,7 +184,9 @@ function canonicalRequest(
     .map(([name, value]) => `${encoded(Buffer.from(name))}=${encoded(Buffer.from(value))}`)
     .sort((a, b) => (a.replace("=", "\0") < b.replace("=", "\0") ? -1 : 1));
   const valueOf = (name: string) => (name === "host" ? host : (header(name) ?? ""));
-  const lines = names.map((name) => `${name}:${valueOf(name).trim().replace(/ +/g, " ")}\n`);
+  // Values are bytes: what is white space as Unicode has it may be part of a letter.
+  const folded = (value: string) => value.replace(/[ \t]+/g, " ").replace(/^ | $/g, "");
+  const lines = names.map((name) => `${name}:${folded(valueOf(name))}\n`);
   const target = path.replace(/[^/]+/g, (part) => (isPlain.test(part) ? part : encoded(decodePercent(part))));
   return [request.method, target, pairs.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }
