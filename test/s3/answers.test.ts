@@ -67,10 +67,14 @@ test("an answer that has all bytes of an object tells its sum, whatever it was a
   expect(await ask("", "bytes=0-7")).toEqual([206, null, null]);
 });
 
+/** The target of an upload that was begun. */
+async function begin(key: string, headers: Record<string, string> = {}): Promise<string> {
+  const { text } = await send({ method: "POST", target: `/told/${key}?uploads`, headers });
+  return `/told/${key}?uploadId=${texts(text, "UploadId")[0]}`;
+}
+
 test("a sum of the sums of parts is told with their number, but where an object is described", async () => {
-  const headers = { "x-amz-checksum-algorithm": "CRC32" };
-  const begun = await send({ method: "POST", target: "/told/parts?uploads", headers });
-  const target = `/told/parts?uploadId=${texts(begun.text, "UploadId")[0]}`;
+  const target = await begin("parts", { "x-amz-checksum-algorithm": "CRC32" });
   const part = await send({ method: "PUT", target: `${target}&partNumber=1`, body: "123456789" });
   const [etag, sum] = ["etag", "x-amz-checksum-crc32"].map((name) => part.headers.get(name));
   const named = `<Part><PartNumber>1</PartNumber><ETag>${etag}</ETag><ChecksumCRC32>${sum}</ChecksumCRC32></Part>`;
@@ -83,4 +87,23 @@ test("a sum of the sums of parts is told with their number, but where an object 
   expect(texts(text, "ChecksumCRC32", "ChecksumType")).toEqual([composite.slice(0, -2), "COMPOSITE"]);
   const read = await send({ target: "/told/parts?partNumber=1", headers: { "x-amz-checksum-mode": "ENABLED" } });
   expect([read.status, read.headers.get("x-amz-checksum-crc32")]).toEqual([206, null]);
+});
+
+test("a range that is not within the source of a part, and a list of parts that is not there, are refused with 400", async () => {
+  await put("ten", "0123456789");
+  const target = await begin("refused");
+  const copy = async (range: string) => {
+    const headers = { "x-amz-copy-source": "told/ten", "x-amz-copy-source-range": range };
+    const { status, text } = await send({ method: "PUT", target: `${target}&partNumber=1`, headers });
+    return [status, ...texts(text, "Code")];
+  };
+  expect(await copy("bytes=0-9")).toEqual([200, undefined]);
+  for (const range of ["bytes=0-10", "bytes=9-8", "bytes=9-", "bytes=-9"])
+    expect(await copy(range)).toEqual([400, "InvalidArgument"]);
+  expect(await copy("bytes=10-10")).toEqual([400, "InvalidRequest"]);
+  for (const [body, code] of [
+    ["", "InvalidRequest"],
+    ["<CompleteMultipartUpload/>", "MalformedXML"],
+  ] as const)
+    expect(texts((await send({ method: "POST", target, body })).text, "Code")).toEqual([code]);
 });

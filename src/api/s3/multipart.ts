@@ -143,6 +143,7 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
 type NamedPart = { readonly number: number; readonly etag: string; readonly sums: ReadonlyMap<Algorithm, string> };
 
 function partsIn(bytes: Uint8Array): NamedPart[] {
+  if (bytes.length === 0) throw new S3Error("InvalidRequest", "You must specify at least one part");
   const { children } = readXml(bytes, "CompleteMultipartUpload");
   const named = children.map((part): NamedPart => {
     const [number, etag] = [Number(textOf(part, "PartNumber")), textOf(part, "ETag")];
@@ -211,6 +212,8 @@ function sourceRange(asked: S3Request, seen: SeenValue): ByteRange {
   const match = /^bytes=(\d+)-(\d+)$/.exec(text);
   const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
   if (from > to) throw new S3Error("InvalidArgument", "x-amz-copy-source-range is bytes=FIRST-LAST");
-  if (to >= seen.bytes) throw new S3Error("InvalidRange", "the range is not within the source");
+  if (from >= seen.bytes)
+    throw new S3Error("InvalidRequest", "The specified copy range is invalid for the source object size");
+  if (to >= seen.bytes) throw new S3Error("InvalidArgument", `the source has ${seen.bytes} bytes`);
   return { from, bytes: to - from + 1 };
 }
