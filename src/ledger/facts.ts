@@ -7,7 +7,7 @@ import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../for
 import { type Attributes, type Forward, type Known, type KnownValue } from "./ledger";
 
 /** What lies beside a record, as it is written down; nothing where nothing does. */
-export type FactsText = string | null | undefined;
+type FactsText = string | null | undefined;
 
 type Facts = { readonly md5?: string; readonly attributes?: Attributes; readonly forward?: Forward };
 

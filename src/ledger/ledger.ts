@@ -39,6 +39,12 @@ export function placeOf({ kind, volume }: BareDebt): string {
   return kind === "staged" ? `staged ${volume}` : volume;
 }
 
+/** Debts of both lists: where two are of one place, the one of `later` counts. */
+export function owedByBoth<D extends BareDebt>(later: readonly D[], earlier: readonly D[]): readonly D[] {
+  const rest = earlier.filter((debt) => !later.some((other) => placeOf(other) === placeOf(debt)));
+  return rest.length === 0 ? later : [...later, ...rest];
+}
+
 /** What a dialect keeps of a value beside its record: its type for one. Small; none is as good as `{}`. */
 export type Attributes = Readonly<Record<string, string>>;
 
@@ -111,13 +117,6 @@ export type Lack = {
 /** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
 export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
 
-export type PutOptions = {
-  /** It is on the disk when the promise resolves. */
-  readonly sync?: boolean;
-  /** What is owed then is looked at again after so long; at once where nothing is said. */
-  readonly againMs?: number;
-};
-
 export type ClaimOptions = {
   /** What is probably known of the key; a wrong guess costs another way to a ledger that is elsewhere. */
   readonly expect?: "nothing" | "something";
@@ -136,10 +135,13 @@ export type Claim = AsyncDisposable & {
   readonly barred: readonly string[];
   /** By `nowMs`: until then a request to a volume may be sent, and the claim ended. */
   readonly untilMs: number;
-  /** Puts this in the place of what is there, in one step: after a crash one of the two holds, and all debts of both. */
-  put(entry: Entry, options?: PutOptions): Promise<void>;
-  /** Puts this and gives the key back: the commit. */
-  end(entry: Entry, options?: PutOptions): Promise<void>;
+  /**
+   * Puts this in the place of what is there, in one step: after a crash one of the two holds, and all debts of both. With `sync`
+   * it is on the disk when the promise resolves.
+   */
+  put(entry: Entry, options?: { sync?: boolean }): Promise<void>;
+  /** Puts this and gives the key back: the commit. What is owed is looked at again after `againMs`, or at once. */
+  end(entry: Entry, options?: { againMs?: number }): Promise<void>;
 };
 
 /** What a store remembers beside its keys: small values by name, as JSON. */

@@ -9,7 +9,7 @@ import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counte
 import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
 
 /** Takes what a backup says, as it comes: first the header, then what is remembered, then the keys. */
-export type Taking = {
+type Taking = {
   header(header: BackupHeader): void | Promise<void>;
   remembered?(name: string, value: unknown): void;
   keys(keys: readonly Known[]): void | Promise<void>;

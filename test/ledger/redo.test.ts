@@ -16,14 +16,14 @@ async function replayed(found: string | undefined, lines: readonly Written[], fl
   await using folder = temporaryFolder();
   await using index = await openLevelIndex(join(folder.path, "index"), { make: true });
   if (found !== undefined) await index.put(key, found);
-  const read = lines.map(({ record, inFlight = [], leftOver = [] }, n): ReadLine => {
-    const owed = [
-      ...inFlight.map((volume) => ({ volume, kind: "in-flight" }) as const),
-      ...leftOver.map((volume) => ({ volume, kind: "left-over" }) as const),
-    ];
-    return { key, n, record, marks: [], owed, isSettled: owed.length === 0 };
-  });
-  const journals = { lines: new Map([[key.toHex(), read]]), floor, last: read.length - 1 };
+  const { record, inFlight = [], leftOver = [] } = lines.at(-1)!;
+  const owed = [
+    ...inFlight.map((volume) => ({ volume, kind: "in-flight" }) as const),
+    ...leftOver.map((volume) => ({ volume, kind: "left-over" }) as const),
+  ];
+  const [n, records] = [lines.length - 1, lines.map((line) => line.record)];
+  const read: ReadLine = { key, n, record, marks: [], owed, isSettled: owed.length === 0, records };
+  const journals = { lines: new Map([[key.toHex(), read]]), floor, last: n };
   await replay(index, journals, { inDoubt: true, graceMs: 0 });
   return index.getText(key);
 }

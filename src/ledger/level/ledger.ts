@@ -13,8 +13,7 @@ import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
-import { type Age, type Claim, type Debt, type Entry, type Ledger } from "../ledger";
-import { type Memory, type PutOptions, placeOf } from "../ledger";
+import { type Age, type Claim, type Debt, type Entry, type Ledger, type Memory, owedByBoth } from "../ledger";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./replay";
@@ -32,7 +31,7 @@ export type LevelShared = Age & {
   readonly barredUntilMs: number;
 };
 
-export type LevelParts = {
+type LevelParts = {
   readonly path: string;
   readonly index: LevelIndex;
   readonly facts: LevelIndex;
@@ -88,7 +87,7 @@ export function levelLedger(parts: LevelParts): Ledger {
         written = readJournals(path);
         readMs = nowMs();
       }
-      const { owed } = written?.lines.get(hex)?.at(-1) ?? { owed: nothing };
+      const { owed } = written?.lines.get(hex) ?? { owed: nothing };
       return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
     },
     async [Symbol.asyncDispose]() {
@@ -130,12 +129,12 @@ class LevelClaim implements Claim {
     return barred.size > 0 && nowMs() < barredUntilMs ? (barred.get(this.#hex) ?? nothing) : nothing;
   }
 
-  put(entry: Entry, options: PutOptions = {}): Promise<void> {
-    return timed(putSeconds, this.#put(entry, options, Number.POSITIVE_INFINITY));
+  put(entry: Entry, { sync = false } = {}): Promise<void> {
+    return timed(putSeconds, this.#put(entry, { sync, dueMs: Number.POSITIVE_INFINITY }));
   }
 
-  async end(entry: Entry, options: PutOptions = {}): Promise<void> {
-    await timed(putSeconds, this.#put(entry, options, nowMs() + (options.againMs ?? 0)));
+  async end(entry: Entry, { againMs = 0 } = {}): Promise<void> {
+    await timed(putSeconds, this.#put(entry, { sync: false, dueMs: nowMs() + againMs }));
     this.#isEnded = true;
     this.lock[Symbol.dispose]();
   }
@@ -147,7 +146,7 @@ class LevelClaim implements Claim {
     this.lock[Symbol.dispose]();
   }
 
-  async #put(entry: Entry, { sync = false }: PutOptions, dueMs: number): Promise<void> {
+  async #put(entry: Entry, { sync, dueMs }: { sync: boolean; dueMs: number }): Promise<void> {
     const { index, journal } = this.parts;
     const before = this.#entry;
     const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
@@ -160,7 +159,7 @@ class LevelClaim implements Claim {
         const text = `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`;
         throw new MkvError("too-much-owed", text);
       }
-      written = isNewRecord ? both(entry.owed, before.owed) : entry.owed;
+      written = isNewRecord ? owedByBoth(entry.owed, before.owed) : entry.owed;
       await journal.owe(this.#hex, this.#line(record, written, dueMs));
     } else if (isNewRecord && before.owed.length === 0)
       await journal.announce(this.#hex, this.#line(record, entry.owed, dueMs));
@@ -187,10 +186,4 @@ class LevelClaim implements Claim {
   #line(record: string | undefined, owed: readonly Debt[], dueMs: number): Owing {
     return { key: this.key, n: this.parts.numbers.next(), record, owed, dueMs };
   }
-}
-
-/** Debts of both, those of `owed` where they name the same place. */
-function both(owed: readonly Debt[], before: readonly Debt[]): readonly Debt[] {
-  const rest = before.filter((debt) => !owed.some((other) => placeOf(other) === placeOf(debt)));
-  return rest.length === 0 ? owed : [...owed, ...rest];
 }

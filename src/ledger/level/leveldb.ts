@@ -65,14 +65,6 @@ export function factsOf(index: string): string {
   return join(dirname(index), `.${basename(index)}.facts`);
 }
 
-/** Opens it, for one thread of several. Throws MkvError failed. */
-export async function openFacts(
-  index: string,
-  options: { sync: boolean; onBroken?: (error: MkvError) => void },
-): Promise<LevelIndex> {
-  return await openLevelIndex(factsOf(index), { ...options, make: true });
-}
-
 /** Throws MkvError failed if it is damaged: opening it would make an empty one of it. */
 export function requireWholeFacts(index: string): void {
   const found = inspectIndex(factsOf(index));
@@ -115,6 +107,15 @@ export class LevelIndex implements AsyncDisposable {
     const text = this.#read(key);
     getSeconds.observe((performance.now() - startMs) / 1000, readsATimed);
     return text;
+  }
+
+  /** The same; undefined if it cannot be read. */
+  textIfReadable(key: Key): { readonly text: string | undefined } | undefined {
+    try {
+      return { text: this.getText(key) };
+    } catch {
+      return undefined;
+    }
   }
 
   #read(key: Key): string | undefined {
@@ -236,14 +237,4 @@ export function isLocked(error: unknown): boolean {
 /** The failure of who would open an index that another process uses. */
 export function inUse(index: string, cause?: unknown): MkvError {
   return new MkvError("failed", `the index ${index} is in use by another process: stop that one first`, { cause });
-}
-
-/** What is read; undefined if it cannot be. */
-export function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof MkvError) return undefined;
-    throw error;
-  }
 }

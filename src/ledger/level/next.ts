@@ -17,11 +17,11 @@ import { openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch, writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
-import { type LevelIndex, factsOf, openFacts, openLevelIndex, readable, requireWholeFacts } from "./leveldb";
+import { type LevelIndex, factsOf, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
-import { cleared, mendSwap, swapIndex } from "./swap";
+import { cleared, finishSwap, swapIndex } from "./swap";
 
 /**
  * Begins to make a new index.
@@ -31,9 +31,9 @@ import { cleared, mendSwap, swapIndex } from "./swap";
 export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  mendSwap(path);
+  finishSwap(path);
   const found = inspectPlace(path);
-  if (found.kind !== "none") warnIfAlone(path, memory);
+  warnIfAlone(path, memory);
   const seen = await allEpochs();
   const known = await judgeIndex(memory, path, { found, seen });
   // One that is damaged is left as it is: opening it would remove what it does not know.
@@ -61,7 +61,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       if (epoch) setEpoch(folder, epoch);
       const before = remembered(memory);
       await rememberNew(memory, path, { suspect: before?.suspect, passed: before?.passed, doubt: before?.doubt });
-      swapIndex(folder, path);
+      swapIndex(path);
       if (before?.doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
     },
@@ -78,14 +78,13 @@ export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
 
 /** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
 function owedIn(
-  lines: ReadonlyMap<string, readonly ReadLine[]>,
+  lines: ReadonlyMap<string, ReadLine>,
   { old, nameOf }: { old: LevelIndex | undefined; nameOf: (volume: string) => string },
 ): Owed {
   const owed = new Map<string, OwedByKey>();
-  for (const [hex, ofKey] of lines) {
-    const { key, record, marks, owed: debts } = ofKey.at(-1)!;
+  for (const [hex, { key, record, marks, owed: debts }] of lines) {
     if (debts.length === 0) continue;
-    const found = old && readable(() => ({ text: old.getText(key) }));
+    const found = old?.textIfReadable(key);
     const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
     const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
     if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
@@ -102,10 +101,9 @@ function owedIn(
 export async function draftLevel(path: string, { lack }: { lack: Lack | undefined }): Promise<Draft> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  mendSwap(path);
+  finishSwap(path);
   await requireEmpty(path, lack);
-  const folder = cleared(path);
-  const next = await makeIn(undo, folder);
+  const next = await makeIn(undo, cleared(path));
   const facts = await makeIn(undo, `${factsOf(path)}.rebuild`);
   const lines: string[] = [];
   return Object.assign(undo.move(), {
@@ -124,7 +122,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
       await addFacts(path, facts);
       await rememberNew(memory, path, lack ? { doubt: doubtOf(lack) } : {});
       if (lines.length > 0) writeDurably(journalFor(path), lines.join(""));
-      swapIndex(folder, path);
+      swapIndex(path);
     },
   });
 }
@@ -132,7 +130,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
 /** What lies beside the records already, of the index that was lost, is of a later time than a backup. */
 async function addFacts(path: string, facts: LevelIndex): Promise<void> {
   requireWholeFacts(path);
-  await using there = await openFacts(path, { sync: false });
+  await using there = await openLevelIndex(factsOf(path), { make: true });
   for await (const page of facts.scan({})) {
     const missing = page.filter(([key]) => there.getText(key) === undefined);
     await Promise.all(missing.map(([key, text]) => there.put(key, text)));
@@ -160,7 +158,8 @@ async function requireEmpty(path: string, lack: Lack | undefined): Promise<void>
   if (found.kind === "none") rmSync(journalFor(path), { force: true }); // Of a run that was killed before its index was in place.
   const [journal] = journalsOf(path);
   if (journal === undefined) return;
-  const owes = [...readJournals(path).lines.values()].some((ofKey) => ofKey.at(-1)!.owed.length > 0);
+  const { lines } = readJournals(path);
+  const owes = lines.values().some(({ owed }) => owed.length > 0);
   if (owes && found.kind === "whole")
     throw new MkvError("failed", `the index ${path} is not empty (${journal} has unfinished work): ${elsewhere}`);
   // Beside an older index the journals of the lost one are of use: see `replay.ts`.

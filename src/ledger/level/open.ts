@@ -19,15 +19,15 @@ import { epochOf, setEpoch } from "./durable";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
-import { factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
+import { factsOf, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, rememberOlder } from "./remembered";
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeSettled, replay } from "./replay";
-import { mendSwap } from "./swap";
+import { finishSwap } from "./swap";
 
-export type LevelOptions = Surroundings & {
+type LevelOptions = Surroundings & {
   readonly sync: boolean;
   /** How long strays stay that an earlier process has left. */
   readonly graceMs: number;
@@ -42,7 +42,7 @@ export type LevelOptions = Surroundings & {
 export async function openWithoutIndex(path: string): Promise<Beside | undefined> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  mendSwap(path);
+  finishSwap(path);
   if (inspectPlace(path).kind === "whole") return undefined;
   await requireUnlocked(path);
   undo.move();
@@ -53,7 +53,7 @@ export async function openWithoutIndex(path: string): Promise<Beside | undefined
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path, options));
-  mendSwap(path);
+  finishSwap(path);
   const found = inspectPlace(path);
   if (found.kind === "damaged") {
     await requireUnlocked(path);
@@ -64,17 +64,17 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
 
   const before = remembered(memory);
-  const isAlone = found.kind === "whole" && warnIfAlone(path, memory);
+  const isAlone = warnIfAlone(path, memory);
   const asked = await options.seenEpochs();
   const seen = asked ?? [];
-  const known = found.kind === "none" ? undefined : await judgeIndex(memory, path, { found, seen });
+  const known = await judgeIndex(memory, path, { found, seen });
   const wholeMs = found.kind === "none" ? undefined : await wholeUntil(memory, path);
   const journals = readJournals(path);
   const { last } = journals;
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
   const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
 
-  const facts = undo.use(await openFacts(path, options));
+  const facts = undo.use(await openLevelIndex(factsOf(path), { ...options, make: true }));
   const { inherited, redone, doubtful, barred } = await replay(index, journals, {
     ...options,
     inDoubt: doubt !== undefined,
@@ -161,7 +161,7 @@ export async function joinLevelLedger(
 ): Promise<Ledger> {
   const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
-  const facts = await openFacts(path, options);
+  const facts = await openLevelIndex(factsOf(path), options);
   const numbers = new LineNumbers(shared.numbers);
   const journal = new Journal(path, { ...options, thread, numbers });
   const onClosed = async () => await memory[Symbol.asyncDispose]();

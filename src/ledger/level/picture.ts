@@ -34,8 +34,7 @@ export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<
 
 /** The keys that owe something, the last one first. */
 function owingIn(path: string): Pick<Known, "key" | "owed">[] {
-  const lasts = [...readJournals(path).lines.values()].map((ofKey) => ofKey.at(-1)!);
-  const owing = lasts.filter(({ owed }) => owed.length > 0).map(({ key, owed }) => ({ key, owed }));
+  const owing = [...readJournals(path).lines.values()].filter(({ owed }) => owed.length > 0);
   return owing.sort((a, b) => Buffer.compare(b.key, a.key));
 }
 

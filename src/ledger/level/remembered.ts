@@ -28,7 +28,7 @@ export type Suspect = {
 };
 
 /** What is remembered of the index. */
-export type Remembered = {
+type Remembered = {
   /** Number of its MANIFEST; 0 for any. */
   readonly manifest: number;
   /** How it looked when it was closed; empty for anyhow. */
@@ -50,7 +50,7 @@ export type Remembered = {
 };
 
 /** Why the index may lack something, and what. It knows nothing of files that were written from `laterMs` on. */
-export type Doubt = {
+type Doubt = {
   readonly why: string;
   readonly isCertain: boolean;
   readonly suspect: Suspect;

@@ -12,24 +12,23 @@ import { readRecord } from "../../format/record";
 import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
 import { warn } from "../../log";
-import { type Debt, placeOf } from "../ledger";
+import { type Debt, owedByBoth } from "../ledger";
 import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
-import { type LevelIndex, readable } from "./leveldb";
+import { type LevelIndex } from "./leveldb";
 
-/** A line as it was read, before it is known what its volumes are owed for. */
+/** What journals say of a key: its last line, before it is known what its volumes are owed for. */
 export type ReadLine = Line & {
   /** Whether the index held the record when this was written. */
   readonly isSettled: boolean;
   /** Of version 0.1.0: records that only stood for unfinished work. */
   readonly marks: readonly string[];
+  /** The records of all its lines. */
+  readonly records: Line["record"][];
 };
 
 export type Journals = {
-  /**
-   * The lines of each key, by its hex, in their order. What the last one owes is what all journals do: a thread knows its
-   * own debts alone.
-   */
-  readonly lines: ReadonlyMap<string, readonly ReadLine[]>;
+  /** Each key by its hex, the one whose last line is oldest first. */
+  readonly lines: ReadonlyMap<string, ReadLine>;
   /** Lines of these numbers or lower may have been dropped. */
   readonly floor: number;
   /** The highest number of a line. */
@@ -37,24 +36,12 @@ export type Journals = {
 };
 
 export function readJournals(index: string): Journals {
-  const all = new Map<string, ReadLine[]>();
-  const lasts = new Map<string, ReadLine[]>();
-  let floor = 0;
-  for (const path of journalsOf(index)) {
-    const { lines, floor: ofFile } = readJournal(path);
-    floor = Math.max(floor, ofFile);
-    for (const [hex, ofKey] of lines) {
-      all.set(hex, [...(all.get(hex) ?? []), ...ofKey]);
-      lasts.set(hex, [...(lasts.get(hex) ?? []), ofKey.at(-1)!]);
-    }
-  }
-  for (const [hex, ofKey] of all) {
-    ofKey.sort((a, b) => a.n - b.n);
-    ofKey[ofKey.length - 1] = { ...ofKey.at(-1)!, ...together(lasts.get(hex)!) };
-  }
-  let last = floor;
-  for (const ofKey of all.values()) last = Math.max(last, ofKey.at(-1)!.n);
-  return { lines: all, floor, last };
+  const journals = journalsOf(index).map(readJournal);
+  const read = journals.flatMap(({ lines }) => [...lines]).sort(([, a], [, b]) => a.n - b.n);
+  const lines = new Map<string, ReadLine>();
+  for (const [hex, line] of read) lines.set(hex, together(line, lines.get(hex)));
+  const floor = Math.max(0, ...journals.map((journal) => journal.floor));
+  return { lines, floor, last: Math.max(floor, read.at(-1)?.[1].n ?? 0) };
 }
 
 /**
@@ -64,16 +51,15 @@ export function readJournals(index: string): Journals {
 export function removeSettled(index: string): void {
   for (const path of journalsOf(index)) {
     const { lines } = readJournal(path);
-    if (lines.values().every((ofKey) => ofKey.at(-1)!.owed.length === 0)) rmSync(path);
+    if (lines.values().every(({ owed }) => owed.length === 0)) rmSync(path);
   }
 }
 
 /** Whether the index, as a crash of the process has left it, is an older copy: it lacks what was put into it. */
 export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean {
-  return lines.values().some((ofKey) => {
-    const { key, n, record, owed, isSettled } = ofKey.at(-1)!;
+  return lines.values().some(({ key, n, record, owed, isSettled }) => {
     if (!isSettled || owed.length > 0 || n <= floor) return false;
-    const found = readable(() => ({ text: index.getText(key) })); // What is damaged tells nothing.
+    const found = index.textIfReadable(key); // What is damaged tells nothing.
     return found !== undefined && found.text !== record;
   });
 }
@@ -93,11 +79,10 @@ export async function replay(
   const inherited: Owing[] = [];
   const barred = new Map<string, readonly string[]>();
   let [redone, doubtful] = [0, 0];
-  for (const ofKey of lines.values()) {
-    const { key, n, record, marks, owed } = ofKey.at(-1)!;
+  for (const { key, n, record, marks, owed, records } of lines.values()) {
     let found = index.getText(key);
     const isSure = marks.length === 0 && n > floor && owed.every(({ kind }) => kind !== "in-flight");
-    if (options.inDoubt && isSure && found !== record && ofKey.some((line) => line.record === found)) {
+    if (options.inDoubt && isSure && found !== record && records.includes(found)) {
       await index.put(key, record, { sync: true });
       found = record;
       redone++;
@@ -118,37 +103,36 @@ export async function replay(
   return { inherited, redone, doubtful, barred };
 }
 
-/** What these lines owe together, the last one first, whose word counts where two name one place. */
-function together(lines: readonly ReadLine[]): Pick<ReadLine, "owed" | "marks"> {
-  if (lines.length === 1) return lines[0]!;
-  const owed = new Map<string, ReadLine["owed"][number]>();
-  for (const line of lines.toSorted((a, b) => b.n - a.n)) {
-    for (const debt of line.owed) if (!owed.has(placeOf(debt))) owed.set(placeOf(debt), debt);
-  }
-  return { owed: [...owed.values()], marks: lines.flatMap(({ marks }) => marks) };
+/** What two journals say of a key. Each thread knows its own debts alone. */
+function together(later: ReadLine, earlier: ReadLine | undefined): ReadLine {
+  if (!earlier) return later;
+  return {
+    ...later,
+    owed: owedByBoth(later.owed, earlier.owed),
+    marks: [...later.marks, ...earlier.marks],
+    records: [...later.records, ...earlier.records],
+  };
 }
 
-function readJournal(path: string): { lines: Map<string, ReadLine[]>; floor: number } {
-  const all = new Map<string, ReadLine[]>();
+function readJournal(path: string): Pick<Journals, "lines" | "floor"> {
+  const lines = new Map<string, ReadLine>();
   let floor = 0;
   const texts = readFileSync(path, "utf8").split("\n");
   texts.pop(); // Empty, or torn by a crash before anything relied on it.
   for (const text of texts) {
     const line = parseLine(path, text);
-    if (line === undefined) continue;
-    if (typeof line === "string" && line.startsWith(floorPrefix)) {
-      floor = Number(line.slice(floorPrefix.length));
-      continue;
+    if (typeof line === "object") {
+      const hex = line.key.toHex();
+      const records = lines.get(hex)?.records ?? [];
+      records.push(line.record);
+      lines.set(hex, { ...line, records });
+    } else if (line?.startsWith(floorPrefix)) floor = Number(line.slice(floorPrefix.length));
+    else if (line !== undefined) {
+      const last = lines.get(line); // None, if it is of a debt before the journal was rewritten.
+      if (last) lines.set(line, { ...last, owed: [], marks: [], isSettled: true });
     }
-    const hex = typeof line === "string" ? line : line.key.toHex();
-    let ofKey = all.get(hex);
-    if (!ofKey) all.set(hex, (ofKey = []));
-    const last = ofKey.at(-1);
-    if (typeof line === "object") ofKey.push(line);
-    else if (last) ofKey[ofKey.length - 1] = { ...last, owed: [], marks: [], isSettled: true };
-    else all.delete(hex); // Of a debt before the journal was rewritten.
   }
-  return { lines: all, floor };
+  return { lines, floor };
 }
 
 type Written = {
@@ -160,8 +144,10 @@ type Written = {
   readonly marks?: readonly string[];
 };
 
+type OwnLine = Omit<ReadLine, "records">;
+
 /** A line of a journal; nothing, with a word about it, if it was torn, or damaged. */
-function parseLine(path: string, text: string): ReadLine | string | undefined {
+function parseLine(path: string, text: string): OwnLine | string | undefined {
   try {
     const line = JSON.parse(text) as Written | string;
     if (typeof line !== "string") return readLine(line);
@@ -176,7 +162,7 @@ function parseLine(path: string, text: string): ReadLine | string | undefined {
 const floorLine = new RegExp(`^${floorPrefix}\\d+$`);
 
 /** Throws for what is no such line. */
-function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): ReadLine {
+function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): OwnLine {
   if (!Number.isSafeInteger(n) || !["string", "undefined"].includes(typeof (record ?? undefined)))
     throw new Error("no line");
   const debts = Object.entries(owed).flatMap(([kind, owing]) =>

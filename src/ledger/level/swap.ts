@@ -6,31 +6,26 @@
 //   .NAME.old      the one that was replaced: it may be half removed
 // 1. Only what is finished, closed and synced is ever called .NAME.new; from that rename on the swap can only go forward.
 // 2. Each rename is on the disk before the next step.
-// 3. Whoever swaps or mends holds the lock beside the index, and nobody has either index open.
+// 3. Whoever swaps, or finishes a swap, holds the lock beside the index, and nobody has either index open.
 // 4. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
 import { renameDurably, sync } from "./durable";
 
-/** Where a new index is made. */
-export function rebuildOf(index: string): string {
-  return beside(index, "rebuild");
-}
-
 /** The empty folder where a new index is made: what runs have left that were cut short is removed. */
 export function cleared(index: string): string {
-  const folder = rebuildOf(index);
+  const folder = beside(index, "rebuild");
   for (const left of [beside(index, "old"), folder]) rmSync(left, { recursive: true, force: true });
   return folder;
 }
 
 /**
- * Puts a finished index, which is closed, in the place of the one that is in use, and removes that one.
- * @throws MkvError failed: a folder cannot be renamed; `mendSwap` goes on from there
+ * Puts the finished index, which is closed, in the place of the one that is in use, and removes that one.
+ * @throws MkvError failed: a folder cannot be renamed; `finishSwap` goes on from there
  */
-export function swapIndex(finished: string, index: string): void {
-  run(index, swapSteps(finished, index));
+export function swapIndex(index: string): void {
+  run(index, swapSteps(index));
 }
 
 /**
@@ -38,7 +33,7 @@ export function swapIndex(finished: string, index: string): void {
  * No index, but NAME.old and NAME.rebuild: this is the middle of a swap of version 0.1.0, and the old one is whole.
  * @throws MkvError failed: a folder cannot be renamed
  */
-export function mendSwap(index: string): void {
+export function finishSwap(index: string): void {
   const [earlier, unfinished] = ["old", "rebuild"].map((ending) =>
     join(dirname(index), `${basename(index)}.${ending}`),
   );
@@ -49,7 +44,8 @@ export function mendSwap(index: string): void {
 }
 
 /** The steps of a swap, any of which may be the last before a crash. */
-export function swapSteps(finished: string, index: string): readonly (() => void)[] {
+export function swapSteps(index: string): readonly (() => void)[] {
+  const finished = beside(index, "rebuild");
   return [
     () => syncAll(finished),
     () => renameDurably(finished, beside(index, "new")), // From here on the new one is the index.

@@ -12,7 +12,7 @@ import { limits } from "../../limits";
 import { counted, log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
-import { type Claim, type ClaimOptions, type Debt, type Entry, type PutOptions } from "../ledger";
+import { type Claim, type ClaimOptions, type Debt, type Entry } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
 import { ClaimLease, DatabaseClock, databaseMs, lost } from "./lease";
@@ -171,11 +171,11 @@ class SharedClaim implements Claim {
     return rows.length > 0;
   }
 
-  async put(entry: Entry, _options: PutOptions = {}): Promise<void> {
+  async put(entry: Entry): Promise<void> {
     if (entry !== this.#entry) await this.#write(entry, { dueMs: this.holdMs, isHeld: true });
   }
 
-  async end(entry: Entry, { againMs = 0 }: PutOptions = {}): Promise<void> {
+  async end(entry: Entry, { againMs = 0 } = {}): Promise<void> {
     const isNothing = !entry.record && !entry.forward && entry.owed.length === 0;
     if (isNothing) await this.#erase();
     else await this.#write(entry, { dueMs: entry.owed.length > 0 ? againMs : null, isHeld: false });

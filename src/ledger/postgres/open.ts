@@ -125,7 +125,7 @@ function postgresLedger(database: Database, age: Age, presence?: AsyncDisposable
   const debts = presence && debtsOf(database, age);
   return {
     memory: sharedMemory(database),
-    ...{ isBehind: age.isBehind, isOlder: age.isOlder },
+    ...age,
     get owing() {
       return debts?.owing ?? 0;
     },

@@ -7,7 +7,7 @@ import { limits } from "../../limits";
 import { warn } from "../../log";
 import { type Database } from "./connection";
 
-export type ProcessKind = "master" | "rebuild";
+type ProcessKind = "master" | "rebuild";
 
 const say = `insert into mkv_processes (id, kind, name, seen) values ($1::uuid, $2, $3, now())
   on conflict (id) do update set seen = excluded.seen`;
