@@ -15,11 +15,6 @@ export function openFiles(): number {
   }
 }
 
-/** Whether it may open so many more. */
-export function hasRoomFor(files: number): boolean {
-  return openFiles() + files <= mostOpenFiles;
-}
-
 /** Whether this is the failure of a process, or a machine, that may open no more. */
 export function isOutOfFiles(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)

@@ -36,14 +36,14 @@ export function volumeOf(name: string): string {
   return name.replace(disk, "");
 }
 
-/** Whether a volume, or the one that it is a disk of, is one of the store's. */
-export function isConfigured({ volumes }: Topology, volume: string): boolean {
-  return volumes.includes(volume) || volumes.includes(volumeOf(volume));
-}
-
 /** The volume that a name is or is a disk of: some are named as disks are. */
 export function ownerOf({ volumes }: Topology, name: string): string {
   return volumes.includes(name) ? name : volumeOf(name);
+}
+
+/** Whether a volume, or the one that it is a disk of, is one of the store's. */
+export function isConfigured(topology: Topology, name: string): boolean {
+  return topology.volumes.includes(ownerOf(topology, name));
 }
 
 /** The volumes that these are of, in order. */

@@ -102,7 +102,7 @@ async function look(
   try {
     if (isOpened) {
       const file = await volumes.open(volume, path);
-      return { volume, bytes: file.bytes ?? 0, print: String(file.bytes ?? 0), file };
+      return { volume, bytes: file.bytes, print: String(file.bytes), file };
     }
     const file = await volumes.head(volume, path);
     if (!file) return { volume, bytes: 0, print: "", state: "missing" };

@@ -45,7 +45,7 @@ export async function statValue(store: Store, key: Key): Promise<SeenValue | und
 async function openWhole(store: Store, key: Key): Promise<OpenValue | undefined> {
   const open = async (volume: string) => {
     const file = await store.volumes.open(volume, pathOf(key));
-    return { volume, file, bytes: file.bytes ?? 0, modified: file.modified };
+    return { volume, file, bytes: file.bytes, modified: file.modified };
   };
   return await askForValue(store, key, open, ({ file }) => file.close());
 }

@@ -1,7 +1,7 @@
 // Owns what is counted of requests to volumes: by the volume's name in `-volumes`, and how they ended.
 import { MkvError } from "../errors";
 import { type Topology } from "../format/placement";
-import { serverOf, volumeOf } from "../format/volume";
+import { isConfigured, ownerOf, serverOf } from "../format/volume";
 import { limits } from "../limits";
 import { counters, histograms } from "../metrics";
 
@@ -46,12 +46,8 @@ export class Asked {
 
   /** The volume that a name belongs to; of a server that has several, the first. */
   #labelOf(name: string): string {
-    const { volumes } = this.topology;
-    return (
-      volumes.find((volume) => volume === name || volume === volumeOf(name)) ??
-      volumes.find((volume) => serverOf(volume) === serverOf(name)) ??
-      "other"
-    );
+    if (isConfigured(this.topology, name)) return ownerOf(this.topology, name);
+    return this.topology.volumes.find((volume) => serverOf(volume) === serverOf(name)) ?? "other";
   }
 }
 

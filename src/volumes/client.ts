@@ -4,13 +4,13 @@
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
-import { hasRoomFor, isOutOfFiles } from "../open-files";
+import { isOutOfFiles, mostOpenFiles, openFiles } from "../open-files";
 import { Asked } from "./asked";
 import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, LostConnection, type WireRequest, fieldOf } from "./http/connection";
 import { Pools, type VolumeRequest } from "./http/pool";
-import { type LinkSettings, Signer, linesOf } from "./signer";
+import { type LinkSettings, Signer } from "./signer";
 
 /** How volumes are asked. */
 export type VolumeSettings = {
@@ -87,9 +87,9 @@ export class Client {
 
   /** The header lines of a change that is sent now: whose it is, and see signer.ts. Throws MkvError unavailable if the lease is over. */
   signChange(server: string, method: string, uri: string, destination?: string): string {
-    const signature = this.user.signer.change(server, method, uri, this.user.lease.untilMs, destination);
+    const signed = this.user.signer.change(server, method, uri, this.user.lease.untilMs, destination);
     this.requireLease(); // After the clock was looked at: another thread may have learnt meanwhile that there was a pause.
-    return this.authorization + linesOf(signature);
+    return this.authorization + signed;
   }
 
   /**
@@ -110,7 +110,7 @@ export class Client {
   }
 
   /** Sends a request as it is, which is counted; the health is told nothing. Throws as `Pools.exchange` does. */
-  exchange(request: VolumeRequest, options: { timeoutMs: number; onTimeout: () => MkvError }): Promise<Answer> {
+  #exchange(request: VolumeRequest, options: { timeoutMs: number; onTimeout: () => MkvError }): Promise<Answer> {
     const { pools, asked } = this.shared;
     return asked.count(request.volume, request.method, pools.exchange(request, options));
   }
@@ -134,7 +134,7 @@ export class Client {
       more + this.authorization + this.user.signer.lines(serverOf(volume), method, belowServer(volume) + path);
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     try {
-      const answer = await this.exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
+      const answer = await this.#exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
       this.health.heard(volume);
       return answer;
     } catch (error) {
@@ -148,8 +148,7 @@ export class Client {
     const answer = await this.ask(server, "/", "HEAD", { timeoutMs });
     if (answer.status >= 500) return answer; // It is no answer of whoever serves the values.
     learnClock(this.health, server, fieldOf(answer, "date"), sentMs);
-    const isFenced = fieldOf(answer, "mkv-fence") !== undefined;
-    if (this.health.isFenced(server) !== isFenced) this.health.setFenced(server, isFenced);
+    this.health.setFenced(server, fieldOf(answer, "mkv-fence") !== undefined);
     return answer;
   }
 
@@ -175,7 +174,7 @@ export class Client {
         const lines = headers + target + this.signChange(server, method, uri, destination);
         const request = { method, volume, path, headers: lines, body };
         const sentMs = nowMs();
-        const answer = await this.exchange(request, { timeoutMs, onTimeout });
+        const answer = await this.#exchange(request, { timeoutMs, onTimeout });
         health.heard(volume);
         if (answer.status !== 412) return answer;
         learnClock(health, server, fieldOf(answer, "date"), sentMs);
@@ -189,7 +188,7 @@ export class Client {
   /** The failure that anything thrown by a connection stands for. */
   failure(volume: string, error: unknown): MkvError {
     if (error instanceof MkvError) return error;
-    if (isOutOfFiles(error) || !hasRoomFor(2))
+    if (isOutOfFiles(error) || openFiles() + 2 > mostOpenFiles)
       // Bun says ECONNREFUSED then; it is no fault of the volume's.
       return new MkvError("unavailable", "this process may open no more files: try again", { cause: error });
     if (!(error instanceof LostConnection && error.isGivenUp)) this.health.lost(volume); // Else this process has closed it.
@@ -207,7 +206,7 @@ export class Client {
 
   /** The failure of a volume that let the deadline of a change pass, which it may still have in hand. */
   silentFor(volume: string, timeoutMs: number): MkvError {
-    this.health.silent(volume, { sentMs: nowMs() - timeoutMs });
+    this.health.silent(volume, nowMs() - timeoutMs);
     return this.lateBy(volume, timeoutMs);
   }
 }

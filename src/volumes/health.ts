@@ -8,7 +8,7 @@
 // 5. One that was away, or is new, may be another: nothing is written to it before it has said who it is.
 // Shared by all threads: a slot is some numbers, times by the clock that they share, each written whole.
 import { nowMs } from "../clock";
-import { type Topology, subvolume } from "../format/placement";
+import { type Topology, placesOf } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 
@@ -95,7 +95,7 @@ export class Health {
   }
 
   /** The server of this volume has let the deadline of a change pass, that was sent then, by `nowMs`. */
-  silent(volume: string, { sentMs = Number.NEGATIVE_INFINITY }: { sentMs?: number } = {}): void {
+  silent(volume: string, sentMs = Number.NEGATIVE_INFINITY): void {
     const server = serverOf(volume);
     if (this.isFenced(server) !== false)
       this.#set(server, fencedUntil, Math.max(this.#get(server, fencedUntil), sentMs + limits.fenceOverMs));
@@ -239,11 +239,6 @@ function numberOf(id: string): number {
 }
 
 /** Servers, volumes and disks: each has a slot. */
-function namesOf({ volumes, subvolumes }: Topology): Set<string> {
-  const names = new Set<string>();
-  for (const volume of volumes) {
-    names.add(serverOf(volume)).add(volume);
-    for (let i = 0; i < subvolumes; i++) names.add(`${volume}/${subvolume(i)}`);
-  }
-  return names;
+function namesOf(topology: Topology): Set<string> {
+  return new Set(topology.volumes.flatMap((volume) => [serverOf(volume), ...placesOf(topology, volume)]));
 }

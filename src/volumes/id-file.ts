@@ -30,6 +30,13 @@ export async function askId(client: Client, name: string): Promise<SeenId> {
   }
 }
 
+/** The same; undefined if it has no id. Throws MkvError unavailable if it does not say. */
+export async function idOf(client: Client, name: string): Promise<string | undefined> {
+  const found = await askId(client, name);
+  if (found.kind === "unknown") throw new MkvError("unavailable", `${name} does not say who it is`);
+  return found.kind === "id" ? found.id : undefined;
+}
+
 /**
  * Asks a disk who it is that lacks a file: one that was unmounted just now, or is another, says nothing of what was on it.
  * @throws MkvError unavailable if it is not the one it was, or does not say
@@ -37,9 +44,7 @@ export async function askId(client: Client, name: string): Promise<SeenId> {
 export async function requireOwn(client: Client, name: string): Promise<void> {
   const { health } = client;
   if (!health.isAnother(name, undefined)) return; // It has had no id.
-  const found = await askId(client, name);
-  if (found.kind === "unknown") throw new MkvError("unavailable", `${name} does not say who it is`);
-  if (!health.isAnother(name, found.kind === "id" ? found.id : undefined)) return;
+  if (!health.isAnother(name, await idOf(client, name))) return;
   health.setForeign(name, true);
   health.askAll();
   refuseForeign(health, name);

@@ -13,13 +13,14 @@ export type FileInfo = { readonly bytes: number; readonly modified: string };
 export type ByteRange = { readonly from: number; readonly bytes: number };
 
 /** A file that is open for reading, chunk by chunk; `bytes` are those of the whole file. */
-export type OpenFile = {
-  readonly bytes: number | undefined;
-  readonly modified: string;
+export type OpenFile = FileInfo & {
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Lets go of its connection: to be called where nothing is read of it. */
   close(): void;
 };
+
+/** The same of an answer that may be of no file. */
+type OpenAnswer = Omit<OpenFile, "bytes"> & { readonly bytes: number | undefined };
 
 /** What the volume says of a value, wherever it lies; undefined if it has none. Throws MkvError where it cannot tell. */
 export async function headValue(client: Client, volume: string, path: string): Promise<FileInfo | undefined> {
@@ -39,7 +40,7 @@ export async function headFile(client: Client, volume: string, path: string): Pr
 }
 
 /** Throws MkvError volume-failed if this is said of no file: something in front of the volume may answer 200 to everything. */
-function requireFile<T extends Pick<OpenFile, "bytes" | "modified">>(volume: string, file: T): T & FileInfo {
+function requireFile<T extends Pick<OpenAnswer, "bytes" | "modified">>(volume: string, file: T): T & FileInfo {
   const { bytes, modified } = file;
   if (modified !== "" && Number.isFinite(bytes)) return { ...file, bytes: bytes! };
   const why = "without Last-Modified or Content-Length: does something in front of it answer for it?";
@@ -53,14 +54,11 @@ function requireFile<T extends Pick<OpenFile, "bytes" | "modified">>(volume: str
  */
 export async function openValue(client: Client, volume: string, path: string, how: Opening): Promise<OpenFile> {
   refuseForeign(client.health, volume);
-  let file: OpenFile;
-  try {
-    file = await openAny(client, volume, path, how);
-  } catch (error) {
+  const file = await openAny(client, volume, path, how).catch((error) => {
     const earlier = earlierPathOf(path);
     if (earlier === undefined || !(error instanceof MkvError) || error.code !== "absent") throw error;
-    file = await openAny(client, volume, earlier, how);
-  }
+    return openAny(client, volume, earlier, how);
+  });
   try {
     return requireFile(volume, file);
   } catch (error) {
@@ -82,7 +80,7 @@ export async function openAny(
   volume: string,
   path: string,
   { firstByteMs, range, ...how }: Opening,
-): Promise<OpenFile> {
+): Promise<OpenAnswer> {
   const more = range && `Range: bytes=${range.from}-${range.from + range.bytes - 1}\r\n`;
   const answer = await client.ask(volume, path, "GET", { timeoutMs: firstByteMs, more, ...how });
   const { status, modified, body } = answer;

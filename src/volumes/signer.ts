@@ -19,7 +19,7 @@ export type LinkKey = { readonly secret: string; readonly name: string };
 export type LinkSettings = { readonly key: LinkKey; readonly ttlMs: number };
 
 /** What a request says. */
-export type Signature = { readonly until: number; readonly sum: string; readonly key: string | undefined };
+type Signature = { readonly until: number; readonly sum: string; readonly key: string | undefined };
 
 /** Signs the requests of a thread. */
 export class Signer {
@@ -31,7 +31,7 @@ export class Signer {
   ) {}
 
   /**
-   * What a change says that is sent now, of a URI without escapes; undefined for a volume whose clock is not known.
+   * The header lines of a change that is sent now, of a URI without escapes; none for a volume whose clock is not known.
    * @param untilMs by `nowMs`: it may not begin later, whenever it is sent
    * @param destination of a MOVE
    */
@@ -41,11 +41,11 @@ export class Signer {
     uri: string,
     untilMs: number = Number.POSITIVE_INFINITY,
     destination = "",
-  ): Signature | undefined {
+  ): string {
     const offsetMs = this.#offsetOf(server);
-    if (offsetMs === undefined) return undefined; // It says no dates: nginx always does.
+    if (offsetMs === undefined) return ""; // It says no dates: nginx always does.
     const until = Math.floor((Math.min(nowMs() + limits.fenceMs, untilMs) + offsetMs) / 1000);
-    return this.#sign(until, method, uri, destination);
+    return linesOf(this.#sign(until, method, uri, destination));
   }
 
   /** The header lines of what changes nothing; none without a key. */
@@ -96,9 +96,7 @@ export class Signer {
 }
 
 /** A signature as header lines. */
-export function linesOf(signature: Signature | undefined): string {
-  if (!signature) return "";
-  const { until, sum, key } = signature;
+function linesOf({ until, sum, key }: Signature): string {
   return `Mkv-Until: ${until}\r\nMkv-Sum: ${sum}\r\n${key === undefined ? "" : `Mkv-Key: ${key}\r\n`}`;
 }
 

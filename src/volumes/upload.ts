@@ -11,7 +11,7 @@ import { requireStored } from "./stored";
 import { BodyStream } from "./upload-stream";
 
 /** A value as it goes to a volume. */
-export type Outgoing = {
+type Outgoing = {
   /** Its length where it is known; otherwise a stream goes out chunked. */
   readonly bytes: number | undefined;
   /** HTTP date that nginx takes as the file's time. */

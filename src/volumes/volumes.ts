@@ -10,7 +10,7 @@ import { limits } from "../limits";
 import { hasService, moveFile, removeValue, syncValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { type Beliefs, Health } from "./health";
-import { askId, requireOwn } from "./id-file";
+import { idOf, requireOwn } from "./id-file";
 import { type Listed, list } from "./listing";
 import { Presence } from "./presence";
 import { Probes, settles } from "./probes";
@@ -18,7 +18,7 @@ import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } fr
 import { Upload } from "./upload";
 
 /** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
-export type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
+type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
 
 /** What is remembered of them, whoever asks. */
 type Known = {
@@ -68,7 +68,7 @@ export class Volumes {
    * @param options.untilFenced until nothing that was sent before can begin any more
    */
   distrust(volume: string, { untilFenced = false } = {}): void {
-    this.client.health.silent(volume, untilFenced ? { sentMs: nowMs() } : {});
+    this.client.health.silent(volume, untilFenced ? nowMs() : undefined);
   }
 
   /** Why nothing may be removed there now, as it is told; undefined if it may. */
@@ -206,10 +206,8 @@ export class Volumes {
   }
 
   /** Who a volume or disk says it is; undefined if it has no id. Throws MkvError unavailable if it does not answer. */
-  async idOf(volume: string): Promise<string | undefined> {
-    const found = await askId(this.client, volume);
-    if (found.kind === "unknown") throw new MkvError("unavailable", `${volume} does not say who it is`);
-    return found.kind === "id" ? found.id : undefined;
+  idOf(volume: string): Promise<string | undefined> {
+    return idOf(this.client, volume);
   }
 
   /** What makes the URL of a file a link that its volume serves to anybody; undefined without a link key. */

@@ -52,7 +52,7 @@ type Waiting = {
 };
 
 /** What a connection tells whoever keeps it: the address that it reached, and that it is of no more use. */
-export type Keeper = { reached(address: string): void; forget(): void };
+type Keeper = { reached(address: string): void; forget(): void };
 
 /** A connection, opened at once. */
 export class Connection {
