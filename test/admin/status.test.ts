@@ -1,5 +1,6 @@
 // `mkv status` says at a glance how a store is, and by its exit code whether all is well.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { troublesOf } from "../../src/api/admin/status";
 import { runMkv } from "../support/master";
 import { freePort } from "../support/ports";
 import { until } from "../support/until";
@@ -47,4 +48,18 @@ test("what is no admin port is one line that says what to look for, and exit cod
     expect(stderr).toMatch(/^mkv: [^\n]+\n$/);
     expect(stderr).toMatch(line);
   }
+});
+
+test("a volume with a disk that is full and one that was swapped is told with both", () => {
+  const disks = [
+    { name: "sv00", state: "full" },
+    { name: "sv01", state: "up" },
+    { name: "sv02", state: "foreign" },
+    { name: "sv03", state: "full" },
+  ] as const;
+  const told = troublesOf({ name: "v:1", state: "foreign", isSettled: true, disks });
+  expect(told).toEqual([
+    "v:1 is full (sv00, sv03)",
+    expect.stringMatching(/^v:1 is not the disk it was \(sv02\): .*"mkv adopt v:1\/sv02"/),
+  ]);
 });

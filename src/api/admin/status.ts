@@ -99,7 +99,7 @@ function volumeOf(report: VolumeReport) {
 
 /** What is not as it should be, each as a line that names whom it is about; nothing if all is well. */
 function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }: Looked): string[] {
-  const problems = reports.filter(({ state }) => state !== "up").map(troubleOf);
+  const problems = reports.flatMap(troublesOf);
   const failing = reports.flatMap(({ name, disks }) =>
     disks
       .filter(({ error }) => error !== undefined)
@@ -126,8 +126,13 @@ type Looked = {
   readonly connections: number | undefined;
 };
 
-/** A volume with what is wrong with it, and on which of its disks if not on all. */
-function troubleOf({ name, state, disks }: VolumeReport): string {
+/** A volume with each thing that is wrong with it, and on which of its disks if not on all. */
+export function troublesOf(report: VolumeReport): string[] {
+  const states = new Set(report.disks.map(({ state }) => state));
+  return [...states].filter((state) => state !== "up").map((state) => troubleOf(report, state));
+}
+
+function troubleOf({ name, disks }: VolumeReport, state: PlaceState): string {
   const bad = disks.filter((disk) => disk.state === state);
   const isAll = bad.length === disks.length;
   const which = isAll ? "" : ` (${bad.map((disk) => disk.name).join(", ")})`;
