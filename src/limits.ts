@@ -174,6 +174,8 @@ export const limits = {
   /** A connection to a volume on which nothing was said for so long is not relied on; it has so long to answer then. */
   quietMs: 100,
   renewMs: 1000,
+  /** One that nobody has used for so long is closed. */
+  keptMs: 5000,
   /** Addresses of servers are looked up so often, after a long lookup not for so many times as long; Bun keeps them so long. */
   addressMs: 500,
   longLookupMs: 1000,

@@ -133,6 +133,21 @@ test.concurrent(
   },
 );
 
+test.concurrent("after a rush of deletes, which took all files for volumes, clients are served again", async () => {
+  await using poor = await poorCluster();
+  const keys = Array.from({ length: 60 }, (_, i) => `/rush-${i}`);
+  const crowded = async () => {
+    for (const target of keys) await request(poor.port, { method: "PUT", target, body: "x" });
+    const wires = await Promise.all(keys.map(() => dial(poor.port)));
+    wires.forEach((wire, i) => wire.write(head({ method: "DELETE", target: keys[i]! }, { close: true })));
+    await Promise.allSettled(wires.map((wire) => wire.answer()));
+    wires.forEach((wire) => wire[Symbol.dispose]());
+    return (await request(poor.port, { target: "/absent" })).status === 503;
+  };
+  await until(crowded, { what: "nobody is let in", deadlineMs: 20_000 });
+  await expectServed(poor.port);
+});
+
 /** A way to a volume that can forget its connections: nothing comes through those any more, in silence. */
 class Forgetful implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();

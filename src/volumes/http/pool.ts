@@ -8,7 +8,8 @@
 //    delete is never repeated after silence: the first might land later, after a newer one.
 // 3. A kept connection on which nothing was said for a while may have been forgotten on the way, by a firewall. A question
 //    that it does not answer soon is asked anew on a fresh one. Anything else is sent only when it has answered a question.
-// 4. Those to a server that has another address now are used no more.
+// 4. Those to a server that has another address now are used no more, and those that nobody uses are closed: after a rush they
+//    would be open files that clients could have.
 import { type MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { belowServer, serverOf } from "../../format/volume";
@@ -22,6 +23,7 @@ export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: str
 export class Pools {
   readonly #pools = new Map<string, Pool>();
   readonly #addresses = new Addresses((name) => this.#leave(name));
+  #sweptMs = performance.now();
 
   /** @param onMove told of a server that has another address now, where somebody else may answer */
   constructor(readonly onMove: (server: string) => void = () => {}) {}
@@ -36,6 +38,7 @@ export class Pools {
     { volume, path, method, headers, body }: VolumeRequest,
     { timeoutMs, onTimeout }: { timeoutMs: number; onTimeout: () => MkvError },
   ): Promise<Answer> {
+    this.#sweep();
     const server = serverOf(volume);
     const request = { method, target: belowServer(volume) + path, headers, body };
     const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
@@ -99,6 +102,16 @@ export class Pools {
     );
     pool.all.push(opened);
     return opened;
+  }
+
+  /** Signs of life are asked for all the time: so this is called often enough. */
+  #sweep(): void {
+    const now = performance.now();
+    if (now < this.#sweptMs + limits.keptMs) return;
+    this.#sweptMs = now;
+    for (const { all } of this.#pools.values())
+      for (const connection of [...all])
+        if (connection.isIdle && now > connection.heardMs + limits.keptMs) connection.giveUp();
   }
 
   #leave(name: string): void {
