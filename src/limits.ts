@@ -149,7 +149,7 @@ export const limits = {
   guessesWaiting: 100,
   /** What an address guessed is forgotten after so long. */
   guesserMs: 600_000,
-  /** An idle connection is given up after this: longer than load balancers keep theirs. */
+  /** An idle connection of a client is given up after this: longer than load balancers keep theirs. */
   idleSeconds: 90,
   /** Open files kept for journal, index and volumes: at least, as a share; how often it is looked at, how long it holds for PUTs. */
   reservedFiles: 64,
@@ -171,18 +171,16 @@ export const limits = {
   /** A write of the index that finds no file to open is tried again for so long, with pauses of so long. */
   indexFilesMs: 20_000,
   indexPauseMs: 200,
-  /** A connection to a volume on which nothing was said for so long is not relied on; it has so long to answer then. */
+  /** A connection to a volume that was silent for so long has so long to answer; it is closed, and asked after by the system. */
   quietMs: 100,
   renewMs: 1000,
-  /** One that nobody has used for so long is closed. */
   keptMs: 5000,
+  keepAliveMs: 15_000,
   /** Addresses of servers are looked up so often, after a long lookup not for so many times as long; Bun keeps them so long. */
   addressMs: 500,
   longLookupMs: 1000,
   lookupPause: 10,
   namesKeptMs: 31_000,
-  /** The system asks after such a connection so often. */
-  keepAliveMs: 15_000,
   /** Requests that still run so long after SIGTERM are cut off. */
   drainMs: 60_000,
 
