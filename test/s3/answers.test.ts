@@ -107,3 +107,81 @@ test("a range that is not within the source of a part, and a list of parts that 
   ] as const)
     expect(texts((await send({ method: "POST", target, body })).text, "Code")).toEqual([code]);
 });
+
+/** A request that is refused, and the elements that say why. */
+const refused: readonly (Partial<Asked> & { readonly says: Readonly<Record<string, string>> })[] = [
+  ...["max-keys=-1", "max-keys=9e9", "encoding-type=xml", "list-type=2&continuation-token=other"].map((query) => {
+    const [name = "", value = ""] = query.replace("list-type=2&", "").split("=");
+    return { target: `?${query}`, says: argument(name, value) };
+  }),
+  { target: "?start-after=a", says: argument("start-after", "a") },
+  { target: "/none?uploadId=none&part-number-marker=x", says: argument("part-number-marker", "x") },
+  { target: "/ten?partNumber=x", says: argument("partNumber", "x") },
+  { target: "/ten?partNumber=2", says: { Code: "InvalidPartNumber", ActualPartCount: "1", PartNumberRequested: "2" } },
+  { target: "/none?uploadId=none", says: { Code: "NoSuchUpload", UploadId: "none" } },
+  { target: "?policy", says: { Code: "NoSuchBucketPolicy", BucketName: "told" } },
+  ...[
+    ["x-amz-object-attributes", "Name", "?attributes", "GET"],
+    ["x-amz-copy-source", "told", "", "PUT"],
+    ["x-amz-content-sha256", "none", "", "PUT"],
+  ].map(([name = "", value = "", query, method]) => ({
+    ...{ method, target: `/ten${query}`, headers: { [name]: value } },
+    ...(name === "x-amz-content-sha256" && { payload: value }),
+    says: argument(name, value),
+  })),
+  {
+    ...{ method: "PUT", target: "/ten" },
+    headers: { "x-amz-copy-source": "told/ten", "x-amz-metadata-directive": "MOVE" },
+    says: argument("x-amz-metadata-directive", "MOVE"),
+  },
+  {
+    ...{ method: "PUT", target: "/ten", headers: { "content-md5": "!" } },
+    says: { Code: "InvalidDigest", "Content-MD5": "!" },
+  },
+  {
+    ...{ method: "PUT", target: "/ten", headers: { "x-amz-storage-class": "GLACIER" } },
+    says: { Code: "InvalidStorageClass", StorageClassRequested: "GLACIER" },
+  },
+  {
+    ...{ method: "PUT", target: "/none", body: "body", headers: { "if-match": '"tag"' } },
+    says: { Code: "NoSuchKey", Key: "none" },
+  },
+  { accessKey: "nobody", target: "/ten", says: { Code: "InvalidAccessKeyId", AWSAccessKeyId: "nobody" } },
+];
+
+function argument(name: string, value: string) {
+  return { Code: "InvalidArgument", ArgumentName: name, ArgumentValue: value };
+}
+
+test.each(refused)("a failure names what it is about: $target $says.Code", async ({ says, ...asked }) => {
+  await put("ten", "0123456789");
+  const { text } = await send({ ...asked, target: `/told${asked.target}` });
+  expect(texts(text, ...Object.keys(says))).toEqual(Object.values(says));
+});
+
+test("a list repeats what its page begins after", async () => {
+  const markers = async (query: string) => {
+    const { text } = await send({ target: `/told?versions${query}` });
+    return texts(text, "KeyMarker", "VersionIdMarker");
+  };
+  expect(await markers("")).toEqual(["", ""]);
+  expect(await markers("&key-marker=a&version-id-marker=null")).toEqual(["a", "null"]);
+});
+
+test("an upload that cannot be completed names the part that is wrong", async () => {
+  const target = await begin("parted");
+  const id = target.replace(/.*=/, "");
+  for (const number of [1, 2]) await send({ method: "PUT", target: `${target}&partNumber=${number}`, body: "data" });
+  const ETag = md5Hex("data");
+  const complete = async (numbers: readonly number[], tag: string, names: readonly string[]) => {
+    const parts = numbers.map((number) => `<Part><PartNumber>${number}</PartNumber><ETag>"${tag}"</ETag></Part>`);
+    const body = `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
+    return texts((await send({ method: "POST", target, body })).text, "Code", ...names);
+  };
+  const about = ["PartNumber", "ETag", "UploadId"];
+  expect(await complete([1], "other", about)).toEqual(["InvalidPart", "1", "other", id]);
+  expect(await complete([3], ETag, about)).toEqual(["InvalidPart", "3", ETag, id]);
+  expect(await complete([2, 1], ETag, ["UploadId"])).toEqual(["InvalidPartOrder", id]);
+  const sizes = ["ProposedSize", "MinSizeAllowed"];
+  expect(await complete([1, 2], ETag, [...about, ...sizes])).toEqual(["EntityTooSmall", "1", ETag, id, "4", "5242880"]);
+});

@@ -7,7 +7,7 @@ import { keyAfter } from "../../format/key";
 import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 import { type Asked } from "./payload";
 import { notImplemented, ownerNodes, requirePlain } from "./questions";
 import { documentIn, readXml } from "./read-xml";
@@ -20,13 +20,13 @@ const ownership = "BucketOwnerEnforced";
 /** Throws S3Error NoSuchBucket. */
 export async function requireBucket(store: Store, bucket: string): Promise<void> {
   if ((await store.buckets.has(bucket)) || (await hasObjects(store, bucket))) return;
-  throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { fields: { BucketName: bucket } });
+  throw new S3Error("NoSuchBucket", "The specified bucket does not exist", { BucketName: bucket });
 }
 
 /** The failure of a request about an object that is not there: it is missing, or its bucket is. Throws S3Error NoSuchBucket. */
 export async function missing(store: Store, { key, bucket }: S3Request): Promise<S3Error> {
   await requireBucket(store, bucket);
-  return new S3Error("NoSuchKey", "The specified key does not exist.", { fields: { Key: objectOf(key!, bucket) } });
+  return new S3Error("NoSuchKey", "The specified key does not exist.", { Key: objectOf(key!, bucket) });
 }
 
 /** Answers HEAD of a bucket. */
@@ -52,13 +52,14 @@ export async function createBucket(store: Store, asked: Asked): Promise<Response
     throw new S3Error(
       "InvalidBucketName",
       "a bucket has 3 to 63 of a-z 0-9 . -, no dot beside . or -, and is no address",
+      { BucketName: bucket },
     );
   requirePlain(asked);
   if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true") throw notImplemented("object lock");
   if ((header("x-amz-object-ownership") ?? ownership) !== ownership)
     throw new S3Error("NotImplemented", `x-amz-object-ownership is ${ownership}`);
   if (await store.buckets.has(bucket))
-    throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { fields: { BucketName: bucket } });
+    throw new S3Error("BucketAlreadyOwnedByYou", "the bucket exists already", { BucketName: bucket });
   await store.buckets.make(bucket);
   return new Response(null, { status: 200, headers: { location: `/${bucket}` } });
 }
@@ -67,9 +68,7 @@ export async function createBucket(store: Store, asked: Asked): Promise<Response
 export async function deleteBucket(store: Store, { bucket }: S3Request): Promise<Response> {
   await requireBucket(store, bucket);
   if (await hasObjects(store, bucket))
-    throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", {
-      fields: { BucketName: bucket },
-    });
+    throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", { BucketName: bucket });
   await store.buckets.delete(bucket);
   return new Response(null, { status: 204 });
 }
@@ -78,7 +77,7 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
 export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
   const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
   const most = wholeNumber("max-buckets", query("max-buckets")) ?? Infinity;
-  if (most === 0) throw new S3Error("InvalidArgument", "max-buckets is a whole number from 1");
+  if (most === 0) throw badArgument("max-buckets", "0", "max-buckets is a whole number from 1");
   const buckets = new Map<string, number>();
   for await (const [name, createdMs] of store.buckets.made()) buckets.set(name, createdMs);
   for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);

@@ -5,7 +5,7 @@ import { type ByteRange } from "../../volumes/read";
 import { etagOf } from "./attributes";
 import { S3Error } from "./errors";
 import { notImplemented } from "./questions";
-import { type S3Request, isTag, namesTag } from "./request";
+import { type S3Request, isTag, namesTag, objectOf } from "./request";
 
 /** What a read is answered with: 206, if `isPart`. `count` is of the parts of the object, for one that is read by number. */
 export type Wanted = { readonly range: ByteRange; readonly isPart: boolean; readonly count?: number };
@@ -41,13 +41,13 @@ function failing(header: Header, value: SeenValue) {
 export type Permit = (before: KnownValue) => void;
 
 /** What a write demands; undefined for nothing. Throws S3Error NotImplemented for a condition that is none of a write. */
-export function permitOf({ header }: S3Request): Permit | undefined {
+export function permitOf({ header, key, bucket }: S3Request): Permit | undefined {
   for (const name of ["if-modified-since", "if-unmodified-since"])
     if (header(name) !== undefined) throw notImplemented(`${name} of a write`);
   const [match, noneMatch] = [header("if-match"), header("if-none-match")];
   if (noneMatch !== undefined && noneMatch.trim() !== "*")
     throw new S3Error("NotImplemented", "of a write, If-None-Match is * or nothing");
-  const permitTag = match === undefined ? undefined : permitOfTag(match);
+  const permitTag = match === undefined ? undefined : permitOfTag(match, objectOf(key!, bucket));
   if (noneMatch === undefined) return permitTag;
   return (before) => {
     if (before.record?.state === "live") throw failedCondition("If-None-Match");
@@ -55,17 +55,18 @@ export function permitOf({ header }: S3Request): Permit | undefined {
   };
 }
 
-/** Demands one of these entity tags, or that anything is there. */
-export function permitOfTag(match: string): Permit {
+/** Demands one of these entity tags, or that anything is there, of the object of this name. */
+export function permitOfTag(match: string, name: string): Permit {
   return ({ record, attributes }) => {
-    if (record?.state !== "live") throw new S3Error("NoSuchKey", "there is no such object, which If-Match asks for");
+    if (record?.state !== "live")
+      throw new S3Error("NoSuchKey", "there is no such object, which If-Match asks for", { Key: name });
     if (!namesTag(match, etagOf({ record, attributes }))) throw failedCondition("If-Match");
   };
 }
 
 function failedCondition(name: string): S3Error {
   return new S3Error("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", {
-    fields: { Condition: name },
+    Condition: name,
   });
 }
 
@@ -82,9 +83,9 @@ export function rangeOf({ header }: S3Request, value: SeenValue): Wanted {
   const to = first === undefined ? bytes - 1 : Math.min(last ?? bytes - 1, bytes - 1);
   if (first !== undefined && last !== undefined && last < first) return all;
   if (from >= bytes || (first === undefined && last === 0)) {
-    const fields = { RangeRequested: text!, ActualObjectSize: String(bytes) }; // smart_open reads an empty object by it.
+    const fields = { RangeRequested: text, ActualObjectSize: bytes }; // smart_open reads an empty object by it.
     const headers = { "content-range": `bytes */${bytes}` };
-    throw new S3Error("InvalidRange", "The requested range is not satisfiable", { fields, headers });
+    throw new S3Error("InvalidRange", "The requested range is not satisfiable", fields, headers);
   }
   return { range: { from, bytes: to - from + 1 }, isPart: true };
 }

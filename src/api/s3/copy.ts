@@ -11,7 +11,7 @@ import { attributesIn, attributesOfBytes, attributesOfCopy, etagOf, sumNode, sum
 import { missing, requireBucket } from "./buckets";
 import { type Algorithm, type Sum, algorithmNamed } from "./checksums";
 import { type Permit, permitOf, requireSource } from "./conditions";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody } from "./objects";
 import { type Payload, payloadFrom } from "./payload";
@@ -34,7 +34,7 @@ export function sourceOf(asked: S3Request): Source {
     .replaceAll("+", "%20");
   const source = readRequest({ ...asked.request, url: `/${decoded}` });
   if (source.key === undefined)
-    throw new S3Error("InvalidArgument", "x-amz-copy-source is BUCKET/KEY, percent-encoded");
+    throw badArgument("x-amz-copy-source", text, "x-amz-copy-source is BUCKET/KEY, percent-encoded");
   requireOwnVersion(query.replace(/^versionId=/, ""));
   if (isReserved(source.key)) throw new S3Error("AccessDenied", "what x-amz-copy-source names is not for clients");
   return source as Source;
@@ -46,9 +46,10 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
   if (asked.header("x-amz-copy-source-range") !== undefined)
     throw notImplemented("x-amz-copy-source-range of a copy that is no part");
   const source = sourceOf(asked);
-  const directive = asked.header("x-amz-metadata-directive")?.toUpperCase() ?? "COPY";
+  const name = "x-amz-metadata-directive";
+  const directive = asked.header(name)?.toUpperCase() ?? "COPY";
   if (directive !== "COPY" && directive !== "REPLACE")
-    throw new S3Error("InvalidArgument", "x-amz-metadata-directive is COPY or REPLACE");
+    throw badArgument(name, asked.header(name), `${name} is COPY or REPLACE`);
   const isOnto = Buffer.compare(source.key, asked.key!) === 0;
   if (isOnto && directive === "COPY" && !asked.header("x-amz-storage-class"))
     throw new S3Error("InvalidRequest", "a copy onto itself has x-amz-metadata-directive: REPLACE, or a storage class");

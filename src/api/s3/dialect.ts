@@ -150,9 +150,7 @@ async function dispatch(store: Store, asked: Known): Promise<Response> {
   for (const name of refusedHeaders) if (asked.header(name) !== undefined) throw notImplemented(name);
   if (bucket === "") {
     if (method === "GET" && /^\/+$/.test(asked.path)) return await listBuckets(store, asked);
-    throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {
-      headers: { allow: "GET" },
-    });
+    throw new S3Error("MethodNotAllowed", "without a bucket, the list of buckets can be read", {}, { allow: "GET" });
   }
   if (isReserved(Buffer.from(`/${bucket}/`))) throw new S3Error("AccessDenied", "what this names is not for clients");
   requireOwnVersion(asked.query("versionId"));
@@ -176,5 +174,5 @@ async function answerQuestion(store: Store, asked: Known, name: string): Promise
   if (asked.key === undefined) await requireBucket(store, asked.bucket);
   else if (!(await statValue(store, asked.key))) throw await missing(store, asked);
   if (isWish) return new Response(null, { status: asked.request.method === "DELETE" ? 204 : 200 });
-  return asked.key === undefined ? answerBucketQuestion(name) : answerObjectQuestion(name);
+  return asked.key === undefined ? answerBucketQuestion(name, asked.bucket) : answerObjectQuestion(name);
 }

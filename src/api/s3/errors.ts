@@ -60,18 +60,19 @@ export type S3Code = keyof typeof statusOf;
 
 /** A failure with its name in S3; `fields` are further elements of its answer, `headers` further headers. */
 export class S3Error extends MkvError {
-  readonly fields: Readonly<Record<string, string>>;
-  readonly headers: Readonly<Record<string, string>>;
-
   constructor(
     readonly s3: S3Code,
     message: string,
-    { fields = {}, headers = {} }: { fields?: Record<string, string>; headers?: Record<string, string> } = {},
+    readonly fields: Readonly<Record<string, string | number | undefined>> = {},
+    readonly headers: Readonly<Record<string, string>> = {},
   ) {
     super("bad-request", message);
-    this.fields = fields;
-    this.headers = headers;
   }
+}
+
+/** A parameter, or header, that says what it cannot. */
+export function badArgument(name: string, value: string | undefined, message: string): S3Error {
+  return new S3Error("InvalidArgument", message, { ArgumentName: name, ArgumentValue: value });
 }
 
 const codeOf: Record<ErrorCode, S3Code> = {

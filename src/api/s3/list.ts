@@ -11,7 +11,7 @@ import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { etagOf, fileOf, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
-import { S3Error } from "./errors";
+import { badArgument } from "./errors";
 import { ownerNodes } from "./questions";
 import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
 import { encoded } from "./signature";
@@ -35,7 +35,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   await requireBucket(store, bucket);
   const version = query("versions") !== undefined ? "versions" : query("list-type") === "2" ? 2 : 1;
   for (const name of version === 2 ? [] : ["start-after", "continuation-token"])
-    if (query(name)) throw new S3Error("InvalidArgument", `${name} is only taken with list-type=2`);
+    if (query(name)) throw badArgument(name, query(name), `${name} is only taken with list-type=2`);
   const question = questionOf(asked, "max-keys");
   const { encode, delimiter, most } = question;
   const token = query("continuation-token");
@@ -73,7 +73,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
     if (start !== "") head.push(node("StartAfter", encode(start)));
   } else if (version === 1) head.push(node("Marker", encode(start)), delimiter === "" ? "" : node("NextMarker", last));
   else {
-    head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", ""));
+    head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", query("version-id-marker") ?? ""));
     head.push(node("NextKeyMarker", last), node("NextVersionIdMarker", last && "null"));
   }
   return xmlAnswer(isVersion ? "ListVersionsResult" : "ListBucketResult", [...head, ...nodes].join(""));
@@ -156,7 +156,7 @@ export function headOf(asked: S3Request, { prefix, delimiter, encode }: Question
 export function encoderOf(asked: S3Request): (text: string) => string {
   const type = asked.query("encoding-type");
   if (type === undefined || type === "") return (text) => text;
-  if (type.toLowerCase() !== "url") throw new S3Error("InvalidArgument", "encoding-type is url or nothing");
+  if (type.toLowerCase() !== "url") throw badArgument("encoding-type", type, "encoding-type is url or nothing");
   return (text) => encoded(Buffer.from(text)).replaceAll("%2F", "/");
 }
 
@@ -170,5 +170,5 @@ function readToken(token: string, bucket: string): Uint8Array {
   const key = Buffer.from(token, "base64url");
   const begin = prefixOf(bucket);
   if (key.subarray(0, begin.length).equals(begin) && key.toString("base64url") === token) return key;
-  throw new S3Error("InvalidArgument", "The continuation token provided is incorrect");
+  throw badArgument("continuation-token", token, "The continuation token provided is incorrect");
 }

@@ -21,7 +21,7 @@ import { requireBucket } from "./buckets";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
 import { copyFrom, sourceOf, whole } from "./copy";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody, sumAttribute } from "./objects";
 import { partNumberOf, partsAttribute } from "./parts";
@@ -71,7 +71,7 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
   const stored = await storeBody(parts, place, payload, { attributes: {} });
   if (await uploadOf(store, key, id)) return stored;
   await removePart(store, place);
-  throw noSuchUpload();
+  throw noSuchUpload(id);
 }
 
 /** Answers DELETE of an upload; of one that is complete nothing is left to be removed. */
@@ -85,7 +85,7 @@ export async function abortUpload(store: Store, asked: S3Request): Promise<Respo
 /** Makes the object of its parts. A refusal leaves the upload as it was; a repeated request is answered as the first. */
 export async function completeUpload(store: Store, asked: Asked): Promise<Document> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
-  const named = partsIn(await documentIn(asked.payload()));
+  const named = partsIn(await documentIn(asked.payload()), id);
   const before = await attributesBy(store, key, id);
   const upload = before ? await uploadOf(store, key, id) : await requireUpload(store, asked);
   if (upload && !before) await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
@@ -142,7 +142,7 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
 
 type NamedPart = { readonly number: number; readonly etag: string; readonly sums: ReadonlyMap<Algorithm, string> };
 
-function partsIn(bytes: Uint8Array): NamedPart[] {
+function partsIn(bytes: Uint8Array, id: string): NamedPart[] {
   if (bytes.length === 0) throw new S3Error("InvalidRequest", "You must specify at least one part");
   const { children } = readXml(bytes, "CompleteMultipartUpload");
   const named = children.map((part): NamedPart => {
@@ -158,7 +158,7 @@ function partsIn(bytes: Uint8Array): NamedPart[] {
   if (named.length === 0 || named.length > s3Limits.parts)
     throw new S3Error("MalformedXML", "no parts are named, or too many");
   if (named.some(({ number }, i) => i > 0 && number <= named[i - 1]!.number))
-    throw new S3Error("InvalidPartOrder", "The list of parts was not in ascending order");
+    throw new S3Error("InvalidPartOrder", "The list of parts was not in ascending order", { UploadId: id });
   return named;
 }
 
@@ -175,15 +175,21 @@ async function partsToJoin(
     const part = stored.get(number);
     const isSum = ([name, sum]: [Algorithm, string]) => part?.attributes[headerOf(name)] === sum;
     const isKnown = part?.attributes[bytesName] !== undefined; // What lies beside the records may have been lost.
+    const about = { PartNumber: number, ETag: etag.replaceAll('"', ""), UploadId: id };
     const isSame = isKnown && isTag(etag, part.md5) && [...sums].every(isSum);
-    if (!isSame) throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`);
+    if (!isSame)
+      throw new S3Error("InvalidPart", `part ${number} was not uploaded, or has another ETag or checksum`, about);
     if (algorithm && (!sums.has(algorithm) || part.attributes[headerOf(algorithm)] === undefined))
       throw new S3Error(
         "InvalidRequest",
         `The upload was created using a ${algorithm} checksum, which part ${number} lacks`,
       );
-    if (i < named.length - 1 && Number(part.attributes[bytesName]) < s3Limits.leastPartBytes)
-      throw new S3Error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
+    const sizes = { ProposedSize: Number(part.attributes[bytesName]), MinSizeAllowed: s3Limits.leastPartBytes };
+    if (i < named.length - 1 && sizes.ProposedSize < sizes.MinSizeAllowed)
+      throw new S3Error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", {
+        ...about,
+        ...sizes,
+      });
     return part;
   });
 }
@@ -196,24 +202,27 @@ async function attributesBy(store: Store, key: Key, id: string): Promise<Attribu
 
 /** The upload that is named. Throws S3Error NoSuchUpload, NoSuchBucket. */
 export async function requireUpload(store: Store, asked: S3Request): Promise<Upload> {
-  const upload = await uploadOf(store, asked.key!, asked.query("uploadId") ?? "");
+  const id = asked.query("uploadId") ?? "";
+  const upload = await uploadOf(store, asked.key!, id);
   if (upload) return upload;
   await requireBucket(store, asked.bucket);
-  throw noSuchUpload();
+  throw noSuchUpload(id);
 }
 
-function noSuchUpload(): S3Error {
-  return new S3Error("NoSuchUpload", "The specified upload does not exist. It may have been aborted or completed.");
+function noSuchUpload(UploadId: string): S3Error {
+  const message = "The specified upload does not exist. It may have been aborted or completed.";
+  return new S3Error("NoSuchUpload", message, { UploadId });
 }
 
 function sourceRange(asked: S3Request, seen: SeenValue): ByteRange {
-  const text = asked.header("x-amz-copy-source-range");
+  const name = "x-amz-copy-source-range";
+  const text = asked.header(name);
   if (text === undefined) return whole(seen);
   const match = /^bytes=(\d+)-(\d+)$/.exec(text);
   const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
-  if (from > to) throw new S3Error("InvalidArgument", "x-amz-copy-source-range is bytes=FIRST-LAST");
+  if (from > to) throw badArgument(name, text, `${name} is bytes=FIRST-LAST`);
   if (from >= seen.bytes)
     throw new S3Error("InvalidRequest", "The specified copy range is invalid for the source object size");
-  if (to >= seen.bytes) throw new S3Error("InvalidArgument", `the source has ${seen.bytes} bytes`);
+  if (to >= seen.bytes) throw badArgument(name, text, `the source has ${seen.bytes} bytes`);
   return { from, bytes: to - from + 1 };
 }

@@ -15,7 +15,7 @@ import { attributesIn, attributesOfFile, etagOf, headersOf, overrides, sumHeader
 import { missing, requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
 import { type Permit, isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
-import { S3Error, s3ErrorOf } from "./errors";
+import { S3Error, badArgument, s3ErrorOf } from "./errors";
 import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest, comeIn } from "./payload";
 import { notImplemented, requirePlain } from "./questions";
@@ -81,9 +81,11 @@ export async function describeObject(store: Store, asked: S3Request): Promise<Re
     StorageClass: node("StorageClass", "STANDARD"),
     ObjectSize: node("ObjectSize", seen.bytes),
   };
-  const wanted = (asked.header("x-amz-object-attributes") ?? "").split(",").map((name) => name.trim());
+  const attributes = "x-amz-object-attributes";
+  const named = asked.header(attributes) ?? "";
+  const wanted = named.split(",").map((name) => name.trim());
   if (!wanted.every((name) => Object.hasOwn(nodes, name)))
-    throw new S3Error("InvalidArgument", `x-amz-object-attributes are of ${Object.keys(nodes).join(", ")}`);
+    throw badArgument(attributes, named, `${attributes} are of ${Object.keys(nodes).join(", ")}`);
   const inner = Object.keys(nodes).map((name) => (wanted.includes(name) ? nodes[name] : ""));
   return xmlAnswer("GetObjectAttributesResponse", inner.join(""), { headers: { "last-modified": seen.modified } });
 }
@@ -168,7 +170,7 @@ async function remove(
       if (textOf(object, condition) !== undefined) throw notImplemented(`${condition} of a DELETE`);
     requireOwnVersion(version);
     const etag = textOf(object, "ETag");
-    await removeLive(store, keyOf(prefixOf(bucket, name)), etag === undefined ? undefined : permitOfTag(etag));
+    await removeLive(store, keyOf(prefixOf(bucket, name)), etag === undefined ? undefined : permitOfTag(etag, name));
     return isQuiet ? "" : nest("Deleted", about);
   } catch (error) {
     const { s3, message } = s3ErrorOf(error);

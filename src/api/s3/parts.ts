@@ -6,7 +6,7 @@ import { type SeenValue, type Value } from "../../store/read";
 import { s3Limits } from "../../s3-limits";
 import { partsName, tagName } from "./attributes";
 import { type Wanted } from "./conditions";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 import { type S3Request, wholeNumber } from "./request";
 import { nest, node } from "./xml";
 
@@ -26,7 +26,7 @@ export function partsAttribute(lengths: readonly number[]): Record<string, strin
 export function partNumberOf({ query }: S3Request): number {
   const text = query("partNumber") ?? "";
   if (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= s3Limits.parts) return Number(text);
-  throw new S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive");
+  throw badArgument("partNumber", text, "Part number must be an integer between 1 and 10000, inclusive");
 }
 
 /** The number of the part that a read is of; undefined without one. Throws S3Error InvalidArgument, InvalidRequest. */
@@ -47,7 +47,10 @@ export function partOf(number: number, value: SeenValue): Wanted {
   const lengths = isInParts ? lengthsOf(value) : [value.bytes];
   if (!lengths) throw new S3Error("NotImplemented", "the parts differ too much in length to be read by number");
   const bytes = lengths[number - 1];
-  if (bytes === undefined) throw new S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable");
+  if (bytes === undefined) {
+    const fields = { ActualPartCount: lengths.length, PartNumberRequested: number };
+    throw new S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable", fields);
+  }
   const from = lengths.slice(0, number - 1).reduce((sum, length) => sum + length, 0);
   return { range: { from, bytes }, isPart: bytes > 0, ...(isInParts && { count: lengths.length }) };
 }

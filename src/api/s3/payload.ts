@@ -6,7 +6,7 @@ import { type Receiving, announcedBytes, chunksOf } from "../body";
 import { type Algorithm, type Sum, type Summing } from "./checksums";
 import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
 import { type Trailers, framingOf, unframed } from "./chunked";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 import { type S3Request } from "./request";
 import { type Signed } from "./signature";
 
@@ -131,16 +131,14 @@ function decodedBytes(text: string | undefined): number {
 function hashOf(payload: string, isFramed: boolean): string | undefined {
   if (isFramed || payload === "UNSIGNED-PAYLOAD") return undefined;
   if (/^[0-9a-f]{64}$/.test(payload)) return payload;
-  throw new S3Error(
-    "InvalidArgument",
-    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a SHA256, or the name of a framing",
-  );
+  const name = "x-amz-content-sha256";
+  throw badArgument(name, payload, `${name} must be UNSIGNED-PAYLOAD, a SHA256, or the name of a framing`);
 }
 
 function md5In(base64: string | undefined): string | undefined {
   if (base64 === undefined) return undefined;
   if (/^[A-Za-z0-9+/]{22}==$/.test(base64)) return Buffer.from(base64, "base64").toString("hex");
-  throw new S3Error("InvalidDigest", "Content-MD5 is not the Base64 of 16 bytes");
+  throw new S3Error("InvalidDigest", "Content-MD5 is not the Base64 of 16 bytes", { "Content-MD5": base64 });
 }
 
 /** The failure of a PUT, where a Content-MD5 was announced that the body does not have. */

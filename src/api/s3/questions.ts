@@ -58,10 +58,11 @@ export function isParameter([name, value]: readonly [string, string], method: st
 }
 
 /** Answers a GET of a subresource of a bucket that is there. Throws S3Error NotImplemented, or that there is none. */
-export function answerBucketQuestion(name: string): Response {
+export function answerBucketQuestion(name: string, bucket?: string): Response {
   const answer = subresources.get(name);
   if (answer === undefined) throw notImplemented(name);
-  if (typeof answer === "string") throw new S3Error(answer, `the bucket has no ${name} configuration`);
+  if (typeof answer === "string")
+    throw new S3Error(answer, `the bucket has no ${name} configuration`, { BucketName: bucket });
   return xmlAnswer(...answer);
 }
 
@@ -99,7 +100,8 @@ export function requirePlain({ fields, key }: S3Request): void {
   if (key && !isUtf8(key)) throw new S3Error("InvalidURI", "the name of an object is UTF-8, percent-encoded");
   for (const [name, value] of fields) {
     if (!refused.test(name) || value === "" || plain[name]?.includes(value)) continue;
-    if (name === "x-amz-storage-class") throw new S3Error("InvalidStorageClass", "the storage class is STANDARD");
+    if (name === "x-amz-storage-class")
+      throw new S3Error("InvalidStorageClass", "the storage class is STANDARD", { StorageClassRequested: value });
     throw notImplemented(name);
   }
 }

@@ -3,7 +3,7 @@
 import { type Key, decodePercent } from "../../format/key";
 import { limits } from "../../limits";
 import { splitUrl } from "../url";
-import { S3Error } from "./errors";
+import { S3Error, badArgument } from "./errors";
 
 /**
  * What the dialect reads of a request; its `url` is the target as it was sent, with the bucket before it if that stood in the
@@ -75,7 +75,7 @@ export function isBare({ header }: S3Request): boolean {
 export function headerText(name: string, value: string): string {
   const text = Buffer.from(value).toString("latin1");
   if (/^[a-z0-9-]+$/i.test(name) && !/[\0-\x08\x0a-\x1f\x7f]/.test(text)) return text;
-  throw new S3Error("InvalidArgument", `the parameter ${name} could not be a header`);
+  throw badArgument(name, value, `the parameter ${name} could not be a header`);
 }
 
 /** These bytes as a key. Throws S3Error KeyTooLongError. */
@@ -107,7 +107,7 @@ export function objectOf(key: Uint8Array, bucket: string): string {
 /** What a parameter, or header, says; undefined for nothing. Throws S3Error InvalidArgument. */
 export function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
-  if (!/^\d{1,10}$/.test(text)) throw new S3Error("InvalidArgument", `${name} is a whole number from 0`);
+  if (!/^\d{1,10}$/.test(text)) throw badArgument(name, text, `${name} is a whole number from 0`);
   return Number(text);
 }
 

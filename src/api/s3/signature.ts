@@ -33,7 +33,8 @@ export class Keys {
    */
   signingKey(accessKey: string, scope: string): Uint8Array {
     const secret = this.#secrets.get(accessKey);
-    if (secret === undefined) throw new S3Error("InvalidAccessKeyId", `there is no access key ${accessKey}`);
+    if (secret === undefined)
+      throw new S3Error("InvalidAccessKeyId", `there is no access key ${accessKey}`, { AWSAccessKeyId: accessKey });
     const name = `${accessKey} ${scope}`;
     let key = this.#derived.get(name);
     if (key) return key;
@@ -76,7 +77,7 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
       "the time of the request and of this server differ by more than 15 minutes",
     );
   requireSignedHeaders(asked, names);
-  let fields: Record<string, string> = { AWSAccessKeyId: accessKey };
+  let fields: Record<string, string> = { AWSAccessKeyId: accessKey, SignatureProvided: signature };
   for (const host of hostsOf(asked.header("host") ?? "")) {
     const canonical = canonicalRequest(asked, { names, payload, host });
     const hashed = new Bun.CryptoHasher("sha256").update(Buffer.from(canonical, "latin1")).digest("hex");
@@ -85,7 +86,7 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
     fields = { StringToSign: text, CanonicalRequest: canonical, ...fields };
   }
   const advice = "check the secret key, and that a proxy leaves Host and path as they are";
-  throw new S3Error("SignatureDoesNotMatch", `the signature does not fit the request: ${advice}`, { fields });
+  throw new S3Error("SignatureDoesNotMatch", `the signature does not fit the request: ${advice}`, fields);
 }
 
 /** What a client that sends this host may have signed: the host as it is, with a default port, or without its port. */
