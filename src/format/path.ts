@@ -56,7 +56,7 @@ const pieceChars = 254;
 const deepest = 8;
 
 function storable(base64: string): string {
-  const isStorable = /^(?!\/)(?!.*\/\/)(?!.*\/$)[^/]{1,255}(\/[^/]{1,255})*$/.test(base64);
+  const isStorable = /^[^/]{1,255}(\/[^/]{1,255})*$/.test(base64);
   if (isStorable) return base64;
   const name = inComponents(base64);
   return name.split("/").length > deepest ? cut(base64.replaceAll("+", "-").replaceAll("/", "_")) : name;

@@ -61,7 +61,7 @@ export function accountedFor(
   const outside = placed.map(({ volume, kind }) => ({ volume: nameOf(volume), kind }));
   const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
   // What a move was copying is the value of the live record.
-  const isRubbish = ({ kind }: (typeof unnamed)[number]) =>
+  const isRubbish = ({ kind }: BareDebt) =>
     !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
   const rubbish = volumesOf(unnamed.filter(isRubbish));
   const strays = volumesOf(unnamed.filter(({ kind }) => known && kind === "stray"));

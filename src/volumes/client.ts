@@ -54,7 +54,8 @@ export class Client {
     readonly health: Health,
     readonly settings: VolumeSettings,
     readonly user: User = {
-      ...{ credentials: settings.credentials, signer: new Signer(health, settings.link) },
+      credentials: settings.credentials,
+      signer: new Signer(health, settings.link),
       lease: { untilMs: Number.POSITIVE_INFINITY },
     },
     readonly shared: Shared = {

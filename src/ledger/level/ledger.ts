@@ -151,8 +151,6 @@ class LevelClaim implements Claim {
     const before = this.#entry;
     const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
     const isNewRecord = record !== this.#text;
-    const owesAlike =
-      entry.owed.length === before.owed.length && entry.owed.every((debt) => before.owed.includes(debt));
     let written: readonly Debt[] | undefined;
     if (entry.owed.some((debt) => !before.owed.includes(debt))) {
       if (before.owed.length === 0 && journal.size >= limits.debts) {
@@ -170,7 +168,8 @@ class LevelClaim implements Claim {
     this.#entry = { ...knownOf(entry.record, this.#facts), owed: entry.owed };
     this.#text = record;
     if (written === entry.owed) return;
-    if (!isNewRecord && owesAlike) return journal.schedule(this.#hex, dueMs);
+    // Where the record is the same, all that is owed now was owed before.
+    if (!isNewRecord && entry.owed.length === before.owed.length) return journal.schedule(this.#hex, dueMs);
     const line = this.#line(record, entry.owed, dueMs);
     if (isNewRecord && before.owed.length > 0) await journal.tell(this.#hex, line);
     else journal.note(this.#hex, line);

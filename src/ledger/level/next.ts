@@ -52,7 +52,10 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
   const next = await makeIn(undo, folder);
   return Object.assign(undo.move(), {
     names: { next: folder, old: old && path },
-    ...{ next, old, memory, suspect: suspect && { ...suspect, laterMs } },
+    next,
+    old,
+    memory,
+    suspect: suspect && { ...suspect, laterMs },
     owedBy: (nameOf: (volume: string) => string) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
     async swap() {
       await next[Symbol.asyncDispose]();

@@ -70,17 +70,13 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const known = await judgeIndex(memory, path, { found, seen });
   const wholeMs = found.kind === "none" ? undefined : await wholeUntil(memory, path);
   const journals = readJournals(path);
-  const { last } = journals;
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
   const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
 
   const facts = undo.use(await openLevelIndex(factsOf(path), { ...options, make: true }));
-  const { inherited, redone, doubtful, barred } = await replay(index, journals, {
-    ...options,
-    inDoubt: doubt !== undefined,
-  });
-  const isCertain = doubt?.isCertain === true || redone > 0;
-  const suspect = bothSuspect(before?.suspect, isCertain ? doubt?.suspect : unseen);
+  const inDoubt = doubt !== undefined;
+  const { inherited, redone, doubtful, barred } = await replay(index, journals, { ...options, inDoubt });
+  const suspect = bothSuspect(before?.suspect, doubt?.isCertain || redone > 0 ? doubt?.suspect : unseen);
   if (doubt) {
     warn(
       `${path} may lack what was acknowledged last (${doubt.why}): ${counted(redone, "key")} brought up to date ` +
@@ -88,12 +84,15 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     );
   }
   const shared: LevelShared = {
-    ...{ locks: KeyLocks.share(), numbers: LineNumbers.share(last), barred },
-    ...{ isBehind: suspect !== undefined, isOlder: suspect !== undefined && !suspect.isNew },
+    isBehind: suspect !== undefined,
+    isOlder: suspect !== undefined && !suspect.isNew,
+    locks: KeyLocks.share(),
+    numbers: LineNumbers.share(journals.last),
+    barred,
     barredUntilMs: nowMs() + limits.fenceOverMs,
   };
   const numbers = new LineNumbers(shared.numbers);
-  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: last, numbers });
+  const journal = new Journal(path, { ...options, thread: 0, inherited, floor: journals.last, numbers });
   const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
   const passed = shared.isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
   const state = { isSynced: options.sync, suspect, passed };

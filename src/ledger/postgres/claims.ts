@@ -160,7 +160,7 @@ class SharedClaim implements Claim {
   async take(found: Found | undefined): Promise<boolean> {
     const asked = thisMoment();
     const { record, owed } = this.#entry;
-    const text = record === found?.entry.record ? (found?.text ?? null) : record ? encodeRecord(record) : null;
+    const text = record ? encodeRecord(record) : null;
     this.#facts = found?.facts ?? undefined;
     const facts = writeFacts(this.#facts, this.#entry);
     const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];

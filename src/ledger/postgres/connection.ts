@@ -168,7 +168,7 @@ function passes(error: unknown): boolean {
   if (error instanceof Unreachable) return error.isPassing;
   if (error instanceof Hung || error instanceof Standby) return true;
   const state = sqlState(error);
-  if (state !== undefined) return /^(40|08|57|53)/.test(state) || state === readOnly;
+  if (state !== "") return /^(40|08|57|53)/.test(state) || state === readOnly;
   return /^ERR_POSTGRES_(CONNECTION|IDLE_TIMEOUT|LIFETIME)/.test((error as { code?: string }).code ?? "");
 }
 

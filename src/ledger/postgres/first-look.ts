@@ -29,7 +29,7 @@ export async function requireOwnSessions(one: SQL, other: SQL): Promise<void> {
     if ((prepared as [string][]).some(([name]) => namedByBun.test(name))) throw new Error(sharedSessions);
   } catch (error) {
     if (isMixedUp(error)) throw new Error(sharedSessions);
-    if (!noRoom.test(sqlState(error) ?? "")) throw error; // The server allows no second one: then no pooler lends any.
+    if (!noRoom.test(sqlState(error))) throw error; // The server allows no second one: then no pooler lends any.
   }
 }
 
@@ -41,7 +41,7 @@ async function sessionOf(sql: SQL): Promise<number> {
 
 /** Whether the server says that a prepared statement of this name is there already, or is not there. */
 export function isMixedUp(error: unknown): boolean {
-  return ["42P05", "26000"].includes(sqlState(error) ?? "");
+  return ["42P05", "26000"].includes(sqlState(error));
 }
 
 /** The names that Bun gives to what it prepares, in each connection from P0 on. */
@@ -70,7 +70,7 @@ export async function lookForFailover(ask: Ask): Promise<void> {
   try {
     await compare(ask);
   } catch (error) {
-    if (!cannotTell.includes(sqlState(error) ?? "")) throw error;
+    if (!cannotTell.includes(sqlState(error))) throw error;
   }
 }
 

@@ -16,8 +16,7 @@ import { databaseMs } from "./lease";
 
 export type Found = {
   readonly entry: Entry;
-  /** The record, and what lies beside it, as they are written down. */
-  readonly text: string | null;
+  /** What lies beside the record, as it is written down. */
   readonly facts: string | null;
   readonly version: string;
   readonly state: "free" | "held" | "lapsed";
@@ -31,7 +30,6 @@ export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found 
   const record = text === null ? undefined : decodeRecord(text as string);
   return {
     entry: { ...knownOf(record, facts as string | null), owed: debtsIn(owed, ageMs) },
-    text: text as string | null,
     facts: facts as string | null,
     version: version as string,
     state: state as Found["state"],

@@ -74,8 +74,7 @@ export async function makeTables(database: Database): Promise<void> {
         await database.run(statement);
         break;
       } catch (error) {
-        const state = sqlState(error) ?? "";
-        if (!madeByAnother.includes(state) || tries === 5) throw error;
+        if (!madeByAnother.includes(sqlState(error)) || tries === 5) throw error;
       }
     }
   }
