@@ -203,8 +203,8 @@ export type Ledger = AsyncDisposable & {
   due(): AsyncIterable<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]>;
   /** Keys that owe something, about. */
   readonly owing: number;
-  /** What a key owes, whoever of this process found it out. */
-  owedBy(key: Key): readonly Debt[] | Promise<readonly Debt[]>;
+  /** What a key owes, whoever of this process found it out. A debt that `isEnough` may have been paid a moment ago. */
+  owedBy(key: Key, isEnough?: (debt: Debt) => boolean): Promise<readonly Debt[]>;
 };
 
 /** What a ledger is known to lack, as it was when it was opened. */

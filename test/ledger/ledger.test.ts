@@ -106,6 +106,16 @@ describe.each([
     }
   });
 
+  test("what another thread has come to owe a moment ago is known to who has the key", async () => {
+    await using at = await open();
+    const key = keyOf("/moved");
+    expect(await at.one.owedBy(key)).toEqual([]);
+    await store(at.one, key, { record: live("b:1"), owed: [debt("a:1")] }, 600_000);
+    await store(at.other, key, { record: live("b:1"), owed: [debt("a:1"), debt("c:1", "stray", 60_000)] }, 600_000);
+    await using _claim = await at.one.claim(key, same);
+    expect((await at.one.owedBy(key)).map(({ volume }) => volume)).toEqual(["a:1", "c:1"]);
+  });
+
   test("a key that is forgotten is gone, and a later one of its name is another", async () => {
     await using at = await open();
     const key = keyOf("/key");

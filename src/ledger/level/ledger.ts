@@ -12,6 +12,7 @@ import { type Key } from "../../format/key";
 import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
+import { GroupCommit } from "../../group-commit";
 import { knownOf, writeFacts } from "../facts";
 import { type Age, type Claim, type Debt, type Entry, type Ledger, type Memory, owedByBoth } from "../ledger";
 import { putSeconds, timed } from "../measures";
@@ -48,9 +49,16 @@ const nothing: readonly never[] = [];
 export function levelLedger(parts: LevelParts): Ledger {
   const { path, index, facts, journal, memory, shared } = parts;
   const locks = new KeyLocks(shared.locks);
-  /** The journals of all threads as they were at `readMs`. */
-  let written: Journals | undefined;
+  /** What the journals of all threads said at `readMs`. */
+  let lines: Journals["lines"] = new Map();
   let readMs = Number.NEGATIVE_INFINITY;
+  const readAgain = new GroupCommit(
+    async () => {
+      readMs = nowMs();
+      lines = readJournals(path).lines;
+    },
+    () => Bun.sleep(limits.tidyMs),
+  );
   return {
     memory,
     isBehind: shared.isBehind,
@@ -79,16 +87,15 @@ export function levelLedger(parts: LevelParts): Ledger {
       const now = nowMs();
       yield [...journal.owing].filter(({ dueMs }) => dueMs <= now);
     },
-    owedBy(key) {
+    async owedBy(key, isEnough = () => false) {
       const hex = key.toHex();
-      const own = journal.of(hex);
-      if (own) return own.owed;
-      if (nowMs() > readMs + limits.freshMs) {
-        written = readJournals(path);
-        readMs = nowMs();
-      }
-      const { owed } = written?.lines.get(hex) ?? { owed: nothing };
-      return owed.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
+      const told = () => {
+        const others = lines.get(hex)?.owed ?? nothing;
+        const undated = others.map((debt) => ({ ...debt, sinceMs: 0, untilMs: 0 }));
+        return owedByBoth(journal.of(hex)?.owed ?? nothing, undated);
+      };
+      if (nowMs() > readMs + limits.freshMs || !told().some(isEnough)) await readAgain.next();
+      return told();
     },
     async [Symbol.asyncDispose]() {
       await journal.close();
