@@ -23,7 +23,7 @@ export type VolumeRequest = Omit<WireRequest, "target"> & { readonly volume: str
 export class Pools {
   readonly #pools = new Map<string, Pool>();
   readonly #addresses = new Addresses((name) => this.#leave(name));
-  #sweptMs = performance.now();
+  #sweeping: Timer | undefined;
 
   /** @param onMove told of a server that has another address now, where somebody else may answer */
   constructor(readonly onMove: (server: string) => void = () => {}) {}
@@ -38,7 +38,6 @@ export class Pools {
     { volume, path, method, headers, body }: VolumeRequest,
     { timeoutMs, onTimeout }: { timeoutMs: number; onTimeout: () => MkvError },
   ): Promise<Answer> {
-    this.#sweep();
     const server = serverOf(volume);
     const request = { method, target: belowServer(volume) + path, headers, body };
     const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
@@ -101,17 +100,18 @@ export class Pools {
       },
     );
     pool.all.push(opened);
+    this.#sweeping ??= setTimeout(() => this.#sweep(), limits.keptMs).unref();
     return opened;
   }
 
-  /** Signs of life are asked for all the time: so this is called often enough. */
+  /** Goes on as long as there are connections: a thread that nobody asks anything has some of a rush as well. */
   #sweep(): void {
-    const now = performance.now();
-    if (now < this.#sweptMs + limits.keptMs) return;
-    this.#sweptMs = now;
-    for (const { all } of this.#pools.values())
-      for (const connection of [...all])
-        if (connection.isIdle && now > connection.heardMs + limits.keptMs) connection.giveUp();
+    const pools = [...this.#pools.values()];
+    const idleMs = performance.now() - limits.keptMs;
+    for (const { all } of pools)
+      for (const connection of [...all]) if (connection.isIdle && connection.heardMs < idleMs) connection.giveUp();
+    const isDone = pools.every(({ all }) => all.length === 0);
+    this.#sweeping = isDone ? undefined : setTimeout(() => this.#sweep(), limits.keptMs).unref();
   }
 
   #leave(name: string): void {
