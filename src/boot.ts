@@ -4,7 +4,8 @@ import { uptime } from "node:os";
 
 /** An id of this start of the machine. */
 export function bootId(): string {
-  return read("/proc/sys/kernel/random/boot_id").trim() || sysctl("kern.bootsessionuuid");
+  const id = read("/proc/sys/kernel/random/boot_id");
+  return (id || Bun.spawnSync(["sysctl", "-n", "kern.bootsessionuuid"]).stdout.toString()).trim();
 }
 
 /** Milliseconds since the start of the machine: unlike the wall clock, never set. */
@@ -36,8 +37,4 @@ function read(path: string): string {
   } catch {
     return "";
   }
-}
-
-function sysctl(name: string): string {
-  return Bun.spawnSync(["sysctl", "-n", name]).stdout.toString().trim();
 }

@@ -3,10 +3,8 @@ import { MkvError } from "../../errors";
 
 /** Where the ledger is: one database, at one of some hosts. */
 export type DatabaseAddress = {
-  /** One URL for each host, to be tried in turn. */
-  readonly urls: readonly string[];
-  /** The hosts as they may be shown, in the same order. */
-  readonly hosts: readonly string[];
+  /** Each host, to be tried in turn: its URL, and what may be shown of that. */
+  readonly hosts: readonly { readonly url: string; readonly shown: string }[];
   /** What is shown in the place of the URL. */
   readonly shown: string;
   /** Whether its password stands in a command line, which other users of the machine may see. */
@@ -17,22 +15,23 @@ export type DatabaseAddress = {
 export function parseDatabaseUrl(text: string, flag = "-db"): DatabaseAddress {
   const match = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)\/([^/?#]+)(\?[^#]*)?$/i.exec(text);
   const [, login = "", authority = "", database, query = ""] = match ?? [];
-  const hosts = authority.split(",");
+  const names = authority.split(",");
   const socket = new URLSearchParams(query).get("host") ?? new URLSearchParams(query).get("path");
-  const isWhole = hosts.every((host) => /^([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/.test(host));
+  const isWhole = names.every((name) => /^([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/.test(name));
   if (!match || !(isWhole || (authority === "" && socket))) throw malformed(flag);
   const before = login === "" ? "" : `${login}@`;
-  const urls = hosts.map((host) => `postgres://${before}${host || "localhost"}/${database}${query}`);
+  const hosts = names.map((name) => ({
+    url: `postgres://${before}${name || "localhost"}/${database}${query}`,
+    shown: name || socket!,
+  }));
   try {
-    for (const url of urls) decodeURIComponent(new URL(url).username + new URL(url).password);
+    for (const { url } of hosts) decodeURIComponent(new URL(url).username + new URL(url).password);
   } catch {
     throw malformed(flag); // Not why: that may repeat the password.
   }
-  const shownHosts = hosts.map((host) => host || socket!);
   return {
-    urls,
-    hosts: shownHosts,
-    shown: `postgres://${shownHosts.join(",")}/${database}`,
+    hosts,
+    shown: `postgres://${hosts.map(({ shown }) => shown).join(",")}/${database}`,
     showsPassword: login.includes(":") && flag.startsWith("-"),
   };
 }

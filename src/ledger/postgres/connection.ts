@@ -85,21 +85,21 @@ export class Database implements AsyncDisposable {
 
   /** Tries one host after the other. Throws Unreachable. */
   async #open(): Promise<Pool> {
-    const { urls, hosts } = this.address;
+    const { hosts } = this.address;
     const failures: { host: string; error: unknown }[] = [];
-    for (const _ of urls) {
-      const at = this.#host % urls.length;
-      const pool = newPool(urls[at]!);
+    for (const _ of hosts) {
+      const { url, shown } = hosts[this.#host % hosts.length]!;
+      const pool = newPool(url);
       try {
         const ask: Ask = (text, values) => answered(pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>);
         const [row] = await ask("show transaction_read_only", []);
         if (row?.[0] !== "off")
           throw new Standby("it takes no writes: it is a standby, or default_transaction_read_only is on");
-        await this.#requireOwnSessions(urls[at]!);
+        await this.#requireOwnSessions(url);
         await lookForFailover(ask);
         return pool;
       } catch (error) {
-        failures.push({ host: hosts[at]!, error });
+        failures.push({ host: shown, error });
         letGo(pool);
         this.#host++;
       }
