@@ -48,6 +48,11 @@ export class MkvError extends Error {
   }
 }
 
+/** Whether this is an expected failure with this code. */
+export function hasCode(error: unknown, code: ErrorCode): error is MkvError {
+  return error instanceof MkvError && error.code === code;
+}
+
 /** The one-line reason of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);

@@ -3,7 +3,7 @@
 // 2. What is remembered is a salted digest, for `authMs`; never the password. So are refusals, for `refusedMs`.
 // 3. Who is not let in learns nothing of the volumes.
 // 4. Passwords that one address guesses are tried one after the other, ever more slowly.
-import { MkvError, reasonOf } from "../errors";
+import { MkvError, hasCode, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { Turns } from "../turns";
@@ -59,7 +59,7 @@ export class Authorizer {
         if (verdict === "good") return remember(this.#good, digest, limits.authMs);
         reasons.push(`${volume} asks for no authorization: start it with AUTH`);
       } catch (error) {
-        if (error instanceof MkvError && error.code === "unauthorized") throw error;
+        if (hasCode(error, "unauthorized")) throw error;
         reasons.push(reasonOf(error));
       }
     }
@@ -120,7 +120,7 @@ class Guesses {
       if (tooMany >= 0) await Bun.sleep(Math.min(limits.guessPauseMs * (tooMany + 1), limits.longestGuessPauseMs));
       await ask();
     } catch (error) {
-      if (error instanceof MkvError && error.code === "unauthorized") this.#note(name, guesser);
+      if (hasCode(error, "unauthorized")) this.#note(name, guesser);
       throw error;
     } finally {
       guesser.waiting--;

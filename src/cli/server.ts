@@ -12,7 +12,7 @@ import { serveAdmin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";
 import { requireFreePort } from "../api/listening";
 import { type Service, serve } from "../api/serve";
-import { MkvError, reasonOf } from "../errors";
+import { hasCode, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
 import { counted, log, warn } from "../log";
 import { startHealing } from "../store/healing";
@@ -160,7 +160,7 @@ async function requireSync({ topology, volumes }: Store): Promise<void> {
     try {
       if (!(await volumes.hasSync(server))) throw noService(server);
     } catch (error) {
-      if (!(error instanceof MkvError && error.code === "timeout")) throw error;
+      if (!hasCode(error, "timeout")) throw error;
       warn(`${error.message}: whether it can sync is not known yet`);
     }
   };

@@ -1,7 +1,7 @@
 // Owns the walk over the volumes: all of them side by side, folder by folder in the order of the hashes, file by file in
 // the order of the names. What lies in one folder of all volumes is merged as it streams in: nothing is held.
 import { Ahead } from "../ahead";
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { earlierPathOf, keyAt, pathOf } from "../format/path";
 import { volumesOf } from "../format/volume";
 import { type Listed, isBefore } from "../volumes/listing";
@@ -142,7 +142,7 @@ async function* merge(all: Volumes, { path, volumes }: Folder): AsyncGenerator<M
       yield page;
     }
   } catch (error) {
-    if (!(error instanceof MkvError) || error.code !== "absent") throw error;
+    if (!hasCode(error, "absent")) throw error;
     throw new MkvError("volume-failed", `${error.message}, though it was listed a moment ago`, { cause: error });
   } finally {
     await Promise.all(listings.map(({ entries }) => entries[Symbol.asyncDispose]()));
@@ -154,7 +154,7 @@ async function* entriesOf(all: Volumes, volume: string, path: string): AsyncGene
   try {
     yield* all.list(volume, path);
   } catch (error) {
-    const mayGo = error instanceof MkvError && error.code === "absent" && path.length > "/HH/hh/".length;
+    const mayGo = hasCode(error, "absent") && path.length > "/HH/hh/".length;
     if (!mayGo || !(await all.head(volume, path.slice(0, "/HH/hh/".length)))) throw error;
   }
 }

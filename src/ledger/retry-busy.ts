@@ -1,5 +1,5 @@
 // Owns the answer to "busy": a key is most often taken only for a moment, by a write or by what cleans up after one.
-import { MkvError } from "../errors";
+import { hasCode } from "../errors";
 import { limits } from "../limits";
 
 /** Tries again what finds its key busy, after longer and longer pauses, for about `forMs` in all. */
@@ -8,7 +8,7 @@ export async function retryBusy<T>(work: () => T | Promise<T>, forMs: number): P
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof MkvError && error.code === "busy") || waitedMs >= forMs) throw error;
+      if (!hasCode(error, "busy") || waitedMs >= forMs) throw error;
       await Bun.sleep(waitMs);
     }
   }

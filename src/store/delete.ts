@@ -1,7 +1,7 @@
 // Owns the commit of a delete.
 // 1. The journal owes the volumes and the record goes, in one step: the commit. Nothing shows the key any more.
 // 2. The volumes remove the file. Where one is down or does not confirm, it stays owed, and goes when it is back.
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { type Key } from "../format/key";
 import { rank } from "../format/placement";
 import { union } from "../format/volume";
@@ -40,7 +40,7 @@ async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Cl
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {
-    if (!(error instanceof MkvError) || error.code !== "too-much-owed") throw error;
+    if (!hasCode(error, "too-much-owed")) throw error;
     await using claim = await claimSettled(store, key);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
     throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {

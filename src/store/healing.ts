@@ -5,7 +5,7 @@
 // 2. Of any other key the copies are mended where its record says that they are.
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
-import { MkvError, reasonOf } from "../errors";
+import { MkvError, hasCode, reasonOf } from "../errors";
 import { placesOf, rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { sameVolumes, without } from "../format/volume";
@@ -115,7 +115,7 @@ async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined
     const plan = record && planOf(care, hinted, record);
     return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
   } catch (error) {
-    if (!(error instanceof MkvError) || error.code !== "failed") throw error;
+    if (!hasCode(error, "failed")) throw error;
     return "a rebuild, since their records are damaged";
   }
 }
@@ -173,7 +173,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);
     log.healed();
   } catch (error) {
-    if (care.stop.aborted || (error instanceof MkvError && error.code === "busy")) return "busy";
+    if (care.stop.aborted || hasCode(error, "busy")) return "busy";
     log.failed(key, error);
   }
   return outcome;

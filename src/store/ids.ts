@@ -1,6 +1,6 @@
 // Owns what is remembered of the ids of volumes and disks, what that says of their names, and the demand of a job that each is
 // what it was.
-import { MkvError, reasonOf } from "../errors";
+import { MkvError, hasCode, reasonOf } from "../errors";
 import { placesOf } from "../format/placement";
 import { isConfigured } from "../format/volume";
 import { type Memory, entriesOf } from "../ledger/ledger";
@@ -56,7 +56,7 @@ async function isThere(volumes: Volumes, name: string): Promise<boolean> {
     for await (const _page of volumes.list(name, "/")) break;
     return true;
   } catch (error) {
-    if (error instanceof MkvError && error.code === "absent") return false;
+    if (hasCode(error, "absent")) return false;
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 // 1. What is said of a value and its bytes are of one write: a file is opened between two looks that agree. Whoever meets a
 //    key that is being replaced waits for the end of that.
 // 2. A volume that fails in the middle is followed by another one, from the next byte on, if its file is of the same write.
-import { MkvError, reasonOf } from "../errors";
+import { MkvError, hasCode, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
@@ -109,7 +109,7 @@ async function askForValue<T extends FileInfo>(
     const { record } = value;
     const asked = fromAny(store, record, async (volume) => {
       const file = await ask(volume).catch((error: unknown) => {
-        if (!(error instanceof MkvError) || error.code !== "absent") throw error;
+        if (!hasCode(error, "absent")) throw error;
       });
       if (file && file.bytes >= leastBytesOf(record.md5)) return file;
       isMissing = true;

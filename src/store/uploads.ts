@@ -7,7 +7,7 @@
 // 3. The age of an upload is by the wall's clock, which may jump: none is ended that this process has not known as too old for
 //    `s3Limits.knownOldMs`, by a clock that does not.
 import { nowMs } from "../clock";
-import { MkvError, reasonOf } from "../errors";
+import { hasCode, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { isUnlinked } from "../format/record";
 import { type Attributes, type MemoryPage, entriesOf } from "../ledger/ledger";
@@ -98,7 +98,7 @@ export async function removePart(store: Store, key: Key): Promise<void> {
   try {
     await retryBusy(() => deleteKey({ ...store, protect: false }, key), s3Limits.busyMs);
   } catch (error) {
-    if (!(error instanceof MkvError && error.code === "absent")) throw error;
+    if (!hasCode(error, "absent")) throw error;
   }
 }
 

@@ -3,7 +3,7 @@
 // had noted was put back itself; unless it says what it had never said before: a note of another process that came late.
 import { nowMs } from "../clock";
 import { withDeadline } from "../deadline";
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { type Epoch, encodeEpoch, epochBytes, readEpoch } from "../format/epoch";
 import { disksOf, valuePlaces } from "../format/placement";
 import { serverOf, volumesOf } from "../format/volume";
@@ -20,12 +20,8 @@ const path = "/mkv/epoch";
 /** What the volumes that answer say of how far their store has come; undefined if all of them are silent, or there is none. */
 export async function seenEpochs(volumes: Volumes): Promise<Epoch[] | undefined> {
   const answers = await Promise.allSettled(known(volumes).map((volume) => ask(volumes, volume)));
-  if (answers.every((answer) => answer.status === "rejected" && isSilence(answer.reason))) return undefined;
+  if (answers.every((answer) => answer.status === "rejected" && hasCode(answer.reason, "timeout"))) return undefined;
   return answers.flatMap((answer) => (answer.status === "fulfilled" ? (answer.value ?? []) : []));
-}
-
-function isSilence(error: unknown): boolean {
-  return error instanceof MkvError && error.code === "timeout";
 }
 
 /**
@@ -58,7 +54,7 @@ async function askAll(volumes: Volumes): Promise<Said[]> {
       try {
         return { volume, epoch: await ask(volumes, volume) };
       } catch (error) {
-        if (!isSilence(error) || nowMs() > untilMs) throw error;
+        if (!hasCode(error, "timeout") || nowMs() > untilMs) throw error;
       }
     }
   };
@@ -184,7 +180,7 @@ export class Epochs {
       return true;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
-      const isUsual = !this.volumes.health.isUp(place) || isSilence(error) || error instanceof AccessRefused;
+      const isUsual = !this.volumes.health.isUp(place) || error.code === "timeout" || error instanceof AccessRefused;
       if (isUsual) return false; // It is asked again.
       this.#tell(
         place,
@@ -232,7 +228,7 @@ async function ask({ client }: Volumes, volume: string): Promise<Epoch | undefin
   try {
     return readEpoch(await readSmall(client, volume, path, { mostBytes: epochBytes }));
   } catch (error) {
-    if (error instanceof AccessRefused || (error instanceof MkvError && error.code === "absent")) return undefined;
+    if (error instanceof AccessRefused || hasCode(error, "absent")) return undefined;
     throw error;
   }
 }

@@ -4,7 +4,7 @@
 //   { "name":"b", "type":"file", "mtime":"...", "size":7 }
 //   ]
 // Names are read as Latin-1, a character a byte: values have ASCII names, and whatever others are stays in order.
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { ownerOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 import { type Client } from "./client";
@@ -108,7 +108,7 @@ export async function isEmpty(client: Client, name: string): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if (error instanceof MkvError && error.code === "absent") return true;
+    if (hasCode(error, "absent")) return true;
     throw error;
   }
 }

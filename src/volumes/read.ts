@@ -1,5 +1,5 @@
 // Owns what is asked of one file of a volume, without changing it.
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { earlierPathOf } from "../format/path";
 import { type Client, unexpected } from "./client";
 import { refuseForeign } from "./warnings";
@@ -56,7 +56,7 @@ export async function openValue(client: Client, volume: string, path: string, ho
   refuseForeign(client.health, volume);
   const file = await openAny(client, volume, path, how).catch((error) => {
     const earlier = earlierPathOf(path);
-    if (earlier === undefined || !(error instanceof MkvError) || error.code !== "absent") throw error;
+    if (earlier === undefined || !hasCode(error, "absent")) throw error;
     return openAny(client, volume, earlier, how);
   });
   try {

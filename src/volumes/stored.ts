@@ -3,7 +3,7 @@
 // folder of the hash, which one pair of such keys in 65,536 has. A disk has room for one of them; nginx answers 500 where a
 // file lies in the place of a folder, as it does when the disk is full, and 409 where a folder lies in that of the file.
 import { withDeadline } from "../deadline";
-import { MkvError } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { type Key, showKey } from "../format/key";
 import { keyAt } from "../format/path";
 import { limits } from "../limits";
@@ -57,7 +57,7 @@ async function firstBelow(client: Client, volume: string, folder: string): Promi
         if (open.length < limits.foldersLookedInto) open.push(...page.map(({ name }) => `${at}${name}/`));
       }
     } catch (error) {
-      if (!(error instanceof MkvError) || error.code !== "absent") throw error; // It has just gone: it was empty.
+      if (!hasCode(error, "absent")) throw error; // It has just gone: it was empty.
     }
   }
   return undefined;

@@ -5,7 +5,7 @@
 // 2. A claim whose time is over is anybody's, unless the clock of the database was set just now. What it owed is in the row.
 // 3. Where it is not known whether a write came through, the next one names both versions. An owner that can write no more
 //    touches nothing, and lets the claim run out.
-import { MkvError } from "../../errors";
+import { MkvError, hasCode } from "../../errors";
 import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
@@ -222,7 +222,7 @@ class SharedClaim implements Claim {
 
 /** What was sent to a database that does not answer may have been carried out, or will be. */
 function failUnsure(error: unknown): never {
-  if (!(error instanceof MkvError) || error.code !== "unavailable") throw error;
+  if (!hasCode(error, "unavailable")) throw error;
   throw new MkvError("unavailable", `${error.message}; this may be done all the same: look once it answers`, {
     cause: error,
   });
