@@ -96,10 +96,12 @@ test.concurrent("a volume that was put back under another name is told as well",
   const flags = ["-replicas", "1", "-subvolumes", "2"];
   await using cluster = await startCluster({ volumes: 1, flags });
   const volume = cluster.volumes[0]!;
-  const isNoted = () => ["sv00", "sv01"].every((disk) => existsSync(`${volume.dir}/${disk}/mkv/epoch`));
-  await until(isNoted, { what: "the disks have noted something" });
+  const notes = () => Promise.all(["sv00", "sv01"].map((disk) => noteOf(`${volume.dir}/${disk}`)));
+  await until(async () => (await notes()).every((note) => note !== ""), { what: "the disks have noted something" });
   await $`cp -a ${volume.dir} ${cluster.db}-saved`;
+  const before = await notes();
   await cluster.startMaster();
+  await until(async () => (await notes()).every((note, i) => note !== before[i]), { what: "they have noted more" });
   await cluster.master.stop();
   await volume.stop();
   await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
