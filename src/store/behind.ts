@@ -7,8 +7,8 @@
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { volumesOf, without } from "../format/volume";
-import { type Claim } from "../ledger/ledger";
+import { without } from "../format/volume";
+import { type Claim, type Debt } from "../ledger/ledger";
 import { type Inspected, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { type Store } from "./store";
@@ -21,13 +21,14 @@ export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked
   const known = await ledger.get(key);
   if (ledger.isOlder ? known?.state === "live" : known) return;
   const path = pathOf(key);
-  const owed = volumesOf((await ledger.owedBy(key)).filter(({ kind }) => kind !== "staged"));
   await Promise.all(
-    without(ranked, owed).map(async (volume) => {
+    ranked.map(async (volume) => {
       if (!ledger.isOlder && (!volumes.health.isUp(volume) || volumes.health.isForeign(volume))) return;
-      const isAbsent =
+      const isAbsent = async () =>
         !volumes.health.isForeign(volume) && !(await volumes.head(volume, path).catch(() => ledger.isOlder));
-      if (isAbsent) return;
+      const isOfFile = (debt: Debt) => debt.volume === volume && debt.kind !== "staged";
+      const isOwed = async () => (await ledger.owedBy(key, isOfFile)).some(isOfFile); // That may take a while.
+      if ((await isAbsent()) || (await isOwed()) || (await isAbsent())) return; // What is owed may be gone by then.
       const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
       throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
     }),

@@ -4,8 +4,10 @@ import { cpSync, rmSync } from "node:fs";
 import { runJob } from "../jobs/job";
 import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
-import { follow } from "../support/http";
+import { follow, request } from "../support/http";
 import { settledOwing } from "../support/journals";
+import { startMaster } from "../support/master";
+import { startVolume } from "../support/volume";
 
 setDefaultTimeout(60_000);
 
@@ -60,4 +62,17 @@ test("an index that was copied while a master ran is known as older, though that
   expect((await follow(await cluster.ask("GET", "/acknowledged"))).text).toBe("after the copy");
   expect((await cluster.ask("PUT", "/acknowledged", { body: "another value" })).status).toBe(403);
   for (const key of ["/deleted", "/unlinked"]) expect((await cluster.ask("GET", key)).status).toBe(404);
+});
+
+test("with an index that was made while a volume was down, writes wait for nothing", async () => {
+  await using held = new AsyncDisposableStack();
+  const volumes = [];
+  for (let i = 0; i < 4; i++) volumes.push(held.use(await startVolume()));
+  await volumes.at(-1)!.stop();
+  await using master = await startMaster({ volumes: volumes.map(({ address }) => address) });
+  const put = async (i: number) => (await request(master.port, { method: "PUT", target: `/${i}`, body: "x" })).status;
+  expect(await put(0)).toBe(201);
+  const startMs = performance.now();
+  for (let i = 1; i <= 20; i++) expect(await put(i)).toBe(201);
+  expect(performance.now() - startMs).toBeLessThan(20 * 150); // To read all journals for each would take 200 ms.
 });
