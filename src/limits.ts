@@ -46,8 +46,9 @@ export const limits = {
   disksEveryMs: 5000,
   disksMs: 4000,
   disksBytes: 8 * 1024 * 1024,
-  /** A volume with more disks is shown as one; a disk with less room is full. */
+  /** A volume with more disks is shown as one; so many are watched, though -subvolumes names fewer by now; with less room one is full. */
   disksShown: 1024,
+  disksWatched: 64,
   noRoomBytes: 1024 * 1024,
   /** Longest wait for a volume to confirm a DELETE or a whole PUT, as its disk may be slow, or to tell a rebuild who it is. */
   confirmMs: 10_000,
@@ -136,11 +137,10 @@ export const limits = {
   /** A GET that waits for so long asks the next volume as well. */
   hedgeMs: 100,
 
-  /** Good credentials are remembered for so long, refused ones for so long, and no more than so many of each. */
+  /** Good credentials are remembered for so long, refused ones for so long, no more than so many of each; longest credentials. */
   authMs: 60_000,
   refusedMs: 10_000,
   authEntries: 1000,
-  /** Longest credentials. */
   authBytes: 4096,
   /** An address may be wrong so often; each further guess waits longer by so much, up to so long, behind so many others. */
   guessesFree: 5,

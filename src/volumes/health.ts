@@ -238,7 +238,8 @@ function numberOf(id: string): number {
   return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 }
 
-/** Servers, volumes and disks: each has a slot. */
+/** Servers, volumes and disks: each has a slot. So have disks that a volume may have had: there may be values until a rebalance. */
 function namesOf(topology: Topology): Set<string> {
-  return new Set(topology.volumes.flatMap((volume) => [serverOf(volume), ...placesOf(topology, volume)]));
+  const widest = { ...topology, subvolumes: Math.max(topology.subvolumes, limits.disksWatched) };
+  return new Set(topology.volumes.flatMap((volume) => [serverOf(volume), ...placesOf(widest, volume)]));
 }

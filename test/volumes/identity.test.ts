@@ -75,6 +75,22 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
   expect(memory.get(bad)).toMatch(/-/);
 });
 
+test.each([2, 1])(
+  "so is one that -subvolumes %d does not name any more: values may lie there until a rebalance",
+  async (now) => {
+    await using volume = await startVolume();
+    const before = watch([volume.address], { subvolumes: 4 });
+    await before.identity.check();
+    empty(volume, "sv03");
+    const { identity, volumes } = watch([volume.address], { subvolumes: now, memory: before.memory });
+    await identity.check();
+    const disk = `${volume.address}/sv03`;
+    expect(said).toEqual([expect.stringContaining(`${disk} is not the disk it was (no id)`)]);
+    await expect(volumes.remove(disk, "/ab/cd/value")).rejects.toThrow(`${disk} is not the disk it was`);
+    await expect(volumes.head(disk, "/ab/cd/value")).rejects.toThrow(`${disk} is not the disk it was`);
+  },
+);
+
 test.each(["emptied", "swapped"])("a disk that was %s since it was asked confirms no removal", async (how) => {
   await using volume = await startVolume();
   const { identity, volumes } = watch([volume.address]);
