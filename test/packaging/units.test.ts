@@ -79,7 +79,7 @@ async function runUnit(name: string, env: Record<string, string>) {
 
 test("the units of jobs work through the master of their machine, and a backup that fails leaves the last one as it is", async () => {
   await using folder = temporaryFolder();
-  const env = { MKV_VERIFY_FLAGS: "-md5 -rate 50", MKV_BACKUP_DIR: folder.path };
+  const env = { MKV_BIND: "localhost", MKV_VERIFY_FLAGS: "-md5 -rate 50", MKV_BACKUP_DIR: folder.path };
   const saved = () => readdirSync(folder.path).filter((name) => /^index-[1-7]\.jsonl\.gz$/.test(name));
   const textOf = (name: string) => Buffer.from(Bun.gunzipSync(readFileSync(join(folder.path, name)))).toString();
   let port = "";
@@ -90,6 +90,10 @@ test("the units of jobs work through the master of their machine, and a backup t
     expect(await runUnit("mkv-verify.service", { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 0 });
     expect(await runUnit("mkv-backup.service", { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 0 });
     expect(saved().map(textOf)).toEqual([expect.stringContaining("/key")]);
+    const bound = { ...env, MKV_BIND: "127.0.0.2" };
+    const { port: another } = await cluster.startMaster(["-bind", bound.MKV_BIND]);
+    for (const name of jobs)
+      expect(await runUnit(name, { ...bound, MKV_PORT: `${another}` })).toMatchObject({ exitCode: 0 });
   }
   const before = saved().map(textOf);
   for (const name of jobs) expect(await runUnit(name, { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 1 });
