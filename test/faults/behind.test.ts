@@ -74,5 +74,5 @@ test("with an index that was made while a volume was down, writes wait for nothi
   expect(await put(0)).toBe(201);
   const startMs = performance.now();
   for (let i = 1; i <= 20; i++) expect(await put(i)).toBe(201);
-  expect(performance.now() - startMs).toBeLessThan(20 * 150); // To read all journals for each would take 200 ms.
+  expect(performance.now() - startMs).toBeLessThan(20 * 150);
 });

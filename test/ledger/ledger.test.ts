@@ -116,6 +116,11 @@ describe.each([
     expect((await at.one.owedBy(key)).map(({ volume }) => volume)).toEqual(["a:1", "c:1"]);
   });
 
+  test("what others owe is found out as fast as it can be read", async () => {
+    await using at = await open();
+    for (let i = 0; i < 50; i++) expect(await at.one.owedBy(keyOf(`/${i}`))).toEqual([]);
+  }, 5_000);
+
   test("a key that is forgotten is gone, and a later one of its name is another", async () => {
     await using at = await open();
     const key = keyOf("/key");
