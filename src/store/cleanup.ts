@@ -22,7 +22,10 @@ import { type Volumes } from "../volumes/volumes";
 import { moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
 
-const waitedFor = gauge("mkv_volumes_waited_for", "Volumes where something is to be removed that cannot be, just now.");
+const waitedFor = gauge(
+  "mkv_volumes_waited_for",
+  "Volumes where something waits to be removed, as each thread counts.",
+);
 
 /** What could not be removed, by volume, with the reason. */
 export type Waiting = ReadonlyMap<string, string>;
