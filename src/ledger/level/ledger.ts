@@ -58,7 +58,7 @@ export function levelLedger(parts: LevelParts): Ledger {
       lines = readJournals(path).lines;
       tookMs = nowMs() - readMs;
     },
-    () => Bun.sleep(9 * tookMs), // Nobody else is served meanwhile: it may take a tenth of the time.
+    () => Bun.sleep(Math.min(9 * tookMs, limits.freshMs)), // Nobody else is served meanwhile.
   );
   return {
     memory,
