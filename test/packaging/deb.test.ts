@@ -1,7 +1,7 @@
 // The Debian package: what is in it, and that it comes and goes without a trace but data. It is installed into a folder.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { temporaryFolder, type Folder } from "../support/folder";
 import { CHECKOUT } from "../support/volume";
 
@@ -112,16 +112,17 @@ testByRoot("installed, it has made the user, starts what is there, and has enabl
 });
 
 testByRoot("purged, it leaves data and their user alone, and says so; without data nothing stays", () => {
-  const kept = join(root, "srv/mkv/sv00/value");
-  mkdirSync(join(root, "srv/mkv/sv00"), { recursive: true });
-  writeFileSync(kept, "value");
-  const purged = dpkg("--purge", "mkv");
-  expect(purged).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("left as they are") });
-  expect(traces()).toEqual([kept]);
-  expect(readFileSync(join(root, "etc/passwd"), "utf8")).toContain("mkv:");
-
-  root = join(folder.path, "again");
-  install();
+  for (const place of ["srv/mkv/sv00", "var/lib/mkv-backup"]) {
+    const kept = join(root, place, "kept");
+    mkdirSync(join(root, place), { recursive: true });
+    writeFileSync(kept, "value");
+    const purged = dpkg("--purge", "mkv");
+    expect(purged).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("left as they are") });
+    expect(traces()).toEqual([kept]);
+    expect(readFileSync(join(root, "etc/passwd"), "utf8")).toContain("mkv:");
+    root = join(folder.path, `after ${basename(place)}`);
+    install();
+  }
   expect(dpkg("--purge", "mkv")).toMatchObject({ exitCode: 0 });
   expect(traces()).toEqual([]);
   for (const name of ["passwd", "group"]) expect(readFileSync(join(root, "etc", name), "utf8")).not.toContain("mkv");
