@@ -27,7 +27,16 @@ export type SeenValue = Value & FileInfo;
 export async function lookAt(store: Store, key: Key): Promise<Value | undefined> {
   let known = await store.ledger.look(key);
   if (known.forward) known = await retryBusy(() => settled(store, key), limits.patienceMs);
-  return known.record?.state === "live" ? { record: known.record, attributes: known.attributes } : undefined;
+  return valueIn(known);
+}
+
+function valueIn({ record, attributes }: KnownValue): Value | undefined {
+  return record?.state === "live" ? { record, attributes } : undefined;
+}
+
+/** The same for a list, which waits for no volume: of a key that is being replaced it is the value before. */
+export async function recordedAt({ ledger }: Store, key: Key): Promise<Value | undefined> {
+  return valueIn(await ledger.look(key));
 }
 
 /** Whoever replaces the value has the key until it is done. */

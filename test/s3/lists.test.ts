@@ -1,7 +1,10 @@
 // Lists: every key of a bucket once, in the order of their bytes, however they are asked for.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { type S3Cluster, startS3 } from "../support/s3";
-import { ask } from "../support/s3-sign";
+import { temporaryFolder } from "../support/folder";
+import { startGatedCluster } from "../support/gated";
+import { type S3Cluster, s3Flags, startS3 } from "../support/s3";
+import { type Asked, ask } from "../support/s3-sign";
+import { md5Hex } from "../support/values";
 
 setDefaultTimeout(60_000);
 let s3: S3Cluster;
@@ -157,4 +160,21 @@ test("a list says of each object what HEAD says, also when no volume is there to
   ];
   expect(listed.map(told)).toEqual(seen);
   expect(listed).toHaveLength(4);
+});
+
+test("a list waits for no value that is being replaced: it tells of the one before", async () => {
+  await using folder = temporaryFolder();
+  const { port, flags } = await s3Flags(folder.path);
+  await using cluster = await startGatedCluster({ flags });
+  const send = (asked: Asked) => ask(port, asked);
+  await send({ method: "PUT", target: "/bucket" });
+  await send({ method: "PUT", target: "/bucket/a", body: "before" });
+  for (const gate of cluster.gates) gate.hold("MOVE", "arrival");
+  const replaced = send({ method: "PUT", target: "/bucket/a", body: "after" });
+  for (const gate of cluster.gates) await gate.holds("MOVE");
+  const etagIn = async () => /<ETag>(.*)<\/ETag>/.exec((await send({ target: "/bucket?list-type=2" })).text)?.[1];
+  expect(await etagIn()).toContain(md5Hex("before"));
+  cluster.openAll();
+  expect((await replaced).status).toBe(200);
+  expect(await etagIn()).toContain(md5Hex("after"));
 });

@@ -5,7 +5,7 @@ import { type Key, keyAfter } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { MkvError } from "../../errors";
 import { s3Limits } from "../../s3-limits";
-import { type SeenValue, lookAt, statValue } from "../../store/read";
+import { type SeenValue, recordedAt, statValue } from "../../store/read";
 import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
@@ -125,7 +125,7 @@ async function pageOf(
 
 /** A value with length and date. Where these were not written down, a volume is asked; undefined if none has it. */
 export async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
-  const value = await lookAt(store, key);
+  const value = await recordedAt(store, key);
   const file = value && fileOf(value);
   if (file) return { ...value, ...file };
   try {
