@@ -107,27 +107,6 @@ export const limits = {
   debts: 100_000,
   debtsWithMoves: 80_000,
   paidAtOnce: 16,
-  /** A statement waits so long for the database with all that is tried again, or so long where that has been away for long. */
-  databaseMs: 5000,
-  databaseAwayMs: 1000,
-  /** A connection that has not answered for so long counts as hung; a long statement, such as one of a rebuild, may take longer. */
-  databaseAnswerMs: 2000,
-  databaseLongMs: 120_000,
-  /** First pause before a statement is tried again; connections of a thread. */
-  databasePauseMs: 20,
-  databaseConnections: 4,
-  /** A claim holds for so long after it was renewed last, and its key is somebody else's so long after that. */
-  leaseMs: 10_000,
-  leaseGraceMs: 2000,
-  /** A volume waits so long for the rest of a body: a key whose owner died in one waits as well. Tries of a claim. */
-  streamMs: 62_000,
-  claimTries: 10,
-  /** A process that uses the database says so often that it is there, and is believed for so long. */
-  presentMs: 5000,
-  absentMs: 20_000,
-  /** Keys that owe something: a rebuild keeps so many in memory, and they are counted so often. */
-  owedInRebuild: 1_000_000,
-  countMs: 5000,
   /** Keys that can be locked at once, in groups of so many. */
   lockGroups: 4096,
   locksOfGroup: 15,

@@ -5,7 +5,7 @@ import { nowMs } from "../../src/clock";
 import { type Entry } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { joinPostgresLedger, openPostgresLedger } from "../../src/ledger/postgres/open";
-import { limits } from "../../src/limits";
+import { databaseLimits } from "../../src/database-limits";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { until } from "../support/until";
 import { holding, opening, keyOf, same } from "./ledgers";
@@ -115,10 +115,10 @@ test.concurrent("a claim is renewed for as long as it is open, and says until wh
   await using at = await twoMasters();
   await using claim = await at.one.claim(keyOf("/key"), () => owing("a:1"), { expect: "nothing", sends: "streams" });
   const before = claim.untilMs;
-  expect(before - nowMs()).toBeLessThanOrEqual(limits.leaseMs);
+  expect(before - nowMs()).toBeLessThanOrEqual(databaseLimits.leaseMs);
   await until(() => claim.untilMs > before + 1000, { what: "the claim is renewed" });
   const [row] = await at.query("select extract(epoch from due - now())::float8 as seconds from mkv_keys");
-  expect(Number(row!["seconds"])).toBeGreaterThan((limits.leaseMs + limits.leaseGraceMs) / 1000); // A body may be on its way.
+  expect(Number(row!["seconds"])).toBeGreaterThan((databaseLimits.leaseMs + databaseLimits.leaseGraceMs) / 1000); // A body may be on its way.
 });
 
 test.concurrent(
@@ -132,7 +132,7 @@ test.concurrent(
     using frozen = new DisposableStack();
     for (const pid of await at.backends()) frozen.use(server.freeze(pid));
     const [code, ms] = await timed(() => claim.end(holding("b:1")));
-    expect([code, ms < limits.databaseMs + 500]).toEqual(["done", true]);
+    expect([code, ms < databaseLimits.patienceMs + 500]).toEqual(["done", true]);
     await at.thread.claim(key, () => holding("c:1")).then((next) => next[Symbol.asyncDispose]());
     frozen.dispose();
     await until(async () => (await at.query("select 1 from pg_stat_activity where state = 'active'")).length === 1, {
@@ -181,7 +181,7 @@ test.concurrent("the host that takes writes is found among others; a standby is 
   const [refusal, ms] = await timed(() => open(hosts).catch(({ message }) => Promise.reject(new Error(message))));
   expect(refusal).toMatch(/^the database postgres:\/\/127\.0\.0\.1:1,127\.0\.0\.1:\d+\/store_\d+ cannot be asked: /);
   expect(refusal).toContain("a standby, or default_transaction_read_only is on");
-  expect(ms).toBeLessThan(limits.databaseMs + 500);
+  expect(ms).toBeLessThan(databaseLimits.patienceMs + 500);
 });
 
 test("while the server is frozen a request is refused in its time, and soon after it is served again", async () => {
@@ -197,9 +197,9 @@ test("while the server is frozen a request is refused in its time, and soon afte
     timed(async () => expect(claim.end(holding("a:1"))).rejects.toThrow("this may be done all the same")),
   ]);
   expect(told.pop()![0]).toBe("done");
-  for (const [code, ms] of told) expect([code, ms < limits.databaseMs + 500]).toEqual(["unavailable", true]);
+  for (const [code, ms] of told) expect([code, ms < databaseLimits.patienceMs + 500]).toEqual(["unavailable", true]);
   const [code, ms] = await timed(async () => at.one.get(keyOf("/key")));
-  expect([code, ms < limits.databaseAwayMs + 500]).toEqual(["unavailable", true]); // It is known to be away by now.
+  expect([code, ms < databaseLimits.awayMs + 500]).toEqual(["unavailable", true]); // It is known to be away by now.
   frozen.dispose();
   await until(async () => (await codeOf(Promise.resolve(at.one.get(keyOf("/key"))))) === "done", {
     what: "it is asked again",

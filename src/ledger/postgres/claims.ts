@@ -8,7 +8,7 @@
 import { MkvError, hasCode } from "../../errors";
 import { type Key } from "../../format/key";
 import { encodeRecord } from "../../format/record";
-import { limits } from "../../limits";
+import { databaseLimits } from "../../database-limits";
 import { counted, log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
 import { knownOf, writeFacts } from "../facts";
@@ -29,7 +29,7 @@ export class Claims implements Disposable {
   #takenOver = 0;
 
   constructor(readonly database: Database) {
-    this.#timer = setInterval(() => void this.#renew(), limits.leaseMs / 3).unref();
+    this.#timer = setInterval(() => void this.#renew(), databaseLimits.leaseMs / 3).unref();
   }
 
   /** See `Ledger.claim`. */
@@ -38,11 +38,12 @@ export class Claims implements Disposable {
     begin: (before: Entry) => Entry,
     { expect = "something", sends = "short" }: ClaimOptions = {},
   ): Promise<Claim> {
-    const holdMs = limits.leaseMs + limits.leaseGraceMs + (sends === "streams" ? limits.streamMs : 0);
+    const holdMs =
+      databaseLimits.leaseMs + databaseLimits.leaseGraceMs + (sends === "streams" ? databaseLimits.streamMs : 0);
     /** Claims of a key that was not there, which may have come through. */
     const made = new Map<string, SharedClaim>();
     let guess = expect === "nothing" ? wanted(begin) : undefined;
-    for (let tries = 0; tries < limits.claimTries; tries++, guess = undefined) {
+    for (let tries = 0; tries < databaseLimits.claimTries; tries++, guess = undefined) {
       const found = guess ? undefined : await this.#find(key);
       const own = found && made.get(found.version);
       if (own) return this.#keep(own);

@@ -10,7 +10,7 @@ import { SQL } from "bun";
 import { nowMs } from "../../clock";
 import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
-import { limits } from "../../limits";
+import { databaseLimits } from "../../database-limits";
 import { type DatabaseAddress } from "./address";
 import { type Ask, isMixedUp, lookForFailover, requireOwnSessions, sharedSessions } from "./first-look";
 import { sqlState } from "./sql-state";
@@ -39,13 +39,13 @@ export class Database implements AsyncDisposable {
    */
   async run(text: string, values: readonly unknown[] = [], patience: Patience = "short"): Promise<readonly Row[]> {
     const isShort = patience === "short";
-    const answerMs = isShort ? limits.databaseAnswerMs : limits.databaseLongMs;
+    const answerMs = isShort ? databaseLimits.answerMs : databaseLimits.longMs;
     const startMs = nowMs();
     // A request has nearly waited in vain for as long as one may: further ones need not wait as long.
-    const isLongAway = this.#awaySinceMs !== undefined && startMs - this.#awaySinceMs > limits.databaseMs / 2;
-    const forMs = isShort ? limits.databaseMs : limits.databaseLongMs;
-    const untilMs = startMs + (isLongAway ? limits.databaseAwayMs : forMs);
-    for (let pauseMs = limits.databasePauseMs; ; pauseMs *= 2) {
+    const isLongAway = this.#awaySinceMs !== undefined && startMs - this.#awaySinceMs > databaseLimits.patienceMs / 2;
+    const forMs = isShort ? databaseLimits.patienceMs : databaseLimits.longMs;
+    const untilMs = startMs + (isLongAway ? databaseLimits.awayMs : forMs);
+    for (let pauseMs = databaseLimits.pauseMs; ; pauseMs *= 2) {
       try {
         const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));
         this.#awaySinceMs = undefined;
@@ -145,7 +145,7 @@ class Hung extends Error {}
 
 /** What comes within the time of an answer. Throws Hung. */
 function answered<T>(answer: Promise<T>): Promise<T> {
-  return withDeadline(limits.databaseAnswerMs, answer, () => new Hung("it does not answer"));
+  return withDeadline(databaseLimits.answerMs, answer, () => new Hung("it does not answer"));
 }
 
 class Standby extends Error {}
@@ -178,11 +178,11 @@ function adviceOn(error: unknown): string {
   return "";
 }
 
-function newPool(url: string, connections: number = limits.databaseConnections): Pool {
+function newPool(url: string, connections: number = databaseLimits.connections): Pool {
   const pool: { sql?: SQL; mustCheck: boolean } = { mustCheck: false };
   pool.sql = new SQL(url, {
     max: connections,
-    connectionTimeout: limits.databaseAnswerMs / 1000,
+    connectionTimeout: databaseLimits.answerMs / 1000,
     onclose: () => void (pool.mustCheck = true),
   });
   return pool as Pool;

@@ -6,6 +6,7 @@
 //    if nothing could come late any more: nobody acts on either until all who live have renewed.
 import { type Moment, nowMs, pausesSeen } from "../../clock";
 import { MkvError } from "../../errors";
+import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
 import { type Row } from "./connection";
 
@@ -17,7 +18,7 @@ export class ClaimLease {
   /** See `Claim.untilMs`. */
   get untilMs(): number {
     if (!this.#asked || this.#isLost || this.#asked.pauses !== pausesSeen()) return Number.NEGATIVE_INFINITY;
-    return this.#asked.atMs + limits.leaseMs;
+    return this.#asked.atMs + databaseLimits.leaseMs;
   }
 
   /** The row was the owner's when the database was asked, which was then. */
@@ -63,6 +64,6 @@ export class DatabaseClock {
 
   /** Whether it was set forward so lately that its times are not to be gone by. */
   get wasSet(): boolean {
-    return nowMs() < this.#setMs + limits.leaseMs + limits.leaseGraceMs + limits.streamMs;
+    return nowMs() < this.#setMs + databaseLimits.leaseMs + databaseLimits.leaseGraceMs + databaseLimits.streamMs;
   }
 }

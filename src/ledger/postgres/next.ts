@@ -6,6 +6,7 @@
 import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../../format/record";
+import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
 import { type Draft, type Known, type KeyRange, type KeyRecord, type Lack, addMissing } from "../ledger";
 import { factsOfKnown } from "../facts";
@@ -168,8 +169,11 @@ async function owedIn(database: Database, nameOf: (volume: string) => string): P
       // Where nothing is known of the key its files may be the value.
       if (known || record === undefined) owed.set(key.toHex(), accountedFor(known, debts, nameOf));
     }
-    if (owed.size > limits.owedInRebuild)
-      throw new MkvError("failed", `more than ${limits.owedInRebuild} keys owe something: let masters pay that first`);
+    if (owed.size > databaseLimits.owedInRebuild)
+      throw new MkvError(
+        "failed",
+        `more than ${databaseLimits.owedInRebuild} keys owe something: let masters pay that first`,
+      );
   }
   return owed;
 }

@@ -1,7 +1,7 @@
 // Owns the ledger in a database that speaks PostgreSQL's wire, as one thread of one of several masters sees it, and its
 // opening: its tables are made at the first start of a store, and never where volumes have values already.
 import { type Key } from "../../format/key";
-import { limits } from "../../limits";
+import { databaseLimits } from "../../database-limits";
 import { log, warn } from "../../log";
 import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
@@ -50,7 +50,7 @@ export async function openPostgresLedger(
     takeTurn: (what) =>
       retryBusy(
         () => ledger.claim(turnKey(what), (before) => before, { expect: "nothing" }),
-        2 * (limits.leaseMs + limits.leaseGraceMs),
+        2 * (databaseLimits.leaseMs + databaseLimits.leaseGraceMs),
       ),
   };
 }

@@ -3,7 +3,7 @@
 // 2. Who has not said for `absentMs` that it is there is gone. If it was only stopped, it finds other rows than it left.
 import { hostname } from "node:os";
 import { MkvError, reasonOf } from "../../errors";
-import { limits } from "../../limits";
+import { databaseLimits } from "../../database-limits";
 import { warn } from "../../log";
 import { type Database } from "./connection";
 
@@ -34,12 +34,12 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
   const values = [id, kind, `${hostname()}, process ${process.pid}`];
   const leave = async () => void (await database.run("delete from mkv_processes where id = $1::uuid", [id]));
   const requireRoom = async () => {
-    const there = (await database.run(others, [id, limits.absentMs])) as [ProcessKind, string][];
+    const there = (await database.run(others, [id, databaseLimits.absentMs])) as [ProcessKind, string][];
     const inTheWay = there.filter(([other]) => kind === "rebuild" || other === "rebuild");
     if (inTheWay.length === 0) return;
     const who = inTheWay.map(([other, name]) => `a ${other} on ${name}`).join("; ");
     const advice = kind === "rebuild" ? "stop it first" : "wait until it has ended";
-    const seconds = limits.absentMs / 1000;
+    const seconds = databaseLimits.absentMs / 1000;
     throw new MkvError("failed", `at work on this store: ${who}: ${advice} (one that died is gone after ${seconds} s)`);
   };
   await database.run(forgetOld);
@@ -55,11 +55,11 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
     const rows = await database.run(sayAgain, [id]);
     if (rows.length === 0 && !hasLeft) await database.run(say, values); // The database was put back.
   };
-  const timer = setInterval(() => void stay().catch(() => {}), limits.presentMs).unref(); // Then the next one.
+  const timer = setInterval(() => void stay().catch(() => {}), databaseLimits.presentMs).unref(); // Then the next one.
   return {
     requireRoom,
     isPresent: `select from mkv_processes
-      where id = '${id}'::uuid and seen > clock_timestamp() - ${limits.absentMs} * interval '1 millisecond'`,
+      where id = '${id}'::uuid and seen > clock_timestamp() - ${databaseLimits.absentMs} * interval '1 millisecond'`,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       hasLeft = true;

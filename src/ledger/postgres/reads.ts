@@ -5,6 +5,7 @@
 import { nowMs } from "../../clock";
 import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord } from "../../format/record";
+import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
 import { extrasOf, knownOf } from "../facts";
 import { type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
@@ -136,7 +137,7 @@ export function debtsOf(database: Database, { isOlder }: { readonly isOlder: boo
     },
     /** The next of those that are due, longest waiting first: one page a call, from the first again after the last. */
     async *due(): AsyncGenerator<readonly { readonly key: Key; readonly owed: readonly Debt[] }[]> {
-      if (nowMs() > countedMs + limits.countMs) {
+      if (nowMs() > countedMs + databaseLimits.countMs) {
         countedMs = nowMs();
         const [row] = await database.run(countOwing, [limits.debts]);
         owing = row![0] as number;
