@@ -27,7 +27,7 @@ export type ReadLine = Line & {
 };
 
 export type Journals = {
-  /** Each key by its hex, the one whose last line is oldest first. */
+  /** Each key by its hex, about in the order in which they were written. */
   readonly lines: ReadonlyMap<string, ReadLine>;
   /** Lines of these numbers or lower may have been dropped. */
   readonly floor: number;
