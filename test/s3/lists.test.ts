@@ -114,6 +114,19 @@ test("a list begins where it is told, tells how much it has, and says of each ob
   expect((await page("versions&max-keys=1")).text).toContain("<NextVersionIdMarker>null<");
 });
 
+test("a list has its elements in the order of AWS's schema, by which some clients read them", async () => {
+  const elements = async (query: string) => {
+    const { text } = await page(`${query}max-keys=1&delimiter=/`);
+    return [...text.replace(/<(Contents|Version|CommonPrefixes)>.*/, "").matchAll(/<(\w+)/g)]
+      .map(([, name]) => name)
+      .join(" ");
+  };
+  const end = "MaxKeys Delimiter IsTruncated";
+  expect(await elements("")).toBe(`ListBucketResult Name Prefix Marker NextMarker ${end}`);
+  const markers = "KeyMarker VersionIdMarker NextKeyMarker NextVersionIdMarker";
+  expect(await elements("versions&")).toBe(`ListVersionsResult Name Prefix ${markers} ${end}`);
+});
+
 test("names are percent-encoded when asked for", async () => {
   const { text } = await page("list-type=2&encoding-type=url&prefix=p&delimiter=%2F");
   expect(text).toContain("<EncodingType>url</EncodingType>");

@@ -37,7 +37,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   for (const name of version === 2 ? [] : ["start-after", "continuation-token"])
     if (query(name)) throw badArgument(name, query(name), `${name} is only taken with list-type=2`);
   const question = questionOf(asked, "max-keys");
-  const { encode, delimiter, most } = question;
+  const { prefix, delimiter, most, encode } = question;
   const token = query("continuation-token");
   const starts = { 2: "start-after", 1: "marker", versions: "key-marker" } as const;
   const start = query(starts[version]) ?? "";
@@ -65,7 +65,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
   });
   const prefixes = entries.flatMap(({ key, isPrefix }) => (isPrefix ? [node("Prefix", nameOf(key))] : []));
   const nodes = [...contents.flat(), ...prefixes.map((prefix) => nest("CommonPrefixes", prefix))];
-  const head = [node("Name", bucket), node("MaxKeys", most), headOf(asked, question, next !== undefined)];
+  const head = [node("Name", bucket), node("Prefix", encode(prefix))]; // Some clients read all this in the order of AWS's schema.
   const last = next && nameOf(next);
   if (version === 2) {
     head.push(node("KeyCount", nodes.length), node("ContinuationToken", token));
@@ -76,6 +76,7 @@ export async function listObjects(store: Store, asked: S3Request): Promise<Respo
     head.push(node("KeyMarker", encode(start)), node("VersionIdMarker", query("version-id-marker") ?? ""));
     head.push(node("NextKeyMarker", last), node("NextVersionIdMarker", last && "null"));
   }
+  head.push(node("MaxKeys", most), headOf(asked, question, next !== undefined));
   return xmlAnswer(isVersion ? "ListVersionsResult" : "ListBucketResult", [...head, ...nodes].join(""));
 }
 
@@ -143,9 +144,8 @@ export function questionOf(asked: S3Request, max: string): Question {
 }
 
 /** What every list repeats of its question. */
-export function headOf(asked: S3Request, { prefix, delimiter, encode }: Question, isTruncated: boolean): string {
+export function headOf(asked: S3Request, { delimiter, encode }: Question, isTruncated: boolean): string {
   return [
-    node("Prefix", encode(prefix)),
     node("Delimiter", delimiter === "" ? undefined : encode(delimiter)),
     node("EncodingType", asked.query("encoding-type")),
     node("IsTruncated", String(isTruncated)),

@@ -61,6 +61,7 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
     node("UploadIdMarker", idMarker),
     node("NextKeyMarker", isTruncated ? encode(last.name) : undefined),
     node("NextUploadIdMarker", (isTruncated && last.id) || undefined),
+    node("Prefix", encode(prefix)),
     node("MaxUploads", most),
     headOf(asked, question, isTruncated),
   ];
