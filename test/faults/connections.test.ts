@@ -165,7 +165,7 @@ class Forgetful implements AsyncDisposable {
 
   static async before(volume: Volume): Promise<Forgetful> {
     let way: Forgetful;
-    const server = createServer((client) => way.#join(client, volume)).listen(0, "127.0.0.1");
+    const server = createServer((client) => way.#join(client, volume)).listen(0);
     await new Promise((resolve) => server.once("listening", resolve));
     way = new Forgetful((server.address() as AddressInfo).port, () => server.close());
     return way;

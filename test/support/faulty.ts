@@ -34,7 +34,8 @@ export async function startFaultyVolume(script: (request: SeenRequest) => Behavi
     socket.on("close", () => sockets.delete(socket)).on("error", () => {});
     new Conversation(socket, script, note);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  // On all addresses: `localhost` is also ::1, where another test may have the same port.
+  await new Promise<void>((resolve) => server.listen(0, resolve));
   const { port } = server.address() as AddressInfo;
   return {
     address: `localhost:${port}`,

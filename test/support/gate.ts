@@ -99,7 +99,7 @@ export class Gate implements AsyncDisposable {
       volume.on("close", () => gate.passages.delete(passage));
     });
     const gate = new Gate(server, behind);
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(0, resolve));
     return gate;
   }
 }

@@ -20,7 +20,7 @@ beforeAll(async () => {
       if (kind === "short") socket.end("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour");
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, resolve));
   port = (server.address() as AddressInfo).port;
 });
 afterAll(() => void server.close());

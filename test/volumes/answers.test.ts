@@ -16,7 +16,7 @@ async function startRaw(answerTo: (method: string, path: string) => string) {
       socket.write([...lines].map(([, method, path]) => answerTo(method!, path!)).join(""));
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, resolve));
   const name = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   const volumes = Volumes.of({ volumes: [name], replicas: 1, subvolumes: 1 }, settings);
   return { name, volumes, [Symbol.dispose]: () => void server.close() };
