@@ -6,7 +6,7 @@ export const s3Limits = {
   putBytes: 5 * 1024 * 1024 * 1024,
   /** Longest body that comes in whole before its key is taken; memory of a thread for those: what finds none is streamed. */
   wholeBytes: 8 * 1024 * 1024,
-  wholesBytes: 64 * 1024 * 1024,
+  wholesBytes: 32 * 1024 * 1024,
   /** Somebody who reads a value that is replaced meanwhile begins again so often. */
   readTries: 5,
   /** Writes of one key wait so long for those before. */

@@ -185,3 +185,8 @@ test("an upload that cannot be completed names the part that is wrong", async ()
   const sizes = ["ProposedSize", "MinSizeAllowed"];
   expect(await complete([1, 2], ETag, [...about, ...sizes])).toEqual(["EntityTooSmall", "1", ETag, id, "4", "5242880"]);
 });
+
+test("a refusal names what would not be done", async () => {
+  const asked = { method: "PUT", target: "/told/no", body: "x", headers: { "x-amz-acl": "public-read" } };
+  expect((await send(asked)).text).toContain("<Message>x-amz-acl: public-read is not supported</Message>");
+});

@@ -102,7 +102,7 @@ export function requirePlain({ fields, key }: S3Request): void {
     if (!refused.test(name) || value === "" || plain[name]?.includes(value)) continue;
     if (name === "x-amz-storage-class")
       throw new S3Error("InvalidStorageClass", "the storage class is STANDARD", { StorageClassRequested: value });
-    throw notImplemented(name);
+    throw notImplemented(plain[name] ? `${name}: ${value}` : name);
   }
 }
 
