@@ -1,5 +1,7 @@
 // Owns the running of export and import from the command line: whose ledger it is, standard output and input, what is said
 // at the end.
+import { write } from "node:fs";
+import { promisify } from "node:util";
 import { MkvError, reasonOf } from "../errors";
 import { exportTo, importFrom } from "../jobs/backup";
 import { masterBackup } from "../jobs/master";
@@ -59,10 +61,12 @@ export async function runImport(config: Config): Promise<void> {
   });
 }
 
+const stdout = 1;
+
 async function toStdout(piece: Uint8Array): Promise<void> {
   try {
-    const bytes = await Bun.write(Bun.stdout, piece); // Not its writer, which says nothing of a full disk.
-    if (bytes !== piece.length) throw new Error(`${bytes} of ${piece.length} bytes were taken`);
+    // Not by Bun.write, which writes some of it twice where standard output is appended to a file (mkv export >> FILE).
+    for (let at = 0; at < piece.length;) at += (await promisify(write)(stdout, piece, at)).bytesWritten;
   } catch (error) {
     throw new MkvError("failed", `the backup cannot be written: ${reasonOf(error)}`, { cause: error });
   }

@@ -1,9 +1,10 @@
 // Owns the processes that tests start: each one is ended by whoever started it, by its id, together with its children,
 // and whatever is still there when the test runner leaves is killed then.
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { until, within } from "./until";
 
-const OUTPUT_DEADLINE_MS = 2_000; // After the end of all who could write.
 const STOP_DEADLINE_MS = 20_000;
 const TICKS_A_SECOND = 100; // Of the kernel's times, for all programs.
 const running = new Set<RunningProcess>();
@@ -24,14 +25,13 @@ export interface Spent {
 }
 
 export class RunningProcess implements AsyncDisposable {
-  stdout = "";
-  stderr = "";
   readonly pid: number;
-  /** The exit code, once both outputs are read to their end; 128 + the signal's number if a signal ended it. */
+  /** The exit code; 128 + the signal's number if a signal ended it. */
   readonly exited: Promise<number>;
   ended = false;
   /** Once it has ended. */
   spent: Spent | undefined;
+  private readonly outputs = [new Output(), new Output()] as const;
   private readonly knownChildren = new Map<number, string>(); // Process id -> start time: ids are used again.
 
   constructor({ command, env = {}, cwd = process.cwd(), stdin }: Launch) {
@@ -40,24 +40,29 @@ export class RunningProcess implements AsyncDisposable {
       cwd,
       env: { ...cleanEnvironment(), ...env },
       stdin: stdin ?? "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
+      stdout: this.outputs[0].file,
+      stderr: this.outputs[1].file,
     });
     this.pid = child.pid;
     running.add(this);
-    const outputs = Promise.all([
-      collect(child.stdout, (text) => (this.stdout += text)),
-      collect(child.stderr, (text) => (this.stderr += text)),
-    ]);
-    this.exited = child.exited.then(async (code) => {
+    this.exited = child.exited.then((code) => {
       this.ended = true;
       const seconds = (performance.now() - startMs) / 1000;
       this.spent = { seconds, cpuSeconds: Number(child.resourceUsage()!.cpuTime.total) / 1e6 };
       this.signalChildren("SIGKILL"); // A killed nginx master leaves its workers behind, with the port and the pipes.
       running.delete(this);
-      await Promise.race([outputs, Bun.sleep(OUTPUT_DEADLINE_MS)]); // Bun misses the end of a pipe at times.
+      for (const output of this.outputs) output.close();
       return code;
     });
+  }
+
+  /** What it has said so far. */
+  get stdout(): string {
+    return this.outputs[0].text;
+  }
+
+  get stderr(): string {
+    return this.outputs[1].text;
   }
 
   /** The children and all that they have started, as the kernel lists them now. */
@@ -172,9 +177,37 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-async function collect(stream: ReadableStream<Uint8Array>, add: (text: string) => void): Promise<void> {
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) add(decoder.decode(chunk, { stream: true }));
+const bytes = Buffer.alloc(65_536);
+
+/** What a process writes, in a file without a name: of a pipe Bun misses something at times. */
+class Output {
+  readonly file: number;
+  private readonly decoder = new TextDecoder();
+  private at = 0;
+  private read = "";
+  private isOpen = true;
+
+  constructor() {
+    const path = join(tmpdir(), `mkv-test-output-${crypto.randomUUID()}`);
+    this.file = openSync(path, "a+");
+    rmSync(path);
+  }
+
+  get text(): string {
+    for (let count = 1; this.isOpen && count > 0;) {
+      count = readSync(this.file, bytes, 0, bytes.length, this.at);
+      this.at += count;
+      this.read += this.decoder.decode(bytes.subarray(0, count), { stream: true });
+    }
+    return this.read;
+  }
+
+  /** Nobody writes any more. */
+  close(): void {
+    void this.text;
+    this.isOpen = false;
+    closeSync(this.file);
+  }
 }
 
 /** The names in a folder of /proc; none if its process has ended. */
