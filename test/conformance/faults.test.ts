@@ -72,6 +72,7 @@ test("a volume that stalls fails the write soon after the -stalltimeout, whereve
     await using pair = await startCluster({ volumes: 2, flags: ["-replicas", "2"] });
     await using master = await startMaster({ volumes: [...pair.addresses, bad.address], flags });
     const put = { method: "PUT", target: "/stalled", body: valueOf(name, 30_000_000), timeoutMs: 20_000 };
+    await until(() => bad.idsSeen.length > 0, { what: "the volume is heard of, however busy this process is" });
     expect(FAILED).toContain((await request(master.port, put)).status);
     expect((await request(master.port, { target: "/stalled" })).status).toBe(404);
     await until(() => pair.remains().length === 0, { what: "nothing is left on the good volumes" });
