@@ -66,7 +66,14 @@ const stdout = 1;
 async function toStdout(piece: Uint8Array): Promise<void> {
   try {
     // Not by Bun.write, which writes some of it twice where standard output is appended to a file (mkv export >> FILE).
-    for (let at = 0; at < piece.length;) at += (await promisify(write)(stdout, piece, at)).bytesWritten;
+    for (let at = 0; at < piece.length;) {
+      try {
+        at += (await promisify(write)(stdout, piece, at)).bytesWritten;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+        await Bun.sleep(10); // A pipe that whoever reads it has made non-blocking is full.
+      }
+    }
   } catch (error) {
     throw new MkvError("failed", `the backup cannot be written: ${reasonOf(error)}`, { cause: error });
   }
