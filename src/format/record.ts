@@ -16,6 +16,9 @@ export type ValueRecord = {
 /** The MD5 of an empty value: only where a record has it, an empty file is whole. */
 const md5OfNothing = "d41d8cd98f00b204e9800998ecf8427e";
 
+/** Names with commas between them, of whatever servers: without blanks or control characters, and each begins with a host. */
+const volumeList = /^[^,:/\s\0-\x1f\x7f][^,\s\0-\x1f\x7f]*(?:,[^,:/\s\0-\x1f\x7f][^,\s\0-\x1f\x7f]*)*$/;
+
 /** The fewest bytes that a whole file of a value with this MD5 has. */
 export function leastBytesOf(md5: string | undefined): 0 | 1 {
   return md5 === md5OfNothing ? 0 : 1;
@@ -47,7 +50,7 @@ export function decodeRecord(text: string): ValueRecord {
   const hash = text.startsWith("HASH", start) ? text.slice(start + "HASH".length, start + "HASH".length + 32) : "";
   const md5 = /^[0-9a-f]{32}$/.test(hash) ? hash : undefined;
   const names = text.slice(md5 === undefined ? start : start + "HASH".length + md5.length);
-  if (!/^[^,\s]+(?:,[^,\s]+)*$/.test(names))
+  if (!volumeList.test(names))
     throw new MkvError(
       "failed",
       `the index holds a damaged record (${JSON.stringify(text.slice(0, 80))}): run rebuild`,

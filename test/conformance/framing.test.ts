@@ -108,11 +108,12 @@ test("an operation that is not the first parameter says so", async () => {
 
 test("a record that no header can tell is 500 with a line, and no bug", async () => {
   await cluster.master.stop();
-  const odd = ["/odd-1", "/odd-2", "/odd-3"];
+  const odd = ["/odd-1", "/odd-2", "/odd-3", "/odd-4"];
   await writeRecords(cluster.db, [
     ["/odd-1", `${cluster.addresses[0]}/sv00é€`],
     ["/odd-2", "x\r\nSet-Cookie: a=b"],
     ["/odd-3", "\0"],
+    ["/odd-4", ":80/sv00"],
   ]);
   await cluster.startMaster(["-probe", "volume"]);
   for (const key of odd) {

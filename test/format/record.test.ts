@@ -14,7 +14,7 @@ test.each([
   expect(encodeRecord(record)).toBe(text);
 });
 
-test.each(["a:1,,b:2", ",a:1", "a:1,", "", "DELETED", `HASH${md5}`])(
+test.each(["a:1,,b:2", ",a:1", "a:1,", "", "DELETED", `HASH${md5}`, "\0", "a:1\x7f", "a:1,:2", "/sv00", "a:1,/b"])(
   "a damaged record is an error that says what to do: %s",
   (text) => {
     expect(() => decodeRecord(text)).toThrow("run rebuild");

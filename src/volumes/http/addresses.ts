@@ -48,7 +48,7 @@ export class Addresses {
   async #ask(name: string, known: Known): Promise<void> {
     this.#isAsking = true;
     const startMs = performance.now();
-    const found = await Bun.dns.lookup(name, { backend: "libc" }).catch(() => []); // Whom we know stays where he was.
+    const found = await lookUp(name);
     const nowMs = performance.now();
     this.#isAsking = false;
     const tookMs = nowMs - startMs;
@@ -63,5 +63,14 @@ export class Addresses {
     known.movedMs = nowMs;
     if (isMainThread) log(`${name} has another address now: ${addresses[0]}`);
     this.onMove(name);
+  }
+}
+
+/** None where the resolver knows none, does not answer, or refuses the name. */
+async function lookUp(name: string): Promise<Bun.DNSLookup[]> {
+  try {
+    return await Bun.dns.lookup(name, { backend: "libc" });
+  } catch {
+    return []; // Whom we know stays where he was.
   }
 }

@@ -146,8 +146,8 @@ function isOfHash(method: WireRequest["method"], path: string): boolean {
   return method === "GET" && path.length === "/HH/hh/".length && path.endsWith("/");
 }
 
-/** Name or address, and port, of `host:port`. */
+/** Name or address, and port, of `host:port`; records of the Go program may name a server without its port, which is 80. */
 function partsOf(server: string): { name: string; port: number } {
-  const colon = server.lastIndexOf(":");
-  return { name: server.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(server.slice(colon + 1)) };
+  const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(server)!;
+  return { name: host!.replace(/^\[|\]$/g, ""), port: Number(port ?? 80) };
 }
