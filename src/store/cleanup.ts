@@ -83,6 +83,18 @@ export async function cleanUp(
 }
 
 /**
+ * The same after a commit, which holds and is acknowledged whatever becomes of the rest: where the ledger cannot be asked any
+ * more, that stays owed.
+ */
+export async function cleanUpCommitted(...how: Parameters<typeof cleanUp>): Promise<void> {
+  try {
+    await cleanUp(...how);
+  } catch (error) {
+    if (!(error instanceof MkvError)) throw error;
+  }
+}
+
+/**
  * Pays all debts that are due, some at once, until stopped; returns what waits, by volume. Throws the first failure, at the
  * end.
  */

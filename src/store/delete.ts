@@ -7,7 +7,7 @@ import { rank } from "../format/placement";
 import { union } from "../format/volume";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp } from "./cleanup";
+import { cleanUpCommitted } from "./cleanup";
 import { owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { type Store } from "./store";
@@ -21,7 +21,7 @@ type Permit = (before: Entry) => void;
  */
 export async function deleteKey(store: Store, key: Key, permit?: Permit): Promise<void> {
   await using claim = await claimDeleted(store, key, permit);
-  await cleanUp(store, claim, { waitMs: limits.patienceMs });
+  await cleanUpCommitted(store, claim, { waitMs: limits.patienceMs });
 }
 
 async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Claim> {

@@ -17,7 +17,7 @@ import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { refuseForeign } from "../volumes/warnings";
 import { older, requireHarmless } from "./behind";
-import { cleanUp } from "./cleanup";
+import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
@@ -107,7 +107,7 @@ export async function bringHome(
   const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
   await claim.put({ record: moved, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
-  await cleanUp(store, claim, { wholeSinceMs: seen.sinceMs });
+  await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs });
   return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }
 

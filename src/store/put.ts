@@ -15,7 +15,7 @@ import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
 import { requireAbsent } from "./behind";
-import { cleanUp } from "./cleanup";
+import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { replace, staging } from "./replace";
@@ -79,7 +79,7 @@ async function writeAbsent(store: Store, claim: Claim, write: Write): Promise<Tr
     await rollBack(transfer);
     throw error;
   }
-  if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim);
   return stored;
 }
 

@@ -10,7 +10,7 @@ import { MkvError } from "../errors";
 import { encodeRecord } from "../format/record";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
-import { cleanUp } from "./cleanup";
+import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { landed, owe } from "./debts";
 import { moveStaged, notYet, stagedPathOf } from "./forward";
 import { type Store } from "./store";
@@ -52,7 +52,7 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
       "unavailable",
       `${moved} volumes still had the new value when it was to take its place: send it again`,
     );
-  if (claim.entry.owed.length > 0) await cleanUp(store, claim);
+  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim);
   return stored;
 }
 

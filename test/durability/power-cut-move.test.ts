@@ -66,7 +66,7 @@ function describeCuts(all: string[][]): void {
           await using job = startJob(store, "rebalance", { master: store.master.url, flags: moved });
           const half = () =>
             keys.filter((key) => Object.keys(copiesOf(store, key)).length > 3).length > keys.length / 2;
-          if (when === "just after") expect(await job.exited).toBe(0);
+          if (when === "just after") expect([await job.exited, job.stderr]).toEqual([0, expect.any(String)]);
           else
             await until(() => half() || job.ended, { what: "half of the values have new copies", deadlineMs: 30_000 });
           await store.cutPower();

@@ -32,7 +32,7 @@ test.each([false, true])(
       expect([command, exitCode, stderr]).toEqual([command, 1, expect.stringMatching(/^mkv: [^\n]* in use [^\n]*\n$/)]);
     }
     gate.open();
-    expect(await rebuild.exited).toBe(0);
+    expect([await rebuild.exited, rebuild.stderr]).toEqual([0, expect.any(String)]);
     await cluster.startMaster();
     expect((await cluster.keys("list")).length).toBe(20);
     await cluster.master.stop();

@@ -190,8 +190,8 @@ async function receive(
   const chunks = isShort
     ? shortBodyOf(request, { clienttimeoutMs, about })
     : chunksOf(request.body ?? new Blob().stream(), { clienttimeoutMs, about, withdrawn });
-  await put(store, key, { chunks, bytes, md5, withdrawn }, { over });
-  if (about) about.volumes = (await store.ledger.get(key))?.volumes ?? [];
+  const { volumes } = await put(store, key, { chunks, bytes, md5, withdrawn }, { over });
+  if (about) about.volumes = volumes;
   return empty(201);
 }
 
