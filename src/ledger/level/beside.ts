@@ -1,7 +1,8 @@
 // Owns the small LevelDB that lies beside the index, as `.indexdb.mkv`: the lock of whoever holds the index, and what mkv
 // remembers, which must not lie in the index itself, since the Go program must still open that one.
-// 1. One process holds it, from before anything is looked at until it ends. The system frees it at once when that is
-//    killed. The index may be renamed meanwhile: the lock does not go with it.
+// 1. One process holds it, from before anything is looked at until it ends, and with it the lock that keeps the Go program
+//    out (`go-lock.ts`). The system frees both at once when that is killed. The index may be renamed meanwhile: the lock
+//    beside it does not go with it.
 // 2. The first thread opens it, once, and the others join: they share one LevelDB, and its lock goes with the last of them.
 // 3. A damaged one is never opened or removed. Only a person may move it away.
 // 4. What is put or deleted is on the disk when the promise resolves, in the order of the calls.
@@ -11,8 +12,10 @@ import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Memory } from "../ledger";
+import { lockForGo, unlockForGo } from "./go-lock";
 import { inspectIndex } from "./inspect";
 import { type Level, LevelIndex, encodings, inUse, isLocked } from "./leveldb";
+import { finishSwap } from "./swap";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
 export type Beside = AsyncDisposable & Memory;
@@ -43,7 +46,7 @@ export function besideOf(index: string): string {
 }
 
 /**
- * Takes the lock of this index until it is disposed of. Only the main thread may.
+ * Takes the lock of this index until it is disposed of, and ends what a crash has left of a swap. Only the main thread may.
  * @param options.onBroken is told of the first write that failed
  * @throws MkvError failed: in use by another process, damaged, or the folder above the index is not to be had
  */
@@ -51,10 +54,21 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
   const folder = trueBesideOf(index);
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
-  try {
-    return besideIn(await openLevel(folder), { ...options, release: () => held.delete(folder) });
-  } catch (error) {
+  await using undo = new AsyncDisposableStack();
+  const release = () => {
+    unlockForGo(index);
     held.delete(folder);
+  };
+  undo.defer(release);
+  try {
+    const level = await openLevel(folder);
+    undo.defer(() => level.close());
+    lockForGo(index);
+    finishSwap(index);
+    lockForGo(index); // It may be another one now.
+    undo.move();
+    return besideIn(level, { ...options, release });
+  } catch (error) {
     if (isLocked(error)) throw inUse(index, error);
     throw error instanceof MkvError ? error : cannotOpen(folder, (error as Error).cause ?? error);
   }
@@ -102,7 +116,7 @@ function besideIn(level: Level, { onBroken, release }: BesideOptions & { release
   };
 }
 
-/** Throws MkvError failed if another process has this index open, though it does not hold the lock: the Go program, for one. */
+/** Throws MkvError failed if another process has this index open, though it holds neither lock: a tool of LevelDB's, for one. */
 export async function requireUnlocked(index: string): Promise<void> {
   await probeLock(index).catch((error) => {
     throw inUse(index, error);

@@ -21,7 +21,7 @@ import { type LevelIndex, factsOf, openLevelIndex, requireWholeFacts } from "./l
 import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
-import { cleared, finishSwap, swapIndex } from "./swap";
+import { cleared, swapIndex } from "./swap";
 
 /**
  * Begins to make a new index.
@@ -31,7 +31,6 @@ import { cleared, finishSwap, swapIndex } from "./swap";
 export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  finishSwap(path);
   const found = inspectPlace(path);
   warnIfAlone(path, memory);
   const seen = await allEpochs();
@@ -104,7 +103,6 @@ function owedIn(
 export async function draftLevel(path: string, { lack }: { lack: Lack | undefined }): Promise<Draft> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  finishSwap(path);
   await requireEmpty(path, lack);
   const next = await makeIn(undo, cleared(path));
   const facts = await makeIn(undo, `${factsOf(path)}.rebuild`);

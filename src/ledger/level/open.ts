@@ -16,6 +16,7 @@ import { counted, log, warn } from "../../log";
 import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./durable";
+import { lockForGo } from "./go-lock";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
@@ -25,7 +26,6 @@ import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, 
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeSettled, replay } from "./replay";
-import { finishSwap } from "./swap";
 
 type LevelOptions = Surroundings & {
   readonly sync: boolean;
@@ -42,7 +42,6 @@ type LevelOptions = Surroundings & {
 export async function openWithoutIndex(path: string): Promise<Beside | undefined> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path));
-  finishSwap(path);
   if (inspectPlace(path).kind === "whole") return undefined;
   await requireUnlocked(path);
   undo.move();
@@ -53,7 +52,6 @@ export async function openWithoutIndex(path: string): Promise<Beside | undefined
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path, options));
-  finishSwap(path);
   const found = inspectPlace(path);
   if (found.kind === "damaged") {
     await requireUnlocked(path);
@@ -71,6 +69,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const wholeMs = found.kind === "none" ? undefined : await wholeUntil(memory, path);
   const journals = readJournals(path);
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
+  if (found.kind === "none") lockForGo(path);
   const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
 
   const facts = undo.use(await openLevelIndex(factsOf(path), { ...options, make: true }));

@@ -1,0 +1,53 @@
+// Owns the lock by which the Go program knows that an index is in use: flock(2) of its file LOCK. LevelDB takes one by
+// fcntl(2), and neither sees the other: without this one both programs would open one index, and destroy it.
+// 1. It is taken before LevelDB opens the index, and given back after LevelDB has closed it: to close any descriptor of that
+//    file gives up what LevelDB took. Only a new index has LevelDB first, since there is no file before.
+// 2. It is one process's, of its main thread. The system frees it when that is killed.
+import { dlopen } from "bun:ffi";
+import { closeSync, openSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { inUse } from "./leveldb";
+
+/** The open files, by the names of the indexes. */
+const held = new Map<string, number>();
+
+/**
+ * Takes the lock of the index that is at this path now, if any, in the place of an earlier one.
+ * @throws MkvError failed if another process has it
+ */
+export function lockForGo(index: string): void {
+  unlockForGo(index);
+  const descriptor = open(join(index, "LOCK"));
+  if (descriptor === undefined) return;
+  if (isFree(descriptor)) return void held.set(index, descriptor);
+  closeSync(descriptor);
+  throw inUse(index);
+}
+
+/** Gives it back. */
+export function unlockForGo(index: string): void {
+  const descriptor = held.get(index);
+  if (descriptor === undefined) return;
+  closeSync(descriptor);
+  held.delete(index);
+}
+
+/** Nothing also of a file that may not be opened: LevelDB says why. */
+function open(file: string): number | undefined {
+  try {
+    return statfsSync(file).type === NFS ? undefined : openSync(file, "r");
+  } catch {
+    return undefined;
+  }
+}
+
+/** Linux makes one kind of lock of both there: the lock of this process would keep LevelDB out. */
+const NFS = 0x6969;
+const [EXCLUSIVE, AT_ONCE, UNLOCK] = [2, 4, 8];
+
+/** Takes the lock. It is free as well where the file system has none: then not even that can be undone. */
+function isFree(descriptor: number): boolean {
+  const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6"; // musl takes itself for that one.
+  const { symbols } = dlopen(libc, { flock: { args: ["i32", "i32"], returns: "i32" } });
+  return symbols.flock(descriptor, EXCLUSIVE | AT_ONCE) === 0 || symbols.flock(descriptor, UNLOCK) !== 0;
+}
