@@ -109,9 +109,9 @@ async function isDeleted(job: Gathering, key: Key, copies: readonly Copy[]): Pro
 }
 
 /**
- * The copies of one write, of the same time and length: the youngest of those that the old index need not know of, since
- * whatever is older was deleted or unlinked before; else those that the old record names, if they are most, or if those that
- * it names are as many, all with its MD5; else the most, the youngest, the longest.
+ * The copies of one write: the youngest of those that the old index need not know of, since whatever is older was deleted or
+ * unlinked before; else those that the old record names, if they are most, or if those that it names are as many, all with
+ * its MD5; else the most, the youngest, the longest.
  */
 async function ofOneWrite(
   copies: readonly Copy[],
@@ -121,24 +121,45 @@ async function ofOneWrite(
     hashOf: (copy: Copy) => Promise<string | undefined>;
   },
 ): Promise<readonly Copy[]> {
-  const [first, ...others] = copies;
-  if (others.every(({ bytes, modified }) => bytes === first!.bytes && modified === first!.modified)) return copies;
-  const writes = [...Map.groupBy(copies, ({ bytes, modified }) => `${bytes} ${modified}`).values()];
+  const writes = await writesOf(copies, how.hashOf);
+  if (writes.length === 1) return writes[0]!.copies;
   const { volumes = [], md5 } = (await how.known()) ?? {};
-  const rank = (write: readonly Copy[]) => [
-    how.isLater(write[0]!) ? Date.parse(write[0]!.modified) : 0,
-    write.filter(({ volume }) => volumes.includes(volume)).length,
-    write.length,
-    Date.parse(write[0]!.modified),
-    write[0]!.bytes,
+  const rank = ({ copies }: Write) => [
+    how.isLater(copies[0]!) ? Date.parse(copies[0]!.modified) : 0,
+    copies.filter(({ volume }) => volumes.includes(volume)).length,
+    copies.length,
+    Date.parse(copies[0]!.modified),
+    copies[0]!.bytes,
   ];
   const best = writes.reduce((best, write) => (isGreater(rank(write), rank(best)) ? write : best));
   const [, named] = rank(best);
   const rivals = writes.filter((write) => rank(write)[1] === named);
-  if (md5 === undefined || named === 0 || rivals.length === 1) return best;
-  const hashes = await Promise.all(rivals.map(([copy]) => how.hashOf(copy!)));
-  const right = rivals.filter((_, i) => hashes[i] === md5);
-  return right.length > 0 ? right.flat() : best;
+  if (md5 === undefined || named === 0 || rivals.length === 1) return best.copies;
+  const hashes = await Promise.all(rivals.map(({ copies, hash }) => hash ?? how.hashOf(copies[0]!)));
+  return (rivals.find((_, i) => hashes[i] === md5) ?? best).copies;
+}
+
+/** The copies of a write, the youngest first, and their MD5 if it had to be known. */
+type Write = { readonly copies: readonly Copy[]; readonly hash?: string | undefined };
+
+/**
+ * Copies of the same length are of one write if they are of the same time, or else of the same bytes: each copy of the Go
+ * program's has the time at which it was written.
+ */
+async function writesOf(
+  copies: readonly Copy[],
+  hashOf: (copy: Copy) => Promise<string | undefined>,
+): Promise<readonly Write[]> {
+  const ofOneTime = [...Map.groupBy(copies, ({ bytes, modified }) => `${bytes} ${modified}`).values()];
+  const hashed = ofOneTime.map(async (copies) => {
+    const isAlone = ofOneTime.every((others) => others === copies || others[0]!.bytes !== copies[0]!.bytes);
+    return { copies, hash: isAlone ? undefined : await hashOf(copies[0]!) };
+  });
+  const ofOneHash = Map.groupBy(await Promise.all(hashed), (write) => write.hash ?? write);
+  return [...ofOneHash.values()].map((writes) => ({
+    copies: writes.flatMap(({ copies }) => copies).sort((a, b) => Date.parse(b.modified) - Date.parse(a.modified)),
+    hash: writes[0]!.hash,
+  }));
 }
 
 /** Of what cannot be read: a rebuild goes on, and `verify` finds it. */

@@ -37,6 +37,8 @@ const cases: [what: string, copies: Copy[], indexed: number[]][] = [
   ["two, the shorter one is younger", [young, long], [0]],
   ["two of one second, one is longer", [old, long], [1]],
   ["three of three writes", [long, young, old], [1]],
+  ["three of three times, of the same bytes", [old, ["value", 1_600_000_009], ["value", 1_500_000_000]], [0, 1, 2]],
+  ["two of two times, of the same bytes, and a younger one", [old, ["value", 1_500_000_000], young], [0, 1]],
 ];
 
 async function rebuildOf(db: string, copies: Copy[]) {
