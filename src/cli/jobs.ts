@@ -1,7 +1,6 @@
 // Owns the running of the jobs from the command line: whoever keeps their ledger, their threads, their progress, their last
 // line.
 import { MkvError } from "../errors";
-import { type Topology } from "../format/placement";
 import { type Task } from "../jobs/cursor";
 import { noFindings, problems } from "../jobs/findings";
 import { masterTarget } from "../jobs/master";
@@ -14,7 +13,7 @@ import { verify } from "../jobs/verify";
 import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
 import { counted, warn } from "../log";
-import { shapeName } from "../store/backup";
+import { lastShape } from "../store/backup";
 import { requireNoStrangers, requireOwnPlaces } from "../store/ids";
 import { forgetBegun } from "../store/job-memory";
 import { keepWatch, maintain } from "../store/maintain";
@@ -125,7 +124,7 @@ async function tellForgotten(
   { topology }: Config,
   nameOf: (volume: string) => string,
 ): Promise<void> {
-  const { volumes = [] } = ((await memory.get(shapeName)) ?? {}) as Partial<Topology>;
+  const { volumes = [] } = (await lastShape(memory)) ?? {};
   const forgotten = volumes.filter((volume) => !topology.volumes.includes(nameOf(volume)));
   if (forgotten.length === 0) return;
   const names = forgotten.join(", ");

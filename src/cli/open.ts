@@ -1,12 +1,11 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread; and what
 // is looked at before: whether a missing index is an empty one, and whether the flags are those of the store that is there.
 import { MkvError, reasonOf } from "../errors";
-import { type Topology } from "../format/placement";
 import { isConfigured } from "../format/volume";
 import { files, folders } from "../jobs/folders";
 import { type Ledger, type NoteEpoch, type Opened } from "../ledger/ledger";
 import { warn } from "../log";
-import { shapeName } from "../store/backup";
+import { lastShape, shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
 import { type CompareEpochs, epochsSoon } from "../store/epochs";
 import { Buckets } from "../store/buckets";
@@ -206,7 +205,7 @@ async function requireSameShape(
   { purpose }: { purpose: Purpose },
 ): Promise<void> {
   if (purpose === "verify") return;
-  const before = (await ledger.memory.get(shapeName)) as Topology | undefined;
+  const before = await lastShape(ledger.memory);
   if (before && purpose === "server" && !(await isEmpty(ledger))) {
     const { volumes, subvolumes } = topology;
     if (!volumes.some((volume) => before.volumes.includes(volume))) {

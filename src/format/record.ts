@@ -16,8 +16,8 @@ export type ValueRecord = {
 /** The MD5 of an empty value: only where a record has it, an empty file is whole. */
 const md5OfNothing = "d41d8cd98f00b204e9800998ecf8427e";
 
-/** Names with commas between them, of whatever servers: without blanks or control characters, and each begins with a host. */
-const volumeList = /^[^,:/\s\0-\x1f\x7f][^,\s\0-\x1f\x7f]*(?:,[^,:/\s\0-\x1f\x7f][^,\s\0-\x1f\x7f]*)*$/;
+/** Names with commas between them, of whatever servers: in ASCII, without blanks, and each begins with a host. */
+const volumeList = /^[!-+.0-9;-~-][!-+\--~]*(?:,[!-+.0-9;-~-][!-+\--~]*)*$/;
 
 /** The fewest bytes that a whole file of a value with this MD5 has. */
 export function leastBytesOf(md5: string | undefined): 0 | 1 {

@@ -6,6 +6,7 @@ import { type Key, encodePercent, keyAfter, keyOf, showKey } from "../format/key
 import { type Topology } from "../format/placement";
 import { isVolumeName } from "../format/volume";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 import { type Healed } from "../store/heal";
 import { type OrphanSeen } from "../store/orphan";
 import { type JobMemory } from "../store/job-memory";
@@ -113,14 +114,9 @@ function codeOf(error: unknown): string {
 export async function askTopology(url: string, credentials: string | undefined): Promise<Topology> {
   const response = await request(url, "/?topology", { credentials });
   const told = await whole(response).catch(() => undefined);
-  if (isTopology(told)) return told;
+  const topology = shaped<Topology>(told, { volumes: [""], replicas: 0, subvolumes: 0 });
+  if (topology?.volumes.every(isVolumeName)) return topology;
   throw new MkvError("failed", `what answers at ${new URL(url).origin} is no master of mkv: is -master right?`);
-}
-
-function isTopology(told: unknown): told is Topology {
-  const { volumes, replicas, subvolumes } = (told ?? {}) as Partial<Topology>;
-  const isCounted = typeof replicas === "number" && typeof subvolumes === "number";
-  return isCounted && Array.isArray(volumes) && volumes.every(isVolumeName);
 }
 
 /** The text of a backup of the ledger of this master, as it comes. Throws MkvError failed, timeout. */

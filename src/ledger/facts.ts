@@ -3,8 +3,11 @@
 // 1. Attributes are those of the value of this MD5: of a record with another one, or none, they say nothing.
 // 2. A forward is the commit of a replacement (`store/replace.ts`): it holds until it is gone from here.
 import { MkvError } from "../errors";
-import { type ValueRecord, decodeRecord, encodeRecord, readRecord } from "../format/record";
-import { type Attributes, type Forward, type Known, type KnownValue } from "./ledger";
+import { type Key, showKey } from "../format/key";
+import { type ValueRecord, encodeRecord, readRecord } from "../format/record";
+import { warn } from "../log";
+import { parsed, shaped } from "../shape";
+import { type Attributes, type BareDebt, type Forward, type Known, type KnownValue } from "./ledger";
 
 /** What lies beside a record, as it is written down; nothing where nothing does. */
 type FactsText = string | null | undefined;
@@ -15,45 +18,80 @@ type Written = Omit<Facts, "forward"> & {
   readonly forward?: Omit<Forward, "record"> & { readonly record: string };
 };
 
-/** What is to lie beside the record of this entry; undefined for nothing. */
-export function writeFacts(before: FactsText, { record, attributes, forward }: KnownValue): string | undefined {
-  const kept = attributes === undefined ? keptOf(readFacts(before), record) : attributesOf(attributes, record);
+type Writing = KnownValue & { readonly owed: readonly BareDebt[] };
+
+/** What is to lie beside the record of this entry; undefined for nothing. What is damaged stays so until the value is another. */
+export function writeFacts(before: FactsText, { record, attributes, forward, owed }: Writing): string | undefined {
+  const facts = attributes === undefined ? readFacts(before) : {};
+  if (!facts && record && !forward && !hasStaged(owed)) return before!;
+  const kept = attributes === undefined ? facts && keptOf(facts, record) : attributesOf(attributes, record);
   const moving = forward && { ...forward, record: encodeRecord(forward.record) };
   if (!kept && !moving) return undefined;
   return JSON.stringify({ ...kept, ...(moving && { forward: moving }) } satisfies Written);
 }
 
 /** A record with what lies beside it, as far as that is of its value. Throws MkvError failed if that is damaged. */
-export function knownOf(record: ValueRecord | undefined, facts: FactsText): KnownValue {
-  const { md5, attributes, forward } = readFacts(facts);
+export function knownOf(key: Key, record: ValueRecord | undefined, text: FactsText): KnownValue {
+  const facts = readFacts(text);
+  if (!facts) {
+    const what = `what lies beside the record of ${JSON.stringify(showKey(key))} is damaged`;
+    throw new MkvError("failed", `${what} (${JSON.stringify(text?.slice(0, 80))}): DELETE the key, or PUT it again`);
+  }
+  return valueOf(record, facts);
+}
+
+function valueOf(record: ValueRecord | undefined, { md5, attributes, forward }: Facts): KnownValue {
   const isOfRecord = attributes !== undefined && record?.md5 !== undefined && record.md5 === md5;
   return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
 }
 
-/** Attributes and forward alone, of a record as it is written down, for a backup: one that is damaged has no attributes. */
-export function extrasOf(record: string | undefined, facts: FactsText): Omit<KnownValue, "record"> {
-  const { record: _, ...extras } = knownOf(readRecord(record), facts);
+type Beside = { readonly facts: FactsText; readonly owed: readonly BareDebt[] };
+
+/** The same for whoever may change the key: what is damaged is nothing, unless it may be the commit of what lies staged. */
+export function claimedOf(key: Key, record: ValueRecord | undefined, { facts, owed }: Beside): KnownValue {
+  if (hasStaged(owed)) return knownOf(key, record, facts);
+  const read = readFacts(facts);
+  return read ? valueOf(record, read) : { record };
+}
+
+function hasStaged(owed: readonly BareDebt[]): boolean {
+  return owed.some(({ kind }) => kind === "staged");
+}
+
+/** Attributes and forward alone, of a record as it is written down, for a backup: what is damaged is left out, with a word. */
+export function extrasOf(key: Key, text: string | undefined, beside: Beside): Omit<KnownValue, "record"> {
+  const { record, ...extras } = claimedOf(key, readRecord(text), beside);
+  if (!readFacts(beside.facts))
+    warn(`${JSON.stringify(showKey(key))}: its type and metadata are damaged, and left out`);
   return extras;
 }
 
 /** What is to lie beside the record of a key out of a backup; undefined for nothing. */
-export function factsOfKnown({ record, attributes, forward }: Known): string | undefined {
-  return writeFacts(undefined, { record: readRecord(record), attributes, forward });
+export function factsOfKnown({ record, ...known }: Known): string | undefined {
+  return writeFacts(undefined, { ...known, record: readRecord(record) });
 }
 
-/** Throws MkvError failed if it is damaged. */
-function readFacts(text: FactsText): Facts {
+const shape = {
+  ...{ "md5?": "", "attributes?": { "*": "" } },
+  "forward?": { record: "", "over?": "", bytes: 0, date: "", attributes: { "*": "" } },
+};
+
+/** Undefined if it is damaged. */
+function readFacts(text: FactsText): Facts | undefined {
   if (text === null || text === undefined) return {};
-  let written: Written;
-  try {
-    written = JSON.parse(text) as Written;
-  } catch (error) {
-    throw new MkvError("failed", `what lies beside the index is damaged (${text.slice(0, 80)}): restore it`, {
-      cause: error,
-    });
-  }
+  const written = shaped<Written>(parsed(text), shape);
+  if (!written || !areHeaders(written.attributes) || !areHeaders(written.forward?.attributes)) return undefined;
   const { forward, ...rest } = written;
-  return { ...rest, ...(forward && { forward: { ...forward, record: decodeRecord(forward.record) } }) };
+  if (!forward) return rest;
+  const record = readRecord(forward.record);
+  return record && { ...rest, forward: { ...forward, record } };
+}
+
+/** Names and values go out as headers. */
+function areHeaders(attributes: Attributes = {}): boolean {
+  for (const name in attributes)
+    if (!/^[\w.-]+$/.test(name) || !/^[\t -~\x80-\xff]*$/.test(attributes[name]!)) return false;
+  return true;
 }
 
 /** Over an unlinked value the record has no MD5 for a while, and gets it back if the write fails. */

@@ -144,7 +144,7 @@ export type Claim = AsyncDisposable & {
   end(entry: Entry, options?: { againMs?: number }): Promise<void>;
 };
 
-/** What a store remembers beside its keys: small values by name, as JSON. */
+/** What a store remembers beside its keys: small values by name, as JSON. Whoever reads one looks at its shape: it may have rotted. */
 export type Memory = {
   /** The value of this name, or a promise of it; undefined if there is none. */
   get(name: string): unknown;

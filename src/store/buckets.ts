@@ -3,6 +3,7 @@
 import { nowMs } from "../clock";
 import { type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 
 /** Under which name a bucket is remembered. */
 export const bucketPrefix = "bucket ";
@@ -54,6 +55,6 @@ export class Buckets {
   /** Those that were made, with the time at which they were, in milliseconds of the wall. */
   async *made(): AsyncGenerator<readonly [name: string, createdMs: number]> {
     for await (const [name, value] of entriesOf(this.memory, bucketPrefix))
-      yield [name.slice(bucketPrefix.length), (value as Bucket).createdMs];
+      yield [name.slice(bucketPrefix.length), shaped<Bucket>(value, { createdMs: 0 })?.createdMs ?? 0];
   }
 }

@@ -8,6 +8,7 @@
 import { type Key } from "../format/key";
 import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 
 const PREFIX = "dates ";
 
@@ -34,7 +35,7 @@ export class WriteDates {
   static async share(memory: Memory): Promise<SharedArrayBuffer> {
     const shared = new SharedArrayBuffer(limits.dateSlots * Int32Array.BYTES_PER_ELEMENT);
     const ahead = await memory.page(PREFIX, { atMost: limits.threads });
-    const last = Math.max(now(), ...ahead.map(([, second]) => Number(second))); // Of now, since one may just have ended.
+    const last = Math.max(now(), ...ahead.map(([, second]) => secondIn(second))); // Of now, since one may just have ended.
     new Int32Array(shared).fill(last);
     return shared;
   }
@@ -62,13 +63,18 @@ export class WriteDates {
 
   async #save(second: number): Promise<void> {
     try {
-      const earlier = Number((await this.#memory.get(this.#name)) ?? 0); // Of another master, perhaps.
+      const earlier = secondIn(await this.#memory.get(this.#name)); // Of another master, perhaps.
       await this.#memory.put(this.#name, Math.max(second, earlier));
       this.#remembered = second;
     } finally {
       this.#saving = undefined;
     }
   }
+}
+
+/** What is remembered; 0 for what is damaged. */
+function secondIn(remembered: unknown): number {
+  return shaped<number>(remembered, 0) ?? 0;
 }
 
 function now(): number {

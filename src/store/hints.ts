@@ -10,6 +10,7 @@ import { type Topology } from "../format/placement";
 import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { log } from "../log";
+import { shaped } from "../shape";
 
 /**
  * Why a key is to be looked at. `written`: it did not get its own volumes, as they were under this topology. Of the others
@@ -81,10 +82,12 @@ export class Hints {
   async page(after: HintedKey | undefined): Promise<readonly HintedKey[]> {
     const from = after && nameOf(after.key, after.hint);
     const found = await this.memory.page(prefix, { after: from, atMost: limits.batchRecords });
-    return found.map(([name, hint]) => ({
-      key: Uint8Array.fromHex(name.slice(prefix.length).split("!")[0]!) as Uint8Array as Key,
-      hint: hint as Hint,
-    }));
+    return found.flatMap(([name, hint]) => {
+      const [, hex, why = "written"] = written.exec(name) ?? [];
+      if (hex === undefined) return []; // It is damaged, and names no key.
+      const { topology = "" } = shaped<{ topology?: string }>(hint, { "topology?": "" }) ?? {};
+      return [{ key: Uint8Array.fromHex(hex) as Uint8Array as Key, hint: { why, topology } as Hint }];
+    });
   }
 
   #tellFull(): void {
@@ -104,6 +107,7 @@ export function topologyId({ volumes, replicas, subvolumes }: Topology): string 
 }
 
 const prefix = "heal ";
+const written = /^heal ((?:[0-9a-f]{2})+)(?:!(missing|damaged))?$/;
 
 function nameOf(key: Key, { why }: Hint): string {
   return prefix + key.toHex() + (why === "written" ? "" : `!${why}`);

@@ -103,7 +103,7 @@ export function idsIn(memory: Memory): Ids {
     },
     async refresh() {
       const found = await Array.fromAsync(entriesOf(memory, idPrefix));
-      known = new Map(found.map(([name, id]) => [name.slice(idPrefix.length), id as string | null]));
+      known = new Map(found.map(([name, id]) => [name.slice(idPrefix.length), typeof id === "string" ? id : null]));
     },
     written: () => Promise.all(writes.splice(0)),
   };

@@ -7,6 +7,7 @@ import { bootId } from "../boot";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
+import { shaped } from "../shape";
 import { forgetPutBack, putBackIds } from "./put-back";
 
 /** The jobs that are remembered. */
@@ -67,9 +68,16 @@ export function isRememberedJob(name: string): name is RememberedJob {
   return rememberedJobs.some((job) => job === name);
 }
 
+/** Undefined for what is damaged, and for what is none: the job begins anew. */
+export function readJob(told: unknown): (JobMemory & { boot?: string }) | undefined {
+  const place = { task: "", sinceMs: 0, atMs: 0, over: "", "after?": "", later: [], isForeign: false };
+  const ofBoth = { atMs: 0, counts: { "*": 0 }, "putBack?": [""] };
+  return shaped(told, { "begun?": { ...place, ...ofBoth }, "ended?": { ...ofBoth, seconds: 0 }, "boot?": "" });
+}
+
 /** What is remembered of a job. If where it was counts no more, its task is empty. */
 export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob): Promise<JobMemory> {
-  const found = (await memory.get(jobName(job))) as (JobMemory & { boot: string }) | undefined;
+  const found = readJob(await memory.get(jobName(job)));
   const putBack = await putBackIds(memory);
   if (!found?.begun) return { ended: found?.ended, putBack };
   const { boot, begun, ended } = found;
@@ -86,7 +94,7 @@ export async function rememberJob(memory: Memory, job: RememberedJob, { begun, e
 /** Has every job begin anew: what those have done that were killed holds no more. */
 export async function forgetBegun(memory: Memory): Promise<void> {
   for (const job of rememberedJobs) {
-    const found = (await memory.get(jobName(job))) as JobMemory | undefined;
+    const found = readJob(await memory.get(jobName(job)));
     if (found?.begun) await rememberJob(memory, job, { ...found, begun: { ...found.begun, task: "" } });
   }
 }
@@ -94,7 +102,7 @@ export async function forgetBegun(memory: Memory): Promise<void> {
 /** Tells of the last verify until it is disposed of: one thread does so for all. */
 export function tellOfVerify(memory: Memory): Disposable {
   const look = async () => {
-    const { ended } = ((await memory.get(jobName("verify"))) as JobMemory | undefined) ?? {};
+    const { ended } = readJob(await memory.get(jobName("verify"))) ?? {};
     if (!ended) return;
     age.of().set((Date.now() - ended.atMs) / 1000);
     for (const [kind, count] of Object.entries(ended.counts)) if (!others.has(kind)) found.of(kind).set(count);

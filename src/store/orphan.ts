@@ -16,6 +16,7 @@ import { leastBytesOf } from "../format/record";
 import { isConfigured, union } from "../format/volume";
 import { type Claim, type Debt, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 import { type FileInfo } from "../volumes/read";
 import { mayBeOnly } from "./behind";
 import { cleanUp } from "./cleanup";
@@ -119,7 +120,7 @@ async function ageOf(
   { bytes, modified, remember }: FileInfo & { remember: boolean },
 ): Promise<number> {
   const boot = bootId();
-  const seen = (await memory.get(nameOf(file))) as OrphanMemory | undefined;
+  const seen = readOrphan(await memory.get(nameOf(file)));
   if (seen?.boot === boot && seen.bytes === bytes && seen.modified === modified) return sinceBootMs() - seen.atMs;
   if (!remember) return 0;
   const count = await countOf(memory);
@@ -137,7 +138,7 @@ async function forgetOrphan(memory: Memory, file: string): Promise<void> {
 
 /** How many orphans are remembered, about: threads may count at once. */
 async function countOf(memory: Memory): Promise<number> {
-  const counted = (await memory.get(countName)) as { boot: string; count: number } | undefined;
+  const counted = shaped<{ boot: string; count: number }>(await memory.get(countName), { boot: "", count: 0 });
   return counted?.boot === bootId() ? counted.count : 0;
 }
 
@@ -145,6 +146,11 @@ const countName = "orphans";
 
 /** What is remembered of an orphan: since when it is known, and which file it is. */
 export type OrphanMemory = FileInfo & { readonly boot: string; readonly atMs: number };
+
+/** Undefined for what is damaged: its hour begins anew. */
+export function readOrphan(seen: unknown): OrphanMemory | undefined {
+  return shaped(seen, { boot: "", atMs: 0, bytes: 0, modified: "" });
+}
 
 /** Under which name an orphan is remembered. */
 export const orphanPrefix = "orphan ";

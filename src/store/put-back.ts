@@ -5,6 +5,7 @@
 //   "put-back " place -> {"id", "isEarlier"}      a new id whenever that is seen; whether it notes less than it had
 // Earlier versions kept one count of a place, and the time "atMs" in place of the id: both are still read.
 import { type Memory, entriesOf } from "../ledger/ledger";
+import { shaped } from "../shape";
 import { type Noted, type NotedMemory } from "../volumes/epochs";
 
 const notedName = "noted";
@@ -17,9 +18,14 @@ type PutBack = { readonly id: string; readonly isEarlier: boolean };
 export function notedIn(memory: Memory): NotedMemory {
   return {
     async counts(store) {
-      const noted = (await memory.get(notedName)) as NotedCounts | undefined;
+      const noted = shaped<NotedCounts>(await memory.get(notedName), { store: "", counts: {} });
       const counts = noted?.store === store ? Object.entries(noted.counts) : [];
-      return new Map(counts.map(([place, had]) => [place, typeof had === "number" ? { last: had, before: had } : had]));
+      return new Map(
+        counts.flatMap(([place, had]) => {
+          const now = typeof had === "number" ? { last: had, before: had } : shaped<Noted>(had, { last: 0, before: 0 });
+          return now ? [[place, now]] : [];
+        }),
+      );
     },
     async keep(store, counts) {
       await memory.put(notedName, { store, counts: Object.fromEntries(counts) } satisfies NotedCounts);
@@ -49,7 +55,7 @@ export async function forgetEmptied(memory: Memory, place: string): Promise<void
 export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): Promise<Set<string>> {
   const places = new Set<string>();
   for await (const [name, seen] of entriesOf(memory, putBackPrefix))
-    if (which === "all" || (seen as PutBack).isEarlier) places.add(name.slice(putBackPrefix.length));
+    if (which === "all" || isEarlier(seen)) places.add(name.slice(putBackPrefix.length));
   return places;
 }
 
@@ -66,7 +72,13 @@ export async function forgetPutBack(memory: Memory, ids: readonly string[]): Pro
     if (ids.includes(idOf(seen))) await memory.delete(name);
 }
 
+/** What is damaged counts as known to be earlier: nothing is carried over from there. */
+function isEarlier(seen: unknown): boolean {
+  const known = shaped<Partial<PutBack>>(seen, { "isEarlier?": false });
+  return !known || known.isEarlier === true;
+}
+
 function idOf(seen: unknown): string {
-  const { id, atMs } = seen as Partial<PutBack> & { readonly atMs?: number };
+  const { id, atMs } = shaped<Partial<PutBack> & { readonly atMs?: number }>(seen, { "id?": "", "atMs?": 0 }) ?? {};
   return id ?? String(atMs);
 }

@@ -5,6 +5,7 @@ import { type Key, showKey } from "../format/key";
 import { limits } from "../limits";
 import { counted, log, warn } from "../log";
 import { counters, gauge } from "../metrics";
+import { shaped } from "../shape";
 import { type Care } from "./caring";
 import { type Mended, mend } from "./mend";
 import { type Pace, paceOf, pause } from "./pace";
@@ -20,7 +21,7 @@ const scrubbedAt = gauge("mkv_scrubbed_timestamp_seconds", "When all copies had 
 export async function scrub(care: Care, { periodMs, seen }: { periodMs: number; seen: ScrubLog }): Promise<void> {
   const { store, stop } = care;
   const { memory } = store.ledger;
-  const last = (await memory.get("scrubbed")) as Scrubbed | undefined;
+  const last = shaped<Scrubbed>(await memory.get("scrubbed"), { atMs: 0 });
   scrubbedAt.set((last?.atMs ?? 0) / 1000);
   const [slow, fast] = [paceOf(limits.scrubBytes, stop), paceOf(0, stop)];
   let isLate = false;

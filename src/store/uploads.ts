@@ -1,6 +1,6 @@
 // Owns uploads in parts: what is remembered of one, and its parts, which are values under keys that no list shows.
 //   "upload " key in hex " " ID -> Upload          in the ledger's memory
-//   part := "/mkv:uploads/" ID "/" NNNNN           ID begins with the time of its start
+//   part := "/mkv:uploads/" ID "/" NNNNN           ID begins with the time of its start, in milliseconds of the wall
 // 1. A part counts if its upload is remembered before and after it is written. So none is left of an upload that is over:
 //    whoever ends one removes its parts, then forgets it, then looks for parts once more.
 // 2. What a crash has left of an upload is swept when uploads of its age are.
@@ -10,8 +10,9 @@ import { nowMs } from "../clock";
 import { hasCode, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { isUnlinked } from "../format/record";
-import { type Attributes, type MemoryPage, entriesOf } from "../ledger/ledger";
+import { type Attributes, type KeyRange, type MemoryPage, entriesOf } from "../ledger/ledger";
 import { s3Limits } from "../s3-limits";
+import { shaped } from "../shape";
 import { warn } from "../log";
 import { deleteKey } from "./delete";
 import { again, inBackground } from "./maintain";
@@ -22,7 +23,6 @@ import { type Store } from "./store";
 
 /** What is remembered of an upload. */
 export type Upload = {
-  readonly startedMs: number;
   /** Those of the object that is to be. */
   readonly attributes: Attributes;
   /** By what there are sums; undefined for none. */
@@ -55,17 +55,16 @@ export function isReserved(key: Uint8Array): boolean {
 }
 
 /** Begins an upload, and returns its id. */
-export async function beginUpload({ ledger }: Store, key: Key, upload: Omit<Upload, "startedMs">): Promise<string> {
-  const startedMs = Date.now();
+export async function beginUpload({ ledger }: Store, key: Key, upload: Upload): Promise<string> {
   const id =
-    startedMs.toString(16).padStart(12, "0") + Buffer.from(crypto.getRandomValues(new Uint8Array(10))).toString("hex");
-  await ledger.memory.put(nameOf(key, id), { ...upload, startedMs } satisfies Upload);
+    Date.now().toString(16).padStart(12, "0") + Buffer.from(crypto.getRandomValues(new Uint8Array(10))).toString("hex");
+  await ledger.memory.put(nameOf(key, id), upload);
   return id;
 }
 
-/** What is remembered of an upload; undefined if it is over, or was never begun for this key. */
+/** What is remembered of an upload; undefined if it is over, damaged, or was never begun for this key. */
 export async function uploadOf({ ledger }: Store, key: Key, id: string): Promise<Upload | undefined> {
-  return (await ledger.memory.get(nameOf(key, id))) as Upload | undefined;
+  return readUpload(await ledger.memory.get(nameOf(key, id)));
 }
 
 /** The key of a part. */
@@ -75,12 +74,11 @@ export function partKey(id: string, number: number): Key {
 
 /** The parts of an upload, by their numbers, which begin after this one. */
 export async function* partsOf(store: Store, id: string, after = 0): AsyncGenerator<Part> {
-  const range = { start: partKey(id, after + 1), end: endOf(partKey(id, 0).subarray(0, -5)) };
-  for await (const page of store.ledger.scan(range)) {
+  for await (const page of store.ledger.scan(rangeOf(id, after + 1))) {
     for (const [key, record] of page) {
-      const part = isUnlinked(record) ? undefined : await lookAt(store, key);
+      const number = Number(/\/(\d{5})$/.exec(Buffer.from(key.subarray(-6)).toString())?.[1]);
+      const part = isUnlinked(record) || !number ? undefined : await lookAt(store, key);
       if (!part) continue;
-      const number = Number(Buffer.from(key.subarray(-5)).toString());
       yield { number, key, md5: part.record.md5 ?? "", attributes: part.attributes ?? {} };
     }
   }
@@ -110,24 +108,41 @@ export async function uploadsPage(
   { ledger }: Store,
   prefix: Uint8Array,
   { after, atMost }: { after: { key: Uint8Array; id: string }; atMost: number },
-): Promise<{ key: Key; id: string; upload: Upload }[]> {
+): Promise<Remembered[]> {
   const begin = uploadPrefix + Buffer.from(prefix).toString("hex");
   const last = `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
   const page = await ledger.memory.page(begin, { after: last > begin ? last : undefined, atMost });
   return page.map(entryOf);
 }
 
-function entryOf([name, value]: MemoryPage[number]): { key: Key; id: string; upload: Upload } {
-  const [, hex, id] = name.split(" ");
-  return { key: Buffer.from(hex!, "hex") as Uint8Array as Key, id: id!, upload: value as Upload };
+type Remembered = { readonly key: Key; readonly id: string; readonly startedMs: number; readonly upload: Upload };
+
+/** Nobody can complete one that is damaged; it is listed, and swept. */
+function entryOf([name, value]: MemoryPage[number]): Remembered {
+  const [, hex = "", id = ""] = name.split(" ");
+  const startedMs = Number.parseInt(id.slice(0, 12), 16) || 0;
+  return {
+    key: Buffer.from(hex, "hex") as Uint8Array as Key,
+    id,
+    startedMs,
+    upload: readUpload(value) ?? { attributes: {} },
+  };
+}
+
+function readUpload(found: unknown): Upload | undefined {
+  return shaped(found, { attributes: { "*": "" }, "sums?": "", "isWhole?": false });
 }
 
 function nameOf(key: Key, id: string): string {
   return `${uploadPrefix}${Buffer.from(key).toString("hex")} ${id}`;
 }
 
+function rangeOf(id: string, first = 0): KeyRange {
+  return { start: partKey(id, first), end: endOf(partKey(id, 0).subarray(0, -5)) };
+}
+
 async function removeParts(store: Store, id: string): Promise<void> {
-  for await (const { key } of partsOf(store, id)) await removePart(store, key);
+  for await (const page of store.ledger.scan(rangeOf(id))) for (const [key] of page) await removePart(store, key);
 }
 
 /** Since when uploads, by their ids, are known as too old, by `nowMs`. */
@@ -151,9 +166,9 @@ export async function sweep(store: Store, old: OldUploads, stop: AbortSignal): P
   };
   const beforeMs = Date.now() - s3Limits.uploadMs;
   for await (const entry of entriesOf(store.ledger.memory, uploadPrefix)) {
-    const { key, id, upload } = entryOf(entry);
+    const { key, id, startedMs } = entryOf(entry);
     if (stop.aborted) return;
-    if (upload.startedMs < beforeMs && isOver(id)) await endUpload(store, key, id);
+    if (startedMs < beforeMs && isOver(id)) await endUpload(store, key, id);
   }
   const end = Buffer.concat([reserved, Buffer.from(beforeMs.toString(16).padStart(12, "0"))]);
   for await (const page of store.ledger.scan({ start: reserved, end })) {

@@ -7,6 +7,7 @@ import { nowMs } from "../clock";
 import { type Key, keyAfter } from "../format/key";
 import { type Ledger, type RawEntry } from "../ledger/ledger";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 import { pause, whileLoaded } from "./pace";
 
 /** How far a walk is: keys, out of so many where they were counted; and for how long it has gone on, by all processes. */
@@ -109,10 +110,15 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
 async function begin(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<Note | undefined> {
   const { memory } = ledger;
   const name = `walk ${walk.name}`;
-  const found = (await memory.get(name)) as Note | undefined;
+  const readNote = async () =>
+    shaped<Note>(await memory.get(name), {
+      ...{ by: "", beat: 0, after: "", done: 0, total: 0, spentMs: 0 },
+      "tally?": { "*": 0 },
+    });
+  const found = await readNote(); // One that is damaged begins anew.
   if (found && found.by !== "" && found.by !== self) {
     await pause(limits.walkTurnMs, stop);
-    const later = (await memory.get(name)) as Note | undefined;
+    const later = await readNote();
     if (later?.by !== found.by || later.beat !== found.beat) return undefined;
   }
   const fresh = { beat: 0, after: "", done: 0, spentMs: 0 };

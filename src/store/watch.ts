@@ -9,7 +9,7 @@ import { warn } from "../log";
 import { Identity } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 import { type CompareEpochs, firstLook, keepEpochs } from "./epochs";
-import { type OrphanMemory, orphanPrefix } from "./orphan";
+import { orphanPrefix, readOrphan } from "./orphan";
 import { idsIn, renamedIn } from "./ids";
 
 export type Watch = {
@@ -130,6 +130,6 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
 async function forgetOldOrphans(memory: Memory): Promise<void> {
   const boot = bootId();
   for await (const [name, seen] of entriesOf(memory, orphanPrefix)) {
-    if ((seen as OrphanMemory).boot !== boot) await memory.delete(name);
+    if (readOrphan(seen)?.boot !== boot) await memory.delete(name);
   }
 }

@@ -15,7 +15,7 @@ import { type Key, keyOf } from "../../format/key";
 import { limits } from "../../limits";
 import { counters } from "../../metrics";
 import { healKey } from "../../store/heal";
-import { type RememberedJob, isRememberedJob, recallJob, rememberJob } from "../../store/job-memory";
+import { type RememberedJob, isRememberedJob, readJob, recallJob, rememberJob } from "../../store/job-memory";
 import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { type Pace, paceOf } from "../../store/pace";
@@ -69,9 +69,9 @@ export async function answerJob(
     }
     case "job": {
       const told = await readJson(request, "a JSON object");
-      if (typeof told !== "object" || told === null || Array.isArray(told))
-        throw new MkvError("bad-request", "the body is a JSON object");
-      await rememberJob(store.ledger.memory, jobIn(operation), told);
+      const memory = readJob(told);
+      if (!memory) throw new MkvError("bad-request", "the body is a JSON object, as a job remembers it");
+      await rememberJob(store.ledger.memory, jobIn(operation), memory);
       return empty(204);
     }
     default:

@@ -74,10 +74,11 @@ export function attributesOfFile({ bytes, date }: Stored): Attributes {
   return { [bytesName]: String(bytes), [dateName]: date };
 }
 
-/** Length and date as they were written down; undefined if they were not. */
-export function fileOf({ attributes = {} }: Value): FileInfo | undefined {
+/** Length and date as they were written down; undefined if they were not, or are damaged. */
+export function fileOf({ attributes = {} }: Pick<Value, "attributes">): FileInfo | undefined {
   const { [bytesName]: bytes, [dateName]: modified } = attributes;
-  return bytes !== undefined && modified !== undefined ? { bytes: Number(bytes), modified } : undefined;
+  const isWhole = /^\d{1,15}$/.test(bytes ?? "") && !Number.isNaN(Date.parse(modified ?? ""));
+  return isWhole ? { bytes: Number(bytes), modified: modified! } : undefined;
 }
 
 /** The entity tag, without quotes: the MD5, but of an object in parts. */

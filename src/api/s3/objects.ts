@@ -5,7 +5,7 @@ import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
 import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
-import { type SeenValue, lookAt, openValue, statValue } from "../../store/read";
+import { type SeenValue, openValue, statValue } from "../../store/read";
 import { retryBusy } from "../../ledger/retry-busy";
 import { type Store } from "../../store/store";
 import { type Stored, type Transferred } from "../../store/transfer";
@@ -180,7 +180,7 @@ async function remove(
 
 /** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` and `permit` throw. */
 async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void> {
-  if (!permit && !(await lookAt(store, key))) return;
+  if (!permit && (await store.ledger.get(key))?.state !== "live") return;
   try {
     await retryBusy(() => deleteKey(store, key, permit), s3Limits.busyMs);
   } catch (error) {

@@ -55,12 +55,11 @@ export function partOf(number: number, value: SeenValue): Wanted {
   return { range: { from, bytes }, isPart: bytes > 0, ...(isInParts && { count: lengths.length }) };
 }
 
-/** The lengths of the parts that an object was made of; undefined if they were not kept. */
+/** The lengths of the parts that an object was made of; undefined if they were not kept, or are damaged. */
 function lengthsOf({ attributes = {} }: Value): number[] | undefined {
-  return attributes[partsName]?.split(",").flatMap((run) => {
-    const [count = 0, bytes = 0] = run.split("*", 2).map(Number);
-    return Array<number>(count).fill(bytes);
-  });
+  const runs = attributes[partsName]?.split(",").map((run) => /^(\d{1,5})\*(\d{1,15})$/.exec(run)) ?? [];
+  if (runs.length === 0 || runs.length > s3Limits.partRuns || !runs.every((run) => run !== null)) return undefined;
+  return runs.flatMap(([, count, bytes]) => Array<number>(Number(count)).fill(Number(bytes)));
 }
 
 /** What GET ?attributes tells of the parts of an object, by pages; nothing for one that was put at once. */

@@ -43,7 +43,7 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
     const after = { key: Buffer.concat([prefixOf(bucket, last.name), end]), id: last.id };
     const page = await uploadsPage(store, prefixOf(bucket, prefix), { after, atMost: most - nodes.length + 1 });
     if (page.length === 0) break;
-    for (const { key, id, upload } of page) {
+    for (const { key, id, startedMs, upload } of page) {
       isTruncated = nodes.length === most;
       if (isTruncated) break;
       last = placeOf(objectOf(key, bucket), id);
@@ -51,7 +51,7 @@ export async function listUploads(store: Store, asked: S3Request): Promise<Respo
         nodes.push(nest("CommonPrefixes", node("Prefix", encode(last.name))));
         break; // What begins alike is passed over.
       }
-      const time = node("Initiated", new Date(upload.startedMs).toISOString());
+      const time = node("Initiated", new Date(startedMs).toISOString());
       nodes.push(nest("Upload", node("Key", encode(last.name)), node("UploadId", id), owners, time, sumNodes(upload)));
     }
   }

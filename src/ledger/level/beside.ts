@@ -11,6 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
+import { parsed } from "../../shape";
 import { type Memory } from "../ledger";
 import { lockForGo, unlockForGo } from "./go-lock";
 import { inspectIndex } from "./inspect";
@@ -93,7 +94,7 @@ function besideIn(level: Level, { onBroken, release }: BesideOptions & { release
   return {
     get(name) {
       const text = index.getText(bytesOf(name));
-      return text === undefined ? undefined : JSON.parse(text);
+      return text === undefined ? undefined : parsed(text);
     },
     put: (name, value) => index.put(bytesOf(name), JSON.stringify(value)),
     delete: (name) => index.put(bytesOf(name), undefined),
@@ -104,7 +105,7 @@ function besideIn(level: Level, { onBroken, release }: BesideOptions & { release
         for (const [key, text] of page) {
           const name = Buffer.from(key).toString();
           if (!name.startsWith(prefix) || found.length === atMost) return found;
-          found.push([name, JSON.parse(text)]);
+          found.push([name, parsed(text)]);
         }
       }
       return found;

@@ -214,7 +214,9 @@ export const floorPrefix = "floor ";
 
 export function journalsOf(index: string): string[] {
   const prefix = `${basename(index)}.journal-`;
-  const names = readdirSync(dirname(index)).filter((name) => name.startsWith(prefix) && !name.endsWith(".new"));
+  const names = readdirSync(dirname(index)).filter(
+    (name) => name.startsWith(prefix) && /^(?:\d+|import)$/.test(name.slice(prefix.length)),
+  );
   return names.map((name) => join(dirname(index), name));
 }
 

@@ -13,7 +13,7 @@ import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { GroupCommit } from "../../group-commit";
-import { knownOf, writeFacts } from "../facts";
+import { claimedOf, knownOf, writeFacts } from "../facts";
 import { type Age, type Claim, type Debt, type Entry, type Ledger, type Memory, owedByBoth } from "../ledger";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
@@ -68,7 +68,7 @@ export function levelLedger(parts: LevelParts): Ledger {
       return journal.size;
     },
     get: (key) => index.get(key),
-    look: (key) => knownOf(index.get(key), facts.getText(key)),
+    look: (key) => knownOf(key, index.get(key), facts.getText(key)),
     scan: (range, options) => index.scan(range, options),
     list: (range, options) => index.list(range, options),
     picture: () => ({ isConsistent: true, keys: knownKeys(parts) }),
@@ -125,7 +125,8 @@ class LevelClaim implements Claim {
     this.#text = parts.index.getText(key);
     const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
     this.#facts = parts.facts.getText(key);
-    this.#entry = { ...knownOf(record, this.#facts), owed: parts.journal.of(this.#hex)?.owed ?? nothing };
+    const owed = parts.journal.of(this.#hex)?.owed ?? nothing;
+    this.#entry = { ...claimedOf(key, record, { facts: this.#facts, owed }), owed };
   }
 
   get entry(): Entry {
@@ -173,7 +174,8 @@ class LevelClaim implements Claim {
     if (isEarly) await this.#putFacts(entry, { sync });
     if (isNewRecord) await index.put(this.key, record, { sync });
     if (!isEarly) await this.#putFacts(entry, { sync });
-    this.#entry = { ...knownOf(entry.record, this.#facts), owed: entry.owed };
+    const { owed } = entry;
+    this.#entry = { ...claimedOf(this.key, entry.record, { facts: this.#facts, owed }), owed };
     this.#text = record;
     if (written === entry.owed) return;
     // Where the record is the same, all that is owed now was owed before.

@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { bootId, mountId } from "../../boot";
 import { type Epoch, furtherThan } from "../../format/epoch";
 import { limits } from "../../limits";
+import { shaped } from "../../shape";
 import { type Memory, entriesOf } from "../ledger";
 import { type Beside } from "./beside";
 import { epochOf } from "./durable";
@@ -57,10 +58,24 @@ type Doubt = {
   readonly laterMs?: number;
 };
 
-/** What is remembered; nothing of an index that mkv has not opened yet. */
+/** What is remembered; nothing of an index that mkv has not opened yet. Where that is damaged, the index is in doubt. */
 export function remembered(memory: Beside): Remembered | undefined {
-  return memory.get("index") as Remembered | undefined;
+  const found = memory.get("index");
+  return found === undefined ? undefined : (shaped<Remembered>(found, shape) ?? forgotten);
 }
+
+const suspectShape = { fromMs: 0, "isNew?": false };
+const shape = {
+  ...{ manifest: 0, look: "", boot: "", mount: "", isClosed: false, isSynced: false },
+  "lineage?": { nextFile: 0, tables: [[0]] },
+  "suspect?": suspectShape,
+  "passed?": { store: "", count: 0 },
+  "doubt?": { why: "", isCertain: false, suspect: suspectShape, "laterMs?": 0 },
+};
+const forgotten: Remembered = {
+  ...{ manifest: 0, look: "", boot: "", mount: "", isClosed: false, isSynced: false },
+  doubt: { why: "what was remembered of it is damaged", isCertain: true, suspect: { fromMs: 0 } },
+};
 
 /** What may change of it. */
 type State = Pick<Remembered, "isClosed" | "isSynced" | "suspect" | "passed" | "doubt">;
@@ -83,8 +98,8 @@ export async function rememberIndex(memory: Beside, path: string, state: State, 
 }
 
 /** Remembers, until it is opened anew, that an index which this process has open is older than the volumes. */
-export async function rememberOlder(memory: Memory, passed: Epoch): Promise<void> {
-  const before = (await memory.get("index")) as Remembered;
+export async function rememberOlder(memory: Beside, passed: Epoch): Promise<void> {
+  const before = remembered(memory) ?? forgotten;
   const doubt = olderCopy(await runsOf(memory), before.manifest);
   await memory.put("index", { ...before, doubt, passed } satisfies Remembered);
 }
@@ -135,7 +150,7 @@ export async function judgeByJournals(
   { found, index, journals }: { found: IndexState; index: LevelIndex | undefined; journals: Journals },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
-  const reached = memory.get(reachedName) as number | undefined;
+  const reached = shaped<number>(memory.get(reachedName), 0);
   if (!before || reached === undefined) return undefined;
   if (found.kind === "whole" && (before.isClosed || found.manifest !== before.manifest)) return undefined;
   const isCut = before.isClosed ? journals.last !== reached : journals.last < reached;
@@ -154,8 +169,13 @@ export function bothSuspect(a: Suspect | undefined, b: Suspect | undefined): Sus
 /** How an index looked when it was closed, and until when it had all by then, which is that time or an earlier one. */
 type Run = { readonly name: string; readonly manifest: number; readonly look: string; readonly closedMs: number };
 
-function runsOf(memory: Memory): Promise<Run[]> {
-  return Array.fromAsync(entriesOf(memory, "run "), ([name, run]) => ({ ...(run as Run), name }));
+async function runsOf(memory: Memory): Promise<Run[]> {
+  const runs: Run[] = [];
+  for await (const [name, found] of entriesOf(memory, "run ")) {
+    const run = shaped<Omit<Run, "name">>(found, { manifest: 0, look: "", closedMs: 0 });
+    if (run) runs.push({ ...run, name });
+  }
+  return runs;
 }
 
 /** Until when an index that is about to be opened had all that was acknowledged; undefined if that is not known. */

@@ -7,12 +7,14 @@
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
 import { readFileSync, rmSync } from "node:fs";
 import { nowMs } from "../../clock";
+import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
 import { readRecord } from "../../format/record";
 import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
 import { warn } from "../../log";
-import { type Debt, owedByBoth } from "../ledger";
+import { parsed, shaped } from "../../shape";
+import { type Debt, debtKinds, owedByBoth } from "../ledger";
 import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
 import { type LevelIndex } from "./leveldb";
 
@@ -117,7 +119,7 @@ function together(later: ReadLine, earlier: ReadLine | undefined): ReadLine {
 function readJournal(path: string): Pick<Journals, "lines" | "floor"> {
   const lines = new Map<string, ReadLine>();
   let floor = 0;
-  const texts = readFileSync(path, "utf8").split("\n");
+  const texts = textOf(path).split("\n");
   texts.pop(); // Empty, or torn by a crash before anything relied on it.
   for (const text of texts) {
     const line = parseLine(path, text);
@@ -135,6 +137,15 @@ function readJournal(path: string): Pick<Journals, "lines" | "floor"> {
   return { lines, floor };
 }
 
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const text = `the journal ${path} cannot be read: ${reasonOf(error)}`;
+    throw new MkvError("failed", `${text}: mend that, or move it away and run rebuild`, { cause: error });
+  }
+}
+
 type Written = {
   readonly key: string;
   readonly n?: number;
@@ -148,26 +159,32 @@ type OwnLine = Omit<ReadLine, "records">;
 
 /** A line of a journal; nothing, with a word about it, if it was torn, or damaged. */
 function parseLine(path: string, text: string): OwnLine | string | undefined {
-  try {
-    const line = JSON.parse(text) as Written | string;
-    if (typeof line !== "string") return readLine(line);
-    if (/^([0-9a-f]{2})+$/.test(line) || floorLine.test(line)) return line;
-  } catch {
-    // It is no line either.
-  }
-  warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
-  return undefined;
+  const line = parsed(text);
+  const isWord = typeof line === "string" && line !== text && (hexKey.test(line) || floorLine.test(line));
+  const read = isWord ? line : readLine(line);
+  if (!read) warn(`${path} holds a torn line, which is left out: ${text.slice(0, 80)}`);
+  return read;
 }
 
-const floorLine = new RegExp(`^${floorPrefix}\\d+$`);
+const hexKey = /^(?:[0-9a-f]{2})+$/;
+const floorLine = new RegExp(`^${floorPrefix}\\d{1,15}$`);
+const shape = { key: "", "n?": 0, "owed?": { "*": [""] }, "volumes?": [""], "marks?": [""] };
 
-/** Throws for what is no such line. */
-function readLine({ key, n = 0, record, owed = {}, volumes = [], marks = [] }: Written): OwnLine {
-  if (!Number.isSafeInteger(n) || !["string", "undefined"].includes(typeof (record ?? undefined)))
-    throw new Error("no line");
-  const debts = Object.entries(owed).flatMap(([kind, owing]) =>
-    owing.map((volume) => ({ volume, kind: kind as Debt["kind"] })),
-  );
+/** Undefined for what is no such line. */
+function readLine(line: unknown): OwnLine | undefined {
+  const written = shaped<Written>(line, shape);
+  if (!written) return undefined;
+  const { key, n = 0, record, owed = {}, volumes = [], marks = [] } = written;
+  const named = [...(typeof record === "string" ? [record] : []), ...Object.values(owed).flat(), ...volumes];
+  const isWhole =
+    hexKey.test(key) &&
+    (record === null || record === undefined || typeof record === "string") &&
+    /^\d{1,15}$/.test(String(n));
+  if (!isWhole || !named.every((text) => readRecord(text))) return undefined;
+  const debts = Object.entries(owed).flatMap(([name, owing]) => {
+    const kind = debtKinds.find((each) => each === name);
+    return kind ? owing.map((volume) => ({ volume, kind })) : [];
+  });
   const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
   const parsed = Uint8Array.fromHex(key) as Key;
   return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };

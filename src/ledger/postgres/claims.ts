@@ -11,7 +11,7 @@ import { encodeRecord } from "../../format/record";
 import { databaseLimits } from "../../database-limits";
 import { counted, log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
-import { knownOf, writeFacts } from "../facts";
+import { claimedOf, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
@@ -70,7 +70,7 @@ export class Claims implements Disposable {
     const askedMs = nowMs();
     const rows = await this.database.run(`select ${foundColumns} from ${keysTable} where key = $1`, [key]);
     this.#clock.hear(rows, askedMs);
-    return rows[0] && foundIn(rows[0]);
+    return rows[0] && foundIn(key, rows[0]);
   }
 
   async owedBy(key: Key): Promise<readonly Debt[]> {
@@ -210,7 +210,7 @@ class SharedClaim implements Claim {
   /** This is in the row now. */
   #written(entry: Entry, facts: string | undefined): void {
     this.#facts = facts;
-    this.#entry = { ...knownOf(entry.record, facts), owed: entry.owed };
+    this.#entry = { ...claimedOf(this.key, entry.record, { facts, owed: entry.owed }), owed: entry.owed };
   }
 
   async #erase(): Promise<void> {

@@ -8,6 +8,7 @@
 // 3. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
 import { type SQL } from "bun";
 import { warn } from "../../log";
+import { parsed, shaped } from "../../shape";
 import { sqlState } from "./sql-state";
 
 /** What is said of a pooler that mixes up prepared statements. */
@@ -80,7 +81,7 @@ async function compare(ask: Ask): Promise<void> {
   const now: Line = { cluster, timeline: Number.parseInt(file.slice(0, 8), 16), isSynchronous };
   const text = JSON.stringify(now);
   if (text === noted) return;
-  const before = noted === null ? undefined : (JSON.parse(noted) as Line);
+  const before = shaped<Line>(parsed(noted ?? ""), { cluster: "", timeline: 0, isSynchronous: false });
   const hasMoved = before?.cluster === cluster && before.timeline !== now.timeline;
   if (!hasMoved || before.isSynchronous) return void (await ask(note, [lineName, text, noted]));
   const moved = await ask(fallBehind, [lineName, text, noted, Buffer.from(behindName)]);

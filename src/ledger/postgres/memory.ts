@@ -1,6 +1,7 @@
 // Owns what a store remembers beside its keys, in a table that all masters share.
 // A statement changes only the version of a row that was seen: one that was given up, and runs late, changes nothing newer.
 // What it can do at worst is to bring back what was new, and has been deleted since.
+import { parsed } from "../../shape";
 import { type Memory } from "../ledger";
 import { type Database, type Row } from "./connection";
 
@@ -21,7 +22,7 @@ export function sharedMemory(database: Database): SharedMemory {
   return {
     async get(name) {
       const [row] = await database.run("select value from mkv_memory where name = $1", [Buffer.from(name)]);
-      return row && JSON.parse(row[0] as string);
+      return row && parsed(row[0] as string);
     },
     async put(name, value) {
       const values = [Buffer.from(name), JSON.stringify(value), crypto.randomUUID()];
@@ -35,7 +36,7 @@ export function sharedMemory(database: Database): SharedMemory {
       const text = `select name, value from mkv_memory where ${from} and name < $2 order by name limit $3::int`;
       const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)]); // No UTF-8 has this byte.
       const rows = await database.run(text, [Buffer.from(after ?? prefix), end, atMost]);
-      return rows.map(([name, value]) => [(name as Buffer).toString(), JSON.parse(value as string)]);
+      return rows.map(([name, value]) => [(name as Buffer).toString(), parsed(value as string)]);
     },
   };
 }

@@ -2,8 +2,10 @@
 // opening: its tables are made at the first start of a store, and never where volumes have values already.
 import { type Key } from "../../format/key";
 import { databaseLimits } from "../../database-limits";
+import { MkvError } from "../../errors";
+import { shaped } from "../../shape";
 import { log, warn } from "../../log";
-import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
+import { type Epoch, after, encodeEpoch, furtherThan, furthest, readEpoch } from "../../format/epoch";
 import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
@@ -74,13 +76,22 @@ export const epochName = "epoch";
 export async function lookBack(database: Database, seen: readonly Epoch[]): Promise<boolean> {
   const noted = furthest(undefined, seen);
   if (noted) await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(noted)]);
-  const own = (await sharedMemory(database).get(epochName)) as Epoch | undefined;
+  const own = epochIn(await sharedMemory(database).get(epochName));
   const further = furtherThan(own, seen) && furthest(own, seen);
   if (!further) return false;
   const names = [Buffer.from(epochName), Buffer.from(behindName)];
   await database.run(fallBehind, [...names, JSON.stringify(further), further.count]);
   warnOfLack("the volumes have seen more");
   return true;
+}
+
+/** How far the store had come by that name. Throws MkvError failed if it is damaged. */
+function epochIn(found: unknown): Epoch | undefined {
+  if (found === undefined) return undefined;
+  const epoch = shaped<Epoch>(found, { store: "", count: 0 });
+  if (epoch && readEpoch(encodeEpoch(epoch))) return epoch;
+  const advice = "stop all masters, delete that row, start them again";
+  throw new MkvError("failed", `the row "epoch" of mkv_memory is damaged (${JSON.stringify(found)}): ${advice}`);
 }
 
 const addEpoch = `insert into mkv_memory (name, value, version) values ($1, $2, gen_random_uuid())

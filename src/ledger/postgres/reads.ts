@@ -53,7 +53,7 @@ export function readsOf(database: Database) {
     },
     async look(key: Key): Promise<KnownValue> {
       const found = await find(key);
-      return knownOf(found && decodeRecord(found.record), found?.facts);
+      return knownOf(key, found && decodeRecord(found.record), found?.facts);
     },
   };
 }
@@ -96,7 +96,7 @@ export async function* knownKeys(database: Database, which: "all" | "owing" = "a
     yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
       const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
       const text = record ?? undefined;
-      return { key, record: text, owed: debts, ...extrasOf(text, facts) };
+      return { key, record: text, owed: debts, ...extrasOf(key, text, { facts, owed: debts }) };
     });
     after = rows.at(-1)![0] as Uint8Array;
   }

@@ -7,10 +7,11 @@
 //   due      when what is owed is to be looked at; null: nothing is
 //   written  when the row was written; this and `due` are set and judged by the clock of the database alone
 import { nowMs } from "../../clock";
-import { MkvError } from "../../errors";
-import { decodeRecord } from "../../format/record";
-import { knownOf } from "../facts";
+import { type Key } from "../../format/key";
+import { decodeRecord, readRecord } from "../../format/record";
+import { claimedOf } from "../facts";
 import { type Debt, type Entry, debtKinds } from "../ledger";
+import { warn } from "../../log";
 import { type Row } from "./connection";
 import { databaseMs } from "./lease";
 
@@ -26,10 +27,11 @@ export const foundColumns = `record, facts, owed, version, (extract(epoch from n
   case when not held then 'free' when due > now() then 'held' else 'lapsed' end, ${databaseMs}`;
 
 /** What was found. Throws MkvError failed if the record is damaged. */
-export function foundIn([text, facts, owed, version, ageMs, state]: Row): Found {
+export function foundIn(key: Key, [text, facts, owed, version, ageMs, state]: Row): Found {
   const record = text === null ? undefined : decodeRecord(text as string);
+  const debts = debtsIn(owed, ageMs);
   return {
-    entry: { ...knownOf(record, facts as string | null), owed: debtsIn(owed, ageMs) },
+    entry: { ...claimedOf(key, record, { facts: facts as string | null, owed: debts }), owed: debts },
     facts: facts as string | null,
     version: version as string,
     state: state as Found["state"],
@@ -41,20 +43,19 @@ export function isSettled({ state, entry }: Found): boolean {
   return state === "free" && entry.owed.length === 0;
 }
 
-const writtenDebt = new RegExp(`^(${debtKinds.join("|")}) (-?\\d+) (-?\\d+) (.+)$`);
+const writtenDebt = new RegExp(`^(${debtKinds.join("|")}) (-?\\d{1,12}) (-?\\d{1,12}) (.+)$`);
 
 /** The debts in this column, of a row that was written so long ago: their times are those of this process. */
 export function debtsIn(owed: unknown, ageMs: unknown): Debt[] {
   const writtenMs = nowMs() - Number(ageMs);
-  return ((owed as string[] | null) ?? []).map((text) => {
+  return ((owed as string[] | null) ?? []).flatMap((text) => {
     const [, kind, since, until, volume] = writtenDebt.exec(text) ?? [];
-    if (volume === undefined) throw new MkvError("failed", `the ledger holds a damaged debt (${JSON.stringify(text)})`);
-    return {
-      volume,
-      kind: kind as Debt["kind"],
-      sinceMs: writtenMs + Number(since),
-      untilMs: writtenMs + Number(until),
-    };
+    if (!readRecord(volume)) {
+      warn(`the ledger holds a damaged debt, which is left out: ${JSON.stringify(text)}`);
+      return [];
+    }
+    const [sinceMs, untilMs] = [writtenMs + Number(since), writtenMs + Number(until)];
+    return [{ volume: volume!, kind: kind as Debt["kind"], sinceMs, untilMs }];
   });
 }
 
