@@ -7,34 +7,73 @@
 //   flat      := long                            of URL-safe Base64 (RFC 4648, with padding): "_" stands for "/"
 //   long      := (254 characters "~" "/")* 1 to 255 characters
 // Only Base64 that no file system or nginx can store gets a "~"; every other path is the Go program's. Where the "~" would
-// make more than `deepest` components, as for a key of many bytes 0xFF, the name is flat. Version 0.1.0 had none of those:
-// its files of such keys lie at `earlierPathOf`.
+// make more than `deepest` components, as for a key of many bytes 0xFF, the name is flat. Version 0.1.0 had none of those,
+// and the Go program lets nginx fold "//": their files of such keys lie at earlier paths.
 import { type Key } from "./key";
 import { limits } from "../limits";
 
 /** The path of a key's value on each of its volumes: `/HH/hh/BASE64` (see the grammar above). */
 export function pathOf(key: Key): string {
-  Bun.MD5.hash(key, digest);
   const base64 = key.toBase64();
   const isPlain = base64.length <= longestName && !base64.includes("/");
-  return `/${hex[digest[0]!]}/${hex[digest[1]!]}/${isPlain ? base64 : storable(base64)}`;
+  return folderOf(key) + (isPlain ? base64 : storable(base64));
 }
 
-/** Where version 0.1.0 put the value of this path, if elsewhere. */
+function folderOf(key: Key): string {
+  Bun.MD5.hash(key, digest);
+  return `/${hex[digest[0]!]}/${hex[digest[1]!]}/`;
+}
+
+/** Where the value of this path may lie since before: where version 0.1.0 put it, and before that the Go program. */
 export function earlierPathOf(path: string): string | undefined {
-  if (!path.includes("_")) return undefined; // No other name has one.
-  const name = path.slice(folders.length).replaceAll("~/", "").replaceAll("_", "/").replaceAll("-", "+");
-  return path.slice(0, folders.length) + inComponents(name);
+  if (!path.includes("_") && !path.includes("/~/")) return undefined; // It is the Go program's.
+  const folder = path.slice(0, folders.length);
+  const name = path.slice(folders.length).replaceAll("~/", "");
+  if (name.includes("_")) return folder + inComponents(name.replaceAll("_", "/").replaceAll("-", "+"));
+  const folded = folder + name;
+  const key = tooLong.test(name) || name.endsWith("~") ? undefined : unfolded(folded);
+  return key && exactKeyAt(path)?.toHex() === key.toHex() ? folded : undefined;
 }
 
 /** The key whose value lies at this path; undefined if it is the path of none, or not in the folder of its hash. */
 export function keyAt(path: string): Key | undefined {
+  return exactKeyAt(path) ?? unfolded(path);
+}
+
+function exactKeyAt(path: string): Key | undefined {
   const name = path.slice(folders.length);
   const base64 = name.includes("~") ? name.replace(/(^|\/)~(?=\/|$)/g, "$1").replaceAll("~/", "") : name;
+  const key = keyOf(base64);
+  const now = key && pathOf(key);
+  return now === path || (now?.includes("_") && earlierPathOf(now) === path) ? key : undefined;
+}
+
+/** The key whose Base64 nginx has folded to this name; the shortest, where the hash fits several. */
+function unfolded(path: string): Key | undefined {
+  const name = path.slice(folders.length);
+  if (!name.includes("/") || exactKeyAt(path)) return undefined;
+  let tries = mostUnfolded;
+  for (let missing = 4 - (name.length % 4); missing < limits.keyBytes; missing += 4) {
+    for (const base64 of withSlashes(name, missing)) {
+      if (tries-- === 0) return undefined;
+      const key = keyOf(base64);
+      if (key && folderOf(key) + key.toBase64().replace(/\/+/g, "/") === path) return key;
+    }
+  }
+  return undefined;
+}
+
+/** The name with so many slashes more, each beside one that it has. */
+function* withSlashes(name: string, more: number, from = 0): Generator<string> {
+  const at = name.indexOf("/", from);
+  if (at < 0 && more === 0) yield name;
+  for (let here = 0; at >= 0 && here <= more; here++)
+    yield* withSlashes(name.slice(0, at) + "/".repeat(here) + name.slice(at), more - here, at + here + 1);
+}
+
+function keyOf(base64: string): Key | undefined {
   const key = new Uint8Array(Buffer.from(base64, "base64")) as Key; // It reads both alphabets.
-  if (key[0] !== 0x2f || key.length > limits.keyBytes) return undefined;
-  const now = pathOf(key);
-  return now === path || earlierPathOf(now) === path ? key : undefined;
+  return key[0] === 0x2f && key.length <= limits.keyBytes ? key : undefined;
 }
 
 /** The keys whose value would be a file where the path of this one needs a folder: they cannot be on one disk with it. */
@@ -42,7 +81,7 @@ export function keysAbove(key: Key): Key[] {
   const path = pathOf(key);
   const above: Key[] = [];
   for (let end = path.indexOf("/", folders.length); end > 0; end = path.indexOf("/", end + 1)) {
-    const other = keyAt(path.slice(0, end));
+    const other = exactKeyAt(path.slice(0, end));
     if (other) above.push(other);
   }
   return above;
@@ -54,6 +93,9 @@ const folders = "/HH/hh/";
 const longestName = 255;
 const pieceChars = 254;
 const deepest = 8;
+const tooLong = /[^/]{256}/;
+/** So many keys are tried for a folded name. */
+const mostUnfolded = 100;
 
 function storable(base64: string): string {
   const isStorable = /^[^/]{1,255}(\/[^/]{1,255})*$/.test(base64);

@@ -74,7 +74,7 @@ export async function* files(
  * value is also told of at its path of today.
  */
 export async function withEarlier(all: Volumes, folder: Folder, file: FoundFile): Promise<FoundFile | undefined> {
-  const key = /[~_]/.test(file.path) ? keyAt(file.path) : undefined;
+  const key = mayBeEarlier.test(file.path) ? keyAt(file.path) : undefined;
   const path = key && pathOf(key);
   if (path === undefined || earlierPathOf(path) === undefined) return file;
   const heads = folder.volumes.map(async (volume) => ({ volume, file: await all.head(volume, path) }));
@@ -88,6 +88,7 @@ export function readable(path: string): string {
   return Buffer.from(path, "latin1").toString("utf8");
 }
 
+const mayBeEarlier = /[~_]|^\/..\/..\/.*\//;
 const isHashFolder = /^[0-9a-f]{2}$/;
 const isStaged = /^staged$/;
 const isSubvolume = /^sv[0-9A-F]{2,}$/;

@@ -15,7 +15,7 @@ export async function removeValue(client: Client, volume: string, path: string):
   const wasThere = await removeFile(client, volume, path);
   const earlier = earlierPathOf(path);
   if (earlier === undefined) return wasThere;
-  return (await removeFile(client, volume, earlier)) || wasThere;
+  return (await removeValue(client, volume, earlier)) || wasThere;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function moveFile(
   if (status !== 204 && status !== 201) throw unexpected(volume, status);
   if (sync) await syncFile(client, volume, to, "there");
   const earlier = earlierPathOf(to);
-  if (earlier !== undefined) await removeFile(client, volume, earlier);
+  if (earlier !== undefined) await removeValue(client, volume, earlier);
   return true;
 }
 
@@ -58,7 +58,7 @@ export async function syncValue(client: Client, volume: string, path: string, ex
   refuseForeign(client.health, volume);
   const earlier = earlierPathOf(path);
   const isEarlier = earlier !== undefined && expected === "there" && (await ask(client, volume, path)) === "gone";
-  await syncFile(client, volume, isEarlier ? earlier : path, expected);
+  await (isEarlier ? syncValue(client, volume, earlier, expected) : syncFile(client, volume, path, expected));
 }
 
 type Expected = "there" | "gone";

@@ -24,9 +24,9 @@ type OpenAnswer = Omit<OpenFile, "bytes"> & { readonly bytes: number | undefined
 
 /** What the volume says of a value, wherever it lies; undefined if it has none. Throws MkvError where it cannot tell. */
 export async function headValue(client: Client, volume: string, path: string): Promise<FileInfo | undefined> {
-  const earlier = earlierPathOf(path);
   const found = await headFile(client, volume, path);
-  return found || earlier === undefined ? found : await headFile(client, volume, earlier);
+  const earlier = found ? undefined : earlierPathOf(path);
+  return earlier === undefined ? found : await headValue(client, volume, earlier);
 }
 
 /** Asks whether the volume holds the file of this very path; undefined if it says no. Throws as `headValue`. */
@@ -54,16 +54,22 @@ function requireFile<T extends Pick<OpenAnswer, "bytes" | "modified">>(volume: s
  */
 export async function openValue(client: Client, volume: string, path: string, how: Opening): Promise<OpenFile> {
   refuseForeign(client.health, volume);
-  const file = await openAny(client, volume, path, how).catch((error) => {
-    const earlier = earlierPathOf(path);
-    if (earlier === undefined || !hasCode(error, "absent")) throw error;
-    return openAny(client, volume, earlier, how);
-  });
+  const file = await openWherever(client, volume, path, how);
   try {
     return requireFile(volume, file);
   } catch (error) {
     file.close();
     throw error;
+  }
+}
+
+async function openWherever(client: Client, volume: string, path: string, how: Opening): Promise<OpenAnswer> {
+  try {
+    return await openAny(client, volume, path, how);
+  } catch (error) {
+    const earlier = earlierPathOf(path);
+    if (earlier === undefined || !hasCode(error, "absent")) throw error;
+    return await openWherever(client, volume, earlier, how);
   }
 }
 

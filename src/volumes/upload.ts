@@ -4,7 +4,7 @@ import { type MkvError } from "../errors";
 import { earlierPathOf } from "../format/path";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { removeFile, syncFile } from "./change";
+import { removeValue, syncFile } from "./change";
 import { type Client } from "./client";
 import { refuseForeign } from "./warnings";
 import { requireStored } from "./stored";
@@ -62,7 +62,7 @@ export class Upload {
     } else await this.#sendWhole(chunk);
     if (this.value.sync) await syncFile(this.client, this.volume, this.path, "there");
     const earlier = earlierPathOf(this.path);
-    if (earlier !== undefined) await removeFile(this.client, this.volume, earlier);
+    if (earlier !== undefined) await removeValue(this.client, this.volume, earlier);
   }
 
   /** What has been sent is of no use without the lease: the volume is to have no whole value. */

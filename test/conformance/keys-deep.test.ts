@@ -1,5 +1,5 @@
 // Keys whose Base64 is mostly slashes: their paths have few folders. Values that version 0.1.0 put many folders deep are found
-// all the same, and removed. Folders that are left empty go where `mkv volume` runs.
+// all the same, and removed, and so are those of which the Go program let nginx fold the slashes. Folders that are left empty go where `mkv volume` runs.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,12 +10,13 @@ import { entangledPairs } from "../support/entangled";
 import { filesOn } from "../support/files";
 import { temporaryFolder } from "../support/folder";
 import { follow, request } from "../support/http";
-import { earlierPathOf, pathOf } from "../support/placement";
+import { earlierPathOf, foldedPathOf, pathOf } from "../support/placement";
 import { targetOf } from "../support/values";
 
 setDefaultTimeout(60_000);
 const flags = ["-subvolumes", "1"];
 const deep = Buffer.from(`/${"\xff".repeat(60)}`, "latin1");
+const folded = Buffer.from("/\xff\xfe, of three \xff\xff\xff bytes", "latin1");
 let cluster: Cluster;
 beforeAll(async () => {
   const held = new AsyncDisposableStack();
@@ -26,10 +27,9 @@ beforeAll(async () => {
 });
 afterAll(() => cluster[Symbol.asyncDispose]());
 
-/** Puts the files of a key, on some of the volumes, where version 0.1.0 had them. */
-function moveBack(key: Uint8Array, volumes = cluster.volumes): void {
+/** Puts the files of a key, on some of the volumes, where they were earlier. */
+function moveBack(key: Uint8Array, earlier: string, volumes = cluster.volumes): void {
   for (const { dir } of volumes) {
-    const earlier = earlierPathOf(key);
     makeFolder(dir, dirname(earlier));
     renameSync(join(dir, pathOf(key)), join(dir, earlier));
   }
@@ -57,40 +57,48 @@ function deepFolders(): string[] {
   );
 }
 
-test("a value at its earlier path is read, verified, listed by a rebuild, moved and deleted", async () => {
-  const [now, earlier] = [pathOf(deep), earlierPathOf(deep)];
-  await cluster.store(deep as unknown as string, "early");
-  moveBack(deep);
-  expect(paths()).toEqual(Array(3).fill([earlier]));
-  expect(await read(deep)).toBe("early");
-  await cluster.startMaster([...flags, "-probe", "volume"]);
-  expect(await read(deep)).toBe("early");
-  await cluster.master.stop();
+test.each([
+  ["version 0.1.0's", deep, earlierPathOf(deep)],
+  ["the Go program's", folded, foldedPathOf(folded)],
+  ["the Go program's, of a deep one", deep, foldedPathOf(deep)],
+])(
+  "a value at its earlier path, %s, is read, verified, listed by a rebuild, moved and deleted",
+  async (_, key, earlier) => {
+    const now = pathOf(key);
+    await cluster.startMaster();
+    await cluster.store(key as unknown as string, "early");
+    moveBack(key, earlier);
+    expect(paths()).toEqual(Array(3).fill([earlier]));
+    expect(await read(key)).toBe("early");
+    await cluster.startMaster([...flags, "-probe", "volume"]);
+    expect(await read(key)).toBe("early");
+    await cluster.master.stop();
 
-  const recorded = await indexOf(cluster.db);
-  expect((await runJob(cluster, "verify", { flags: [...flags, "-md5"] })).exitCode).toBe(0);
-  const db = `${cluster.db}-again`;
-  const withoutHash = Object.fromEntries(Object.entries(recorded).map(([key, record]) => [key, record.slice(36)]));
-  expect((await runJob(cluster, "rebuild", { flags, db })).last).toMatch(/\b1 key\b/);
-  expect(await indexOf(db)).toEqual(withoutHash);
+    const recorded = await indexOf(cluster.db);
+    expect((await runJob(cluster, "verify", { flags: [...flags, "-md5"] })).exitCode).toBe(0);
+    const db = `${cluster.db}-again`;
+    const withoutHash = Object.fromEntries(Object.entries(recorded).map(([key, record]) => [key, record.slice(36)]));
+    expect((await runJob(cluster, "rebuild", { flags, db })).last).toMatch(/\b1 key\b/);
+    expect(await indexOf(db)).toEqual(withoutHash);
 
-  rmSync(join(cluster.volumes[1]!.dir, earlier));
-  expect((await runJob(cluster, "rebalance", { flags })).last).toContain("1 moved");
-  expect(paths()).toEqual([[earlier], [now], [earlier]]);
-  expect((await runJob(cluster, "rebuild", { flags, db })).exitCode).toBe(0);
-  expect(await indexOf(db)).toEqual(withoutHash);
-  expect((await runJob(cluster, "verify", { flags: [...flags, "-md5"] })).exitCode).toBe(0);
+    rmSync(join(cluster.volumes[1]!.dir, earlier));
+    expect((await runJob(cluster, "rebalance", { flags })).last).toContain("1 moved");
+    expect(paths()).toEqual([[earlier], [now], [earlier]]);
+    expect((await runJob(cluster, "rebuild", { flags, db })).exitCode).toBe(0);
+    expect(await indexOf(db)).toEqual(withoutHash);
+    expect((await runJob(cluster, "verify", { flags: [...flags, "-md5"] })).exitCode).toBe(0);
 
-  await cluster.startMaster();
-  expect(await read(deep)).toBe("early");
-  expect((await cluster.ask("UNLINK", targetOf(deep))).status).toBe(204);
-  await cluster.store(deep as unknown as string, "late");
-  expect(paths()).toEqual(Array(3).fill([now]));
-  expect(await read(deep)).toBe("late");
-  moveBack(deep, cluster.volumes.slice(0, 1));
-  expect((await cluster.ask("DELETE", targetOf(deep))).status).toBe(204);
-  expect(paths()).toEqual([[], [], []]);
-});
+    await cluster.startMaster();
+    expect(await read(key)).toBe("early");
+    expect((await cluster.ask("UNLINK", targetOf(key))).status).toBe(204);
+    await cluster.store(key as unknown as string, "late");
+    expect(paths()).toEqual(Array(3).fill([now]));
+    expect(await read(key)).toBe("late");
+    moveBack(key, earlier, cluster.volumes.slice(0, 1));
+    expect((await cluster.ask("DELETE", targetOf(key))).status).toBe(204);
+    expect(paths()).toEqual([[], [], []]);
+  },
+);
 
 test("verify -repair removes empty folders, and then there is room for a file in the place of one", async () => {
   const { above, below } = entangledPairs("deep").next().value!;

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { type Key } from "../../src/format/key";
 import { earlierPathOf, keyAt, keysAbove, pathOf } from "../../src/format/path";
 import { entangledPairs } from "../support/entangled";
-import { earlierPathOf as earlierByTheBook, pathOf as byTheBook } from "../support/placement";
+import { earlierPathOf as earlierByTheBook, foldedPathOf, pathOf as byTheBook } from "../support/placement";
 import { valueOf } from "../support/values";
 
 const DEEPEST = 8;
@@ -32,7 +32,7 @@ test("a path tells its key, can be stored, and has few folders unless it is the 
     expect(path).toMatch(/^\/..\/..(\/[A-Za-z0-9+=~_-]{1,255})+$/);
     if (names.join("/") !== Buffer.from(key).toString("base64")) expect(names.length).toBeLessThanOrEqual(DEEPEST);
     const earlier = earlierPathOf(path);
-    if (earlier === undefined) continue;
+    if (earlier === undefined || !path.includes("_")) continue;
     flat++;
     expect(earlier).toBe(earlierByTheBook(key));
     expect(earlier.split("/").length).toBeGreaterThan(DEEPEST + 3);
@@ -54,6 +54,33 @@ test("the longest key of 0xFF lies six folders deep, where there were 1,364", ()
   key[0] = 0x2f;
   expect(pathOf(key)).toMatch(/^\/..\/..\/L_{253}~(\/_{254}~){4}\/_+w==$/);
   expect(earlierPathOf(pathOf(key))!.split("/").length).toBe(1_365 + 3);
+});
+
+test("a path that the Go program let nginx fold tells its key, and belongs to no other one", () => {
+  let [folded, others] = [0, 0];
+  for (const key of randomKeys(2_000)) {
+    const base64 = Buffer.from(key).toString("base64");
+    if (!base64.includes("//") || base64.endsWith("/") || base64.length > 40) continue;
+    const path = foldedPathOf(key);
+    const paths = [pathOf(key)];
+    for (let at = earlierPathOf(paths[0]!); at !== undefined; at = earlierPathOf(at)) paths.push(at);
+    if (paths.at(-1) === path) expect([folded++, keyAt(path)]).toEqual([expect.any(Number), key]);
+    else expect([others++, keyAt(path)?.toHex()]).not.toEqual([expect.any(Number), key.toHex()]);
+  }
+  expect(folded).toBeGreaterThan(100);
+  expect(others).toBeLessThan(folded / 2);
+});
+
+test("a file of one key is never taken for the folded one of another", () => {
+  const keyOf = (base64: string) => new Uint8Array(Buffer.from(base64, "base64")) as Key;
+  for (let number = 0; ; number++) {
+    const middle = Buffer.from(String(number).padStart(6, "0")).toString("base64");
+    const [short, long] = [keyOf(`L2${middle}/A`), keyOf(`L2${middle}/////A`)];
+    if (foldedPathOf(long) !== pathOf(short)) continue;
+    expect(keyAt(pathOf(short))).toEqual(short);
+    expect(earlierPathOf(pathOf(long))).toBeUndefined();
+    return;
+  }
 });
 
 test("keys that are in each other's way are found by one of them", () => {

@@ -25,6 +25,16 @@ export function earlierPathOf(key: string | Uint8Array): string {
   return hashFolder(key) + base64.split("/").flatMap(storableNames).join("/");
 }
 
+/** Where the Go program has it: nginx makes one "/" of several. */
+export function foldedPathOf(key: string | Uint8Array): string {
+  return (
+    hashFolder(key) +
+    Buffer.from(key as string)
+      .toString("base64")
+      .replace(/\/+/g, "/")
+  );
+}
+
 /** The volumes of a key, in the order of the record. */
 export function placedOn(key: string | Uint8Array, { volumes, replicas = 3, subvolumes = 10 }: Layout): string[] {
   const bytes = Buffer.from(key as string);
