@@ -7,7 +7,7 @@ import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 test("a value lies on every volume of its key, byte for byte, at the path that the format names", async () => {
   await using cluster = await startCluster({ volumes: 4, flags: ["-replicas", "3"] });
