@@ -5,8 +5,9 @@
 const latestMs = 8.64e15;
 
 /**
- * What a value is like, by an example: a number that may be a time, as all may that are written down; a text, a boolean; a list of what its first one is like; an object with
- * such fields, where "name?" may be missing, and "*" stands for all. Undefined is like anything.
+ * What a value is like, by an example: a number that may be a time, as all may that are written down; a text, a boolean; a
+ * list of what its first one is like; an object with such fields, where "name?" may be missing, and "*" stands for all.
+ * Undefined is like anything.
  */
 type Shape = number | string | boolean | undefined | readonly Shape[] | { readonly [name: string]: Shape };
 
