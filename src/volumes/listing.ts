@@ -7,6 +7,7 @@
 import { MkvError, hasCode } from "../errors";
 import { ownerOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
+import { shaped } from "../shape";
 import { type Client } from "./client";
 import { openAny } from "./read";
 
@@ -87,9 +88,10 @@ class Reader {
   }
 }
 
-function isEntry({ name, type, size, mtime }: Partial<Listed>): boolean {
-  const isNamed = typeof name === "string" && name !== "" && !name.includes("/");
-  return isNamed && typeof mtime === "string" && (type !== "file" || typeof size === "number");
+function isEntry(entry: unknown): boolean {
+  const listed = shaped<Listed>(entry, { name: "", type: "", mtime: "", "size?": 0 });
+  if (!listed || listed.name === "" || listed.name.includes("/")) return false;
+  return listed.type !== "file" || listed.size !== undefined;
 }
 
 function notAListing(where: string, why: string, cause?: unknown): MkvError {

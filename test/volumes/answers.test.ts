@@ -47,3 +47,26 @@ test("a body whose length is said in two ways is not believed", async () => {
   using raw = await startRaw(() => `${found.slice(0, -2)}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n`);
   expect(await raw.volumes.open(raw.name, "/key").catch(String)).toContain("without Last-Modified or Content-Length");
 });
+
+test.each(["5, 5", "7x", "1e3", "0x7", "-1", "", "9".repeat(20), "3\r\nContent-Length: 7"])(
+  "a length that is no number, or one of two, is not believed: %p",
+  async (length) => {
+    using raw = await startRaw(() => `${found.replace("7", length)}garbage`);
+    const why = /does not say how long its answer is/;
+    expect(await raw.volumes.head(raw.name, "/key").catch(String)).toMatch(why);
+    expect(await raw.volumes.open(raw.name, "/key").catch(String)).toMatch(why);
+  },
+);
+
+test.each([
+  "null",
+  "5",
+  "[]",
+  '{"name":"a","type":"file","mtime":"x"}',
+  '{"name":"a/b","type":"directory","mtime":"x"}',
+])("a list with an entry that is none is no list: %p", async (entry) => {
+  const body = `[\n${entry}\n]\n`;
+  using raw = await startRaw(() => found.replace("7", String(body.length)) + body);
+  const listed = Array.fromAsync(raw.volumes.list(raw.name, "/"));
+  expect(await listed.catch(String)).toContain("sends no listing of its files (an entry has no name or size)");
+});

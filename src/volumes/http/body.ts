@@ -95,6 +95,14 @@ export class Body {
   }
 }
 
+/** The length that a head says; NaN for what is none, or one of two: what is cut by that would look whole. */
+export function lengthIn(head: string): number | undefined {
+  const [field, second] = head.match(/\r\ncontent-length:.*/gi) ?? [];
+  if (field === undefined) return undefined;
+  const text = field.slice("\r\ncontent-length:".length).trim();
+  return second === undefined && /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+}
+
 function misframed(): MkvError {
   return new MkvError("volume-failed", "the body of an answer does not follow HTTP");
 }

@@ -4,7 +4,7 @@
 import { strict as assert } from "node:assert";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
-import { Body } from "./body";
+import { Body, lengthIn } from "./body";
 
 /** A request that is sent as a whole. */
 export type WireRequest = {
@@ -234,15 +234,15 @@ export class Connection {
     if (status < 200 && status !== 101) return end + 4; // The answer is still to come.
     const modified = /\r\nlast-modified: *([^\r]*)/i.exec(head)?.[1] ?? "";
     const isChunked = /\r\ntransfer-encoding: *chunked/i.test(head);
-    const length = isChunked ? undefined : /\r\ncontent-length: *(\d+)/i.exec(head);
-    const bytesOfBody = length ? Number(length[1]) : undefined;
+    const length = isChunked ? undefined : lengthIn(head);
+    if (Number.isNaN(length)) throw new MkvError("volume-failed", `${this.server} does not say how long its answer is`);
     const hasBody = waiting.method !== "HEAD" && status !== 204;
     const isRead = waiting.method === "GET" && (status === 200 || status === 206);
-    this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && !length && !isChunked);
-    if (hasBody && (length || isChunked)) this.#body = new Body(bytesOfBody, isRead ? this : undefined);
+    this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
+    if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(length, isRead ? this : undefined);
     this.waiting.shift();
     this.answers++;
-    waiting.resolve({ status, head, bytes: bytesOfBody, modified, body: isRead ? this.#body : undefined });
+    waiting.resolve({ status, head, bytes: length, modified, body: isRead ? this.#body : undefined });
     return end + 4;
   }
 }
