@@ -2,8 +2,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster } from "../support/cluster";
 import { eventsIn } from "../support/events";
-import { raw } from "../support/http";
+import { dial, head, raw } from "../support/http";
 import { basic } from "../support/password";
+import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
@@ -34,6 +35,21 @@ test("a volume that goes and comes back is told of once each, after what is serv
   await volume!.kill();
   await cluster.startMaster();
   expect(cluster.master.output).toContain(", 3 volumes (1 not heard of yet), 3 replicas");
+});
+
+test("volumes that answer are not called down by a master that starts after a crash", async () => {
+  await using cluster = await startCluster();
+  using client = await dial(cluster.master.port);
+  client.write(head({ method: "PUT", target: "/half", headers: { "Content-Length": "1000" } }, { close: true }));
+  await until(() => isUnderWay(cluster.master.port, "/half"), { what: "a write has begun" });
+  await cluster.master.kill();
+  await cluster.startMaster();
+  await cluster.store("/other");
+  await cluster.master.stop();
+  expect(eventsIn(cluster.master.process.stderr)).toEqual([
+    expect.stringMatching(/^listening on port \d+, 3 volumes \(3 not heard of yet\), /),
+    "stopping: running requests end first",
+  ]);
 });
 
 /** Targets as clients may send them, and how a log shows their path: as URLs are, escaped. */

@@ -12,19 +12,20 @@ type Refusing = (typeof refusing)[number];
 
 /** A look at all volumes, which tells of each change once. */
 export function stateLog(): (reports: readonly VolumeReport[]) => void {
-  /** Since when volumes have been down. */
-  const downMs = new Map<string, number>();
+  /** Volumes that are down. The second look tells of it: at a start after a crash nobody has been heard of at the first. */
+  const down = new Map<string, { readonly sinceMs: number; isTold: boolean }>();
   /** Disks of a volume that are in a state, by both, and when one was seen so last. */
   const disks = new Map<string, { readonly names: Set<string>; seenMs: number }>();
 
   function lookAtServer({ name, state }: VolumeReport): void {
-    const sinceMs = downMs.get(name);
-    if (state === "down" && sinceMs === undefined) {
-      downMs.set(name, nowMs());
-      warn(`${name} is down: reads go to other copies, writes to other volumes`);
-    } else if (state !== "down" && sinceMs !== undefined) {
-      downMs.delete(name);
-      log(`${name} is back, after ${Math.max(1, Math.round((nowMs() - sinceMs) / 1000))} s`);
+    const seen = down.get(name);
+    if (state === "down") {
+      if (!seen) down.set(name, { sinceMs: nowMs(), isTold: false });
+      else if (!seen.isTold) warn(`${name} is down: reads go to other copies, writes to other volumes`);
+      if (seen) seen.isTold = true;
+    } else if (seen) {
+      down.delete(name);
+      if (seen.isTold) log(`${name} is back, after ${Math.max(1, Math.round((nowMs() - seen.sinceMs) / 1000))} s`);
     }
   }
 

@@ -116,6 +116,6 @@ function ascii(json: string): string {
 function readLimit(value: Uint8Array | undefined): number | undefined {
   if (value === undefined) return undefined;
   const text = Buffer.from(value).toString();
-  if (!/^\d{1,15}$/.test(text)) throw new MkvError("bad-request", "limit must be a whole number; 0 stands for none");
+  if (!/^\d{0,15}$/.test(text)) throw new MkvError("bad-request", "limit must be a whole number; 0 stands for none");
   return Number(text) || undefined;
 }
