@@ -71,6 +71,11 @@ export function factsOfKnown({ record, ...known }: Known): string | undefined {
   return writeFacts(undefined, { ...known, record: readRecord(record) });
 }
 
+/** Whether what is to lie beside the record of a key out of a backup could be read again. */
+export function isReadable(known: Known): boolean {
+  return readFacts(factsOfKnown(known)) !== undefined;
+}
+
 const shape = {
   ...{ "md5?": "", "attributes?": { "*": "" } },
   "forward?": { record: "", "over?": "", bytes: 0, date: "", attributes: { "*": "" } },

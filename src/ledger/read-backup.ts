@@ -6,6 +6,7 @@ import { keyOf } from "../format/key";
 import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, fieldsOf, noCounts } from "./backup";
+import { isReadable } from "./facts";
 import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
 
 /** Takes what a backup says, as it comes: first the header, then what is remembered, then the keys. */
@@ -128,7 +129,7 @@ class Reader {
 function knownIn(fields: Fields, counts: BackupCounts): Known | undefined {
   try {
     const known = readKnown(fields as KeyFields);
-    return Bun.deepEquals(fieldsOf(known, counts), fields) ? known : undefined;
+    return Bun.deepEquals(fieldsOf(known, counts), fields) && isReadable(known) ? known : undefined;
   } catch {
     return undefined; // What should be a text or a list is none.
   }

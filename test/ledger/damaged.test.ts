@@ -1,14 +1,16 @@
 // What was written down may have rotted: that costs what it said, and no more. No other key, and no whole command.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { claimedOf, knownOf, writeFacts } from "../../src/ledger/facts";
 import { entriesOf } from "../../src/ledger/ledger";
 import { openBeside } from "../../src/ledger/level/beside";
+import { factsOf, openFacts } from "../../src/ledger/level/leveldb";
 import { readJournals } from "../../src/ledger/level/replay";
 import { remembered } from "../../src/ledger/level/remembered";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
+import { readBackup } from "../../src/ledger/read-backup";
 import { temporaryFolder } from "../support/folder";
 import { type Postgres, startPostgres } from "../support/postgres";
 import { debt, keyOf, live, opening, same } from "./ledgers";
@@ -59,6 +61,36 @@ test("lines of a journal that cannot be what was written are left out, and no ot
   expect(read).toMatchObject({ floor: 0, last: 1 });
   mkdirSync(`${index}.journal-1`);
   expect(() => readJournals(index)).toThrow(/^the journal .*journal-1 cannot be read: EISDIR.*run rebuild$/);
+});
+
+test("what lies beside the records is named where it cannot be read: a rebuild would not mend it", async () => {
+  await using folder = temporaryFolder();
+  const index = join(folder.path, "index");
+  await using facts = await openFacts(index, { make: true });
+  await facts.put(key, "{}");
+  await facts[Symbol.asyncDispose]();
+  const [table] = readdirSync(factsOf(index)).filter((name) => name.endsWith(".ldb"));
+  const path = join(factsOf(index), table!);
+  writeFileSync(path, Buffer.alloc(statSync(path).size, "x"));
+  await using again = await openFacts(index);
+  const why = `${factsOf(index)} cannot be read or written: Corruption: not an sstable (bad magic number): stop the master`;
+  expect(() => again.getText(key)).toThrow(`${why}, restore it, or move it away to go on without it`);
+});
+
+test("a backup whose metadata nobody could read again is refused", async () => {
+  const lines = (attributes: unknown) => {
+    const begin = { mkv: "backup", version: 1, time: "2026-01-01T00:00:00.000Z", topology: null, consistent: true };
+    const known = { key: "/key", state: "live", md5, volumes: ["a:1"], attributes };
+    return [{ ...begin, behind: false }, known].map((line) => Buffer.from(`${JSON.stringify(line)}\n`));
+  };
+  for (const attributes of [{ a: "b" }, "x", [5], { a: 5 }, { a: "x\ny" }]) {
+    const chunks = (async function* () {
+      yield* lines(attributes);
+    })();
+    const failure = await readBackup(chunks, { header() {}, keys() {} }).catch(({ message }) => message);
+    const isRead = Bun.deepEquals(attributes, { a: "b" });
+    expect(failure).toMatch(isRead ? /is cut off after line 2/ : /line 2 of the backup says what this version/);
+  }
 });
 
 test("an index is in doubt where what was remembered of it is damaged", async () => {

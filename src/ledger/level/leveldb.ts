@@ -40,7 +40,7 @@ const readsATimed = 16;
  */
 export async function openLevelIndex(
   folder: string,
-  options: { make?: boolean; sync?: boolean; onBroken?: (error: MkvError) => void } = {},
+  options: IndexOptions & { make?: boolean } = {},
 ): Promise<LevelIndex> {
   const db: Level = new ClassicLevel(folder, {
     createIfMissing: options.make === true,
@@ -63,6 +63,11 @@ export async function openLevelIndex(
 /** The folder of what lies beside the records of this index; its name begins with a dot, as that of `beside.ts`. */
 export function factsOf(index: string): string {
   return join(dirname(index), `.${basename(index)}.facts`);
+}
+
+/** Opens what lies beside the records of this index. Throws as `openLevelIndex`. */
+export function openFacts(index: string, options: IndexOptions & { make?: boolean } = {}): Promise<LevelIndex> {
+  return openLevelIndex(factsOf(index), { ...options, name: factsOf(index) });
 }
 
 /** Throws MkvError failed if it is damaged: opening it would make an empty one of it. */
@@ -158,9 +163,11 @@ export class LevelIndex implements AsyncDisposable {
     const code = isOutOfFiles(error) ? "unavailable" : "failed";
     const reason = reasonOf(error);
     const { name } = this.options;
-    if (name !== undefined) return new MkvError(code, `${name} cannot be read or written: ${reason}`, { cause: error });
-    const advice = reason.startsWith("Corruption") ? ": stop the master and run rebuild" : "";
-    return new MkvError(code, `the index cannot be read or written: ${reason}${advice}`, { cause: error });
+    const mend = name
+      ? "stop the master, restore it, or move it away to go on without it"
+      : "stop the master and run rebuild";
+    const advice = reason.startsWith("Corruption") ? `: ${mend}` : "";
+    return new MkvError(code, `${name ?? "the index"} cannot be read or written: ${reason}${advice}`, { cause: error });
   }
 
   readonly scan = (range: KeyRange, options: { atOnce?: number } = {}) => this.#pages<Key>(range, options);

@@ -17,7 +17,7 @@ import { openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch, writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
-import { type LevelIndex, factsOf, openLevelIndex, requireWholeFacts } from "./leveldb";
+import { type LevelIndex, factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
@@ -131,7 +131,7 @@ export async function draftLevel(path: string, { lack }: { lack: Lack | undefine
 /** What lies beside the records already, of the index that was lost, is of a later time than a backup. */
 async function addFacts(path: string, facts: LevelIndex): Promise<void> {
   requireWholeFacts(path);
-  await using there = await openLevelIndex(factsOf(path), { make: true });
+  await using there = await openFacts(path, { make: true });
   for await (const page of facts.scan({})) {
     const missing = page.filter(([key]) => there.getText(key) === undefined);
     await Promise.all(missing.map(([key, text]) => there.put(key, text)));

@@ -20,7 +20,7 @@ import { lockForGo } from "./go-lock";
 import { inspectPlace } from "./inspect";
 import { Journal, journalsOf } from "./journal";
 import { type LevelShared, levelLedger } from "./ledger";
-import { factsOf, openLevelIndex, requireWholeFacts } from "./leveldb";
+import { factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
 import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, rememberOlder } from "./remembered";
 import { remembered, wholeUntil } from "./remembered";
@@ -72,7 +72,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   if (found.kind === "none") lockForGo(path);
   const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
 
-  const facts = undo.use(await openLevelIndex(factsOf(path), { ...options, make: true }));
+  const facts = undo.use(await openFacts(path, { ...options, make: true }));
   const inDoubt = doubt !== undefined;
   const { inherited, redone, doubtful, barred } = await replay(index, journals, { ...options, inDoubt });
   const suspect = bothSuspect(before?.suspect, doubt?.isCertain || redone > 0 ? doubt?.suspect : unseen);
@@ -159,7 +159,7 @@ export async function joinLevelLedger(
 ): Promise<Ledger> {
   const memory = await joinBeside(path, options);
   const index = await openLevelIndex(path, options);
-  const facts = await openLevelIndex(factsOf(path), options);
+  const facts = await openFacts(path, options);
   const numbers = new LineNumbers(shared.numbers);
   const journal = new Journal(path, { ...options, thread, numbers });
   const onClosed = async () => await memory[Symbol.asyncDispose]();
