@@ -37,7 +37,16 @@ async function served(at: S3Cluster): Promise<Record<string, number>> {
 
 async function startFilled(): Promise<S3Cluster & { id: string }> {
   const at = await startS3({ flags: ["-heal", "100", "-scrub", "1d"] });
-  const { cluster, port } = at;
+  try {
+    return { ...at, id: await fill(at) };
+  } catch (error) {
+    await at[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Stores values and objects, and begins an upload, whose id it returns. */
+async function fill({ cluster, port }: S3Cluster): Promise<string> {
   const put = (target: string, rest = {}) => ask(port, { method: "PUT", target, body: "value", ...rest });
   await cluster.store("/native");
   await put("/bkt", { body: "" });
@@ -49,8 +58,7 @@ async function startFilled(): Promise<S3Cluster & { id: string }> {
   const part = `<Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part>`;
   const body = `<CompleteMultipartUpload>${part}</CompleteMultipartUpload>`;
   await ask(port, { method: "POST", target: `/bkt/p?uploadId=${done}`, body });
-  const id = idOf(await ask(port, { method: "POST", target: "/bkt/open?uploads" }));
-  return { ...at, id };
+  return idOf(await ask(port, { method: "POST", target: "/bkt/open?uploads" }));
 }
 
 const others = ["job verify", "noted", "put-back v/sv00", "heal 2f6", "heal 2f61", "walk scrub", "scrubbed", "dates 0"];
