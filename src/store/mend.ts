@@ -13,7 +13,7 @@ import { type Pace } from "./pace";
 import { refillPrefix } from "./places";
 import { walkOn } from "./walk";
 
-/** What was found of a key, and whether all of it was mended. */
+/** What was found of a key while nobody changed it, and whether all of it was mended. */
 export type Mended = { readonly findings: readonly Finding[]; readonly isMended: boolean };
 
 /**
@@ -38,22 +38,24 @@ export async function mend(
   if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
   const isMendable = suspected.some(({ problem }) => problem === "missing" || problem === "damaged");
   if (!isMendable) return { findings: suspected, isMended: false };
+  let findings: readonly Finding[] = []; // What is suspected may be on its way.
   try {
     using _turn = await care.turns.enter();
-    const { findings, isRepaired, failure } = await healKey(store, key, {
+    const healed = await healKey(store, key, {
       depth,
       repair: true,
       bring: (now) => ({ depth: "length", targets: now.volumes, pace: care.bytes }),
     });
-    if (failure !== undefined) throw new MkvError("failed", failure);
-    if (isRepaired) care.log.healed();
-    return { findings, isMended: isRepaired };
+    findings = healed.findings;
+    if (healed.failure !== undefined) throw new MkvError("failed", healed.failure);
+    if (healed.isRepaired) care.log.healed();
+    return { findings, isMended: healed.isRepaired };
   } catch (error) {
     if (!(error instanceof MkvError)) throw error;
     if (care.stop.aborted) return { findings: [], isMended: false };
     if (error.code !== "busy") care.log.failed(key, error);
     await store.hints.add(key, { why: depth === "md5" ? "damaged" : "missing" });
-    return { findings: suspected, isMended: false };
+    return { findings, isMended: false };
   }
 }
 

@@ -68,6 +68,21 @@ test.concurrent("copies that agree outvote their record, and where none is good 
   expect(copies("/differ").map((file) => [file, md5Hex(readFileSync(file))])).toEqual(differing);
 });
 
+test.concurrent("a value that is being replaced is no finding of a scrub", async () => {
+  await using cluster = await startGatedCluster({ flags: ["-scrub", "2s"] });
+  await cluster.store("/key", "old");
+  const [gate] = cluster.gates;
+  gate!.hold("MOVE", "arrival");
+  const replaced = cluster.ask("PUT", "/key?replace", { body: "new" });
+  await gate!.holds("MOVE");
+  const before = cluster.master.output.length;
+  const ended = () => cluster.master.output.slice(before).match(/scrub: all copies of 1 key .*/g) ?? [];
+  await until(() => ended().length === 2, { what: "a scrub that began meanwhile has come to its end" });
+  for (const line of ended()) expect(line).toContain("0 missing, 0 damaged, 0 unknown");
+  cluster.openAll();
+  await replaced;
+});
+
 test.concurrent("a scrub goes on where it was when the master is started again", async () => {
   await using cluster = await startCluster({ flags: ["-scrub", "5s", "-grace", "0"] });
   const keys = Array.from({ length: 12 }, (_, i) => `/key-${String(i).padStart(2, "0")}`);
