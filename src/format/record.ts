@@ -44,7 +44,7 @@ export function readRecord(text: string | undefined): ValueRecord | undefined {
   }
 }
 
-/** `encodeRecord` undone; throws MkvError failed for what is no record. */
+/** `encodeRecord` undone; throws MkvError corrupt for what is no record. */
 export function decodeRecord(text: string): ValueRecord {
   const start = isUnlinked(text) ? "DELETED".length : 0;
   const hash = text.startsWith("HASH", start) ? text.slice(start + "HASH".length, start + "HASH".length + 32) : "";
@@ -52,7 +52,7 @@ export function decodeRecord(text: string): ValueRecord {
   const names = text.slice(md5 === undefined ? start : start + "HASH".length + md5.length);
   if (!volumeList.test(names))
     throw new MkvError(
-      "failed",
+      "corrupt",
       `the index holds a damaged record (${JSON.stringify(text.slice(0, 80))}): run rebuild`,
     );
   return { state: start > 0 ? "unlinked" : "live", md5, volumes: names.split(",") };

@@ -43,7 +43,7 @@ export type Healing = {
 
 /**
  * Looks at a key while nobody changes it, and repairs what is wrong if asked to.
- * @throws MkvError busy; failed (its record is damaged); what `onWhole` throws
+ * @throws MkvError busy; corrupt (its record is damaged); what `onWhole` throws
  */
 export async function healKey(
   store: Store,

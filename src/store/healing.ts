@@ -5,7 +5,7 @@
 // 2. Of any other key the copies are mended where its record says that they are.
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
 import { nowMs } from "../clock";
-import { MkvError, hasCode, reasonOf } from "../errors";
+import { MkvError, hasCode } from "../errors";
 import { placesOf, rank } from "../format/placement";
 import { type ValueRecord } from "../format/record";
 import { sameVolumes, without } from "../format/volume";
@@ -16,7 +16,7 @@ import { Turns } from "../turns";
 import { type Care, HealLog } from "./caring";
 import { type Healing, healKey } from "./heal";
 import { type HintedKey, topologyId } from "./hints";
-import { again, inBackground } from "./maintain";
+import { again, inBackground, untold } from "./maintain";
 import { refill } from "./mend";
 import { pause, paceOf, whileLoaded } from "./pace";
 import { ScrubLog, scrub } from "./scrub";
@@ -59,7 +59,9 @@ async function healInRounds(care: Care): Promise<void> {
       ({ lookedMs, busy } = await healHinted(care));
       failure = "";
     } catch (error) {
-      if (reasonOf(error) !== failure) log(`heal: ${(failure = reasonOf(error))}`);
+      const why = untold(error);
+      if (why !== "" && why !== failure) log(`heal: ${why}`);
+      failure = why;
     }
     const left = store.hints.count;
     toHeal.set(left);
@@ -115,7 +117,7 @@ async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined
     const plan = record && planOf(care, hinted, record);
     return plan && "waitsFor" in plan ? plan.waitsFor : undefined;
   } catch (error) {
-    if (!hasCode(error, "failed")) throw error;
+    if (!hasCode(error, "corrupt")) throw error;
     return "a rebuild, since their records are damaged";
   }
 }

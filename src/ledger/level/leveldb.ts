@@ -87,7 +87,7 @@ type IndexOptions = {
   readonly onBroken?: ((error: MkvError) => void) | undefined;
 };
 
-/** An open index. Everything throws MkvError failed if it cannot be read or written, or a record is damaged. */
+/** An open index. Everything throws MkvError failed if it cannot be read or written, corrupt for a damaged record. */
 export class LevelIndex implements AsyncDisposable {
   #operations: Operation[] = [];
   #mustSync = false;

@@ -26,7 +26,7 @@ export type Found = {
 export const foundColumns = `record, facts, owed, version, (extract(epoch from now() - written) * 1000)::float8,
   case when not held then 'free' when due > now() then 'held' else 'lapsed' end, ${databaseMs}`;
 
-/** What was found. Throws MkvError failed if the record is damaged. */
+/** What was found. Throws MkvError corrupt if the record is damaged. */
 export function foundIn(key: Key, [text, facts, owed, version, ageMs, state]: Row): Found {
   const record = text === null ? undefined : decodeRecord(text as string);
   const debts = debtsIn(owed, ageMs);
