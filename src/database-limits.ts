@@ -3,6 +3,8 @@ export const databaseLimits = {
   /** A statement waits so long for the database with all that is tried again, or so long where that has been away for long. */
   patienceMs: 5000,
   awayMs: 1000,
+  /** It is said to be back when so long nothing has failed: longer than any one statement waits. */
+  quietMs: 8000,
   /** A connection that has not answered for so long counts as hung; a long statement, such as one of a rebuild, may take longer. */
   answerMs: 2000,
   longMs: 120_000,

@@ -3,7 +3,7 @@
 
 /**
  * What went wrong, for programs, with the HTTP status that says so; `main.ts` makes an exit code of it. `client-gone` reaches
- * nobody: 499 is for the log.
+ * nobody: 499 is for the log. `away`: the ledger cannot be asked, which its log tells.
  */
 export const statusOf = {
   "bad-request": 400,
@@ -25,6 +25,7 @@ export const statusOf = {
   unsupported: 501,
   "volume-failed": 502,
   unavailable: 503,
+  away: 503,
   "too-much-owed": 503,
   crowded: 503,
   timeout: 504,

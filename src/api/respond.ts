@@ -17,7 +17,7 @@ export function failed(error: unknown): Response {
   }
   const headers: Record<string, string> = {};
   if (error.code === "unauthorized") headers["www-authenticate"] = 'Basic realm="mkv"';
-  if (error.code === "unavailable" || error.code === "too-much-owed")
+  if (["unavailable", "away", "too-much-owed"].includes(error.code))
     headers["retry-after"] = String(limits.settleMs / 1000);
   if (error.code === "crowded") Object.assign(headers, { connection: "close", "retry-after": "1" });
   if (error.code === "method") headers["allow"] = error.allow ?? "";

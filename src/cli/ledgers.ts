@@ -17,7 +17,7 @@ import { type Config } from "./config";
 /** What the threads of a process share of their ledger. */
 export type SharedLedger = LevelShared | PostgresShared;
 
-/** What is done with a ledger as a whole. Everything throws MkvError: failed; unavailable if it cannot be asked. */
+/** What is done with a ledger as a whole. Everything throws MkvError: failed; away if it cannot be asked. */
 export type LedgerKind = {
   /** Where it is, as it may be shown. */
   readonly shown: string;

@@ -173,7 +173,7 @@ export async function addMissing(memory: Memory, entries: ReadonlyMap<string, un
   });
 }
 
-/** Everything throws MkvError: failed if it cannot be read or written, or a record is damaged; unavailable if it cannot be asked. */
+/** Everything throws MkvError: failed if it cannot be read or written, corrupt for a damaged record, away if it cannot be asked. */
 export type Ledger = AsyncDisposable & {
   readonly memory: Memory;
   /** Whether it is known to lack what was acknowledged (a copy put back, a power cut): an absent key proves nothing then. */

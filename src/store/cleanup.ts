@@ -111,7 +111,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
       for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
     } catch (error) {
       if (!(error instanceof MkvError)) failure ??= error;
-      else if (error.code !== "busy") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
+      else if (error.code !== "busy" && error.code !== "away") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
     }
   }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */

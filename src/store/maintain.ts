@@ -1,6 +1,6 @@
 // Owns the work in the background that keeps a store well: a watch over its volumes, and the paying of what is owed. Neither
 // waits for the other.
-import { reasonOf } from "../errors";
+import { hasCode, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./cleanup";
@@ -48,13 +48,18 @@ export function inBackground(...work: ((stop: AbortSignal) => Promise<unknown>)[
   };
 }
 
-/** Does this work again and again, with these pauses, until stopped; a failure is told once. */
+/** Does this work again and again, with these pauses, until stopped; a failure is told once, unless the ledger tells it. */
 export async function again(stop: AbortSignal, pauseMs: number, work: () => Promise<void>): Promise<void> {
   let said = "";
   while (!stop.aborted) {
-    const failure = await work().then(() => "", reasonOf);
+    const failure = await work().then(() => "", untold);
     if (failure !== "" && failure !== said) warn(`in the background: ${failure}`);
     said = failure;
     await pause(pauseMs, stop);
   }
+}
+
+/** The reason of a failure; empty for one that the ledger tells itself. */
+export function untold(error: unknown): string {
+  return hasCode(error, "away") ? "" : reasonOf(error);
 }

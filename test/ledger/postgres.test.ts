@@ -197,9 +197,9 @@ test("while the server is frozen a request is refused in its time, and soon afte
     timed(async () => expect(claim.end(holding("a:1"))).rejects.toThrow("this may be done all the same")),
   ]);
   expect(told.pop()![0]).toBe("done");
-  for (const [code, ms] of told) expect([code, ms < databaseLimits.patienceMs + 500]).toEqual(["unavailable", true]);
+  for (const [code, ms] of told) expect([code, ms < databaseLimits.patienceMs + 500]).toEqual(["away", true]);
   const [code, ms] = await timed(async () => at.one.get(keyOf("/key")));
-  expect([code, ms < databaseLimits.awayMs + 500]).toEqual(["unavailable", true]); // It is known to be away by now.
+  expect([code, ms < databaseLimits.awayMs + 500]).toEqual(["away", true]); // It is known to be away by now.
   frozen.dispose();
   await until(async () => (await codeOf(Promise.resolve(at.one.get(keyOf("/key"))))) === "done", {
     what: "it is asked again",

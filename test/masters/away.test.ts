@@ -57,6 +57,7 @@ test.each([
   await until(serves, { what: "it serves again", deadlineMs: 5_000 });
   await cluster.store(`/after-${what}`);
   expect(cluster.master.process.ended).toBe(false);
+  expect(cluster.master.output).not.toMatch(/in the background: the database|Warning/);
   const keys = await cluster.keys("list");
   expect(keys).toContain(`/before-${what}`);
   expect(keys).not.toContain(`/new-${what}`);

@@ -176,7 +176,7 @@ export class Readiness {
   async whyNot(reports: readonly VolumeReport[]): Promise<string | undefined> {
     const onTimeout = () => new MkvError("timeout", `it does not answer within ${limits.readyMs} ms`);
     const { answer, untilMs } = (this.#asked ??= this.#askLedger());
-    const ledger = await withDeadline(Math.max(0, untilMs - nowMs()), answer, onTimeout).catch(reasonOf);
+    const ledger = await withDeadline(untilMs - nowMs(), answer, onTimeout).catch(reasonOf);
     return ledger === undefined ? whyNotWritable(this.store, reports) : `the index cannot be read: ${ledger}`;
   }
 

@@ -95,6 +95,7 @@ const codeOf: Record<ErrorCode, S3Code> = {
   failed: "InternalError",
   "volume-failed": "ServiceUnavailable",
   unavailable: "ServiceUnavailable",
+  away: "ServiceUnavailable",
   timeout: "ServiceUnavailable",
   unsupported: "NotImplemented",
   usage: "InternalError",

@@ -223,8 +223,8 @@ class SharedClaim implements Claim {
 
 /** What was sent to a database that does not answer may have been carried out, or will be. */
 function failUnsure(error: unknown): never {
-  if (!hasCode(error, "unavailable")) throw error;
-  throw new MkvError("unavailable", `${error.message}; this may be done all the same: look once it answers`, {
+  if (!hasCode(error, "away")) throw error;
+  throw new MkvError("away", `${error.message}; this may be done all the same: look once it answers`, {
     cause: error,
   });
 }

@@ -6,13 +6,15 @@
 // 3. What may pass by itself is tried again, with pauses, until the time is over.
 // 4. Only a server that takes writes is asked: a standby may not know what was acknowledged. Whenever a connection has
 //    ended, that is looked at again.
+// 5. A session that was given up lives on while it waits in the server: there are never many of them.
 import { SQL } from "bun";
 import { nowMs } from "../../clock";
 import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { databaseLimits } from "../../database-limits";
 import { type DatabaseAddress } from "./address";
-import { type Ask, isMixedUp, lookForFailover, requireOwnSessions, sharedSessions } from "./first-look";
+import { type AwayLog } from "./away-log";
+import { type Ask, endWaiting, isMixedUp, lookForFailover, requireOwnSessions, sharedSessions } from "./first-look";
 import { sqlState } from "./sql-state";
 
 export type Row = readonly unknown[];
@@ -30,12 +32,16 @@ export class Database implements AsyncDisposable {
   #isClosed = false;
   /** Since when it has not answered; undefined while it does. */
   #awaySinceMs: number | undefined;
+  /** What the server knows the connections by. */
+  readonly #name = `mkv ${crypto.randomUUID()}`;
+  /** What is told of it, if this process is to tell. */
+  awayLog: AwayLog | undefined;
 
   constructor(readonly address: DatabaseAddress) {}
 
   /**
    * Runs a statement, which must be one that may run late or twice.
-   * @throws MkvError unavailable if it cannot be asked, failed if it refuses; `sqlState` says what it said
+   * @throws MkvError away if it cannot be asked, failed if it refuses; `sqlState` says what it said
    */
   async run(text: string, values: readonly unknown[] = [], patience: Patience = "short"): Promise<readonly Row[]> {
     const isShort = patience === "short";
@@ -49,12 +55,13 @@ export class Database implements AsyncDisposable {
       try {
         const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));
         this.#awaySinceMs = undefined;
+        this.awayLog?.answered();
         return rows;
       } catch (error) {
         const isPassing = passes(error);
         if (isPassing) this.#awaySinceMs ??= startMs;
         const waitMs = pauseMs * (0.5 + Math.random());
-        if (!isPassing || this.#isClosed || nowMs() + waitMs >= untilMs) throw this.#failure(error, isPassing);
+        if (!isPassing || this.#isClosed || nowMs() + waitMs >= untilMs) throw this.#failure(error, startMs);
         await Bun.sleep(waitMs);
       }
     }
@@ -62,11 +69,11 @@ export class Database implements AsyncDisposable {
 
   async #ask(text: string, values: readonly unknown[], timeoutMs: number): Promise<readonly Row[]> {
     const startMs = nowMs();
-    const pool = await withDeadline(timeoutMs, this.#connections(), () => new Hung("it does not answer"));
-    const leftMs = Math.max(timeoutMs - (nowMs() - startMs), 1);
+    const pool = await withDeadline(timeoutMs, this.#connections(), hung);
+    const leftMs = timeoutMs - (nowMs() - startMs);
     try {
       const answer = pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>;
-      return await withDeadline(leftMs, answer, () => new Hung(`it has not answered for ${Math.round(timeoutMs)} ms`));
+      return await withDeadline(leftMs, answer, hung);
     } catch (error) {
       if (error instanceof Hung || sqlState(error) === readOnly) this.#throwAway(pool);
       throw error;
@@ -89,13 +96,15 @@ export class Database implements AsyncDisposable {
     const failures: { host: string; error: unknown }[] = [];
     for (const _ of hosts) {
       const { url, shown } = hosts[this.#host % hosts.length]!;
-      const pool = newPool(url);
+      const pool = newPool(url, { name: this.#name });
       try {
         const ask: Ask = (text, values) => answered(pool.sql.unsafe(text, [...values]).values() as Promise<Row[]>);
         const [row] = await ask("show transaction_read_only", []);
         if (row?.[0] !== "off")
-          throw new Standby("it takes no writes: it is a standby, or default_transaction_read_only is on");
+          throw new Unfit("it takes no writes: it is a standby, or default_transaction_read_only is on");
         await this.#requireOwnSessions(url);
+        const left = await endWaiting(ask, this.#name);
+        if (left >= databaseLimits.connections) throw new Unfit(`${left} ${stuck}`);
         await lookForFailover(ask);
         return pool;
       } catch (error) {
@@ -110,7 +119,7 @@ export class Database implements AsyncDisposable {
   /** Looks once: a pooler stays the same while a process runs. */
   async #requireOwnSessions(url: string): Promise<void> {
     if (this.#hasOwnSessions) return;
-    const [one, other] = [newPool(url, 1), newPool(url, 1)];
+    const [one, other] = [newPool(url, { connections: 1 }), newPool(url, { connections: 1 })];
     try {
       await answered(requireOwnSessions(one.sql, other.sql));
       this.#hasOwnSessions = true;
@@ -124,12 +133,13 @@ export class Database implements AsyncDisposable {
     letGo(pool);
   }
 
-  #failure(error: unknown, isPassing: boolean): MkvError {
-    const isAway = isPassing || error instanceof Unreachable;
+  #failure(error: unknown, startMs: number): MkvError {
+    const isAway = passes(error) || error instanceof Unreachable;
     const why = reasonOf(error).replaceAll(/\s+/g, " ");
-    const text = isAway ? `cannot be asked: ${why}` : `refuses: ${why}${adviceOn(error)}`;
-    const code = isAway ? "unavailable" : "failed";
-    return new MkvError(code, `the database ${this.address.shown} ${text}`, { cause: error });
+    const what = isAway ? `cannot be asked: ${why}` : `refuses: ${why}${adviceOn(error)}`;
+    const text = `the database ${this.address.shown} ${what}`;
+    if (isAway && !this.#isClosed) this.awayLog?.failed(text, this.#awaySinceMs ?? startMs);
+    return new MkvError(isAway ? "away" : "failed", text, { cause: error });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -143,32 +153,38 @@ const readOnly = "25006";
 
 class Hung extends Error {}
 
+const hung = () => new Hung("it does not answer");
+
 /** What comes within the time of an answer. Throws Hung. */
 function answered<T>(answer: Promise<T>): Promise<T> {
-  return withDeadline(databaseLimits.answerMs, answer, () => new Hung("it does not answer"));
+  return withDeadline(databaseLimits.answerMs, answer, hung);
 }
 
-class Standby extends Error {}
+/** A server that answers, and is of no use now. */
+class Unfit extends Error {}
+
+const stuck = "statements are stuck there: does it wait for a standby (synchronous_standby_names), or for its disk?";
 
 /** No host is of use, for these reasons. */
 class Unreachable extends Error {
   readonly isPassing: boolean;
 
   constructor(failures: readonly { host: string; error: unknown }[]) {
-    super(failures.map(({ host, error }) => `${host}: ${reasonOf(error)}`).join("; "));
+    const told = failures.map(({ host, error }) => (failures.length === 1 ? "" : `${host}: `) + reasonOf(error));
+    super(told.join("; "));
     this.isPassing = failures.some(({ error }) => passes(error));
   }
 }
 
 /**
  * Whether it may pass: rolled back to be tried again (40), a lost connection (08), a server that ends or begins (57), or has
- * too much to do (53), or is no primary any more.
+ * too much to do (53), a lock that did not come in the time of `lock_timeout`; or it is no primary any more.
  */
 function passes(error: unknown): boolean {
   if (error instanceof Unreachable) return error.isPassing;
-  if (error instanceof Hung || error instanceof Standby) return true;
+  if (error instanceof Hung || error instanceof Unfit) return true;
   const state = sqlState(error);
-  if (state !== "") return /^(40|08|57|53)/.test(state) || state === readOnly;
+  if (state !== "") return /^(40|08|57|53|55P03)/.test(state) || state === readOnly;
   return /^ERR_POSTGRES_(CONNECTION|IDLE_TIMEOUT|LIFETIME)/.test((error as { code?: string }).code ?? "");
 }
 
@@ -178,10 +194,14 @@ function adviceOn(error: unknown): string {
   return "";
 }
 
-function newPool(url: string, connections: number = databaseLimits.connections): Pool {
+function newPool(
+  url: string,
+  { name = "mkv", connections = databaseLimits.connections }: { name?: string; connections?: number },
+): Pool {
   const pool: { sql?: SQL; mustCheck: boolean } = { mustCheck: false };
   pool.sql = new SQL(url, {
     max: connections,
+    connection: { application_name: name },
     connectionTimeout: databaseLimits.answerMs / 1000,
     onclose: () => void (pool.mustCheck = true),
   });

@@ -5,7 +5,9 @@
 // 2. Whether the database went on somewhere else: on a standby that was promoted, or out of a backup. PostgreSQL begins a new
 //    timeline then, and no connection outlives that. If replication was not synchronous, the last of what was acknowledged may
 //    be missing there, and what was owed may be files of values: the ledger is behind.
-// 3. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
+// 3. Whether sessions are left that were given up. Those that wait for a lock are ended, others are not: what waits for a
+//    standby would show to all before it is safe. With too many of them nothing more is asked, since the server has few.
+// 4. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
 import { type SQL } from "bun";
 import { warn } from "../../log";
 import { parsed, shaped } from "../../shape";
@@ -66,12 +68,30 @@ export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly
 /** Where the database is in its history. */
 type Line = { readonly cluster: string; readonly timeline: number; readonly isSynchronous: boolean };
 
+/**
+ * Ends the other sessions of this name that wait for a lock.
+ * @returns how many have something else in hand. Throws what `ask` does.
+ */
+export async function endWaiting(ask: Ask, name: string): Promise<number> {
+  const [row] = (await unlessItCannot(() => ask(endOthers, [name]))) ?? [];
+  return (row?.[0] as number | undefined) ?? 0;
+}
+
+const endOthers = `select count(*) filter (where wait_event_type is distinct from 'Lock')::int,
+  count(pg_terminate_backend(pid)) filter (where wait_event_type = 'Lock')
+  from pg_stat_activity where application_name = $1 and state <> 'idle' and pid <> pg_backend_pid()`;
+
 /** Remembers that the ledger is behind if the database went on elsewhere since the last look. Throws what `ask` does. */
 export async function lookForFailover(ask: Ask): Promise<void> {
+  await unlessItCannot(() => compare(ask));
+}
+
+async function unlessItCannot<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
-    await compare(ask);
+    return await work();
   } catch (error) {
     if (!cannotTell.includes(sqlState(error))) throw error;
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ import { type Epoch, after, encodeEpoch, furtherThan, furthest, readEpoch } from
 import { type Age, type Ledger, type NoteEpoch, type OnMissing, type Opened, type Surroundings } from "../ledger";
 import { retryBusy } from "../retry-busy";
 import { type DatabaseAddress } from "./address";
+import { AwayLog } from "./away-log";
 import { Claims } from "./claims";
 import { Database } from "./connection";
 import { behindName, lookForFailover, warnOfLack } from "./first-look";
@@ -23,7 +24,7 @@ export type PostgresShared = { readonly address: DatabaseAddress } & Age;
 
 /**
  * Opens the ledger for the first thread of a process.
- * @throws MkvError unavailable if the database cannot be asked, failed if it refuses or a rebuild is at work
+ * @throws MkvError away if the database cannot be asked, failed if it refuses or a rebuild is at work
  */
 export async function openPostgresLedger(
   address: DatabaseAddress,
@@ -42,6 +43,7 @@ export async function openPostgresLedger(
   if (age.isOlder && !isNews) warnOfLack();
   if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger(database, age, presence);
+  database.awayLog = new AwayLog(address.shown);
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
