@@ -94,7 +94,7 @@ type Asking = { method?: string; credentials: string | undefined; body?: string 
 async function request(base: string, target: string, { method = "GET", credentials, body }: Asking): Promise<Response> {
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
-  const options = { method, headers, body, redirect: "manual", timeout: false } as RequestInit;
+  const options = { method, headers, body, redirect: "manual", timeout: false, proxy: false } as RequestInit;
   const response = await withDeadline(limits.jobRequestMs, fetch(base + target, options), onTimeout).catch((error) => {
     if (error instanceof MkvError) throw error;
     const where = `the master at ${new URL(base).origin} cannot be reached (${codeOf(error)})`;
@@ -142,7 +142,7 @@ export async function* masterBackup(url: string, credentials: string | undefined
 export async function askStatus(url: string): Promise<unknown> {
   const onTimeout = () => new MkvError("timeout", `${url} has not answered for ${limits.statusMs} ms`);
   const ask = async () => {
-    const response = await fetch(`${url}/status`, { redirect: "manual" });
+    const response = await fetch(`${url}/status`, { redirect: "manual", proxy: false });
     return response.ok ? await response.json() : undefined;
   };
   return await withDeadline(limits.statusMs, ask(), onTimeout).catch((error) => {

@@ -13,7 +13,7 @@ import { requireStored } from "./stored";
 /** Makes `fetch` ready: Bun ends the process if the first one finds no file to open. */
 export async function warmUp(): Promise<void> {
   const signal = AbortSignal.timeout(limits.warmUpMs);
-  await fetch("http://127.0.0.1:9/", { signal }).catch(() => {}); // Nobody listens there, as a rule, which is quickly said.
+  await fetch("http://127.0.0.1:9/", { signal, proxy: false }).catch(() => {}); // Nobody listens there, as a rule.
 }
 
 /** A PUT that has begun. After any method has thrown, it is over. */
@@ -79,6 +79,7 @@ export class BodyStream {
         body,
         method: "PUT",
         redirect: "manual",
+        proxy: false, // One of the environment is for the world outside.
         signal: this.#abort.signal,
         keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
       });

@@ -1,9 +1,13 @@
 // Every flag can come from the environment, the command line wins, and a mistake there is named as one there.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { bigValue } from "../support/big";
+import { startCluster } from "../support/cluster";
 import { temporaryFolder, type Folder } from "../support/folder";
 import { request } from "../support/http";
 import { mkv, runMkv, startMaster } from "../support/master";
+import { freePort } from "../support/ports";
+import { startPostgres } from "../support/postgres";
 import { RunningProcess } from "../support/process";
 
 setDefaultTimeout(30_000);
@@ -56,4 +60,22 @@ test("a typed ledger stands before a master of the environment, and a typed mast
 test("what another command uses may stay in the environment", async () => {
   const env = { MKV_ADMINPORT: "nonsense", MKV_DB: join(folder.path, "absent"), MKV_VOLUMES: VOLUMES };
   expect((await runMkv(["verify"], { env })).stderr).toMatch(/there is no index at .*absent: run rebuild first/);
+});
+
+test("a proxy of the environment is asked for no volume, no master and no status", async () => {
+  const env = { HTTP_PROXY: "http://localhost:1", http_proxy: "http://localhost:1", ALL_PROXY: "http://localhost:1" };
+  const adminPort = await freePort();
+  await using cluster = await startCluster({ flags: ["-adminport", String(adminPort)], env });
+  await cluster.store("/large", bigValue("large", 3_000_000));
+  const { exitCode, stdout } = await runMkv(["-master", cluster.master.url, "verify"], { env });
+  expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/1 keys?/)]);
+  expect((await runMkv(["status", "-admin", `http://localhost:${adminPort}`], { env })).stdout).toMatch(/all is well/);
+});
+
+test("the database that -db names is the ledger, whatever PGDATABASE says", async () => {
+  await using server = await startPostgres();
+  await server.query("create database other");
+  const volumes = VOLUMES.split(",");
+  await using _master = await startMaster({ db: server.url, volumes, env: { PGDATABASE: "other" } });
+  expect(await server.query("select to_regclass('mkv_keys') is not null as here")).toEqual([{ here: true }]);
 });

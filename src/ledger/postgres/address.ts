@@ -25,7 +25,10 @@ export function parseDatabaseUrl(text: string, flag = "-db"): DatabaseAddress {
     shown: name || socket!,
   }));
   try {
-    for (const { url } of hosts) decodeURIComponent(new URL(url).username + new URL(url).password);
+    for (const { url } of hosts) {
+      const { username, password, pathname } = new URL(url);
+      decodeURIComponent(username + password + pathname);
+    }
   } catch {
     throw malformed(flag); // Not why: that may repeat the password.
   }
@@ -34,6 +37,11 @@ export function parseDatabaseUrl(text: string, flag = "-db"): DatabaseAddress {
     shown: `postgres://${hosts.map(({ shown }) => shown).join(",")}/${database}`,
     showsPassword: login.includes(":") && flag.startsWith("-"),
   };
+}
+
+/** The name of the database in the URL of a host. */
+export function databaseOf(url: string): string {
+  return decodeURIComponent(new URL(url).pathname.slice(1));
 }
 
 function malformed(flag: string): MkvError {

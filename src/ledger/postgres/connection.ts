@@ -12,7 +12,7 @@ import { nowMs } from "../../clock";
 import { withDeadline } from "../../deadline";
 import { MkvError, reasonOf } from "../../errors";
 import { databaseLimits } from "../../database-limits";
-import { type DatabaseAddress } from "./address";
+import { type DatabaseAddress, databaseOf } from "./address";
 import { type AwayLog } from "./away-log";
 import { type Ask, endWaiting, isMixedUp, lookForFailover, requireOwnSessions, sharedSessions } from "./first-look";
 import { sqlState } from "./sql-state";
@@ -202,6 +202,7 @@ function newPool(
   pool.sql = new SQL(url, {
     max: connections,
     connection: { application_name: name },
+    database: databaseOf(url), // Bun prefers PGDATABASE to what the URL says.
     connectionTimeout: databaseLimits.answerMs / 1000,
     onclose: () => void (pool.mustCheck = true),
   });
