@@ -6,9 +6,7 @@ import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./cleanup";
 import { pause } from "./pace";
 import { type Store } from "./store";
-
-/** What looks after the volumes: in rounds, each for itself, again and again; from `end` on nothing more is asked. */
-type Watch = { readonly rounds: readonly (() => Promise<void>)[]; end(): void };
+import { type Watch } from "./watch";
 
 /** Looks after the volumes until it is disposed of, and changes nothing. */
 export function keepWatch(watch: Watch): AsyncDisposable {
