@@ -10,10 +10,7 @@ import { limits } from "../limits";
 import { cleanUpCommitted } from "./cleanup";
 import { owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
-import { type Store } from "./store";
-
-/** Is shown what there is, while nobody changes it, and throws if that is not to be deleted. */
-type Permit = (before: Entry) => void;
+import { type Permit, type Store } from "./store";
 
 /**
  * Deletes a key and its value for good.

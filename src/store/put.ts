@@ -19,13 +19,12 @@ import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
 import { replace, staging } from "./replace";
-import { type Store } from "./store";
+import { type Permit, type Store } from "./store";
 import { type Incoming, Transfer, type Transferred, type Write } from "./transfer";
 
 /**
  * Stores a value on its replicas and makes it live.
  * @param options.over what the value may take the place of: nothing that is live, or anything
- * @param options.permit is shown what there is, while nobody changes it, and throws if that is not to be changed
  * @throws MkvError forbidden (exists), busy, conflict (with the file of another key), empty, bad-request (wrong MD5),
  * unavailable (too few volumes), unsupported (a volume cannot replace), client-gone, client-slow, failed (the index);
  * nothing is stored then
@@ -34,7 +33,7 @@ export async function put(
   store: Store,
   key: Key,
   value: Incoming,
-  { over = "nothing", permit }: { over?: "nothing" | "anything"; permit?: (before: Entry) => void } = {},
+  { over = "nothing", permit }: { over?: "nothing" | "anything"; permit?: Permit | undefined } = {},
 ): Promise<Transferred> {
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;

@@ -15,7 +15,7 @@ import { oneOf } from "./find";
 import { claimSettled } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "../ledger/retry-busy";
-import { type Store } from "./store";
+import { type Permit, type Store } from "./store";
 
 /** A live value; nothing is kept beside the record of one that came without attributes. */
 export type Value = { readonly record: ValueRecord; readonly attributes: Attributes | undefined };
@@ -215,7 +215,7 @@ function readingOf(
 export async function setAttributes(
   store: Store,
   key: Key,
-  { attributes, permit }: { attributes: Attributes; permit: (before: KnownValue) => void },
+  { attributes, permit }: { attributes: Attributes; permit: Permit },
 ): Promise<void> {
   await using _claim = await claimSettled(store, key, (before) => {
     if (before.record?.state !== "live") throw new MkvError("absent", "there is no such key");

@@ -1,11 +1,14 @@
 // Owns what a store is: all that its operations share.
 import { type Topology } from "../format/placement";
-import { type Ledger } from "../ledger/ledger";
+import { type KnownValue, type Ledger } from "../ledger/ledger";
 import { type Volumes } from "../volumes/volumes";
 import { type Buckets } from "./buckets";
 import { type WriteDates } from "./dates";
 import { type Hints } from "./hints";
 import { type Places } from "./places";
+
+/** Is shown what there is of a key, while nobody changes it, and throws if that is not to be changed. */
+export type Permit = (before: KnownValue) => void;
 
 /** A store as one thread sees it. */
 export type Store = {

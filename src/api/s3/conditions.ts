@@ -1,6 +1,6 @@
 // Owns conditions: whether what is there is what the client expects (RFC 9110, section 13), and which bytes it wants.
-import { type KnownValue } from "../../ledger/ledger";
 import { type SeenValue } from "../../store/read";
+import { type Permit } from "../../store/store";
 import { type ByteRange } from "../../volumes/read";
 import { etagOf } from "./attributes";
 import { S3Error } from "./errors";
@@ -37,10 +37,10 @@ function failing(header: Header, value: SeenValue) {
   return modified === since || (modified < since && since <= Date.now()) ? "If-Modified-Since" : undefined;
 }
 
-/** What a write demands of what is there, while nobody changes it: throws S3Error NoSuchKey, PreconditionFailed. */
-export type Permit = (before: KnownValue) => void;
-
-/** What a write demands; undefined for nothing. Throws S3Error NotImplemented for a condition that is none of a write. */
+/**
+ * What a write demands of what is there: throws S3Error NoSuchKey, PreconditionFailed. Undefined for nothing.
+ * @throws S3Error NotImplemented for a condition that is none of a write
+ */
 export function permitOf({ header, key, bucket }: S3Request): Permit | undefined {
   for (const name of ["if-modified-since", "if-unmodified-since"])
     if (header(name) !== undefined) throw notImplemented(`${name} of a write`);

@@ -3,7 +3,7 @@
 import { isUtf8 } from "node:buffer";
 import { type Key, keyAfter } from "../../format/key";
 import { isUnlinked } from "../../format/record";
-import { MkvError } from "../../errors";
+import { hasCode } from "../../errors";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, recordedAt, statValue } from "../../store/read";
 import { endOf } from "../../store/find";
@@ -132,7 +132,7 @@ export async function seenOf(store: Store, key: Key): Promise<SeenValue | undefi
   try {
     return await statValue(store, key);
   } catch (error) {
-    if (error instanceof MkvError && error.code === "gone") return undefined;
+    if (hasCode(error, "gone")) return undefined;
     throw error;
   }
 }

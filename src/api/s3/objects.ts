@@ -1,5 +1,5 @@
 // Owns objects: putting and reading one, deleting one or many.
-import { MkvError } from "../../errors";
+import { hasCode } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
@@ -7,14 +7,14 @@ import { deleteKey } from "../../store/delete";
 import { put } from "../../store/put";
 import { type SeenValue, openValue, statValue } from "../../store/read";
 import { retryBusy } from "../../ledger/retry-busy";
-import { type Store } from "../../store/store";
+import { type Permit, type Store } from "../../store/store";
 import { type Stored, type Transferred } from "../../store/transfer";
 import { inBatches } from "../../turns";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfFile, etagOf, headersOf, overrides, sumHeaders, sumNode, sumOf } from "./attributes";
 import { missing, requireBucket } from "./buckets";
 import { headerOf } from "./checksums";
-import { type Permit, isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
+import { isUnchanged, permitOf, permitOfTag, rangeOf } from "./conditions";
 import { S3Error, badArgument, s3ErrorOf } from "./errors";
 import { partOf, partRead, partsNode } from "./parts";
 import { type Asked, type Payload, asDigest, comeIn } from "./payload";
@@ -106,7 +106,7 @@ export async function putObject(store: Store, asked: Asked): Promise<Response> {
   return new Response(null, { headers: { etag: `"${md5}"`, ...sumHeaders({ attributes: sumAttribute(payload) }) } });
 }
 
-/** What goes with a body; `permit` is as that of `put`. */
+/** What goes with a body. */
 type Storing = { readonly attributes: Attributes; readonly permit?: Permit | undefined };
 
 /** Stores a body in the place of what is there. Throws what is wrong with it, and what `put` throws. */
@@ -117,17 +117,11 @@ export async function storeBody(
   { attributes, permit }: Storing,
 ): Promise<Transferred> {
   const { chunks, bytes, md5, withdrawn } = payload;
-  const value = { chunks, bytes, md5, withdrawn, mayBeEmpty: true as const };
-  const late = {
-    ...value,
-    attributes: (file: Stored) => ({ ...attributes, ...sumAttribute(payload), ...attributesOfFile(file) }),
-  };
+  const all = (file: Stored) => ({ ...attributes, ...sumAttribute(payload), ...attributesOfFile(file) });
+  const value = { chunks, bytes, md5, withdrawn, mayBeEmpty: true as const, attributes: all };
   try {
     // Of several at once each waits for the one before: the last one wins.
-    return await retryBusy(
-      () => put(store, key, late, { over: "anything", ...(permit && { permit }) }),
-      s3Limits.busyMs,
-    );
+    return await retryBusy(() => put(store, key, value, { over: "anything", permit }), s3Limits.busyMs);
   } catch (error) {
     throw asDigest(error, payload);
   }
@@ -184,7 +178,7 @@ async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void
   try {
     await retryBusy(() => deleteKey(store, key, permit), s3Limits.busyMs);
   } catch (error) {
-    if (!(error instanceof MkvError && error.code === "absent")) throw error;
+    if (!hasCode(error, "absent")) throw error;
   }
 }
 
