@@ -124,5 +124,5 @@ export function failed(thrown: unknown, about: { resource: string; id: string; i
   const headers: Record<string, string> = { ...error.headers };
   if (status === 503) headers["retry-after"] = String(limits.settleMs / 1000);
   if (about.isHead) return new Response(null, { status, headers });
-  return xmlAnswer("Error", errorNodes(error, about), { status, headers, namespace: "none" });
+  return xmlAnswer("Error", errorNodes(error, about), { status, headers });
 }

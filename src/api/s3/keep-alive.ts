@@ -14,7 +14,7 @@ export async function keptAlive(work: Promise<Document>, about: { resource: stri
   if (soon) return xmlAnswer(soon.root, soon.inner);
   const text = work.then(
     ({ root, inner }) => xmlElement(root, inner),
-    (error: unknown) => xmlElement("Error", errorNodes(s3ErrorOf(error), about), { namespace: "none" }),
+    (error: unknown) => xmlElement("Error", errorNodes(s3ErrorOf(error), about)),
   );
   return new Response(streamed(spaced(text)), { headers: { "content-type": "application/xml" } });
 }

@@ -26,7 +26,7 @@ const grant = nest(
 );
 
 /** What is answered about a subresource of a bucket: the failure that says that it has none, or a document. */
-const subresources: ReadonlyMap<string, S3Code | readonly [root: string, inner: string]> = new Map(
+const subresources = new Map(
   Object.entries<S3Code | readonly [root: string, inner: string]>({
     policy: "NoSuchBucketPolicy",
     policyStatus: "NoSuchBucketPolicy",

@@ -16,10 +16,9 @@ export function nest(name: string, ...inner: readonly string[]): string {
 export function xmlAnswer(
   root: string,
   inner: string,
-  options: { status?: number; headers?: Record<string, string>; namespace?: "S3" | "none" } = {},
+  { status = 200, headers = {} }: { status?: number; headers?: Record<string, string> } = {},
 ): Response {
-  const { status = 200, headers = {} } = options;
-  const body = Buffer.from(declaration + xmlElement(root, inner, options));
+  const body = Buffer.from(declaration + xmlElement(root, inner));
   const length = String(body.length);
   const fields = { ...headers, "content-type": "application/xml", "content-length": length };
   return new Response(body, { status, headers: fields });
@@ -28,9 +27,9 @@ export function xmlAnswer(
 /** What a document begins with. */
 export const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
-/** The rest of it. */
-export function xmlElement(root: string, inner: string, { namespace = "S3" }: { namespace?: "S3" | "none" } = {}) {
-  const declared = namespace === "S3" ? ` xmlns="${namespaceOfS3}"` : "";
+/** The rest of it. A failure has no namespace. */
+export function xmlElement(root: string, inner: string): string {
+  const declared = root === "Error" ? "" : ` xmlns="${namespaceOfS3}"`;
   return `<${root}${declared}>${inner}</${root}>`;
 }
 
