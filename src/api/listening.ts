@@ -1,8 +1,16 @@
-// Owns where a server listens, and what is said if it cannot.
+// Owns where and how a server listens, and what is said if it cannot.
 import { MkvError, reasonOf } from "../errors";
+import { type Admission } from "./admission";
 
 /** On all addresses, if none is named. */
 export type Listening = { readonly port: number; readonly bind: string | undefined };
+
+/** How a thread serves clients; `shared` if several listen on the same port. */
+export type Serving = Listening & {
+  readonly verbose: boolean;
+  readonly shared: boolean;
+  readonly admission: Admission;
+};
 
 /** Throws MkvError failed if something listens on the port already: threads that share it would not notice. */
 export function requireFreePort({ port, bind }: Listening, flag: string): void {

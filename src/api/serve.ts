@@ -2,16 +2,13 @@
 import { limits } from "../limits";
 import { discard } from "./body";
 import { type Admission } from "./admission";
-import { type Listening, portError } from "./listening";
+import { type Serving, portError } from "./listening";
 import { type Asked, type Native, answer, operationOf } from "./native/dialect";
 import { type About, aboutNothing, noteEnd } from "./requests";
 import { failed } from "./respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
-
-/** How a thread serves; `shared` if several listen on the same port. */
-export type Serving = Listening & { verbose: boolean; shared: boolean; admission: Admission };
 
 /**
  * Serves the native dialect.

@@ -10,7 +10,7 @@ import { Keys } from "../api/s3/signature";
 import { serveS3 } from "../api/s3/serve";
 import { serveAdmin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";
-import { requireFreePort } from "../api/listening";
+import { type Serving, requireFreePort } from "../api/listening";
 import { type Service, serve } from "../api/serve";
 import { hasCode, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
@@ -70,9 +70,13 @@ export async function runServer(
 }
 
 function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {
-  const { s3port: port, s3domain: domain, bind, v: verbose, threads, clienttimeout: clienttimeoutMs } = config;
-  const admission = new Admission({ replicas: config.topology.replicas, threads });
-  return serveS3({ store, keys, clienttimeoutMs }, { port, bind, verbose, shared: threads > 1, admission, domain });
+  const { s3port, s3domain: domain, clienttimeout: clienttimeoutMs } = config;
+  return serveS3({ store, keys, clienttimeoutMs }, { ...servingAt(s3port, config), domain });
+}
+
+/** How each thread serves at this port. */
+function servingAt(port: number, { bind, v: verbose, threads, topology: { replicas } }: Config): Serving {
+  return { port, bind, verbose, shared: threads > 1, admission: new Admission({ replicas, threads }) };
 }
 
 /**
@@ -135,11 +139,9 @@ export async function serveTask(task: ServerTask, { stop, say }: ThreadContext):
 
 function startService(config: Config, store: Store): Service {
   const authorizer = config.basicauth ? new Authorizer(store.volumes) : undefined;
-  const { port, bind, v: verbose, threads, fallback, clienttimeout: clienttimeoutMs } = config;
-  const lists = new Lists();
-  const admission = new Admission({ replicas: config.topology.replicas, threads });
-  const native = { store, lists, clienttimeoutMs, fallback, authorizer };
-  return serve(native, { port, bind, verbose, shared: threads > 1, admission });
+  const { port, fallback, clienttimeout: clienttimeoutMs } = config;
+  const native = { store, lists: new Lists(), clienttimeoutMs, fallback, authorizer };
+  return serve(native, servingAt(port, config));
 }
 
 /** Starts the other threads: `serving` comes when one does, `ended` rejects with MkvError if it failed. */

@@ -6,23 +6,15 @@ import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { logBug } from "../../log";
-import { type Admission } from "../admission";
 import { discard } from "../body";
-import { type Listening, portError } from "../listening";
+import { type Listening, type Serving, portError } from "../listening";
 import { aboutNothing, noteEnd, sent } from "../requests";
 import { type S3, aboutOf, answer, isWrite, operationOf } from "./dialect";
 import { failed } from "./errors";
 import { type Incoming, placeOf } from "./request";
 
-/** How it is served. */
-export type ServingS3 = Listening & {
-  readonly verbose: boolean;
-  readonly admission: Admission;
-  /** Whether several threads listen on the same port. */
-  readonly shared: boolean;
-  /** Hosts below it are buckets. */
-  readonly domain?: string | undefined;
-};
+/** How it is served: hosts below the domain are buckets. */
+type ServingS3 = Serving & { readonly domain?: string | undefined };
 
 /** Serves S3. `drain` takes no new requests and waits for those that run. Throws MkvError failed if the port is not to be had. */
 export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly drain: () => Promise<void> }> {
