@@ -32,13 +32,17 @@ export function reportOf(volumes: Volumes, disks?: Disks): VolumeReport[] {
   const names = diskNames(topology);
   return topology.volumes.map((volume) => {
     const all = names.map((name): DiskReport => {
-      const place = name === "" ? volume : `${volume}/${name}`;
       const room = disks?.of(volume, name) ?? {};
-      return { name, state: stateOf(health, place, room.space), ...room };
+      return { name, state: stateOf(health, placeOf(volume, name), room.space), ...room };
     });
     const state = states.find((each) => all.some((disk) => disk.state === each))!;
     return { name: volume, state, isSettled: health.isSettled(volume), disks: all };
   });
+}
+
+/** The name of a disk of a report, as health and ids have it. */
+export function placeOf(volume: string, disk: string): string {
+  return disk === "" ? volume : `${volume}/${disk}`;
 }
 
 function stateOf(health: Health, place: string, space: Space | undefined): PlaceState {

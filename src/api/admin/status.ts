@@ -8,7 +8,7 @@ import { counted } from "../../log";
 import { limits } from "../../limits";
 import { type Measured, readMetrics } from "../../metrics";
 import { type Store } from "../../store/store";
-import { type DiskReport, type PlaceState, type VolumeReport, putBackIn } from "../../volumes/report";
+import { type PlaceState, type VolumeReport, placeOf, putBackIn } from "../../volumes/report";
 import { putBackWarning } from "../../volumes/warnings";
 import { mostConnections } from "../admission";
 import { bytesFree, processMetrics, roomOf, startedSeconds } from "./look";
@@ -103,7 +103,7 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
   const failing = reports.flatMap(({ name, disks }) =>
     disks
       .filter(({ error }) => error !== undefined)
-      .map((disk) => `${placeOf(name, disk)} cannot be looked at: ${disk.error}`),
+      .map((disk) => `${placeOf(name, disk.name)} cannot be looked at: ${disk.error}`),
   );
   problems.push(...new Set(failing));
   if (whyNotReady !== undefined) problems.push(whyNotReady);
@@ -136,14 +136,10 @@ function troubleOf({ name, disks }: VolumeReport, state: PlaceState): string {
   const bad = disks.filter((disk) => disk.state === state);
   const isAll = bad.length === disks.length;
   const which = isAll ? "" : ` (${bad.map((disk) => disk.name).join(", ")})`;
-  const place = isAll ? name : placeOf(name, bad[0]!);
+  const place = isAll ? name : placeOf(name, bad[0]!.name);
   const advice =
     state === "foreign" ? `: if it was replaced, run "mkv adopt ${place}"; if it is not mounted, mount it` : "";
   return `${name} ${said[state]}${which}${advice}`;
-}
-
-function placeOf(volume: string, disk: DiskReport): string {
-  return disk.name === "" ? volume : `${volume}/${disk.name}`;
 }
 
 /** The series of a counter, by the values of their labels, with a space between these. */
@@ -199,9 +195,7 @@ export const said: Record<PlaceState, string> = {
 
 function whyNotWritable({ minreplicas, volumes }: Store, reports: readonly VolumeReport[]): string | undefined {
   const isWritable = ({ name, disks }: VolumeReport) =>
-    disks.some(
-      (disk) => disk.state === "up" && volumes.health.isWritable(disk.name === "" ? name : `${name}/${disk.name}`),
-    );
+    disks.some((disk) => disk.state === "up" && volumes.health.isWritable(placeOf(name, disk.name)));
   const refusing = reports.filter((report) => !isWritable(report));
   const writable = reports.length - refusing.length;
   if (writable >= minreplicas) return undefined;
