@@ -61,9 +61,7 @@ export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): P
 
 /** What has been seen of places that were put back, and not forgotten, by ids. */
 export async function putBackIds(memory: Memory): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const [, seen] of entriesOf(memory, putBackPrefix)) ids.push(idOf(seen));
-  return ids;
+  return await Array.fromAsync(entriesOf(memory, putBackPrefix), ([, seen]) => idOf(seen));
 }
 
 /** Forgets what had been seen with these ids before all copies were read. */

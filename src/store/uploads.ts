@@ -56,8 +56,7 @@ export function isReserved(key: Uint8Array): boolean {
 
 /** Begins an upload, and returns its id. */
 export async function beginUpload({ ledger }: Store, key: Key, upload: Upload): Promise<string> {
-  const id =
-    Date.now().toString(16).padStart(12, "0") + Buffer.from(crypto.getRandomValues(new Uint8Array(10))).toString("hex");
+  const id = timeInHex(Date.now()) + crypto.getRandomValues(new Uint8Array(10)).toHex();
   await ledger.memory.put(nameOf(key, id), upload);
   return id;
 }
@@ -109,8 +108,8 @@ export async function uploadsPage(
   prefix: Uint8Array,
   { after, atMost }: { after: { key: Uint8Array; id: string }; atMost: number },
 ): Promise<Remembered[]> {
-  const begin = uploadPrefix + Buffer.from(prefix).toString("hex");
-  const last = `${uploadPrefix}${Buffer.from(after.key).toString("hex")} ${after.id || "~"}`;
+  const begin = uploadPrefix + prefix.toHex();
+  const last = nameOf(after.key, after.id || "~");
   const page = await ledger.memory.page(begin, { after: last > begin ? last : undefined, atMost });
   return page.map(entryOf);
 }
@@ -133,8 +132,13 @@ function readUpload(found: unknown): Upload | undefined {
   return shaped(found, { attributes: { "*": "" }, "sums?": "", "isWhole?": false });
 }
 
-function nameOf(key: Key, id: string): string {
-  return `${uploadPrefix}${Buffer.from(key).toString("hex")} ${id}`;
+function nameOf(key: Uint8Array, id: string): string {
+  return `${uploadPrefix}${key.toHex()} ${id}`;
+}
+
+/** What ids begin with: in their order uploads of one key are in that of their times. */
+function timeInHex(ms: number): string {
+  return ms.toString(16).padStart(12, "0");
 }
 
 function rangeOf(id: string, first = 0): KeyRange {
@@ -170,7 +174,7 @@ export async function sweep(store: Store, old: OldUploads, stop: AbortSignal): P
     if (stop.aborted) return;
     if (startedMs < beforeMs && isOver(id)) await endUpload(store, key, id);
   }
-  const end = Buffer.concat([reserved, Buffer.from(beforeMs.toString(16).padStart(12, "0"))]);
+  const end = Buffer.from(reservedName + timeInHex(beforeMs));
   for await (const page of store.ledger.scan({ start: reserved, end })) {
     for (const [key] of page) {
       if (stop.aborted) return;

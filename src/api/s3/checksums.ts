@@ -85,7 +85,7 @@ export function summed(
       checksum.update(chunk);
       yield chunk;
     }
-    sum = { algorithm, sum: Buffer.from(checksum.digest()).toString("base64") };
+    sum = { algorithm, sum: checksum.digest().toBase64() };
     approve?.(sum);
   }
   return { chunks: passed(), sum: () => sum };

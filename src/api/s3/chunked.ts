@@ -82,7 +82,7 @@ function chainFrom({ key, date, scope, signature: first }: Signed): Chain {
   let last = first;
   return (kind, hashes, signature) => {
     const text = [kind, date, scope, last, ...hashes].join("\n");
-    last = Buffer.from(hmac(key, text)).toString("hex");
+    last = hmac(key, text).toHex();
     if (!isEqual(signature.toLowerCase(), last))
       throw new S3Error("SignatureDoesNotMatch", "the signature of a chunk does not fit");
   };

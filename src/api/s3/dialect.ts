@@ -115,9 +115,7 @@ function refuseBrowsers({ method, headers }: Incoming): void {
 
 /** What a failure of a request tells of it. */
 export function aboutOf({ url, method }: Incoming): { resource: string; id: string; isHead: boolean } {
-  const id = Buffer.from(crypto.getRandomValues(new Uint8Array(8)))
-    .toString("hex")
-    .toUpperCase();
+  const id = crypto.getRandomValues(new Uint8Array(8)).toHex().toUpperCase();
   return { resource: splitUrl(url).path, id, isHead: method === "HEAD" };
 }
 

@@ -82,7 +82,7 @@ export function verify(asked: S3Request, keys: Keys, nowMs: number = Date.now())
     const canonical = canonicalRequest(asked, { names, payload, host });
     const hashed = new Bun.CryptoHasher("sha256").update(Buffer.from(canonical, "latin1")).digest("hex");
     const text = `${algorithm}\n${date}\n${scope}\n${hashed}`;
-    if (isEqual(signature, Buffer.from(hmac(key, text)).toString("hex"))) return { ...claimed, key };
+    if (isEqual(signature, hmac(key, text).toHex())) return { ...claimed, key };
     fields = { StringToSign: text, CanonicalRequest: canonical, ...fields };
   }
   const advice = "check the secret key, and that a proxy leaves Host and path as they are";

@@ -61,5 +61,5 @@ export async function compositeOf({ sums, isWhole }: Sums, parts: readonly Part[
   const algorithm = sums as Algorithm;
   const checksum = await newChecksum(algorithm);
   for (const { attributes } of parts) checksum.update(Buffer.from(attributes[headerOf(algorithm)] ?? "", "base64"));
-  return { [headerOf(algorithm)]: `${Buffer.from(checksum.digest()).toString("base64")}-${parts.length}` };
+  return { [headerOf(algorithm)]: `${checksum.digest().toBase64()}-${parts.length}` };
 }
