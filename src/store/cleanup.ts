@@ -49,7 +49,7 @@ export async function cleanUp(
   }
   const { record, owed } = claim.entry;
   const volumes = store.volumes.within(claim);
-  const today = (volume: string) => store.renamed.get(volume) ?? volume;
+  const { today } = store;
   const named = record?.volumes.map(today) ?? [];
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(today(volume)));
   const removable = await removableOf(store, claim.key, { record, open, wholeSinceMs });
@@ -99,7 +99,7 @@ export async function cleanUpCommitted(...how: Parameters<typeof cleanUp>): Prom
  * end.
  */
 export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiting> {
-  const { topology, volumes, renamed, ledger } = store;
+  const { topology, volumes, today, ledger } = store;
   const waiting = new Map<string, string>();
   const turns = new Turns(limits.paidAtOnce);
   let failure: unknown;
@@ -121,7 +121,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
     for (const { key, owed } of page) {
       if (++count % limits.batchRecords === 0) await setImmediate();
       if (stop.aborted) break;
-      const names = owed.map(({ volume }) => renamed.get(volume) ?? volume);
+      const names = owed.map(({ volume }) => today(volume));
       const away = names.filter((name) => whyNot(name) !== undefined);
       for (const name of away) waiting.set(serverOf(name), whyNot(name)!);
       if (away.length === names.length) continue;
@@ -200,13 +200,13 @@ async function areCopiesThere(
  * one did not answer. One that is away is not asked, and seen when it is back.
  */
 function pauseOf(
-  { topology, volumes, renamed }: Store,
+  { topology, volumes, today }: Store,
   owed: readonly Debt[],
   { waiting, asked }: { waiting: Waiting; asked: ReadonlySet<string> },
 ): number {
   const now = nowMs();
   const pauses = owed.map(({ volume, untilMs, sinceMs }) => {
-    const name = renamed.get(volume) ?? volume;
+    const name = today(volume);
     const isSilent = waiting.has(name) && isConfigured(topology, name) && !volumes.health.isSettled(name);
     if (isSilent && !asked.has(name)) return limits.probeMs;
     const share = (now - sinceMs) / (isSilent ? 4 : 2);

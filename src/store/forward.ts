@@ -84,7 +84,7 @@ export async function moveStaged(
     return { late, moved: 0 };
   }
   const held = store.volumes.within(claim);
-  const volumes = forward.record.volumes.map((volume) => store.renamed.get(volume) ?? volume);
+  const volumes = forward.record.volumes.map(store.today);
   const moved: string[] = [];
   await Promise.all(
     volumes.map(async (volume) => {
@@ -164,17 +164,16 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
   const { record, owed, forward } = claim.entry;
   if (forward || record?.state !== "live" || record.md5 === undefined) return;
   const volumes = store.volumes.within(claim);
-  const today = (volume: string) => store.renamed.get(volume) ?? volume;
   const late = owed
     .filter(({ kind, untilMs }) => kind === "staged" && untilMs <= nowMs())
-    .map(({ volume }) => today(volume))
+    .map(({ volume }) => store.today(volume))
     .filter((volume) => volumes.health.isSettled(volume));
   if (late.length === 0) return;
   if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
   const moved: string[] = [];
   for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
   if (moved.length === 0) return;
-  const named = union(record.volumes.map(today), moved);
+  const named = union(record.volumes.map(store.today), moved);
   await claim.put({ record: { ...record, volumes: named }, owed }, { sync: true });
   await store.hints.add(claim.key, { why: "missing" });
 }

@@ -22,8 +22,8 @@ export type Store = {
   /** Fewest replicas of a value that may be acknowledged. */
   readonly minreplicas: number;
   readonly places: Places;
-  /** Volumes and disks by the names that they had, with those that they have now. */
-  readonly renamed: ReadonlyMap<string, string>;
+  /** The name of a volume or disk, which may have had another one, as it is now. */
+  readonly today: (name: string) => string;
   /** How long an old copy stays after a move, where the new ones cannot be synced. */
   readonly graceMs: number;
   /** What a GET asks before it relies on a volume: whether it has the key, or nothing if the volume is up. */
