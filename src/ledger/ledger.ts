@@ -34,6 +34,12 @@ export type Debt = {
 /** A debt without its times, which are those of one process. */
 export type BareDebt = Pick<Debt, "volume" | "kind">;
 
+/** Debts that were written down by their kinds. */
+export function debtsByKind(owed: { readonly [kind: string]: readonly string[] }): BareDebt[] {
+  const kinds = Object.keys(owed).filter((name) => debtKinds.some((kind) => kind === name)) as Debt["kind"][];
+  return kinds.flatMap((kind) => owed[kind]!.map((volume) => ({ volume, kind })));
+}
+
 /** Where the file of a debt is: a key may owe one at its place and a staged one on the same volume. */
 export function placeOf({ kind, volume }: BareDebt): string {
   return kind === "staged" ? `staged ${volume}` : volume;
@@ -85,13 +91,6 @@ export type Known = Omit<KnownValue, "record"> & {
   readonly key: Key;
   readonly record: string | undefined;
   readonly owed: readonly BareDebt[];
-};
-
-/** All that is known of all keys, in order, in pieces of bounded size. */
-export type Picture = {
-  /** Whether the records are of one moment; if not, each piece is as it was when it was read. */
-  readonly isConsistent: boolean;
-  readonly keys: AsyncIterable<readonly Known[]>;
 };
 
 /** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */
@@ -190,8 +189,8 @@ export type Ledger = AsyncDisposable & {
   scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
   /** The same, with keys as they are shown: that costs less, where their bytes are not needed. */
   list(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly ShownEntry[]>;
-  /** Everything, for a backup. Debts may be of a later moment than the records. */
-  picture(): Picture;
+  /** All that is known of all keys, in order, in pieces. `isConsistent`: the records are of one moment; debts may be of a later one. */
+  picture(): { readonly isConsistent: boolean; readonly keys: AsyncIterable<readonly Known[]> };
   /**
    * Takes a key, and puts what `begin` makes of what is there.
    * @param begin may be asked again, when something else turns out to be there; what it throws of what is there is thrown,

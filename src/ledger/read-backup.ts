@@ -7,7 +7,7 @@ import { type ValueRecord, decodeRecord, encodeRecord } from "../format/record";
 import { limits } from "../limits";
 import { type BackupCounts, type BackupHeader, backupMark, backupVersion, counted, fieldsOf, noCounts } from "./backup";
 import { isReadable } from "./facts";
-import { type Attributes, type Forward, type Known, debtKinds } from "./ledger";
+import { type Attributes, type Forward, type Known, debtsByKind } from "./ledger";
 
 /** Takes what a backup says, as it comes: first the header, then what is remembered, then the keys. */
 type Taking = {
@@ -150,10 +150,7 @@ function readKnown({ key, state, md5, volumes = [], damaged, attributes, forward
   return {
     key: keyOf(key),
     record: damaged ?? (state && encodeRecord({ state, md5, volumes })),
-    owed: Object.entries(owed).flatMap(([name, volumes]) => {
-      const kind = debtKinds.find((each) => each === name);
-      return kind ? volumes.map((volume) => ({ volume, kind })) : [];
-    }),
+    owed: debtsByKind(owed),
     ...(attributes && { attributes }),
     ...(forward && { forward: readForward(forward) }),
   };

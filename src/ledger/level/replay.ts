@@ -14,7 +14,7 @@ import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
 import { warn } from "../../log";
 import { parsed, shaped } from "../../shape";
-import { type Debt, debtKinds, owedByBoth } from "../ledger";
+import { debtsByKind, owedByBoth } from "../ledger";
 import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
 import { type LevelIndex } from "./leveldb";
 
@@ -150,7 +150,7 @@ type Written = {
   readonly key: string;
   readonly n?: number;
   readonly record?: string | null;
-  readonly owed?: Partial<Record<Debt["kind"], readonly string[]>>;
+  readonly owed?: { readonly [kind: string]: readonly string[] };
   readonly volumes?: readonly string[];
   readonly marks?: readonly string[];
 };
@@ -181,11 +181,7 @@ function readLine(line: unknown): OwnLine | undefined {
     (record === null || record === undefined || typeof record === "string") &&
     /^\d{1,15}$/.test(String(n));
   if (!isWhole || !named.every((text) => readRecord(text))) return undefined;
-  const debts = Object.entries(owed).flatMap(([name, owing]) => {
-    const kind = debtKinds.find((each) => each === name);
-    return kind ? owing.map((volume) => ({ volume, kind })) : [];
-  });
   const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
   const parsed = Uint8Array.fromHex(key) as Key;
-  return { key: parsed, n, record: record ?? undefined, owed: [...debts, ...old], marks, isSettled: false };
+  return { key: parsed, n, record: record ?? undefined, owed: [...debtsByKind(owed), ...old], marks, isSettled: false };
 }
