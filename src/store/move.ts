@@ -38,7 +38,7 @@ export type Moved = {
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer),
  * too-much-owed
  */
-export async function moveKey(store: Store, key: Key, how: Bringing = { depth: "length" }): Promise<Moved> {
+export async function moveKey(store: Store, key: Key, how: Bringing): Promise<Moved> {
   if (!how.dryRun) await roomForStrays(store);
   await using claim = await claimSettled(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;

@@ -7,12 +7,11 @@ import { MkvError } from "../errors";
 import { limits } from "../limits";
 import { type Upload } from "../volumes/upload";
 
-/** What became of a body. `failures` are those of the uploads that fell out. */
+/** What became of a body. */
 export type Replicated = {
   readonly bytes: number;
   readonly md5: string | undefined;
   readonly stored: Upload[];
-  readonly failures: MkvError[];
 };
 
 /**
@@ -79,7 +78,7 @@ export async function replicate(
     const md5 = hasher?.digest("hex");
     options.approve({ bytes, md5 });
     await all((upload) => upload.finish(last ?? new Uint8Array()));
-    return { bytes, md5, stored: [...alive], failures };
+    return { bytes, md5, stored: [...alive] };
   } catch (error) {
     const reason = error instanceof MkvError ? error : new MkvError("failed", "the body broke off", { cause: error });
     for (const upload of alive) upload.abort(reason);
