@@ -18,10 +18,11 @@ type Written = Omit<Facts, "forward"> & {
   readonly forward?: Omit<Forward, "record"> & { readonly record: string };
 };
 
-type Writing = KnownValue & { readonly owed: readonly BareDebt[] };
+type Beside<D = BareDebt> = { readonly facts: FactsText; readonly owed: readonly D[] };
+type Owing<D = BareDebt> = KnownValue & { readonly owed: readonly D[] };
 
 /** What is to lie beside the record of this entry; undefined for nothing. What is damaged stays so until the value is another. */
-export function writeFacts(before: FactsText, { record, attributes, forward, owed }: Writing): string | undefined {
+export function writeFacts(before: FactsText, { record, attributes, forward, owed }: Owing): string | undefined {
   const facts = attributes === undefined ? readFacts(before) : {};
   if (!facts && record && !forward && !hasStaged(owed)) return before!;
   const kept = attributes === undefined ? facts && keptOf(facts, record) : attributesOf(attributes, record);
@@ -45,25 +46,23 @@ function valueOf(record: ValueRecord | undefined, { md5, attributes, forward }: 
   return { record, ...(isOfRecord && { attributes }), ...(forward && { forward }) };
 }
 
-type Beside = { readonly facts: FactsText; readonly owed: readonly BareDebt[] };
-
 /** The same for whoever may change the key: what is damaged is nothing, unless it may be the commit of what lies staged. */
-export function claimedOf(key: Key, record: ValueRecord | undefined, { facts, owed }: Beside): KnownValue {
-  if (hasStaged(owed)) return knownOf(key, record, facts);
-  const read = readFacts(facts);
-  return read ? valueOf(record, read) : { record };
+export function entryOf<D extends BareDebt>(key: Key, record: ValueRecord | undefined, beside: Beside<D>): Owing<D> {
+  const { facts, owed } = beside;
+  if (hasStaged(owed)) return { ...knownOf(key, record, facts), owed };
+  return { ...valueOf(record, readFacts(facts) ?? {}), owed };
 }
 
 function hasStaged(owed: readonly BareDebt[]): boolean {
   return owed.some(({ kind }) => kind === "staged");
 }
 
-/** Attributes and forward alone, of a record as it is written down, for a backup: what is damaged is left out, with a word. */
-export function extrasOf(key: Key, text: string | undefined, beside: Beside): Omit<KnownValue, "record"> {
-  const { record, ...extras } = claimedOf(key, readRecord(text), beside);
+/** All that is known of a key, for a backup: what is damaged beside its record is left out, with a word. */
+export function pictureOf(key: Key, record: string | undefined, beside: Beside): Known {
+  const entry = entryOf(key, readRecord(record), beside);
   if (!readFacts(beside.facts))
     warn(`${JSON.stringify(showKey(key))}: its type and metadata are damaged, and left out`);
-  return extras;
+  return { ...entry, key, record };
 }
 
 /** What is to lie beside the record of a key out of a backup; undefined for nothing. */

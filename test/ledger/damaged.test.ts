@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { appendFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { claimedOf, knownOf, writeFacts } from "../../src/ledger/facts";
+import { entryOf, knownOf, writeFacts } from "../../src/ledger/facts";
 import { entriesOf } from "../../src/ledger/ledger";
 import { openBeside } from "../../src/ledger/level/beside";
 import { factsOf, openFacts } from "../../src/ledger/level/leveldb";
@@ -34,7 +34,7 @@ const damaged = [
 test.each(damaged)("what lies beside a record and is damaged is told by its key, and in nobody's way: %p", (facts) => {
   const record = live("a:1");
   expect(() => knownOf(key, record, facts)).toThrow(/beside the record of "\/key" is damaged .*: DELETE the key/);
-  expect(claimedOf(key, record, { facts, owed: [] })).toEqual({ record });
+  expect(entryOf(key, record, { facts, owed: [] })).toEqual({ record, owed: [] });
   expect(writeFacts(facts, { record, owed: [debt("b:1")] })).toBe(facts);
   expect(writeFacts(facts, { record: undefined, owed: [] })).toBeUndefined();
   expect(writeFacts(facts, { record, owed: [], attributes: { a: "b" } })).toBe(
@@ -42,7 +42,7 @@ test.each(damaged)("what lies beside a record and is damaged is told by its key,
   );
   expect(writeFacts(facts, { record, owed: [debt("a:1", "staged")] })).toBeUndefined(); // A replacement begins.
   // It may have been the commit of what lies staged, which nobody may remove then.
-  expect(() => claimedOf(key, record, { facts, owed: [debt("a:1", "staged")] })).toThrow(/is damaged/);
+  expect(() => entryOf(key, record, { facts, owed: [debt("a:1", "staged")] })).toThrow(/is damaged/);
 });
 
 test("lines of a journal that cannot be what was written are left out, and no other", async () => {

@@ -13,7 +13,7 @@ import { decodeRecord, encodeRecord } from "../../format/record";
 import { limits } from "../../limits";
 import { nowMs } from "../../clock";
 import { GroupCommit } from "../../group-commit";
-import { claimedOf, knownOf, writeFacts } from "../facts";
+import { entryOf, knownOf, writeFacts } from "../facts";
 import { type Age, type Claim, type Debt, type Entry, type Ledger, type Memory, owedByBoth } from "../ledger";
 import { putSeconds, timed } from "../measures";
 import { type Journal, type Owing } from "./journal";
@@ -126,7 +126,7 @@ class LevelClaim implements Claim {
     const record = this.#text === undefined ? undefined : decodeRecord(this.#text);
     this.#facts = parts.facts.getText(key);
     const owed = parts.journal.of(this.#hex)?.owed ?? nothing;
-    this.#entry = { ...claimedOf(key, record, { facts: this.#facts, owed }), owed };
+    this.#entry = entryOf(key, record, { facts: this.#facts, owed });
   }
 
   get entry(): Entry {
@@ -174,8 +174,7 @@ class LevelClaim implements Claim {
     if (isEarly) await this.#putFacts(entry, { sync });
     if (isNewRecord) await index.put(this.key, record, { sync });
     if (!isEarly) await this.#putFacts(entry, { sync });
-    const { owed } = entry;
-    this.#entry = { ...claimedOf(this.key, entry.record, { facts: this.#facts, owed }), owed };
+    this.#entry = entryOf(this.key, entry.record, { facts: this.#facts, owed: entry.owed });
     this.#text = record;
     if (written === entry.owed) return;
     // Where the record is the same, all that is owed now was owed before.

@@ -7,7 +7,7 @@ import { Ahead } from "../../ahead";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { type Known, type RawEntry } from "../ledger";
-import { extrasOf } from "../facts";
+import { pictureOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
 import { readJournals } from "./replay";
 
@@ -25,7 +25,7 @@ export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<
     if (!key) return;
     const [record, factsText] = [textOf(records, key), textOf(extras, key)];
     const owed = isSame(owing.at(-1)?.key, key) ? owing.pop()!.owed : [];
-    const known = { key, record, owed, ...extrasOf(key, record, { facts: factsText, owed }) };
+    const known = pictureOf(key, record, { facts: factsText, owed });
     if (record !== undefined || known.forward || owed.length > 0) keys.push(known);
     if (extras.isDue) await extras.fill();
     if (records.isDue) await records.fill();

@@ -11,7 +11,7 @@ import { encodeRecord } from "../../format/record";
 import { databaseLimits } from "../../database-limits";
 import { counted, log } from "../../log";
 import { nowMs, thisMoment } from "../../clock";
-import { claimedOf, writeFacts } from "../facts";
+import { entryOf, writeFacts } from "../facts";
 import { type Claim, type ClaimOptions, type Debt, type Entry } from "../ledger";
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
@@ -210,7 +210,7 @@ class SharedClaim implements Claim {
   /** This is in the row now. */
   #written(entry: Entry, facts: string | undefined): void {
     this.#facts = facts;
-    this.#entry = { ...claimedOf(this.key, entry.record, { facts, owed: entry.owed }), owed: entry.owed };
+    this.#entry = entryOf(this.key, entry.record, { facts, owed: entry.owed });
   }
 
   async #erase(): Promise<void> {

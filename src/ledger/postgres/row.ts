@@ -9,7 +9,7 @@
 import { nowMs } from "../../clock";
 import { type Key } from "../../format/key";
 import { decodeRecord, readRecord } from "../../format/record";
-import { claimedOf } from "../facts";
+import { entryOf } from "../facts";
 import { type Debt, type Entry, debtKinds } from "../ledger";
 import { warn } from "../../log";
 import { type Row } from "./connection";
@@ -29,9 +29,8 @@ export const foundColumns = `record, facts, owed, version, (extract(epoch from n
 /** What was found. Throws MkvError corrupt if the record is damaged. */
 export function foundIn(key: Key, [text, facts, owed, version, ageMs, state]: Row): Found {
   const record = text === null ? undefined : decodeRecord(text as string);
-  const debts = debtsIn(owed, ageMs);
   return {
-    entry: { ...claimedOf(key, record, { facts: facts as string | null, owed: debts }), owed: debts },
+    entry: entryOf(key, record, { facts: facts as string | null, owed: debtsIn(owed, ageMs) }),
     facts: facts as string | null,
     version: version as string,
     state: state as Found["state"],
