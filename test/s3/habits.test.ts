@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { dial, head, raw, request } from "../support/http";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask, framed, presign, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
 
@@ -18,7 +18,6 @@ beforeAll(async () => {
 afterAll(() => s3[Symbol.asyncDispose]());
 
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 const sum = (algorithm: string, text: string) => createHash(algorithm).update(text).digest("base64");
 
 const put = { method: "PUT", target: "/bkt/taken", body: "x" };

@@ -1,6 +1,6 @@
 // Uploads in parts: in any order, again, at once, across a restart; nothing is left of one that is over.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
@@ -16,7 +16,6 @@ afterAll(() => s3[Symbol.asyncDispose]());
 const MIB = 1024 * 1024;
 const [first, second, last] = [valueOf("first", 5 * MIB), valueOf("second", 5 * MIB + 1), valueOf("last", 1_000)];
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 
 async function begin(key: string, headers: Record<string, string> = {}): Promise<string> {
   const { text } = await send({ method: "POST", target: `/parts/${key}?uploads`, headers });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { follow, request } from "../support/http";
 import { settledOwing } from "../support/journals";
 import { runMkv } from "../support/master";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask, presign } from "../support/s3-sign";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
@@ -20,7 +20,6 @@ const send = (asked: Asked) => ask(s3.port, asked);
 const put = (key: string, body: string | Uint8Array, headers: Record<string, string> = {}) =>
   send({ method: "PUT", target: `/objects${key && `/${key}`}`, body, headers });
 const get = (key: string, headers: Record<string, string> = {}) => send({ target: `/objects/${key}`, headers });
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 
 test("an object is the value of its path, for both dialects", async () => {
   const value = valueOf("both", 200_000);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { type Ask, dial, head, request } from "../support/http";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
 
@@ -16,7 +16,6 @@ beforeAll(async () => {
 afterAll(() => s3[Symbol.asyncDispose]());
 
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 
 test("what names a part, or another operation, is never taken for the object or the bucket itself", async () => {
   await send({ method: "PUT", target: "/bkt/there", body: "there" });

@@ -5,7 +5,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { freePort } from "../support/ports";
 import { request } from "../support/http";
 import { runMkv } from "../support/master";
-import { type S3Cluster, accessKeyId, secretAccessKey, startS3 } from "../support/s3";
+import { type S3Cluster, accessKeyId, codeIn, secretAccessKey, startS3 } from "../support/s3";
 import { type Asked, ask, framed, presign, sign } from "../support/s3-sign";
 import { until } from "../support/until";
 
@@ -18,7 +18,6 @@ beforeAll(async () => {
 afterAll(() => s3[Symbol.asyncDispose]());
 
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 const sum = (algorithm: string, body: string) => createHash(algorithm).update(body).digest("base64");
 
 async function exists(key: string): Promise<boolean> {

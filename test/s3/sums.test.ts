@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask } from "../support/s3-sign";
 import { md5Hex, valueOf } from "../support/values";
 
@@ -16,7 +16,6 @@ beforeAll(async () => {
 afterAll(() => s3[Symbol.asyncDispose]());
 
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 const all = (text: string, name: string) =>
   [...text.matchAll(new RegExp(`<${name}>([^<]*)<`, "g"))].map((match) => match[1]);
 

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { copiesOf } from "../support/copies";
 import { request } from "../support/http";
 import { pathOf } from "../support/placement";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask, framed, sign } from "../support/s3-sign";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
@@ -19,7 +19,6 @@ beforeAll(async () => {
 afterAll(() => s3[Symbol.asyncDispose]());
 
 const send = (asked: Asked) => ask(s3.port, asked);
-const codeIn = (text: string) => /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 
 test("a framed body that is longer than it says is refused before any volume has all that it says", async () => {
   const key = "/bkt/hidden";

@@ -29,6 +29,11 @@ export async function s3Flags(folder: string): Promise<{ keys: string; port: num
   return { keys, port, flags: ["-s3port", String(port), "-s3keys", keys] };
 }
 
+/** What the failure is called that this text of an answer tells of. */
+export function codeIn(text: string): string | undefined {
+  return /<Code>(\w+)<\/Code>/.exec(text)?.[1];
+}
+
 /** Three volumes and a master with an S3 port on two threads, unless the options say otherwise. */
 export async function startS3({ flags = [], ...options }: ClusterOptions = {}): Promise<S3Cluster> {
   const held = new AsyncDisposableStack();
