@@ -3,10 +3,9 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
-import { dial, follow, head, type Wire } from "../support/http";
+import { dial, follow, head } from "../support/http";
 import { pathOf } from "../support/placement";
-import { isUnderWay } from "../support/under-way";
-import { until } from "../support/until";
+import { halfPut } from "../support/under-way";
 import { md5Hex, valueOf } from "../support/values";
 
 setDefaultTimeout(30_000);
@@ -16,15 +15,6 @@ afterAll(() => cluster[Symbol.asyncDispose]());
 
 async function read(key: string): Promise<Buffer> {
   return (await follow(await cluster.ask("GET", key))).body;
-}
-
-/** A PUT that has got hold of its key and whose last byte is still to come. */
-async function halfPut(key: string): Promise<Wire> {
-  const wire = await dial(cluster.master.port);
-  wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: true }));
-  wire.write("012345678");
-  await until(() => isUnderWay(cluster.master.port, key), { what: `the PUT of ${key} has begun` });
-  return wire;
 }
 
 test.each([1, 1_000, 65_536, 3_000_001])("a value of %d bytes is stored and read back", async (bytes) => {
@@ -76,7 +66,7 @@ test("an unlinked key can be written again, with another value", async () => {
 });
 
 test("while a write is under way its key is not there, and other writers of it get 409", async () => {
-  using wire = await halfPut("/busy");
+  using wire = await halfPut(cluster.master.port, "/busy");
   expect((await cluster.ask("GET", "/busy")).status).toBe(404);
   expect((await cluster.ask("GET", "/busy?list")).text).toContain('"keys":[]');
   expect((await cluster.ask("GET", "/busy?unlinked")).text).toContain('"keys":[]');
@@ -90,7 +80,7 @@ test("while a write is under way its key is not there, and other writers of it g
 });
 
 test("a write of one key does not hold up writes of others", async () => {
-  using wire = await halfPut("/slow");
+  using wire = await halfPut(cluster.master.port, "/slow");
   for (let i = 0; i < 20; i++) expect((await cluster.ask("PUT", `/quick-${i}`, { body: "quick" })).status).toBe(201);
   wire.write("9");
   expect((await wire.answer()).status).toBe(201);
@@ -153,7 +143,7 @@ test("a client that closes after its request is not waited for without end", asy
 });
 
 test("a client that waits for 100-continue learns of a write under way before it sends the value", async () => {
-  using first = await halfPut("/expected-busy");
+  using first = await halfPut(cluster.master.port, "/expected-busy");
   using second = await dial(cluster.master.port);
   const headers = { Expect: "100-continue", "Content-Length": "1000000" };
   second.write(head({ method: "PUT", target: "/expected-busy", headers }, { close: true }));

@@ -1,22 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { startCluster, type Cluster } from "../support/cluster";
-import { dial, head, type Wire } from "../support/http";
+import { startCluster } from "../support/cluster";
+import { dial } from "../support/http";
 import { pathOf, placedOn } from "../support/placement";
 import { recordsIn } from "../support/records";
-import { isUnderWay } from "../support/under-way";
+import { halfPut } from "../support/under-way";
 import { until } from "../support/until";
 import { md5Hex } from "../support/values";
 
 setDefaultTimeout(60_000);
-
-/** A PUT of ten bytes whose last one is still to come. */
-async function halfPut(cluster: Cluster, key: string): Promise<Wire> {
-  const wire = await dial(cluster.master.port);
-  wire.write(head({ method: "PUT", target: key, headers: { "Content-Length": "10" } }, { close: false }));
-  wire.write("012345678");
-  await until(() => isUnderWay(cluster.master.port, key), { what: `the PUT of ${key} has begun` });
-  return wire;
-}
 
 test.each(["SIGTERM", "SIGINT"] as const)(
   "on %s a running PUT ends with 201, and the index holds exactly what was acknowledged",
@@ -25,7 +16,7 @@ test.each(["SIGTERM", "SIGINT"] as const)(
     const acknowledged = Array.from({ length: 30 }, (_, i) => `/before-${String(i).padStart(2, "0")}`);
     for (const key of acknowledged) expect((await cluster.ask("PUT", key, { body: "0123456789" })).status).toBe(201);
     expect((await cluster.ask("DELETE", acknowledged.pop()!)).status).toBe(204);
-    using wire = await halfPut(cluster, "/during");
+    using wire = await halfPut(cluster.master.port, "/during");
 
     const ended = cluster.master.stop(signal);
     const refuses = () =>

@@ -72,6 +72,13 @@ async function fill(draft: Draft, keys: readonly Known[]): Promise<void> {
   await filled.finish(new Map());
 }
 
+/** The code of its failure, or what that says; "done" if it has none. */
+export const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "done",
+    ({ code, message }) => code ?? message,
+  );
+
 export const keyOf = (text: string | Uint8Array) => Buffer.from(text) as Uint8Array as Key;
 export const live = (...volumes: string[]): ValueRecord => ({ state: "live", md5: "0".repeat(32), volumes });
 export const holding = (...volumes: string[]): Entry => ({ record: live(...volumes), owed: [] });

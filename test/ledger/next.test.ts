@@ -5,7 +5,7 @@ import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgres/next";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { debt, holding, opening, keyOf, live } from "./ledgers";
+import { codeOf, debt, holding, opening, keyOf, live } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -21,11 +21,6 @@ async function emptyStore(name: string) {
   return { address, query, keys: () => query("select convert_from(key, 'utf8') as key from mkv_keys") };
 }
 
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => "done",
-    ({ code, message }) => code ?? message,
-  );
 const put = (table: KeysTable, key: string) => codeOf(table.putAll([{ key: keyOf(key), record: live("a:1") }]));
 
 test("nothing is put in place if a master is back that had been cut off when the rebuild began", async () => {

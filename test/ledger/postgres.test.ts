@@ -8,7 +8,7 @@ import { joinPostgresLedger, openPostgresLedger } from "../../src/ledger/postgre
 import { databaseLimits } from "../../src/database-limits";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { until } from "../support/until";
-import { holding, opening, keyOf, same } from "./ledgers";
+import { codeOf, holding, opening, keyOf, same } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -50,12 +50,6 @@ async function twoMasters() {
     },
   };
 }
-
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => "done",
-    ({ code, message }) => code ?? message,
-  );
 
 /** How long it took, in milliseconds, and what came of it. */
 async function timed(work: () => Promise<unknown>): Promise<[code: string, ms: number]> {
