@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { Epochs, type Noted, type NotedMemory } from "../../src/volumes/epochs";
 import { limits } from "../../src/limits";
 import { runJob } from "../jobs/job";
-import { startCluster } from "../support/cluster";
+import { type Cluster, startCluster } from "../support/cluster";
 import { runMkv } from "../support/master";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
@@ -22,6 +22,27 @@ const noteOf = (dir: string) =>
     .text()
     .catch(() => "");
 
+/** Puts what was saved in the place of what the first volume has. */
+async function putBack(cluster: Cluster): Promise<void> {
+  const volume = cluster.volumes[0]!;
+  await volume.stop();
+  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
+  await volume.start();
+}
+
+/** The same with what it had before its two disks noted more; the master has ended then. */
+async function putBackOnceNoted(cluster: Cluster): Promise<void> {
+  const { dir } = cluster.volumes[0]!;
+  const notes = () => Promise.all(["sv00", "sv01"].map((disk) => noteOf(`${dir}/${disk}`)));
+  await until(async () => (await notes()).every((note) => note !== ""), { what: "the disks have noted something" });
+  await $`cp -a ${dir} ${cluster.db}-saved`;
+  const before = await notes();
+  await cluster.startMaster();
+  await until(async () => (await notes()).every((note, i) => note !== before[i]), { what: "they have noted more" });
+  await cluster.master.stop();
+  await putBack(cluster);
+}
+
 test.concurrent("a volume that was put back is told and read last, until a verify has read all copies", async () => {
   const adminport = String(await freePort());
   const flags = ["-replicas", "2", "-heal", "0", "-adminport", adminport, "-voltimeout", "10s"];
@@ -30,13 +51,10 @@ test.concurrent("a volume that was put back is told and read last, until a verif
   const volume = cluster.volumes[0]!;
   const keys = ["/a", "/b", "/c", "/d"];
   for (const key of keys) await cluster.store(key, "old");
-  const saved = `${cluster.db}-saved`;
-  await $`cp -a ${volume.dir} ${saved}`;
+  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
   await cluster.startMaster(); // Each start goes on by one.
   for (const key of keys) expect((await cluster.ask("PUT", `${key}?replace`, { body: "new" })).status).toBe(201);
-  await volume.stop();
-  await $`rm -r ${volume.dir} && cp -a ${saved} ${volume.dir}`;
-  await volume.start();
+  await putBack(cluster);
   const warning = `${volume.address} may have values of an earlier time (put back`;
   await until(() => cluster.master.output.includes(warning), { what: "it is told" });
   expect(await status()).toMatchObject({ exitCode: 1, stdout: expect.stringContaining(warning) });
@@ -72,9 +90,7 @@ test.concurrent("a disk that is adopted with files on it is told and read last a
   await $`cp -a ${volume.dir} ${cluster.db}-saved && rm -r ${cluster.db}-saved/mkv`;
   expect((await cluster.ask("PUT", "/key?replace", { body: "new" })).status).toBe(201);
   await cluster.master.stop();
-  await volume.stop();
-  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
-  await volume.start();
+  await putBack(cluster);
   await cluster.startMaster();
   expect(cluster.master.output).toContain(`${volume.address} is not the disk it was (no id)`);
   const master = cluster.master.url;
@@ -95,18 +111,8 @@ test.concurrent("a disk that is adopted with files on it is told and read last a
 test.concurrent("a volume that was put back under another name is told as well", async () => {
   const flags = ["-replicas", "1", "-subvolumes", "2"];
   await using cluster = await startCluster({ volumes: 1, flags });
-  const volume = cluster.volumes[0]!;
-  const notes = () => Promise.all(["sv00", "sv01"].map((disk) => noteOf(`${volume.dir}/${disk}`)));
-  await until(async () => (await notes()).every((note) => note !== ""), { what: "the disks have noted something" });
-  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
-  const before = await notes();
-  await cluster.startMaster();
-  await until(async () => (await notes()).every((note, i) => note !== before[i]), { what: "they have noted more" });
-  await cluster.master.stop();
-  await volume.stop();
-  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
-  await volume.start();
-  const renamed = volume.address.replace("localhost", "127.0.0.1");
+  await putBackOnceNoted(cluster);
+  const renamed = cluster.addresses[0]!.replace("localhost", "127.0.0.1");
   await cluster.startMaster(flags, [renamed]);
   expect(cluster.master.output).toContain(`${renamed} may have values of an earlier time`);
 });
@@ -114,19 +120,12 @@ test.concurrent("a volume that was put back under another name is told as well",
 test.concurrent("a verify without a master forgets of a volume that was put back what it has proven", async () => {
   const flags = ["-replicas", "1", "-subvolumes", "2"];
   await using cluster = await startCluster({ volumes: 1, flags });
-  const volume = cluster.volumes[0]!;
-  const notes = () => Promise.all(["sv00", "sv01"].map((disk) => noteOf(`${volume.dir}/${disk}`)));
-  await until(async () => (await notes()).every((note) => note !== ""), { what: "the disks have noted something" });
-  await $`cp -a ${volume.dir} ${cluster.db}-saved`;
-  const before = await notes();
-  await cluster.startMaster();
-  await until(async () => (await notes()).every((note, i) => note !== before[i]), { what: "they have noted more" });
-  await cluster.master.stop();
-  await volume.stop();
-  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
-  await volume.start();
+  await putBackOnceNoted(cluster);
   const { exitCode, stderr } = await runJob(cluster, "verify", { flags: [...flags, "-md5", "-repair"] });
-  expect([exitCode, stderr]).toEqual([0, expect.stringContaining(`${volume.address} may have values of an earlier`)]);
+  expect([exitCode, stderr]).toEqual([
+    0,
+    expect.stringContaining(`${cluster.addresses[0]} may have values of an earlier`),
+  ]);
   await cluster.startMaster();
   expect(cluster.master.output).not.toContain("of an earlier time");
 });
@@ -181,9 +180,7 @@ test.concurrent("a rebuild brings back nothing that was deleted since from a vol
   await cluster.startMaster();
   expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
   await cluster.master.stop();
-  await volume.stop();
-  await $`rm -r ${volume.dir} && cp -a ${cluster.db}-saved ${volume.dir}`;
-  await volume.start();
+  await putBack(cluster);
   const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { flags });
   expect([exitCode, last, stderr]).toEqual([
     0,
