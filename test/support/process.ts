@@ -143,7 +143,7 @@ export class RunningProcess implements AsyncDisposable {
 }
 
 /** The processes below one, whoever is nearer to it first. */
-function descendantsOf(parent: number): number[] {
+export function descendantsOf(parent: number): number[] {
   const children = listing(`/proc/${parent}/task`).flatMap((thread) =>
     contents(`/proc/${parent}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
   );

@@ -9,7 +9,7 @@ import { until } from "./until";
 
 export const CHECKOUT = join(import.meta.dir, "..", "..");
 const SCRIPT = join(CHECKOUT, "volume");
-const START_DEADLINE_MS = 30_000;
+const START_DEADLINE_MS = 40_000;
 const STILL_TAKEN = /in use|served by another/i; // The port, or the folder by a worker that is about to die.
 
 export interface VolumeOptions {
@@ -21,7 +21,7 @@ export interface VolumeOptions {
 }
 
 export class Volume implements AsyncDisposable {
-  private process: RunningProcess | undefined;
+  protected process: RunningProcess | undefined;
 
   /** @param home goes with the volume; what it keeps in the temporary folder of the machine lies there */
   constructor(
@@ -70,14 +70,13 @@ export class Volume implements AsyncDisposable {
   async start({ movable = false } = {}): Promise<void> {
     const end = performance.now() + START_DEADLINE_MS;
     for (;;) {
-      const command = [SCRIPT, this.dir];
       const env = { TMPDIR: this.temporary, ...this.environment, PORT: String(this.port) };
-      this.process = new RunningProcess({ command, env });
+      this.process = new RunningProcess({ command: this.command(), env });
       if (await this.answers()) return;
       const output = this.output;
       await this.process[Symbol.asyncDispose]();
       if (!STILL_TAKEN.test(output) || performance.now() > end) {
-        throw new Error(`./volume did not start on port ${this.port}: ${output}`);
+        throw new Error(`${this.command().join(" ")} did not start on port ${this.port}: ${output}`);
       }
       if (movable) this.port = await freePort();
     }
@@ -114,6 +113,16 @@ export class Volume implements AsyncDisposable {
     await this.home[Symbol.asyncDispose]();
   }
 
+  /** What serves it. */
+  protected command(): string[] {
+    return [SCRIPT, this.dir];
+  }
+
+  /** Whether there is more than one process of nginx. */
+  protected hasWorkers(): boolean {
+    return this.process!.children().length > 1;
+  }
+
   private running(): RunningProcess {
     if (!this.process || this.process.ended) throw new Error(`volume ${this.address} is not running: ${this.output}`);
     return this.process;
@@ -126,7 +135,7 @@ export class Volume implements AsyncDisposable {
       async () => {
         if (process.ended) return "ended";
         const answer = await request(this.port, { target: "/", timeoutMs: 1_000 }).catch(() => undefined);
-        return answer && !process.ended && process.children().length > 1 ? "answers" : undefined;
+        return answer && !process.ended && this.hasWorkers() ? "answers" : undefined;
       },
       { what: `volume ${this.address} answers`, deadlineMs: START_DEADLINE_MS },
     );
@@ -135,10 +144,18 @@ export class Volume implements AsyncDisposable {
 }
 
 /** A new volume, in a folder of its own unless one is named; it goes with everything in it when disposed of. */
-export async function startVolume({ dir, port, auth, env = {} }: VolumeOptions = {}): Promise<Volume> {
+export function startVolume(options: VolumeOptions = {}): Promise<Volume> {
+  return startAs(Volume, options);
+}
+
+/** The same of a kind of its own. */
+export async function startAs<V extends Volume>(
+  kind: new (...how: ConstructorParameters<typeof Volume>) => V,
+  { dir, port, auth, env = {} }: VolumeOptions,
+): Promise<V> {
   const home = temporaryFolder();
   const environment = auth === undefined ? env : { ...env, AUTH: auth };
-  const volume = new Volume(dir ?? join(home.path, "volume"), port ?? (await freePort()), environment, home);
+  const volume = new kind(dir ?? join(home.path, "volume"), port ?? (await freePort()), environment, home);
   try {
     await volume.start({ movable: port === undefined });
   } catch (error) {
