@@ -2,6 +2,7 @@
 import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { s3Limits } from "../../s3-limits";
+import { type Incoming } from "../../store/transfer";
 import { type Receiving, announcedBytes, chunksOf } from "../body";
 import { type Algorithm, type Sum, type Summing } from "./checksums";
 import { announcedSum, headerOf, requireSame, requireSum, summed } from "./checksums";
@@ -11,12 +12,7 @@ import { type S3Request } from "./request";
 import { type Signed } from "./signature";
 
 /** A body on its way in. `chunks` throw what is wrong with it, before their end. */
-export type Payload = {
-  readonly chunks: AsyncIterable<Uint8Array>;
-  readonly bytes: number | undefined;
-  /** In hex, where it is announced. */
-  readonly md5: string | undefined;
-  readonly withdrawn: AbortSignal | undefined;
+export type Payload = Pick<Incoming, "chunks" | "bytes" | "md5" | "withdrawn"> & {
   /** Whether the signature of the request covers its bytes. */
   readonly isSigned?: boolean;
   /** Once all has come: the sum that was asked for. */
@@ -28,7 +24,7 @@ export type Asked = S3Request & { readonly payload: (algorithm?: Algorithm) => P
 
 /** A body of our own, of which nothing is announced but its length. */
 export function payloadFrom(chunks: AsyncIterable<Uint8Array>, bytes: number, summing?: Summing): Payload {
-  return { ...summed(chunks, summing), bytes, md5: undefined, withdrawn: undefined };
+  return { ...summed(chunks, summing), bytes, md5: undefined };
 }
 
 /**
