@@ -5,7 +5,7 @@ import { type BackupCounts, type BackupHeader } from "../ledger/backup";
 import { type Draft, type Known, type Lack, type Memory, entriesOf } from "../ledger/ledger";
 import { readBackup } from "../ledger/read-backup";
 import { limits } from "../limits";
-import { idPrefix } from "../store/places";
+import { idPrefix } from "../store/ids";
 import { type JobProgress } from "./pool";
 
 /**

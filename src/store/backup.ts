@@ -4,7 +4,8 @@ import { backupOf } from "../ledger/backup";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { shaped } from "../shape";
 import { bucketPrefix } from "./buckets";
-import { idPrefix, refillPrefix } from "./places";
+import { idPrefix } from "./ids";
+import { refillPrefix } from "./places";
 import { uploadPrefix } from "./uploads";
 
 /** Under which name it is remembered what the store looked like last. */

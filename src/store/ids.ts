@@ -10,7 +10,9 @@ import { inBatches } from "../turns";
 import { type IdentityMemory, seeAll } from "../volumes/identity";
 import { type Volumes } from "../volumes/volumes";
 import { strangerWarning } from "../volumes/warnings";
-import { idPrefix } from "./places";
+
+/** Under which name the id of a volume or disk is remembered. */
+export const idPrefix = "id ";
 
 /**
  * Waits until all places have said who they are. Returns places by the names that they had.

@@ -1,5 +1,5 @@
 // Owns which places a store has, by the ids that they carry: whether two names are one place (a server under a new name
-// would be given a copy of its own file, which then went as the stray), what is remembered of the ids, and which disks are
+// would be given a copy of its own file, which then went as the stray), and which disks are taken for what they are now, and
 // to be filled (`mend.ts`).
 //   "refill " place " " id -> true          in the ledger's memory, from before the id is believed until the disk is filled
 import { nowMs } from "../clock";
@@ -8,13 +8,13 @@ import { isConfigured } from "../format/volume";
 import { limits } from "../limits";
 import { type Ledger, entriesOf } from "../ledger/ledger";
 import { adopt } from "../volumes/identity";
+import { idPrefix } from "./ids";
 import { forgetBegun } from "./job-memory";
 import { forgetEmptied, rememberPutBack } from "./put-back";
 import { type Volumes } from "../volumes/volumes";
 import { sameIdWarning } from "../volumes/warnings";
 
-/** Under which name the id of a volume or disk is remembered, and what is to be filled. */
-export const idPrefix = "id ";
+/** Under which name it is remembered what is to be filled. */
 export const refillPrefix = "refill ";
 
 /**
