@@ -1,21 +1,13 @@
-// Jobs over a cluster that the Go program has left: 120 keys, a third of them with a "/" in their Base64, 12 unlinked.
+// Jobs over a cluster that the Go program has left.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { join } from "node:path";
-import { Cluster } from "../support/cluster";
-import { temporaryFolder } from "../support/folder";
+import { type Cluster } from "../support/cluster";
+import { keys, startLeftByGo } from "../support/left-by-go";
 import { pathOf, placedOn } from "../support/placement";
-import { recordsIn, writeRecords } from "../support/records";
-import { CHECKOUT, startVolume, type Volume } from "../support/volume";
 import { indexOf, named, runJob, shelf, shelfOf, type Stored } from "./job";
 import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
 withoutGrace();
-const PORTS_THEN = ["3001", "3002", "3003"];
-const keys = Array.from({ length: 120 }, (_, i) => {
-  const number = String(i).padStart(3, "0");
-  return i % 3 === 0 ? `/dir/ünï-${number}/é.bin` : `/key-${number}`;
-});
 const COPIES = 60 * 2 + 60 * 3;
 
 let cluster: Cluster;
@@ -23,22 +15,7 @@ let left: Record<string, string>;
 const stored = new Map<string, Stored>();
 
 beforeAll(async () => {
-  const held = new AsyncDisposableStack();
-  const { path } = held.use(temporaryFolder());
-  const archive = join(CHECKOUT, "test/fixtures/go-cluster.tar.gz");
-  expect(await Bun.spawn(["tar", "xzf", archive, "--no-same-owner", "-C", path]).exited).toBe(0);
-  expect(await Bun.spawn(["chmod", "-R", "a+rwX", path]).exited).toBe(0);
-  const volumes: Volume[] = [];
-  for (const n of [1, 2, 3]) volumes.push(held.use(await startVolume({ dir: join(path, `volume${n}`) })));
-  cluster = new Cluster(volumes, join(path, "indexdb"), [], undefined, held);
-  // The volumes had other ports.
-  const renamed = (value: string) =>
-    PORTS_THEN.reduce((text, port, i) => text.replace(`localhost:${port}`, cluster.addresses[i]!), value);
-  const records = await recordsIn(cluster.db);
-  await writeRecords(
-    cluster.db,
-    records.map(({ key, value }) => [key.toString(), renamed(value)]),
-  );
+  cluster = await startLeftByGo();
   left = await indexOf(cluster.db);
   for (const [i, key] of keys.entries()) {
     const [file] = cluster.filesOf(pathOf(key));
