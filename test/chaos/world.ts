@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { Cluster } from "../support/cluster";
 import { smallDisk, whyNoDisk, type Disk } from "../support/disk";
 import { temporaryFolder } from "../support/folder";
+import { holding } from "../support/holding";
 import { runMkv } from "../support/master";
 import { until } from "../support/until";
 import { startVolume, type Volume } from "../support/volume";
@@ -124,8 +125,7 @@ export class World implements AsyncDisposable {
   }
 
   static async start(keys: { keys: number; popular: number }): Promise<World> {
-    const held = new AsyncDisposableStack();
-    try {
+    return await holding(async (held) => {
       const folder = held.use(temporaryFolder());
       const why = whyNoDisk();
       if (why) console.log(`chaos: without a disk that fills up, since none can be mounted here (${why})`);
@@ -136,9 +136,6 @@ export class World implements AsyncDisposable {
       const cluster = new Cluster(volumes, join(folder.path, "index"), FLAGS, undefined, held);
       await cluster.startMaster();
       return new World(cluster, disk, keys);
-    } catch (error) {
-      await held.disposeAsync();
-      throw error;
-    }
+    });
   }
 }

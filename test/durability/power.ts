@@ -3,6 +3,7 @@
 import { cpSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect } from "bun:test";
+import { holding } from "../support/holding";
 import { Cluster } from "../support/cluster";
 import { request } from "../support/http";
 import { journalsOf, owing } from "../support/journals";
@@ -70,8 +71,7 @@ export class PowerStore extends Cluster {
 
 /** A store with these flags; under -sync `mkv volume` serves the volumes, else the plain script. */
 export async function startPowerStore(flags: string[] = []): Promise<PowerStore> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const disks: CutDisk[] = [];
     for (let i = 0; i < 4; i++) disks.push(held.use(cutDisk()));
     const volumes: Volume[] = [];
@@ -83,8 +83,5 @@ export async function startPowerStore(flags: string[] = []): Promise<PowerStore>
     store.disks.push(...disks);
     await store.startMaster();
     return store;
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }

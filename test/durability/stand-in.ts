@@ -4,6 +4,7 @@ import { chmodSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Cluster, type ClusterOptions } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
+import { holding } from "../support/holding";
 import { until } from "../support/until";
 import { startVolume, type Volume } from "../support/volume";
 
@@ -87,8 +88,7 @@ export async function startWatchedCluster({
   flags = [],
   withSync = true,
 }: ClusterOptions & { withSync?: boolean } = {}): Promise<WatchedCluster> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const started: Volume[] = [];
     const syncs: StandIn[] = [];
@@ -106,8 +106,5 @@ export async function startWatchedCluster({
     await cluster.startMaster();
     cluster.takeCounts();
     return cluster;
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }

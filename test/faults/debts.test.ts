@@ -3,6 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { startGatedCluster, type GatedCluster } from "../support/gated";
+import { holding } from "../support/holding";
 import { dial, follow, head } from "../support/http";
 import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
@@ -18,8 +19,8 @@ async function startWithDebt(
   options: string[] = [],
   replicas = 3,
 ): Promise<{ cluster: GatedCluster; key: string } & AsyncDisposable> {
-  const cluster = await startGatedCluster({ volumes: 5, flags: [...flags, ...options] });
-  try {
+  return await holding(async (held) => {
+    const cluster = held.use(await startGatedCluster({ volumes: 5, flags: [...flags, ...options] }));
     const key = keyFirstOn(cluster, DOWN, "owed");
     await cluster.store(key, "old value");
     await cluster.ask("UNLINK", key);
@@ -28,10 +29,7 @@ async function startWithDebt(
     await until(written, { what: "other volumes take the value" });
     expect(Object.keys(copiesOf(cluster, key)).length).toBe(replicas + 1);
     return { cluster, key, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
-  } catch (error) {
-    await cluster[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 /** A client that goes away in the middle of a value. */

@@ -11,6 +11,7 @@ import { valueOf } from "../support/values";
 import { startVolume } from "../support/volume";
 import { join } from "node:path";
 import { withoutGrace } from "../support/grace";
+import { holding } from "../support/holding";
 
 setDefaultTimeout(90_000);
 withoutGrace();
@@ -25,8 +26,7 @@ type Tight = { cluster: Cluster; disk: Disk } & AsyncDisposable;
 
 /** A store whose first volume lies on a small disk. */
 async function startTight(volumes: number, flags: string[]): Promise<Tight> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const disk = held.use(smallDisk(DISK_BYTES));
     const started = [held.use(await startVolume({ dir: disk.path }))];
@@ -34,10 +34,7 @@ async function startTight(volumes: number, flags: string[]): Promise<Tight> {
     const cluster = new Cluster(started, join(folder.path, "index"), flags, undefined, held);
     await cluster.startMaster();
     return { cluster, disk, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }
 
 const sizes: [string, number, number][] = [

@@ -7,6 +7,7 @@ import { Cluster } from "../support/cluster";
 import { smallDisk, whyNoDisk, type Disk } from "../support/disk";
 import { startFaultyVolume } from "../support/faulty";
 import { temporaryFolder } from "../support/folder";
+import { holding } from "../support/holding";
 import { follow } from "../support/http";
 import { placedOn } from "../support/placement";
 import { until, within } from "../support/until";
@@ -46,18 +47,14 @@ const onDisk: Record<string, Layout> = {
 
 /** A store whose master keeps something on a small disk; it is not started yet. */
 async function tightCluster(layout: Layout, flags: string[]): Promise<Tight> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const disk = held.use(smallDisk(DISK_BYTES));
     const volumes = [];
     for (let i = 0; i < 3; i++) volumes.push(held.use(await startVolume()));
     const cluster = new Cluster(volumes, layout(disk.path, folder.path), flags, undefined, held);
     return { cluster, disk, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }
 
 interface Ledger {

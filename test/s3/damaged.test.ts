@@ -3,6 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
+import { holding } from "../support/holding";
 import { type S3Cluster, startS3 } from "../support/s3";
 import { ask } from "../support/s3-sign";
 import { runMkv } from "../support/master";
@@ -36,13 +37,10 @@ async function served(at: S3Cluster): Promise<Record<string, number>> {
 }
 
 async function startFilled(): Promise<S3Cluster & { id: string }> {
-  const at = await startS3({ flags: ["-heal", "100", "-scrub", "1d"] });
-  try {
+  return await holding(async (held) => {
+    const at = held.use(await startS3({ flags: ["-heal", "100", "-scrub", "1d"] }));
     return { ...at, id: await fill(at) };
-  } catch (error) {
-    await at[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 /** Stores values and objects, and begins an upload, whose id it returns. */

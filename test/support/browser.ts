@@ -1,5 +1,6 @@
 // Owns a real browser: a headless Chromium, driven by its DevTools protocol over a WebSocket.
 import { temporaryFolder } from "./folder";
+import { holding } from "./holding";
 import { RunningProcess } from "./process";
 import { within } from "./until";
 
@@ -100,8 +101,7 @@ export class Page implements AsyncDisposable {
 
 /** An empty page in a browser of its own, which goes with it. */
 export async function startBrowser(): Promise<Page> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
     const own = ["--remote-debugging-port=0", `--user-data-dir=${folder.path}`, "--disable-background-networking"];
@@ -117,8 +117,5 @@ export async function startBrowser(): Promise<Page> {
     const page = new Page(socket, held);
     await page.attach();
     return page;
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }

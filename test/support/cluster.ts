@@ -1,6 +1,7 @@
 // Owns a whole store: volumes, a master over them, and the folder of its index.
 import { join } from "node:path";
 import { temporaryFolder } from "./folder";
+import { holding } from "./holding";
 import { filesAt, remainsOn, type ValueFile } from "./files";
 import { request, type Answer, type Ask } from "./http";
 import { startMaster, type Master } from "./master";
@@ -100,8 +101,7 @@ export class Cluster implements AsyncDisposable {
 /** Three volumes and a master, unless the options say otherwise. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const { volumes = 3, db, flags = [], login, env, volumeEnv = {} } = options;
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const auth = login && passwordFile(folder.path, login);
     const started: Volume[] = [];
@@ -109,10 +109,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     const cluster = new Cluster(started, db ?? join(folder.path, "index"), flags, env, held);
     await cluster.startWhole();
     return cluster;
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }
 
 /** Four volumes, a master, and two keys: `/live`, and `/soft`, which is unlinked. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Cluster, type ClusterOptions } from "./cluster";
 import { temporaryFolder } from "./folder";
 import { Gate } from "./gate";
+import { holding } from "./holding";
 import { startVolume, type Volume } from "./volume";
 
 export class GatedCluster extends Cluster {
@@ -20,8 +21,7 @@ export class GatedCluster extends Cluster {
 
 /** Three volumes with their gates and a master, unless the options say otherwise. */
 export async function startGatedCluster({ volumes = 3, db, flags = [] }: ClusterOptions = {}): Promise<GatedCluster> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const started: Volume[] = [];
     for (let i = 0; i < volumes; i++) started.push(held.use(await startVolume()));
@@ -29,8 +29,5 @@ export async function startGatedCluster({ volumes = 3, db, flags = [] }: Cluster
     for (const volume of started) cluster.gates.push(held.use(await Gate.start(() => volume.port)));
     await cluster.startWhole();
     return cluster;
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }

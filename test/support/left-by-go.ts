@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Cluster } from "./cluster";
 import { temporaryFolder } from "./folder";
+import { holding } from "./holding";
 import { recordsIn, writeRecords } from "./records";
 import { CHECKOUT, startVolume, type Volume } from "./volume";
 
@@ -15,22 +16,23 @@ export const keys = Array.from({ length: 120 }, (_, i) => {
 
 /** Its volumes and its index, without a master. The volumes had other ports: those are changed in the records. */
 export async function startLeftByGo(): Promise<Cluster> {
-  const held = new AsyncDisposableStack();
-  const { path } = held.use(temporaryFolder());
-  for (const command of [
-    ["tar", "xzf", archive, "--no-same-owner", "-C", path],
-    ["chmod", "-R", "a+rwX", path],
-  ])
-    if ((await Bun.spawn(command).exited) !== 0) throw new Error(`${command.join(" ")} failed`);
-  const volumes: Volume[] = [];
-  for (const n of [1, 2, 3]) volumes.push(held.use(await startVolume({ dir: join(path, `volume${n}`) })));
-  const cluster = new Cluster(volumes, join(path, "indexdb"), [], undefined, held);
-  const renamed = (record: string) =>
-    record.replace(/localhost:300([123])/g, (_, n: string) => volumes[Number(n) - 1]!.address);
-  const records = await recordsIn(cluster.db);
-  await writeRecords(
-    cluster.db,
-    records.map(({ key, value }) => [key.toString(), renamed(value)]),
-  );
-  return cluster;
+  return await holding(async (held) => {
+    const { path } = held.use(temporaryFolder());
+    for (const command of [
+      ["tar", "xzf", archive, "--no-same-owner", "-C", path],
+      ["chmod", "-R", "a+rwX", path],
+    ])
+      if ((await Bun.spawn(command).exited) !== 0) throw new Error(`${command.join(" ")} failed`);
+    const volumes: Volume[] = [];
+    for (const n of [1, 2, 3]) volumes.push(held.use(await startVolume({ dir: join(path, `volume${n}`) })));
+    const cluster = new Cluster(volumes, join(path, "indexdb"), [], undefined, held);
+    const renamed = (record: string) =>
+      record.replace(/localhost:300([123])/g, (_, n: string) => volumes[Number(n) - 1]!.address);
+    const records = await recordsIn(cluster.db);
+    await writeRecords(
+      cluster.db,
+      records.map(({ key, value }) => [key.toString(), renamed(value)]),
+    );
+    return cluster;
+  });
 }

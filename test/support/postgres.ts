@@ -3,6 +3,7 @@ import { SQL } from "bun";
 import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryFolder, type Folder } from "./folder";
+import { holding } from "./holding";
 import { freePort } from "./ports";
 import { contents, RunningProcess } from "./process";
 import { until } from "./until";
@@ -143,17 +144,14 @@ export interface PostgresOptions {
 
 /** A server with an empty database, where everybody is let in as `mkv`. */
 export async function startPostgres({ settings = [], data: kept, port }: PostgresOptions = {}): Promise<Postgres> {
-  const home = temporaryFolder();
-  const data = kept ?? join(home.path, "data");
-  const server = new Postgres(port ?? (await freePort()), data, home, settings);
-  try {
+  return await holding(async (held) => {
+    const home = temporaryFolder();
+    const data = kept ?? join(home.path, "data");
+    const server = held.use(new Postgres(port ?? (await freePort()), data, home, settings));
     if (!existsSync(join(data, "PG_VERSION"))) await makeData(data);
     await server.start();
     return server;
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 async function makeData(data: string): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { S3Client } from "bun";
 import { type Cluster, type ClusterOptions, startCluster } from "./cluster";
 import { temporaryFolder } from "./folder";
+import { holding } from "./holding";
 import { freePort } from "./ports";
 
 export const accessKeyId = "AKTEST";
@@ -36,8 +37,7 @@ export function codeIn(text: string): string | undefined {
 
 /** Three volumes and a master with an S3 port on two threads, unless the options say otherwise. */
 export async function startS3({ flags = [], ...options }: ClusterOptions = {}): Promise<S3Cluster> {
-  const held = new AsyncDisposableStack();
-  try {
+  return await holding(async (held) => {
     const folder = held.use(temporaryFolder());
     const { keys, port, flags: s3 } = await s3Flags(folder.path);
     const threads = flags.includes("-threads") ? [] : ["-threads", "2"];
@@ -49,8 +49,5 @@ export async function startS3({ flags = [], ...options }: ClusterOptions = {}): 
         new S3Client({ ...credentials, bucket, endpoint, region: "us-east-1" }),
       [Symbol.asyncDispose]: () => held.disposeAsync(),
     };
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
+  });
 }

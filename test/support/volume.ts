@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "./http";
 import { temporaryFolder, type Folder } from "./folder";
+import { holding } from "./holding";
 import { freePort } from "./ports";
 import { RunningProcess } from "./process";
 import { until } from "./until";
@@ -153,14 +154,12 @@ export async function startAs<V extends Volume>(
   kind: new (...how: ConstructorParameters<typeof Volume>) => V,
   { dir, port, auth, env = {} }: VolumeOptions,
 ): Promise<V> {
-  const home = temporaryFolder();
-  const environment = auth === undefined ? env : { ...env, AUTH: auth };
-  const volume = new kind(dir ?? join(home.path, "volume"), port ?? (await freePort()), environment, home);
-  try {
+  return await holding(async (held) => {
+    const home = temporaryFolder();
+    const environment = auth === undefined ? env : { ...env, AUTH: auth };
+    const place = dir ?? join(home.path, "volume");
+    const volume = held.use(new kind(place, port ?? (await freePort()), environment, home));
     await volume.start({ movable: port === undefined });
-  } catch (error) {
-    await volume[Symbol.asyncDispose]();
-    throw error;
-  }
-  return volume;
+    return volume;
+  });
 }
