@@ -9,6 +9,7 @@ import { NOTE } from "../support/gate";
 import { startGatedCluster } from "../support/gated";
 import { follow } from "../support/http";
 import { type Master, runMkv } from "../support/master";
+import { writeRecords } from "../support/records";
 import { within } from "../support/until";
 import { startJob } from "./job";
 
@@ -79,6 +80,30 @@ test.concurrent("an index that was rebuilt elsewhere is an older one if the firs
   cluster.master = await cluster.anotherMaster([], { db: elsewhere });
   await expectOlder(cluster, cluster.master);
 });
+
+test.concurrent.each(["say so at once", "take their time"])(
+  "an index that the Go program has made anew is another one, where the volumes, which %s, have served this store since",
+  async (how) => {
+    await using cluster = await startGatedCluster();
+    await cluster.store("/new", "acknowledged");
+    await cluster.master.stop();
+    const other = `${cluster.db}-of-go`;
+    await writeRecords(other, []);
+    if (how === "take their time") for (const gate of cluster.gates) gate.hold(NOTE, "arrival");
+    cluster.master = await cluster.anotherMaster([], { db: other });
+    expect((await cluster.ask("PUT", "/new", { body: "over it" })).status).toBe(503);
+    if (how === "take their time") {
+      cluster.openAll();
+      expect(await within(cluster.master.process.exited, { what: "the master ends" })).toBe(1);
+      cluster.master = await cluster.anotherMaster([], { db: other });
+    }
+    await expectOlder(cluster, cluster.master);
+    await cluster.master.stop();
+    expect(await startJob(cluster, "rebuild", { db: other }).exited).toBe(0);
+    cluster.master = await cluster.anotherMaster([], { db: other });
+    expect((await follow(await cluster.ask("GET", "/new"))).text).toBe("acknowledged");
+  },
+);
 
 test.concurrent("a rebuild waits until all volumes have said how far the store has come", async () => {
   await using cluster = await startPutBack(startCluster);

@@ -95,6 +95,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
   const passed = shared.isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
   const state = { isSynced: options.sync, suspect, passed };
+  const isUnknown = !before && found.kind === "whole";
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
   let [isClean, isWhole] = [true, asked !== undefined && !shared.isOlder];
@@ -114,7 +115,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     ledger,
     shared,
     abandon: () => void (isClean = false),
-    noteEpoch: epochsOf({ path, memory, numbers, onWhole }, shared.isOlder ? { passed } : undefined),
+    noteEpoch: epochsOf({ path, memory, numbers, isUnknown, onWhole }, shared.isOlder ? { passed } : undefined),
     hasCrashed: before?.isClosed === false || isAlone || (!before && inherited.length > 0),
   };
 }
@@ -131,17 +132,24 @@ export function warnIfAlone(path: string, memory: Beside): boolean {
 }
 
 /**
- * The count goes on with the first call, and with each before which something was written; not of an older index.
+ * The count goes on with the first call, and with each before which something was written; not of an older index. One that mkv
+ * has not served is another one if the volumes have come any way.
  * @param older how far the volumes had come that such a one is behind
  */
 function epochsOf(
-  { path, memory, numbers, onWhole }: { path: string; memory: Beside; numbers: LineNumbers; onWhole(): void },
+  {
+    path,
+    memory,
+    numbers,
+    isUnknown,
+    onWhole,
+  }: { path: string; memory: Beside; numbers: LineNumbers; isUnknown: boolean; onWhole(): void },
   older: { readonly passed: Epoch | undefined } | undefined,
 ): NoteEpoch {
   let now = older ? older.passed : epochOf(path);
   let last: number | undefined;
   return async (seen, note) => {
-    const further = furtherThan(now, seen);
+    const further = now || !isUnknown ? furtherThan(now, seen) : furthest(undefined, seen);
     if (further) await rememberOlder(memory, further);
     if (further || older) return further ? "behind" : "current";
     onWhole();

@@ -128,8 +128,9 @@ export async function judgeIndex(
   const isLost = !epoch && found.kind === "damaged" && seen.length > 0;
   const isPassed = isLost || furtherThan(before?.passed ?? epoch, seen) !== undefined;
   if (!before) {
-    if (!isPassed) return undefined;
-    const doubt = olderCopy([], 0);
+    const isOther = !epoch && found.kind === "whole" && seen.length > 0; // As the Go program's are, but mkv has served since.
+    if (!isPassed && !isOther) return undefined;
+    const doubt = isPassed ? olderCopy([], 0) : anotherIndex;
     await rememberNew(memory, path, { doubt });
     return doubt;
   }
