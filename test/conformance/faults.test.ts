@@ -3,7 +3,6 @@ import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume, startFaultyVolume, type Behaviour } from "../support/faulty";
 import { request } from "../support/http";
 import { startMaster } from "../support/master";
-import { isUnderWay } from "../support/under-way";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 
@@ -80,41 +79,4 @@ test("a volume that stalls fails the write soon after the -stalltimeout, whereve
     expect(bad.seen.some(({ method }) => method === "PUT")).toBe(true);
   });
   await Promise.all(outcomes);
-});
-
-test("a key whose write has failed can be written when the volume works", async () => {
-  await using cluster = await startCluster();
-  await cluster.volumes[2]!.kill();
-  const failed = await cluster.ask("PUT", "/later", { body: "first" });
-  expect(FAILED).toContain(failed.status);
-  await cluster.volumes[2]!.restart();
-  const written = async () => (await cluster.ask("PUT", "/later", { body: "second" })).status === 201;
-  await until(written, { what: "the key is written", deadlineMs: 20_000 });
-  expect(await cluster.keys("list")).toEqual(["/later"]);
-  expect(await cluster.keys("unlinked")).toEqual([]);
-});
-
-test("a volume that dies in the middle of a value fails the write cleanly", async () => {
-  await using cluster = await startCluster();
-  const slow = Bun.spawn(
-    [
-      "curl",
-      "-s",
-      "-o",
-      "/dev/null",
-      "-w",
-      "%{http_code}",
-      "--limit-rate",
-      "2M",
-      "-T",
-      "-",
-      `${cluster.master.url}/dying`,
-    ],
-    { stdin: new Blob([valueOf("dying", 6_000_000)]), stdout: "pipe" },
-  );
-  await until(() => isUnderWay(cluster.master.port, "/dying"), { what: "the write has begun" });
-  await cluster.volumes[1]!.kill();
-  expect(FAILED).toContain(Number(await slow.stdout.text()));
-  expect((await cluster.ask("GET", "/dying")).status).toBe(404);
-  expect([await cluster.keys("list"), await cluster.keys("unlinked")]).toEqual([[], []]);
 });
