@@ -1,7 +1,7 @@
 // Owns the asking of a master that runs, so that a job needs no downtime: its index read by `?records`, its keys moved
 // and swept by POST.
 import { withDeadline } from "../deadline";
-import { MkvError, reasonOf } from "../errors";
+import { type ErrorCode, MkvError, reasonOf } from "../errors";
 import { type Key, encodePercent, keyAfter, keyOf, showKey } from "../format/key";
 import { type Topology } from "../format/placement";
 import { isVolumeName } from "../format/volume";
@@ -103,8 +103,17 @@ async function request(base: string, target: string, { method = "GET", credentia
   if (response.ok) return response;
   const text = withDeadline(limits.patienceMs, response.text(), silent).catch(() => ""); // That it is refused is known.
   const reason = (await text).trim() || `the master answers ${response.status}`;
-  throw new MkvError(response.status === 404 ? "absent" : response.status === 409 ? "busy" : "failed", reason);
+  throw new MkvError(codes[response.status] ?? "failed", reason);
 }
+
+/** What a job makes of a status: some of it may pass. */
+const codes: Readonly<Record<number, ErrorCode>> = {
+  404: "absent",
+  409: "busy",
+  502: "volume-failed",
+  503: "unavailable",
+  504: "timeout",
+};
 
 function codeOf(error: unknown): string {
   return (error as { code?: string }).code ?? reasonOf(error);

@@ -47,6 +47,7 @@ test.each([
       told("GET", "/never"),
       told("PUT", `/new-${what}`),
       told("DELETE", `/before-${what}`),
+      told("POST", `/before-${what}?rebalance`),
       told("GET", "/?list"),
     ]);
     for (const one of all) expect(one).toEqual([503, true, true]);

@@ -2,6 +2,7 @@
 import { SQL } from "bun";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { type Cluster, startCluster } from "../support/cluster";
+import { runMkv } from "../support/master";
 import { type Postgres, startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 
@@ -12,7 +13,7 @@ let server: Postgres;
 let cluster: Cluster;
 beforeAll(async () => {
   server = await startPostgres();
-  cluster = await startCluster({ db: server.url });
+  cluster = await startCluster({ db: server.url, flags: ["-v"] });
 });
 afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
@@ -20,7 +21,7 @@ afterAll(async () => {
 });
 
 /** Does this while somebody else has locked the table of keys. */
-async function whileLocked<T>(mode: "share" | "access exclusive", work: () => Promise<T>): Promise<T> {
+async function whileLocked<T>(mode: "share" | "exclusive" | "access exclusive", work: () => Promise<T>): Promise<T> {
   const locker = new SQL(server.url, { max: 1 });
   try {
     return await locker.begin(async (held) => {
@@ -59,4 +60,17 @@ test("while a table is locked masters take no further connections; the log says 
     expect.stringMatching(/ warn the database postgres:.* cannot be asked: /),
     expect.stringMatching(/ info the database postgres:.* is back, after \d+ s$/),
   ]);
+});
+
+test("a rebalance through a master tries again what the database had no answer for", async () => {
+  const { master } = cluster;
+  await cluster.store("/moved");
+  const refused = (text: string) => text.match(/"POST [^"]*rebalance" 503/g);
+  const { done } = await whileLocked("exclusive", async () => {
+    const done = runMkv(["-master", master.url, "rebalance"]); // It reads the keys, and cannot claim one.
+    await until(() => refused(master.output), { what: "a key is refused", deadlineMs: 20_000 });
+    return { done };
+  });
+  const { exitCode, stderr } = await done;
+  expect([exitCode, stderr]).toEqual([0, expect.not.stringContaining("cannot be asked")]);
 });

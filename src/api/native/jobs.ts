@@ -106,7 +106,7 @@ function paceIn(parameters: readonly Parameter[]): Pace | undefined {
 }
 
 function asBadRequest(error: unknown): never {
-  if (!(error instanceof MkvError) || error.code === "absent" || error.code === "busy") throw error;
+  if (!(error instanceof MkvError) || ["absent", "busy", "away"].includes(error.code)) throw error;
   throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
 }
 
