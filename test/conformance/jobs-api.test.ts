@@ -121,7 +121,7 @@ test("the records show every key with what the index holds of it, in pages like 
 });
 
 test("the records of some keys come in their order, null for one that has none", async () => {
-  const ask = (body: string, headers = {}) => cluster.ask("POST", "/?records", { body, headers });
+  const ask = (body: string) => cluster.ask("POST", "/?records", { body });
   const [live, soft] = [recordOf("/live"), `DELETED${recordOf("/soft")}`];
   const { status, text } = await ask(JSON.stringify(["/soft", "/absent", "/live", "", "/soft"]));
   expect([status, JSON.parse(text)]).toEqual([200, [soft, null, live, null, soft]]);

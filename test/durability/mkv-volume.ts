@@ -31,9 +31,8 @@ export class MkvVolume extends Volume {
   }
 
   /** Asks the sync service, by way of nginx. */
-  async sync(path: string, headers: Record<string, string> = {}, method = "POST"): Promise<number> {
-    const ask = { method, target: `/.sync${path}`, headers, body: method === "POST" ? "" : undefined! };
-    return (await request(this.port, ask)).status;
+  async sync(path: string, headers: Record<string, string> = {}): Promise<number> {
+    return (await request(this.port, { method: "POST", target: `/.sync${path}`, headers, body: "" })).status;
   }
 
   override async start(options?: { movable?: boolean }): Promise<void> {
@@ -46,8 +45,8 @@ export class MkvVolume extends Volume {
     return await this.mkv.end(signal);
   }
 
-  override async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    this.signalTree(signal);
+  override async kill(): Promise<void> {
+    this.signalTree("SIGKILL");
     await this.mkv.exited;
   }
 

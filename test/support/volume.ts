@@ -89,9 +89,9 @@ export class Volume implements AsyncDisposable {
   }
 
   /** As a power cut does. */
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+  async kill(): Promise<void> {
     const process = this.running();
-    process.signalAll(signal);
+    process.signalAll("SIGKILL");
     await process.exited;
   }
 
