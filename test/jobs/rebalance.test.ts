@@ -10,7 +10,7 @@ import { indexOf, named, runJob, shelf, shelfOf, storeAll, type Stored } from ".
 import { oddKeys, plainKeys } from "./keys";
 import { withoutGrace } from "../support/grace";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 withoutGrace();
 
 interface Contents {
