@@ -2,6 +2,11 @@
 //   plain   2026-11-26T11:07:02.123Z warn localhost:3001 is down     whatever the text holds, it stays one line
 //   json    {"time":"2026-11-26T11:07:02.123Z","level":"warn","message":"localhost:3001 is down"}
 // What a command says to whoever has started it, its findings and why it failed, are no events: see `say`.
+// That is written at once, however slow its reader is: what waits in Bun's own streams is lost when the process ends. An event
+// waits there, so that no log that is not read stops a server.
+import { writeSync } from "node:fs";
+
+const [stdout, stderr] = [1, 2];
 
 export type Level = "info" | "warn" | "error";
 /** `-log`. */
@@ -57,14 +62,31 @@ export function logAccess(access: Access): void {
   process.stderr.write(plainLine(`${asked} ${status} ${bytes} ${seconds.toFixed(6)} ${volume || "-"}`, "info"));
 }
 
+/** A line of what a command has found out, on stdout. */
+export function print(text: string): void {
+  write(stdout, `${text}\n`);
+}
+
 /** A line of a command, for whoever has started it. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  write(stderr, `${line}\n`);
 }
 
 /** The last line of a command that failed. */
 export function sayFailure(text: string): void {
-  process.stderr.write(format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`);
+  write(stderr, format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`);
+}
+
+function write(file: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += writeSync(file, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return; // Nobody reads it, or the disk is full.
+      Bun.sleepSync(1); // A pipe that somebody has made non-blocking is full.
+    }
+  }
 }
 
 /** The line of an event. */

@@ -6,7 +6,7 @@ import { MkvError, reasonOf } from "../errors";
 import { exportTo, importFrom } from "../jobs/backup";
 import { masterBackup } from "../jobs/master";
 import { noCounts } from "../ledger/backup";
-import { counted, say } from "../log";
+import { counted, print, say } from "../log";
 import { backup } from "../store/backup";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
@@ -55,7 +55,7 @@ export async function runImport(config: Config): Promise<void> {
       );
     }
     const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
-    console.log(
+    print(
       `imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`,
     );
   });

@@ -2,7 +2,7 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import pkg from "../../package.json";
 import { MkvError } from "../errors";
-import { logAs } from "../log";
+import { logAs, print } from "../log";
 import { runExport, runImport } from "./backup";
 import { type Environment, type Given, adminOf, flagsGiven, readConfig, requireGuarded } from "./config";
 import { type CommandName, type Flag, type FlagName, commands, flags, goFlags } from "./flags";
@@ -67,7 +67,7 @@ export type ProcessContext = {
  */
 export async function run({ wants, command, args }: CommandLine, context: ProcessContext): Promise<number> {
   if (wants !== "run" || command === undefined) {
-    console.log(wants === "version" ? pkg.version : helpOf(command));
+    print(wants === "version" ? pkg.version : helpOf(command));
     return 0;
   }
   const definition = defineCommand({

@@ -12,7 +12,7 @@ import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
 import { type IndexNames, type Rebuild } from "../ledger/rebuild";
 import { limits } from "../limits";
-import { counted, warn } from "../log";
+import { counted, print, warn } from "../log";
 import { lastShape } from "../store/backup";
 import { idPrefix, requireNoStrangers, requireOwnPlaces } from "../store/ids";
 import { forgetBegun } from "../store/job-memory";
@@ -70,7 +70,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     await rebuild.swap();
     const { keys, files, rejected } = counts;
     const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
-    console.log(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
+    print(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
   });
 }
 
@@ -141,10 +141,10 @@ export async function runRebalance(config: Config): Promise<void> {
     const { keys, moved, failed, leftBehind, bytes } = counts;
     const rest = `${keys - moved - failed} in place, ${failed} failed`;
     if (task.dryRun)
-      console.log(`would move ${moved} of ${counted(keys, "key")}, and copy ${counted(bytes, "byte")}: ${rest}`);
-    else console.log(`rebalanced ${counted(keys, "key")}: ${moved} moved, ${rest}`);
+      print(`would move ${moved} of ${counted(keys, "key")}, and copy ${counted(bytes, "byte")}: ${rest}`);
+    else print(`rebalanced ${counted(keys, "key")}: ${moved} moved, ${rest}`);
     if (leftBehind > 0)
-      console.log(
+      print(
         `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
       );
     if (failed === 0) return;
@@ -167,12 +167,12 @@ export async function runVerify(config: Config): Promise<void> {
     const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
     if (task.dryRun && (repair || removeOrphans)) {
       const would = `would repair ${counts.repaired} of ${counted(wrong, "problem")}`;
-      console.log(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);
+      print(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);
     }
     const repaired = task.dryRun ? 0 : counts.repaired;
     const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
     const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
-    console.log(`verified ${looked}: ${kinds}; ${repaired} repaired`);
+    print(`verified ${looked}: ${kinds}; ${repaired} repaired`);
     if (wrong === repaired) return;
     const mending = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
     const advice = counts.unknown > 0 ? `bring up what does not answer; ${mending}` : mending;
@@ -192,7 +192,7 @@ export async function runAdopt(config: Config, names: readonly string[]): Promis
   const adopt = (await adoptionWithoutIndex(config, held)) ?? held.use(await openTarget(config, "verify")).target.adopt;
   for (const name of names) {
     await adopt(name);
-    console.log(`${name} is the store's own now: the master fills it, no faster than -heal; a rebalance does not wait`);
+    print(`${name} is the store's own now: the master fills it, no faster than -heal; a rebalance does not wait`);
   }
 }
 

@@ -7,7 +7,7 @@ import { Format, type Options, Presets, SingleBar } from "cli-progress";
 import { reasonOf } from "../errors";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { limits } from "../limits";
-import { counted, say } from "../log";
+import { counted, print, say } from "../log";
 import { type Config } from "./config";
 
 type Progress = JobProgress & Disposable;
@@ -35,7 +35,7 @@ export async function reported(
     const seconds = Math.round(performance.now() - startMs) / 1000;
     const error = failure && { error: reasonOf(failure.error) };
     const dryRun = config["dry-run"] && { dryRun: true };
-    console.log(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error }));
+    print(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error }));
   }
   if (failure) throw failure.error;
 }

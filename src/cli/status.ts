@@ -2,7 +2,7 @@
 import { type Status } from "../api/admin/status";
 import { MkvError } from "../errors";
 import { askStatus } from "../jobs/master";
-import { counted, printable } from "../log";
+import { counted, print, printable } from "../log";
 
 /**
  * Shows the status of a master, and what is wrong.
@@ -12,7 +12,7 @@ import { counted, printable } from "../log";
  */
 export async function runStatus(url: string): Promise<number> {
   const status = readStatus(url, await askStatus(url));
-  for (const line of linesOf(status)) console.log(printable(line));
+  for (const line of linesOf(status)) print(printable(line));
   return status.problems.length === 0 ? 0 : 1;
 }
 
