@@ -83,10 +83,13 @@ export class Hints {
     const from = after && nameOf(after.key, after.hint);
     const found = await this.memory.page(prefix, { after: from, atMost: limits.batchRecords });
     return found.flatMap(([name, hint]) => {
-      const [, hex, why = "written"] = written.exec(name) ?? [];
+      const [, hex, mark] = named.exec(name) ?? [];
       if (hex === undefined) return []; // It is damaged, and names no key.
-      const { topology = "" } = shaped<{ topology?: string }>(hint, { "topology?": "" }) ?? {};
-      return [{ key: Uint8Array.fromHex(hex) as Uint8Array as Key, hint: { why, topology } as Hint }];
+      const { topology } = shaped<{ topology: string }>(hint, { topology: "" }) ?? { topology: "" };
+      const why = mark as "missing" | "damaged" | undefined;
+      return [
+        { key: Uint8Array.fromHex(hex) as Uint8Array as Key, hint: why ? { why } : { why: "written", topology } },
+      ];
     });
   }
 
@@ -107,7 +110,7 @@ export function topologyId({ volumes, replicas, subvolumes }: Topology): string 
 }
 
 const prefix = "heal ";
-const written = /^heal ((?:[0-9a-f]{2})+)(?:!(missing|damaged))?$/;
+const named = /^heal ((?:[0-9a-f]{2})+)(?:!(missing|damaged))?$/;
 
 function nameOf(key: Key, { why }: Hint): string {
   return prefix + key.toHex() + (why === "written" ? "" : `!${why}`);
