@@ -45,9 +45,17 @@ function open(file: string): number | undefined {
 const NFS = 0x6969;
 const [EXCLUSIVE, AT_ONCE, UNLOCK] = [2, 4, 8];
 
-/** Takes the lock. It is free as well where the file system has none: then not even that can be undone. */
+/** Takes the lock. It is free as well where the file system, or the system, has none: then not even that can be undone. */
 function isFree(descriptor: number): boolean {
+  const flock = flockOf();
+  return !flock || flock(descriptor, EXCLUSIVE | AT_ONCE) === 0 || flock(descriptor, UNLOCK) !== 0;
+}
+
+function flockOf(): ((descriptor: number, operation: number) => number) | undefined {
   const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6"; // musl takes itself for that one.
-  const { symbols } = dlopen(libc, { flock: { args: ["i32", "i32"], returns: "i32" } });
-  return symbols.flock(descriptor, EXCLUSIVE | AT_ONCE) === 0 || symbols.flock(descriptor, UNLOCK) !== 0;
+  try {
+    return dlopen(libc, { flock: { args: ["i32", "i32"], returns: "i32" } }).symbols.flock;
+  } catch {
+    return undefined; // Better without this lock than no start.
+  }
 }
