@@ -110,6 +110,7 @@ class Passage {
   private heldDown: Buffer[] | undefined;
   private method: string | undefined; // Of the request that is under way.
   private isLate = false;
+  private wasLate = false; // Others that were under way when their sender died do not count as late.
 
   constructor(
     private readonly gate: Gate,
@@ -153,7 +154,7 @@ class Passage {
     this.method = path.endsWith("/mkv/epoch") ? NOTE : path === "/" ? SIGN : method;
     const rule = this.gate.applied(this.method);
     if (rule === undefined) return this.forward(data);
-    this.isLate = rule.late ?? false;
+    this.isLate = this.wasLate = rule.late ?? false;
     if (rule.point === "answer") {
       this.heldDown = [];
       return this.forward(data);
@@ -173,7 +174,7 @@ class Passage {
     }
     this.method = undefined;
     if (this.client.destroyed) {
-      this.gate.lateArrivals++;
+      if (this.wasLate) this.gate.lateArrivals++;
       return this.close();
     }
     if (!this.client.write(data)) this.volume.pause();
