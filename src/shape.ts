@@ -1,5 +1,5 @@
 // Owns the look at what was written down earlier and is read back, from a disk, a database or a volume: whether it still has the
-// shape that it was given. It may have rotted, or be of another version, or of a hand.
+// shape that it was given. It may be damaged, of another version, or changed by hand.
 
 /** The last time that a Date can tell. */
 const latestMs = 8.64e15;

@@ -24,7 +24,7 @@ function folderOf(key: Key): string {
   return `/${hex[digest[0]!]}/${hex[digest[1]!]}/`;
 }
 
-/** Where the value of this path may lie since before: where version 0.1.0 put it, and before that the Go program. */
+/** Where an earlier program may have put the value of this path: version 0.1.0, and before that the Go program. */
 export function earlierPathOf(path: string): string | undefined {
   if (!path.includes("_") && !path.includes("/~/")) return undefined; // It is the Go program's.
   const folder = path.slice(0, folders.length);
