@@ -94,6 +94,17 @@ export function keyAfter(key: Uint8Array): Uint8Array {
   return Buffer.concat([key, new Uint8Array(1)]);
 }
 
+/** The first key after all that begin with this prefix; undefined if there is none. */
+export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
+  const end = Uint8Array.from(prefix);
+  for (let last = end.length - 1; last >= 0; last--) {
+    if (end[last] === 0xff) continue;
+    end[last]!++;
+    return end.subarray(0, last + 1);
+  }
+  return undefined;
+}
+
 const utf8 = new TextEncoder();
 const percent = 0x25;
 /** What Bun makes of any byte that is not UTF-8 and was not escaped: keys would fall together. */

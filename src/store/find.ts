@@ -1,7 +1,7 @@
 // Owns what needs no body and no job: finding, listing and unlinking keys.
 import { withDeadline } from "../deadline";
 import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
+import { type Key, prefixEnd } from "../format/key";
 import { earlierPathOf, pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, encodeRecord, leastBytesOf } from "../format/record";
@@ -69,7 +69,7 @@ export function list(
   atOnce: number,
 ): AsyncIterable<readonly ShownEntry[]> {
   const from = Buffer.compare(start, prefix) > 0 ? start : prefix;
-  return store.ledger.list({ start: from, end: endOf(prefix) }, { atOnce });
+  return store.ledger.list({ start: from, end: prefixEnd(prefix) }, { atOnce });
 }
 
 /** The record of a key as it is written down; `damagedRecord` if it cannot be read. */
@@ -134,15 +134,4 @@ export function oneOf(candidates: readonly string[], { health }: Volumes): strin
     found ??= volume;
   }
   return found ?? candidates[start]!;
-}
-
-/** The first key after all that begin with this prefix; undefined if there is none. */
-export function endOf(prefix: Uint8Array): Uint8Array | undefined {
-  const end = Uint8Array.from(prefix);
-  for (let last = end.length - 1; last >= 0; last--) {
-    if (end[last] === 0xff) continue;
-    end[last]!++;
-    return end.subarray(0, last + 1);
-  }
-  return undefined;
 }

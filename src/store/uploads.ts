@@ -8,7 +8,7 @@
 //    `s3Limits.knownOldMs`, by a clock that does not.
 import { nowMs } from "../clock";
 import { hasCode, reasonOf } from "../errors";
-import { type Key } from "../format/key";
+import { type Key, prefixEnd } from "../format/key";
 import { isUnlinked } from "../format/record";
 import { type Attributes, type KeyRange, type MemoryPage, entriesOf } from "../ledger/ledger";
 import { s3Limits } from "../s3-limits";
@@ -18,7 +18,6 @@ import { deleteKey } from "./delete";
 import { again, inBackground } from "./maintain";
 import { lookAt } from "./read";
 import { retryBusy } from "../ledger/retry-busy";
-import { endOf } from "./find";
 import { type Store } from "./store";
 
 /** What is remembered of an upload. */
@@ -142,7 +141,7 @@ function timeInHex(ms: number): string {
 }
 
 function rangeOf(id: string, first = 0): KeyRange {
-  return { start: partKey(id, first), end: endOf(partKey(id, 0).subarray(0, -5)) };
+  return { start: partKey(id, first), end: prefixEnd(partKey(id, 0).subarray(0, -5)) };
 }
 
 async function removeParts(store: Store, id: string): Promise<void> {

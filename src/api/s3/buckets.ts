@@ -3,8 +3,7 @@
 import { isUtf8 } from "node:buffer";
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
-import { keyAfter } from "../../format/key";
-import { endOf } from "../../store/find";
+import { keyAfter, prefixEnd } from "../../format/key";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
 import { S3Error, badArgument } from "./errors";
@@ -95,7 +94,7 @@ export async function listBuckets(store: Store, { query }: S3Request): Promise<R
 
 async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {
   const start = prefixOf(bucket);
-  for await (const page of ledger.scan({ start, end: endOf(start) }, { atOnce: 1 }))
+  for await (const page of ledger.scan({ start, end: prefixEnd(start) }, { atOnce: 1 }))
     if (page.some(([, record]) => !isUnlinked(record))) return true;
   return false;
 }
@@ -111,7 +110,7 @@ async function* namedByKeys({ ledger }: Store): AsyncGenerator<string> {
       next = keyAfter(page.at(-1)![0]);
       if (!found) continue;
       const slash = found[0].indexOf(0x2f, 1);
-      next = slash > 1 ? endOf(found[0].subarray(0, slash + 1)) : keyAfter(found[0]);
+      next = slash > 1 ? prefixEnd(found[0].subarray(0, slash + 1)) : keyAfter(found[0]);
       const name = slash > 1 ? Buffer.from(found[0].subarray(1, slash)) : undefined;
       if (name && isUtf8(name)) yield name.toString("utf8");
       break;

@@ -1,12 +1,11 @@
 // Owns the lists of the objects of a bucket, page by page: version 1, version 2, and that of versions, of which each object
 // has one. A page costs what is on it: what has a common prefix is passed over by a seek.
 import { isUtf8 } from "node:buffer";
-import { type Key, keyAfter } from "../../format/key";
+import { type Key, keyAfter, prefixEnd } from "../../format/key";
 import { isUnlinked } from "../../format/record";
 import { hasCode } from "../../errors";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, recordedAt, statValue } from "../../store/read";
-import { endOf } from "../../store/find";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { etagOf, fileOf, sumOf } from "./attributes";
@@ -91,14 +90,14 @@ async function pageOf(
 ): Promise<{ entries: readonly Entry[]; next: Key | undefined }> {
   const entries: Entry[] = [];
   const first = prefixOf(bucket, prefix);
-  const [end, cutter] = [endOf(first), Buffer.from(delimiter)];
+  const [end, cutter] = [prefixEnd(first), Buffer.from(delimiter)];
   const entryOf = (key: Uint8Array): Entry => {
     const cut =
       delimiter === "" ? -1 : Buffer.from(key.buffer, key.byteOffset, key.length).indexOf(cutter, first.length);
     return { key: (cut < 0 ? key : key.subarray(0, cut + cutter.length)) as Key, isPrefix: cut >= 0 };
   };
   const before = entryOf(after); // What it stands for comes after it, and is not told of again.
-  let start: Uint8Array | undefined = before.isPrefix ? endOf(before.key) : keyAfter(after);
+  let start: Uint8Array | undefined = before.isPrefix ? prefixEnd(before.key) : keyAfter(after);
   if (start && Buffer.compare(start, first) < 0) start = first;
   while (most > 0 && start && (end === undefined || Buffer.compare(start, end) < 0)) {
     let seek: Uint8Array | undefined;
@@ -111,7 +110,7 @@ async function pageOf(
         const last = entries.at(-1)?.key;
         if (entry.isPrefix && last && Buffer.compare(last, entry.key) === 0) {
           if (++skipped < s3Limits.skipKeys) continue;
-          seek = endOf(entry.key);
+          seek = prefixEnd(entry.key);
           break scan;
         }
         if (entries.length === most) return { entries, next: last };
