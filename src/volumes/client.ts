@@ -5,7 +5,7 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
 import { isOutOfFiles, mostOpenFiles, openFiles } from "../open-files";
-import { Asked } from "./asked";
+import { RequestCounts } from "./request-counts";
 import { cameTooLate, learnClock, wasSet } from "./fence";
 import { type Health } from "./health";
 import { type Answer, LostConnection, type WireRequest, fieldOf } from "./http/connection";
@@ -40,7 +40,7 @@ type Asking = {
 };
 
 /** What all users of a thread share. */
-type Shared = { readonly pools: Pools; readonly asked: Asked };
+type Shared = { readonly pools: Pools; readonly counts: RequestCounts };
 
 /** Who asks, and until when changes may be made. */
 type User = { readonly credentials: string | undefined; readonly signer: Signer; readonly lease: Lease };
@@ -60,7 +60,7 @@ export class Client {
     },
     readonly shared: Shared = {
       pools: new Pools((server) => health.lost(server)),
-      asked: new Asked(health.topology),
+      counts: new RequestCounts(health.topology),
     },
   ) {
     const { credentials } = user;
@@ -112,8 +112,8 @@ export class Client {
 
   /** Sends a request as it is, which is counted; the health is told nothing. Throws as `Pools.exchange` does. */
   #exchange(request: VolumeRequest, options: { timeoutMs: number; onTimeout: () => MkvError }): Promise<Answer> {
-    const { pools, asked } = this.shared;
-    return asked.count(request.volume, request.method, pools.exchange(request, options));
+    const { pools, counts } = this.shared;
+    return counts.count(request.volume, request.method, pools.exchange(request, options));
   }
 
   /**

@@ -83,7 +83,7 @@ export class BodyStream {
         signal: this.#abort.signal,
         keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
       });
-      const response = await this.client.shared.asked.count(this.volume, "PUT", answer);
+      const response = await this.client.shared.counts.count(this.volume, "PUT", answer);
       await response.body?.cancel();
       if (response.status === 412) {
         learnClock(this.client.health, serverOf(this.volume), response.headers.get("date") ?? undefined, sentMs);

@@ -15,7 +15,7 @@ const seconds = histograms("mkv_volume_request_seconds", "Time until a volume an
 type Outcome = "ok" | "refused" | "error" | "timeout" | "unreachable" | "abandoned";
 
 /** The requests of a thread to its volumes. */
-export class Asked {
+export class RequestCounts {
   /** The volumes that names of volumes, disks and servers belong to. */
   readonly #labels = new Map<string, string>();
 
