@@ -42,11 +42,11 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     await using rebuild = await kind.rebuild(() => allEpochs(volumes));
     const { next, old, suspect, names } = rebuild;
     const renamed = await renamedSince(volumes, rebuild);
-    const nameOf = (volume: string) => renamed.get(volume) ?? volume;
-    if (!old) await tellForgotten(rebuild, config, nameOf);
-    const owed = await rebuild.owedBy(nameOf);
+    const currentName = (volume: string) => renamed.get(volume) ?? volume;
+    if (!old) await tellForgotten(rebuild, config, currentName);
+    const owed = await rebuild.owedBy(currentName);
     await new Epochs(volumes, notedIn(rebuild.memory), renamed).look();
-    const putBack = new Set([...(await putBackPlaces(rebuild.memory, "earlier"))].map(nameOf));
+    const putBack = new Set([...(await putBackPlaces(rebuild.memory, "earlier"))].map(currentName));
     if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
     await withProgress("rebuild", async (progress) => {
       const progressOf = sharesOf(progress, config.threads);
@@ -61,7 +61,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
         };
         return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
       });
-      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, nameOf });
+      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, currentName });
       for (const share of shares)
         for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });
@@ -122,10 +122,10 @@ async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<Read
 async function tellForgotten(
   { memory }: Rebuild,
   { topology }: Config,
-  nameOf: (volume: string) => string,
+  currentName: (volume: string) => string,
 ): Promise<void> {
   const { volumes = [] } = (await lastShape(memory)) ?? {};
-  const forgotten = volumes.filter((volume) => !topology.volumes.includes(nameOf(volume)));
+  const forgotten = volumes.filter((volume) => !topology.volumes.includes(currentName(volume)));
   if (forgotten.length === 0) return;
   const names = forgotten.join(", ");
   warn(`-volumes does not name ${names}, which the store had: if there are values on it, stop this, and name it`);

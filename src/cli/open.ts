@@ -152,7 +152,7 @@ function storeOf(
   const { topology, minreplicas, grace: graceMs, probe, md5sum, protect } = config;
   return {
     ...{ ...parts, topology, minreplicas, graceMs, probe, md5sum, protect },
-    today: (name) => shared.renamed.get(name) ?? name,
+    currentName: (name) => shared.renamed.get(name) ?? name,
     buckets: new Buckets(parts.ledger.memory, shared.buckets),
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),

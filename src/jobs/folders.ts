@@ -71,7 +71,7 @@ export async function* files(
 
 /**
  * A file with all copies of its value, of which some may lie at its earlier path; undefined if this is that path, and the
- * value is also told of at its path of today.
+ * value is also told of at its present path.
  */
 export async function withEarlier(all: Volumes, folder: Folder, file: FoundFile): Promise<FoundFile | undefined> {
   const key = mayBeEarlier.test(file.path) ? keyAt(file.path) : undefined;

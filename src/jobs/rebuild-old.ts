@@ -29,8 +29,8 @@ export type Facts = {
 type OldFacts = Facts & {
   readonly old: ReadIndex;
   readonly next: WrittenIndex;
-  /** The name that a volume has today. */
-  readonly nameOf: (volume: string) => string;
+  /** The name that a volume has now. */
+  readonly currentName: (volume: string) => string;
 };
 
 /**
@@ -71,9 +71,9 @@ class WithoutFile {
   async take([key, text]: RawEntry): Promise<void> {
     const record = readRecord(text);
     if (!record) return;
-    const { next, suspect, volumes, nameOf } = this.job;
-    const today = record.volumes.map(nameOf);
-    const unnamed = today.filter((volume) => !isConfigured(volumes.topology, volume));
+    const { next, suspect, volumes, currentName } = this.job;
+    const named = record.volumes.map(currentName);
+    const unnamed = named.filter((volume) => !isConfigured(volumes.topology, volume));
     if (unnamed.length > 0) {
       this.#unseen++;
       for (const volume of unnamed) this.#unnamed.add(volumeOf(volume));
@@ -82,7 +82,7 @@ class WithoutFile {
       if (++this.#lost <= limits.keysNamed) this.#firstLost.push(JSON.stringify(showKey(key)));
       if (suspect) return; // It may have been deleted since.
     }
-    this.#batch.push({ key, record: { ...record, volumes: today } });
+    this.#batch.push({ key, record: { ...record, volumes: named } });
     if (this.#batch.length >= limits.batchRecords) await next.putAll(this.#batch.splice(0));
   }
 

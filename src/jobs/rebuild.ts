@@ -21,7 +21,7 @@ export type RebuildCounts = { keys: number; files: number; rejected: number };
 
 export type Gathering = Facts & {
   readonly next: WrittenIndex;
-  /** Places that are as they were earlier, by the names that they have today. */
+  /** Places that are as they were earlier, by the names that they have now. */
   readonly putBack: ReadonlySet<string>;
   /** The folders that are this gathering's, where several share them out. */
   readonly share: Share;

@@ -27,8 +27,8 @@ export type Rebuild = Indexes & {
   readonly names: IndexNames;
   readonly memory: Memory;
   readonly suspect: SuspectFiles | undefined;
-  /** What unfinished work has left, by the names that volumes have today. */
-  owedBy(nameOf: (volume: string) => string): Owed | Promise<Owed>;
+  /** What unfinished work has left, by the names that volumes have now. */
+  owedBy(currentName: (volume: string) => string): Owed | Promise<Owed>;
   /** Puts the new index in the place of the old one. */
   swap(): Promise<void>;
 };
@@ -49,16 +49,16 @@ export type OwedByKey = {
   readonly isReplaced: boolean;
 };
 
-/** What the debts of a key account for, by the names that volumes have today. */
+/** What the debts of a key account for, by the names that volumes have now. */
 export function accountedFor(
   known: ValueRecord | undefined,
   debts: readonly BareDebt[],
-  nameOf: (volume: string) => string,
+  currentName: (volume: string) => string,
 ): OwedByKey {
-  const volumes = known?.volumes.map(nameOf) ?? [];
+  const volumes = known?.volumes.map(currentName) ?? [];
   const isReplaced = debts.some(({ kind }) => kind === "staged");
   const placed = debts.filter(({ kind }) => kind !== "staged"); // No staged file lies where values do.
-  const outside = placed.map(({ volume, kind }) => ({ volume: nameOf(volume), kind }));
+  const outside = placed.map(({ volume, kind }) => ({ volume: currentName(volume), kind }));
   const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
   // What a move was copying is the value of the live record.
   const isRubbish = ({ kind }: BareDebt) =>

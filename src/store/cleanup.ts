@@ -49,9 +49,9 @@ export async function cleanUp(
   }
   const { record, owed } = claim.entry;
   const volumes = store.volumes.within(claim);
-  const { today } = store;
-  const named = record?.volumes.map(today) ?? [];
-  const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(today(volume)));
+  const { currentName } = store;
+  const named = record?.volumes.map(currentName) ?? [];
+  const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
   const removable = await removableOf(store, claim.key, { record, open, wholeSinceMs });
   const waiting = new Map<string, string>();
   const [unconfirmed, asked] = [new Set<string>(), new Set<string>()];
@@ -59,21 +59,21 @@ export async function cleanUp(
     const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
     const path = kind === "staged" ? stagedPathOf(claim.key) : pathOf(claim.key);
     const failures = await volumes.removeAll(
-      debts.map(({ volume }) => today(volume)),
+      debts.map(({ volume }) => currentName(volume)),
       path,
       { waitMs },
     );
     for (const { volume, reason, wasAsked } of failures) {
       waiting.set(volume, reason);
       if (wasAsked) asked.add(volume);
-      for (const debt of debts) if (today(debt.volume) === volume) unconfirmed.add(placeOf(debt));
+      for (const debt of debts) if (currentName(debt.volume) === volume) unconfirmed.add(placeOf(debt));
     }
   }
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt];
     if (unconfirmed.has(placeOf(debt))) {
-      if (volumes.health.isSettled(today(debt.volume))) return [debt]; // It has answered.
+      if (volumes.health.isSettled(currentName(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
     return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];
@@ -99,7 +99,7 @@ export async function cleanUpCommitted(...how: Parameters<typeof cleanUp>): Prom
  * end.
  */
 export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiting> {
-  const { topology, volumes, today, ledger } = store;
+  const { topology, volumes, currentName, ledger } = store;
   const waiting = new Map<string, string>();
   const turns = new Turns(limits.paidAtOnce);
   let failure: unknown;
@@ -121,7 +121,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
     for (const { key, owed } of page) {
       if (++count % limits.batchRecords === 0) await setImmediate();
       if (stop.aborted) break;
-      const names = owed.map(({ volume }) => today(volume));
+      const names = owed.map(({ volume }) => currentName(volume));
       const away = names.filter((name) => whyNot(name) !== undefined);
       for (const name of away) waiting.set(serverOf(name), whyNot(name)!);
       if (away.length === names.length) continue;
@@ -200,13 +200,13 @@ async function areCopiesThere(
  * one did not answer. One that is away is not asked, and seen when it is back.
  */
 function pauseOf(
-  { topology, volumes, today }: Store,
+  { topology, volumes, currentName }: Store,
   owed: readonly Debt[],
   { waiting, asked }: { waiting: Waiting; asked: ReadonlySet<string> },
 ): number {
   const now = nowMs();
   const pauses = owed.map(({ volume, untilMs, sinceMs }) => {
-    const name = today(volume);
+    const name = currentName(volume);
     const isSilent = waiting.has(name) && isConfigured(topology, name) && !volumes.health.isSettled(name);
     if (isSilent && !asked.has(name)) return limits.probeMs;
     const share = (now - sinceMs) / (isSilent ? 4 : 2);

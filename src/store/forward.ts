@@ -84,7 +84,7 @@ export async function moveStaged(
     return { late, moved: 0 };
   }
   const held = store.volumes.within(claim);
-  const volumes = forward.record.volumes.map(store.today);
+  const volumes = forward.record.volumes.map(store.currentName);
   const moved: string[] = [];
   await Promise.all(
     volumes.map(async (volume) => {
@@ -166,14 +166,14 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
   const volumes = store.volumes.within(claim);
   const late = owed
     .filter(({ kind, untilMs }) => kind === "staged" && untilMs <= nowMs())
-    .map(({ volume }) => store.today(volume))
+    .map(({ volume }) => store.currentName(volume))
     .filter((volume) => volumes.health.isSettled(volume));
   if (late.length === 0) return;
   if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
   const moved: string[] = [];
   for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
   if (moved.length === 0) return;
-  const named = union(record.volumes.map(store.today), moved);
+  const named = union(record.volumes.map(store.currentName), moved);
   await claim.put({ record: { ...record, volumes: named }, owed }, { sync: true });
   await store.hints.add(claim.key, { why: "missing" });
 }

@@ -65,17 +65,17 @@ async function isThere(volumes: Volumes, name: string): Promise<boolean> {
 
 /**
  * Places by the names that they had, with those that they have now: both carry one id.
- * @param today what is configured, by id
+ * @param configured the names that places have now, by id
  */
 export function renamedIn(
   { topology }: Volumes,
   ids: IdentityMemory,
-  today: ReadonlyMap<string | null | undefined, string>,
+  configured: ReadonlyMap<string | null | undefined, string>,
 ): Map<string, string> {
   const names = ids.names();
   const renamed = new Map<string, string>();
   for (const name of names) {
-    const now = today.get(ids.get(name));
+    const now = configured.get(ids.get(name));
     if (!isConfigured(topology, name) && typeof ids.get(name) === "string" && now !== undefined) renamed.set(name, now);
   }
   return renamed;

@@ -22,8 +22,8 @@ export type Store = {
   /** Fewest replicas of a value that may be acknowledged. */
   readonly minreplicas: number;
   readonly places: Places;
-  /** The name of a volume or disk, which may have had another one, as it is now. */
-  readonly today: (name: string) => string;
+  /** The name that a volume or disk has now: records and debts may have an earlier one. */
+  readonly currentName: (name: string) => string;
   /** How long an old copy stays after a move, where the new ones cannot be synced. */
   readonly graceMs: number;
   /** What a GET asks before it relies on a volume: whether it has the key, or nothing if the volume is up. */

@@ -64,9 +64,9 @@ export async function watchPlaces(
     if (!(await lookAtEpochs()) || volumes.health.returns !== asked) return []; // It is due at once.
     const twins = await identity.check();
     await ids.written();
-    const configured = ids.names().filter((name) => isConfigured(volumes.topology, name));
-    const today = new Map(configured.map((name) => [ids.get(name), name]));
-    for (const [name, now] of renamedIn(volumes, ids, today)) renamed.set(name, now);
+    const names = ids.names().filter((name) => isConfigured(volumes.topology, name));
+    const configured = new Map(names.map((name) => [ids.get(name), name]));
+    for (const [name, now] of renamedIn(volumes, ids, configured)) renamed.set(name, now);
     [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }

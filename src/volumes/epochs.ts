@@ -146,7 +146,7 @@ export class Epochs {
     await this.memory.keep(epoch.store, counts);
   }
 
-  /** What places had noted, by the names that they have today. */
+  /** What places had noted, by the names that they have now. */
   async #counts(store: string): Promise<Map<string, Noted>> {
     const counts = await this.memory.counts(store);
     for (const [name, now] of this.renamed) {

@@ -55,7 +55,8 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
     old,
     memory,
     suspect: suspect && { ...suspect, laterMs },
-    owedBy: (nameOf: (volume: string) => string) => (doubt ? new Map() : owedIn(journals.lines, { old, nameOf })),
+    owedBy: (currentName: (volume: string) => string) =>
+      doubt ? new Map() : owedIn(journals.lines, { old, currentName }),
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
@@ -81,7 +82,7 @@ export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
 /** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
 function owedIn(
   lines: ReadonlyMap<string, ReadLine>,
-  { old, nameOf }: { old: LevelIndex | undefined; nameOf: (volume: string) => string },
+  { old, currentName }: { old: LevelIndex | undefined; currentName: (volume: string) => string },
 ): Owed {
   const owed = new Map<string, OwedByKey>();
   for (const [hex, { key, record, marks, owed: debts }] of lines) {
@@ -90,7 +91,7 @@ function owedIn(
     const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
     const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
     if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
-    owed.set(hex, accountedFor(known, debts, nameOf));
+    owed.set(hex, accountedFor(known, debts, currentName));
   }
   return owed;
 }

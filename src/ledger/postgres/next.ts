@@ -104,7 +104,8 @@ export async function makeNext(
     names: { old: keysTable, next: table },
     memory,
     suspect: isBehind ? { fromMs: 0, laterMs: Number.POSITIVE_INFINITY } : undefined,
-    owedBy: (nameOf: (volume: string) => string) => (isBehind ? Promise.resolve(new Map()) : owedIn(database, nameOf)),
+    owedBy: (currentName: (volume: string) => string) =>
+      isBehind ? Promise.resolve(new Map()) : owedIn(database, currentName),
     async swap() {
       if (source.of === "volumes") await keepRest(database, table, { owed: !isBehind });
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
@@ -161,13 +162,13 @@ async function keepRest(database: Database, table: string, { owed }: { owed: boo
   }
 }
 
-async function owedIn(database: Database, nameOf: (volume: string) => string): Promise<Owed> {
+async function owedIn(database: Database, currentName: (volume: string) => string): Promise<Owed> {
   const owed = new Map<string, OwedByKey>();
   for await (const page of knownKeys(database, "owing")) {
     for (const { key, record, owed: debts } of page) {
       const known = readRecord(record);
       // Where nothing is known of the key its files may be the value.
-      if (known || record === undefined) owed.set(key.toHex(), accountedFor(known, debts, nameOf));
+      if (known || record === undefined) owed.set(key.toHex(), accountedFor(known, debts, currentName));
     }
     if (owed.size > databaseLimits.owedInRebuild)
       throw new MkvError(
