@@ -68,7 +68,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await requireSameShape(ledger, config, { purpose });
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
-    compare: changes ? notBehind(opened.noteEpoch) : undefined,
+    compare: changes ? orEnd(opened.noteEpoch) : undefined,
     gives: changes ? "ids" : "nothing",
   });
   const { renamed } = watch;
@@ -96,9 +96,9 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
 }
 
 /** Compares and notes how far a ledger has come, and ends the process where the volumes know more. */
-function notBehind(noteEpoch: NoteEpoch): CompareEpochs {
+function orEnd(noteEpoch: NoteEpoch): CompareEpochs {
   return async (seen, note) => {
-    if ((await noteEpoch(seen, note)) !== "behind") return;
+    if ((await noteEpoch(seen, note)) === "current") return;
     const why = "a copy was put back, or another master serves them";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   };

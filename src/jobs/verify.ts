@@ -52,7 +52,7 @@ export async function verify(job: Verify): Promise<void> {
   const pauseInFiles = cursor.pauses<Folder>("files", ({ path }) => path);
   const folderFrom = from?.over === "files" ? from.after : undefined;
   const isAllSeen = await verifyAllFiles({ ...job, removeOrphans }, folderFrom, pauseInFiles);
-  // A key is only forgotten by one that has seen all files itself: an index that is behind may not know where its own are.
+  // A key is only forgotten by one that has seen all files itself: an older index may not know where its own are.
   const forget = job.repair && isAllSeen && from === undefined;
   await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
     verifyAgain({ ...job, repair: job.repair && isAllSeen }, unrepaired, { forMs, forget }),

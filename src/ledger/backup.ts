@@ -64,7 +64,7 @@ export async function* backupOf(
       time: new Date().toISOString(),
       topology: options.topology ?? null,
       consistent: isConsistent,
-      behind: ledger.isBehind,
+      behind: ledger.age !== "current",
     }),
   );
   for (const prefix of options.names)

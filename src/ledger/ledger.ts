@@ -175,10 +175,7 @@ export async function addMissing(memory: Memory, entries: ReadonlyMap<string, un
 /** Everything throws MkvError: failed if it cannot be read or written, corrupt for a damaged record, away if it cannot be asked. */
 export type Ledger = AsyncDisposable & {
   readonly memory: Memory;
-  /** Whether it is known to lack what was acknowledged (a copy put back, a power cut): an absent key proves nothing then. */
-  readonly isBehind: boolean;
-  /** Whether what it says of a key may be true of an earlier value as well; not if it is only new, and volumes were not seen. */
-  readonly isOlder: boolean;
+  readonly age: Age;
   get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
   /** The same with what lies beside the record. */
   look(key: Key): KnownValue | Promise<KnownValue>;
@@ -206,8 +203,12 @@ export type Ledger = AsyncDisposable & {
   owedBy(key: Key, isEnough?: (debt: Debt) => boolean): Promise<readonly Debt[]>;
 };
 
-/** What a ledger is known to lack, as it was when it was opened. */
-export type Age = Pick<Ledger, "isBehind" | "isOlder">;
+/**
+ * Whether a ledger is known to lack what was acknowledged, as it was when it was opened; unless it is `current`, an absent key
+ * proves nothing. `incomplete`: it was made while volumes could not be looked at, and may lack keys. `older`: a copy was put
+ * back, or a power cut has set it back: what it says of a key may be true of an earlier value.
+ */
+export type Age = "current" | "incomplete" | "older";
 
 /**
  * Called where there is no ledger, before one is made; what it throws is thrown, and nothing is made. It says whether it is
@@ -227,12 +228,12 @@ export type Surroundings = {
  * Has the volumes note how far the ledger has come.
  * @param seen what those volumes say now that answer, of which there are some
  * @param note has them note this; without it the two are only compared
- * @returns `behind` if it lacks what was acknowledged, as it turns out: that is remembered then, and the process must end
+ * @returns `older` if it lacks what was acknowledged, as it turns out: that is remembered then, and the process must end
  */
 export type NoteEpoch = (
   seen: readonly Epoch[],
   note?: (epoch: Epoch) => Promise<void>,
-) => Promise<"current" | "behind">;
+) => Promise<"current" | "older">;
 
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {

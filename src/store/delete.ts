@@ -33,7 +33,7 @@ async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Cl
   try {
     return await claimSettled(store, key, (before) => {
       const known = union(demand(before).volumes, straysIn(before.owed));
-      const volumes = store.ledger.isOlder ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
+      const volumes = store.ledger.age === "older" ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {

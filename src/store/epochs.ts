@@ -24,7 +24,7 @@ export async function firstLook(volumes: Volumes): Promise<void> {
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
 }
 
-/** Has a ledger compare how far it has come with what volumes have noted, and note how far it is. What is behind ends there. */
+/** Has a ledger compare how far it has come with what volumes have noted, and note how far it is. The process of an older one ends there. */
 export type CompareEpochs = (seen: readonly Epoch[], note?: (epoch: Epoch) => Promise<void>) => Promise<unknown>;
 
 /** The comparison, and the notes, of a process. */

@@ -79,7 +79,7 @@ export async function moveStaged(
   const { forward, owed, record: before } = claim.entry;
   const late = new Map<string, string>();
   if (!forward) return { late, moved: 0 };
-  if (!store.ledger.isBehind && (await isOvertaken(store, claim.key, { forward, now: before }))) {
+  if (store.ledger.age === "current" && (await isOvertaken(store, claim.key, { forward, now: before }))) {
     await claim.put({ record: before, owed }, { sync: true });
     return { late, moved: 0 };
   }

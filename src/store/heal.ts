@@ -61,7 +61,7 @@ export async function healKey(
   const findings = findingsOf(record, seen, targets);
   const isUnfinished = findings.some(({ problem }) => problem === "unfinished");
   if (findings.length === 0 || isUnfinished) await onWhole?.();
-  if (findings.length === 0 || !(isUnfinished ? forget && !store.ledger.isOlder : repair))
+  if (findings.length === 0 || !(isUnfinished ? forget && store.ledger.age !== "older" : repair))
     return { findings, isRepaired: false };
   try {
     const { bytes } = isUnfinished ? { bytes: 0 } : await bringHome(store, claim, seen, { ...how, dryRun, targets });

@@ -33,8 +33,9 @@ export function startHealing(
   store: Store,
   { bytesPerSecond, scrubMs }: { bytesPerSecond: number; scrubMs: number },
 ): AsyncDisposable {
-  const { isBehind } = store.ledger;
-  const off = isBehind ? "a rebuild: the index is older than the volumes" : bytesPerSecond === 0 ? "-heal" : undefined;
+  const noHealing = bytesPerSecond === 0 ? "-heal" : undefined;
+  const isCurrent = store.ledger.age === "current";
+  const off = isCurrent ? noHealing : "a rebuild: the index is older than the volumes";
   return inBackground(async (stop) => {
     const [bytes, keys] = [paceOf(bytesPerSecond, stop), paceOf(limits.healedKeys, stop)];
     const care = { store, stop, off, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };
@@ -42,7 +43,7 @@ export function startHealing(
     await Promise.all([
       healInRounds(care),
       off === undefined && again(stop, limits.healPauseMs, () => refill(care)),
-      scrubMs > 0 && !isBehind && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
+      scrubMs > 0 && isCurrent && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
     ]);
   });
 }
@@ -111,7 +112,7 @@ async function healHinted(care: Care): Promise<{ lookedMs: number; busy: number 
 /** What a key waits for; undefined if it can be looked at. */
 async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined> {
   const { ledger } = care.store;
-  if (ledger.isBehind) return care.off;
+  if (ledger.age !== "current") return care.off;
   try {
     const record = await ledger.get(hinted.key);
     const plan = record && planOf(care, hinted, record);

@@ -2,7 +2,7 @@
 // whoever ran it; of a verify the metrics tell that.
 //   "job " name -> JobMemory & {"boot"}    in the ledger's memory
 // Where a job was counts only for as long as what it did still holds: not after a power cut, which the ledger may have lost
-// something by and this memory not; not for a ledger that is behind, or made anew; not when a disk was replaced since.
+// something by and this memory not; not for a ledger that is not current, or made anew; not when a disk was replaced since.
 import { bootId } from "../boot";
 import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -76,12 +76,15 @@ export function readJob(told: unknown): (JobMemory & { boot?: string }) | undefi
 }
 
 /** What is remembered of a job. If where it was counts no more, its task is empty. */
-export async function recallJob({ memory, isBehind }: Ledger, job: RememberedJob): Promise<JobMemory> {
+export async function recallJob(
+  { memory, age }: Pick<Ledger, "memory" | "age">,
+  job: RememberedJob,
+): Promise<JobMemory> {
   const found = readJob(await memory.get(jobName(job)));
   const putBack = await putBackIds(memory);
   if (!found?.begun) return { ended: found?.ended, putBack };
   const { boot, begun, ended } = found;
-  const isStale = isBehind || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
+  const isStale = age !== "current" || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
   return { ended, begun: isStale ? { ...begun, task: "" } : begun, putBack };
 }
 

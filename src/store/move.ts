@@ -16,7 +16,7 @@ import { isConfigured, sameVolumes, union, without } from "../format/volume";
 import { type Claim } from "../ledger/ledger";
 import { limits } from "../limits";
 import { refuseForeign } from "../volumes/warnings";
-import { older, requireHarmless } from "./behind";
+import { older, requireHarmless } from "./older";
 import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
@@ -84,7 +84,7 @@ export async function bringHome(
   if (lacking.length === 0 && isRight && sameVolumes(record.volumes, targets)) return unchanged;
 
   const strays = without(record.volumes, targets);
-  if (store.ledger.isOlder) await requireHarmless(store, claim, { seen, strays, lacking });
+  if (store.ledger.age === "older") await requireHarmless(store, claim, { seen, strays, lacking });
   await store.places.requireDistinct(strays, targets);
   const bytes = lacking.length * seen.bytes;
   if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
@@ -179,7 +179,7 @@ async function syncAll({ volumes }: Store, key: Key, there: readonly string[]): 
 
 /** What is left to do for a key of which no copy is good. */
 async function withoutGood(
-  { volumes, ledger: { isOlder } }: Store,
+  { volumes, ledger }: Store,
   claim: Claim,
   { seen, depth, dryRun }: { seen: Inspected; depth: Depth; dryRun: boolean },
 ): Promise<Moved> {
@@ -196,7 +196,7 @@ async function withoutGood(
     throw new MkvError("corrupt", `the copies on ${where} differ, and no MD5 tells which is good`);
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
-  if (isOlder) throw older(`the copies on ${where} are not what the index says`);
+  if (ledger.age === "older") throw older(`the copies on ${where} are not what the index says`);
   if (dryRun) throw new MkvError("corrupt", `no good copy is left; the damaged ones on ${where} would be set aside`);
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;

@@ -18,7 +18,7 @@ import { type Claim, type Debt, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { shaped } from "../shape";
 import { type FileInfo } from "../volumes/read";
-import { mayBeOnly } from "./behind";
+import { mayBeOnly } from "./older";
 import { cleanUp } from "./cleanup";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
@@ -65,7 +65,7 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   const isNamed = !isStaged && record?.volumes.includes(volume);
   const file = isOwed || isNamed ? undefined : await store.volumes.head(volume, path);
   if (!file) return { state: "accounted" };
-  if (store.ledger.isBehind && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
+  if (store.ledger.age !== "current" && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
     const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
     if (!isWhole(seen)) {
@@ -76,13 +76,13 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
         return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
       if (dryRun) return { state: "recorded" };
       await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: claim.entry.owed });
-      if (store.ledger.isOlder) return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
+      if (store.ledger.age === "older") return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
       const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
       await bringHome(store, claim, all, { depth: "length" });
       return { state: "recorded" };
     }
   }
-  if (store.ledger.isOlder) return { state: "kept", why: mayBeOnly };
+  if (store.ledger.age === "older") return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };

@@ -14,7 +14,7 @@ import { union, without } from "../format/volume";
 import { type Attributes, type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { noRoomBeside } from "../volumes/stored";
-import { requireAbsent } from "./behind";
+import { requireAbsent } from "./older";
 import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { landed, owe, straysIn } from "./debts";
 import { claimSettled } from "./forward";
@@ -38,7 +38,7 @@ export async function put(
   const ranked = rank(key, store.topology);
   const { volumes, topology } = store;
   const likely = ranked.filter((volume) => volumes.health.isWritable(volume)).slice(0, topology.replicas);
-  if (store.ledger.isBehind) await requireAbsent(store, key, ranked);
+  if (store.ledger.age !== "current") await requireAbsent(store, key, ranked);
   for (const other of keysAbove(key)) if (await store.ledger.get(other)) throw noRoomBeside(other);
   let before: Entry = { record: undefined, owed: [] };
   const isOver = () => before.record?.state === "live";

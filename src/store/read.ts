@@ -161,7 +161,7 @@ async function fromAny<T>(
     }
   }
   const text = `no volume has this value, or can be reached: ${reasons.join("; ")}`;
-  throw new MkvError(isSilent || ledger.isBehind ? "unavailable" : "gone", text);
+  throw new MkvError(isSilent || ledger.age !== "current" ? "unavailable" : "gone", text);
 }
 
 /**

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Cursor } from "../../src/jobs/cursor";
 import { type JobTarget } from "../../src/jobs/target";
 import { openBeside } from "../../src/ledger/level/beside";
-import { type Ledger, type Memory } from "../../src/ledger/ledger";
+import { type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
 import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/put-back";
 import { temporaryFolder } from "../support/folder";
@@ -17,7 +17,7 @@ const progress = { at: () => {}, note: () => {} };
 /** A master that is asked over HTTP, with this memory. */
 const targetOf = (memory: Memory) =>
   ({
-    recall: async (job) => JSON.parse(JSON.stringify(await recallJob({ memory, isBehind: false } as Ledger, job))),
+    recall: async (job) => JSON.parse(JSON.stringify(await recallJob({ memory, age: "current" }, job))),
     remember: (job, told) => rememberJob(memory, job, JSON.parse(JSON.stringify(told))),
   }) as JobTarget;
 

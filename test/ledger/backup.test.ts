@@ -56,7 +56,7 @@ function ledgerOf(keys: readonly Known[]): Ledger {
       yield keys;
     })(),
   });
-  return { memory, isBehind: false, picture } as unknown as Ledger;
+  return { memory, age: "current", picture } as unknown as Ledger;
 }
 
 async function textOf(keys: readonly Known[]): Promise<Buffer> {
@@ -158,7 +158,7 @@ test("a ledger made of the latest backup owes what was owed; of an older one it 
     const isLatest = name === "latest";
     const expected = whole.map((one) => (isLatest ? one : { ...one, owed: [] }));
     expect(keys.map(shown)).toEqual(expected.filter(({ record }) => isLatest || record).map(shown));
-    expect([ledger.isBehind, memory.get("id a:1")]).toEqual([name === "older", "one"]);
+    expect([ledger.age !== "current", memory.get("id a:1")]).toEqual([name === "older", "one"]);
   }
 });
 

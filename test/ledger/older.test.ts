@@ -43,7 +43,7 @@ async function start() {
 async function isBehind(path: string): Promise<boolean> {
   const { ledger } = await openLevelLedger(path, opening);
   await using _closed = ledger;
-  return ledger.isBehind;
+  return ledger.age !== "current";
 }
 
 async function change(ledger: Ledger, name: string, ...steps: Entry[]): Promise<void> {

@@ -1,6 +1,6 @@
 // Where a job was that was killed counts only for as long as what it had done still holds.
 import { expect, test } from "bun:test";
-import { type Ledger, type Memory } from "../../src/ledger/ledger";
+import { type Age, type Memory } from "../../src/ledger/ledger";
 import { type Begun, forgetBegun, recallJob, rememberJob } from "../../src/store/job-memory";
 
 const begun = (atMs: number): Begun => ({
@@ -19,11 +19,15 @@ function memoryOf(): Memory & { readonly values: Map<string, object> } {
 }
 
 /** The task that is recalled, after this was done to what is remembered. */
-async function recalled(change: (memory: ReturnType<typeof memoryOf>) => unknown, isBehind = false, atMs = Date.now()) {
+async function recalled(
+  change: (memory: ReturnType<typeof memoryOf>) => unknown,
+  age: Age = "current",
+  atMs = Date.now(),
+) {
   const memory = memoryOf();
   await rememberJob(memory, "verify", { begun: begun(atMs), ended });
   await change(memory);
-  const found = await recallJob({ memory, isBehind } as unknown as Ledger, "verify");
+  const found = await recallJob({ memory, age }, "verify");
   expect(found?.ended).toEqual(ended);
   return found?.begun?.task;
 }
@@ -37,11 +41,11 @@ const restarted = (memory: ReturnType<typeof memoryOf>) => {
   memory.values.set(name, { ...value, boot: "another" });
 };
 
-test.each([
-  ["after a restart of the machine, which may have lost what it did", restarted, false, 0],
-  ["over a ledger that is behind", () => {}, true, 0],
-  ["after a disk was replaced, or the index made anew", (memory: Memory) => forgetBegun(memory), false, 0],
-  ["two days later", () => {}, false, 48 * 3_600_000],
-])("%s it begins anew", async (_, change, isBehind, agoMs) => {
-  expect(await recalled(change, isBehind, Date.now() - agoMs)).toBe("");
+test.each<[string, (memory: ReturnType<typeof memoryOf>) => unknown, Age, number]>([
+  ["after a restart of the machine, which may have lost what it did", restarted, "current", 0],
+  ["over an older ledger", () => {}, "older", 0],
+  ["after a disk was replaced, or the index made anew", (memory: Memory) => forgetBegun(memory), "current", 0],
+  ["two days later", () => {}, "current", 48 * 3_600_000],
+])("%s it begins anew", async (_, change, age, agoMs) => {
+  expect(await recalled(change, age, Date.now() - agoMs)).toBe("");
 });

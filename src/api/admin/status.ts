@@ -109,7 +109,7 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
   if (whyNotReady !== undefined) problems.push(whyNotReady);
   const putBack = putBackIn(store.volumes);
   if (putBack.length > 0) problems.push(putBackWarning(putBack));
-  if (store.ledger.isBehind) problems.push("the index may lack what was acknowledged last: run rebuild");
+  if (store.ledger.age !== "current") problems.push("the index may lack what was acknowledged last: run rebuild");
   const toHeal = totalOf(metrics, "mkv_keys_to_heal");
   if (toHeal > 0) problems.push(`${counted(toHeal, "key")} not on all volumes`);
   const owed = totalOf(metrics, "mkv_keys_owed");

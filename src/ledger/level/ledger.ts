@@ -24,7 +24,8 @@ import { knownKeys } from "./picture";
 import { type LineNumbers } from "./reached";
 
 /** What the threads of a process share: the first one opens, the others join. */
-export type LevelShared = Age & {
+export type LevelShared = {
+  readonly age: Age;
   readonly locks: SharedArrayBuffer;
   readonly numbers: SharedArrayBuffer;
   /** By the key in hex: volumes that may still carry out a request of a process before this one, until `barredUntilMs`. */
@@ -62,8 +63,7 @@ export function levelLedger(parts: LevelParts): Ledger {
   );
   return {
     memory,
-    isBehind: shared.isBehind,
-    isOlder: shared.isOlder,
+    age: shared.age,
     get owing() {
       return journal.size;
     },

@@ -13,7 +13,7 @@ import { MkvError } from "../../errors";
 import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { limits } from "../../limits";
 import { counted, log, warn } from "../../log";
-import { type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
+import { type Age, type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
 import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
 import { epochOf, setEpoch } from "./durable";
 import { lockForGo } from "./go-lock";
@@ -83,22 +83,22 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     );
   }
   const shared: LevelShared = {
-    isBehind: suspect !== undefined,
-    isOlder: suspect !== undefined && !suspect.isNew,
+    age: ageBy(suspect),
     locks: KeyLocks.share(),
     numbers: LineNumbers.share(journals.last),
     barred,
     barredUntilMs: nowMs() + limits.fenceOverMs,
   };
+  const isOlder = shared.age === "older";
   const numbers = new LineNumbers(shared.numbers);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: journals.last, numbers });
   const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
-  const passed = shared.isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
+  const passed = isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
   const state = { isSynced: options.sync, suspect, passed };
   const isUnknown = !before && found.kind === "whole";
   await rememberIndex(memory, path, { ...state, isClosed: false });
 
-  let [isClean, isWhole] = [true, asked !== undefined && !shared.isOlder];
+  let [isClean, isWhole] = [true, asked !== undefined && !isOlder];
   const onClosed = async () => {
     noting[Symbol.dispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean }, isWhole ? Date.now() : wholeMs);
@@ -115,9 +115,14 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     ledger,
     shared,
     abandon: () => void (isClean = false),
-    noteEpoch: epochsOf({ path, memory, numbers, isUnknown, onWhole }, shared.isOlder ? { passed } : undefined),
+    noteEpoch: epochsOf({ path, memory, numbers, isUnknown, onWhole }, isOlder ? { passed } : undefined),
     hasCrashed: before?.isClosed === false || isAlone || (!before && inherited.length > 0),
   };
+}
+
+function ageBy(suspect: Suspect | undefined): Age {
+  if (!suspect) return "current";
+  return suspect.isNew ? "incomplete" : "older";
 }
 
 /** Whether an index that mkv has served was moved or copied without what lay beside it: that is told. */
@@ -134,7 +139,7 @@ export function warnIfAlone(path: string, memory: Beside): boolean {
 /**
  * The count goes on with the first call, and with each before which something was written; not of an older index. One that mkv
  * has not served is another one if the volumes have come any way.
- * @param older how far the volumes had come that such a one is behind
+ * @param older how far the volumes had come, of which such a one lacks some
  */
 function epochsOf(
   {
@@ -151,7 +156,7 @@ function epochsOf(
   return async (seen, note) => {
     const further = now || !isUnknown ? furtherThan(now, seen) : furthest(undefined, seen);
     if (further) await rememberOlder(memory, further);
-    if (further || older) return further ? "behind" : "current";
+    if (further || older) return further ? "older" : "current";
     onWhole();
     if (!note) return "current";
     if (numbers.reached !== last) [now, last] = [setEpoch(path, after(furthest(now, seen))), numbers.reached];

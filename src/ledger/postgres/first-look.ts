@@ -4,7 +4,7 @@
 //    with values that were meant for something else.
 // 2. Whether the database went on somewhere else: on a standby that was promoted, or out of a backup. PostgreSQL begins a new
 //    timeline then, and no connection outlives that. If replication was not synchronous, the last of what was acknowledged may
-//    be missing there, and what was owed may be files of values: the ledger is behind.
+//    be missing there, and what was owed may be files of values: the ledger is older.
 // 3. Whether sessions are left that were given up. Those that wait for a lock are ended, others are not: what waits for a
 //    standby would show to all before it is safe. With too many of them nothing more is asked, since the server has few.
 // 4. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
@@ -51,7 +51,7 @@ export function isMixedUp(error: unknown): boolean {
 const namedByBun = /^P\d+$/;
 const noRoom = /^53/;
 
-/** Under this name it is remembered that the ledger is behind, until a rebuild. */
+/** Under this name it is remembered that the ledger is not current, until a rebuild. */
 export const behindName = "behind";
 
 /** Says that it is, with what is known of the cause. */
@@ -81,7 +81,7 @@ const endOthers = `select count(*) filter (where wait_event_type is distinct fro
   count(pg_terminate_backend(pid)) filter (where wait_event_type = 'Lock')
   from pg_stat_activity where application_name = $1 and state <> 'idle' and pid <> pg_backend_pid()`;
 
-/** Remembers that the ledger is behind if the database went on elsewhere since the last look. Throws what `ask` does. */
+/** Remembers that the ledger is older if the database went on elsewhere since the last look. Throws what `ask` does. */
 export async function lookForFailover(ask: Ask): Promise<void> {
   await unlessItCannot(() => compare(ask));
 }

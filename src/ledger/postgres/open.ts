@@ -20,7 +20,7 @@ import { debtsOf, knownKeys, readsOf, scanTable } from "./reads";
 import { hasSchema, keysTable, makeTables, markMade } from "./schema";
 
 /** What the threads of a process share. */
-export type PostgresShared = { readonly address: DatabaseAddress } & Age;
+export type PostgresShared = { readonly address: DatabaseAddress; readonly age: Age };
 
 /**
  * Opens the ledger for the first thread of a process.
@@ -38,16 +38,15 @@ export async function openPostgresLedger(
   const presence = undo.use(await enter(database, "master"));
   const memory = sharedMemory(database);
   const isNews = await lookBack(database, (await seenEpochs()) ?? []);
-  const behind = await memory.get(behindName);
-  const age = { isBehind: behind !== undefined, isOlder: behind !== undefined && behind !== asNew };
-  if (age.isOlder && !isNews) warnOfLack();
-  if (age.isOlder) await database.run(forgetDebts, [Buffer.from(behindName)], "long");
+  const age = ageBy(await memory.get(behindName));
+  if (age === "older" && !isNews) warnOfLack();
+  if (age === "older") await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger(database, age, presence);
   database.awayLog = new AwayLog(address.shown);
   undo.move(); // Nothing is to be undone any more.
   return {
     ledger,
-    shared: { address, ...age },
+    shared: { address, age },
     hasCrashed: false, // Its claims hold until nothing of it can come any more.
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
@@ -72,7 +71,7 @@ async function warnOfForgetting(database: Database): Promise<void> {
 export const epochName = "epoch";
 
 /**
- * Remembers that the ledger is behind if the volumes have seen more; where it says nothing, how far they have come.
+ * Remembers that the ledger is older if the volumes have seen more; where it says nothing, how far they have come.
  * They were asked first: the ledger goes on before them. Returns whether that is news.
  */
 export async function lookBack(database: Database, seen: readonly Epoch[]): Promise<boolean> {
@@ -106,14 +105,13 @@ const fallBehind = `with further as (
   insert into mkv_memory (name, value, version) select $2::bytea, 'true', gen_random_uuid() from further
   on conflict (name) do update set value = excluded.value, version = excluded.version`;
 
-/** The count goes on with each call, of any master; one that finds that another has found the ledger behind ends as well. */
-function epochsOf(database: Database, memory: SharedMemory, { isOlder }: Age): NoteEpoch {
+/** The count goes on with each call, of any master; one that finds that another has found the ledger to be older ends as well. */
+function epochsOf(database: Database, memory: SharedMemory, age: Age): NoteEpoch {
   return async (seen, note) => {
-    if (await lookBack(database, seen)) return "behind";
+    if (await lookBack(database, seen)) return "older";
     await lookForFailover((text, values) => database.run(text, values));
-    if (isOlder) return "current";
-    const behind = await memory.get(behindName);
-    if (behind !== undefined && behind !== asNew) return "behind";
+    if (age === "older") return "current";
+    if (ageBy(await memory.get(behindName)) === "older") return "older";
     if (!note) return "current";
     await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // Nobody knows of any.
     const [row] = await database.run(count, [Buffer.from(epochName)]);
@@ -128,7 +126,7 @@ const count = `update mkv_memory
   where name = $1 returning value`;
 
 /** Opens the same ledger for another thread. */
-export function joinPostgresLedger({ address, ...age }: PostgresShared): Ledger {
+export function joinPostgresLedger({ address, age }: PostgresShared): Ledger {
   return postgresLedger(new Database(address), age);
 }
 
@@ -138,7 +136,7 @@ function postgresLedger(database: Database, age: Age, presence?: AsyncDisposable
   const debts = presence && debtsOf(database, age);
   return {
     memory: sharedMemory(database),
-    ...age,
+    age,
     get owing() {
       return debts?.owing ?? 0;
     },
@@ -173,6 +171,12 @@ const forgetDebts = `with now as (
 
 /** It is a new one, and not all volumes could be looked at. */
 const asNew = "new";
+
+/** @param behind what is remembered as `behindName` */
+function ageBy(behind: unknown): Age {
+  if (behind === undefined) return "current";
+  return behind === asNew ? "incomplete" : "older";
+}
 
 async function begin(database: Database, onMissing: OnMissing): Promise<void> {
   const { isSure } = await onMissing(false).catch(async (error) => {

@@ -8,7 +8,7 @@ import { type ValueRecord, decodeRecord } from "../../format/record";
 import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
 import { knownOf, pictureOf } from "../facts";
-import { type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
+import { type Age, type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
 import { getSeconds, keysOwed, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
 import { bytesArray, debtsIn } from "./row";
@@ -115,9 +115,9 @@ const first = ["-infinity", new Uint8Array()] as const;
 
 /**
  * The keys that owe something.
- * @param options.isOlder whether it was known when the ledger was opened that this is an older one
+ * @param age of the ledger, as it was when it was opened
  */
-export function debtsOf(database: Database, { isOlder }: { readonly isOlder: boolean }) {
+export function debtsOf(database: Database, age: Age) {
   let after: readonly [due: string, key: Uint8Array] = first;
   let countedMs = Number.NEGATIVE_INFINITY;
   let owing = 0;
@@ -127,7 +127,7 @@ export function debtsOf(database: Database, { isOlder }: { readonly isOlder: boo
     const [row] = await database.run(howFar);
     const [count, behind] = row as [count: number | null, behind: number];
     farthest = Math.max(farthest, count ?? 0);
-    return (count ?? 0) < farthest || (behind > 0 && !isOlder);
+    return (count ?? 0) < farthest || (behind > 0 && age !== "older");
   }
   return {
     /** How many there were when they were counted last; of very many not all are. */

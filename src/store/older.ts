@@ -1,7 +1,6 @@
-// Owns what may be done with a ledger that is known to lack what was acknowledged, until a rebuild has found that: an older copy
-// that was put back, or one that a power cut has set back. What it says of a key may be true of an earlier value.
-// 1. A key is only written where every volume has said that it has no file of it. (A new index, at whose making some volume
-//    could not be looked at, may lack keys, and says nothing wrong of others: there the volumes that are up are asked.)
+// Owns what may be done with a ledger that is older than the volumes, until a rebuild has found what it lacks (`Age`).
+// 1. A key is only written where every volume has said that it has no file of it. (Of a ledger that is incomplete the volumes
+//    that are up are asked, and this rule alone holds: it says nothing wrong of the keys that it has.)
 // 2. A copy that is missing may be made of one that has the recorded MD5. Nothing is written over, moved aside or removed.
 // 3. A delete is owed by all volumes where the key may be.
 import { MkvError } from "../errors";
@@ -19,13 +18,14 @@ import { type Store } from "./store";
  */
 export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked: readonly string[]): Promise<void> {
   const known = await ledger.get(key);
-  if (ledger.isOlder ? known?.state === "live" : known) return;
+  const isOlder = ledger.age === "older";
+  if (isOlder ? known?.state === "live" : known) return;
   const path = pathOf(key);
   await Promise.all(
     ranked.map(async (volume) => {
-      if (!ledger.isOlder && (!volumes.health.isUp(volume) || volumes.health.isForeign(volume))) return;
+      if (!isOlder && (!volumes.health.isUp(volume) || volumes.health.isForeign(volume))) return;
       const isAbsent = async () =>
-        !volumes.health.isForeign(volume) && !(await volumes.head(volume, path).catch(() => ledger.isOlder));
+        !volumes.health.isForeign(volume) && !(await volumes.head(volume, path).catch(() => isOlder));
       const isOfFile = (debt: Debt) => debt.volume === volume && debt.kind !== "staged";
       const isOwed = async () => (await ledger.owedBy(key, isOfFile)).some(isOfFile); // That may take a while.
       if ((await isAbsent()) || (await isOwed()) || (await isAbsent())) return; // What is owed may be gone by then.
