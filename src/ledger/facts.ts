@@ -31,12 +31,12 @@ export function writeFacts(before: FactsText, { record, attributes, forward, owe
   return JSON.stringify({ ...kept, ...(moving && { forward: moving }) } satisfies Written);
 }
 
-/** A record with what lies beside it, as far as that is of its value. Throws MkvError failed if that is damaged. */
+/** A record with what lies beside it, as far as that is of its value. Throws MkvError corrupt if that is damaged. */
 export function knownOf(key: Key, record: ValueRecord | undefined, text: FactsText): KnownValue {
   const facts = readFacts(text);
   if (!facts) {
     const what = `what lies beside the record of ${JSON.stringify(showKey(key))} is damaged`;
-    throw new MkvError("failed", `${what} (${JSON.stringify(text?.slice(0, 80))}): DELETE the key, or PUT it again`);
+    throw new MkvError("corrupt", `${what} (${JSON.stringify(text?.slice(0, 80))}): DELETE the key, or PUT it again`);
   }
   return valueOf(record, facts);
 }

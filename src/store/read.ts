@@ -50,6 +50,18 @@ export async function statValue(store: Store, key: Key): Promise<SeenValue | und
   return await askForValue(store, key, (volume) => store.volumes.head(volume, pathOf(key)));
 }
 
+/** The same of the record alone, whatever lies beside it. Throws as `statValue`. */
+export async function statRecord(store: Store, key: Key): Promise<SeenValue | undefined> {
+  const value = valueIn({ record: await store.ledger.get(key) });
+  if (!value) return undefined;
+  const file = await fromAny(store, value.record, async (volume) => {
+    const found = await store.volumes.head(volume, pathOf(key));
+    if (!found) throw new MkvError("absent", `${volume} has no copy`);
+    return found;
+  });
+  return { ...value, ...file };
+}
+
 /** The same with its file, open at its beginning: one request to a volume, where others take two. Throws as `statValue`. */
 async function openWhole(store: Store, key: Key): Promise<OpenValue | undefined> {
   const open = async (volume: string) => {

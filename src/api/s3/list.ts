@@ -3,9 +3,10 @@
 import { isUtf8 } from "node:buffer";
 import { type Key, keyAfter, prefixEnd } from "../../format/key";
 import { isUnlinked } from "../../format/record";
-import { hasCode } from "../../errors";
+import { hasCode, reasonOf } from "../../errors";
+import { warn } from "../../log";
 import { s3Limits } from "../../s3-limits";
-import { type SeenValue, recordedAt, statValue } from "../../store/read";
+import { type SeenValue, recordedAt, statRecord, statValue } from "../../store/read";
 import { type Store } from "../../store/store";
 import { inBatches } from "../../turns";
 import { etagOf, fileOf, sumOf } from "./attributes";
@@ -123,17 +124,23 @@ async function pageOf(
   return { entries, next: undefined };
 }
 
-/** A value with length and date. Where these were not written down, a volume is asked; undefined if none has it. */
+/**
+ * A value with length and date. Where these were not written down, or are damaged, a volume is asked; undefined if none has it.
+ */
 export async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
-  const value = await recordedAt(store, key);
-  const file = value && fileOf(value);
-  if (file) return { ...value, ...file };
   try {
-    return await statValue(store, key);
+    const value = await recordedAt(store, key);
+    const file = value && fileOf(value);
+    return file ? { ...value, ...file } : await statValue(store, key).catch(unlessGone);
   } catch (error) {
-    if (hasCode(error, "gone")) return undefined;
-    throw error;
+    if (!hasCode(error, "corrupt")) throw error;
+    warn(reasonOf(error)); // This key is refused for it, and no list that it is on.
+    return await statRecord(store, key).catch(unlessGone);
   }
+}
+
+function unlessGone(error: unknown): undefined {
+  if (!hasCode(error, "gone")) throw error;
 }
 
 /** @param max the parameter that says how many names are wanted. Throws S3Error InvalidArgument. */
