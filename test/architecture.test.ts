@@ -13,10 +13,20 @@ const LONGEST_FILE = 250;
 // of each other. Files that lie directly in src/ are leaves, and import nothing.
 const FLOORS = [["main"], ["cli"], ["api", "jobs"], ["store"], ["ledger", "volumes"], ["format"], ["leaf"]];
 
-// Rooms within rooms: a dialect of api, a kind of ledger, the HTTP below volumes. What lies around one may use it, two of
-// them know nothing of each other, and from elsewhere only this room may look in, which puts everything together.
+// Rooms within rooms: a dialect of api, a kind of ledger, the care of a store, its places, the HTTP below volumes. What lies
+// around one may use it, two of them know nothing of each other, and from elsewhere only this room may look in, which puts
+// everything together.
 const FITTER = "cli";
-const CHAMBERS = ["api/admin", "api/native", "api/s3", "ledger/level", "ledger/postgres", "volumes/http"];
+const CHAMBERS = [
+  "api/admin",
+  "api/native",
+  "api/s3",
+  "ledger/level",
+  "ledger/postgres",
+  "store/care",
+  "store/places",
+  "volumes/http",
+];
 
 const LISTENS = "src/api/s3/serve.ts"; // For others to ask: it asks nobody.
 const ASKS_A_MASTER = "src/jobs/master.ts"; // A client of its own, to another kind of server.
@@ -87,6 +97,9 @@ test.each([
   ["volumes/volumes", "ledger/ledger", false],
   ["api/native/list", "api/s3/list", false],
   ["ledger/level/ledger", "ledger/postgres/open", false],
+  ["store/care/mend", "store/heal", true],
+  ["store/care/mend", "store/places/ids", false],
+  ["jobs/backup", "store/places/ids", false],
   ["log", "limits", false],
 ])("whether %s may import %s: %p", (from, to, isAllowed) => {
   expect(mayImport(`src/${from}.ts`, `src/${to}.ts`)).toBe(isAllowed);

@@ -7,12 +7,13 @@ import { type Ledger, type NoteEpoch, type Opened } from "../ledger/ledger";
 import { warn } from "../log";
 import { lastShape, shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
-import { type CompareEpochs, epochsSoon } from "../store/epochs";
+import { type CompareEpochs, epochsSoon } from "../store/places/epochs";
 import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
-import { Places } from "../store/places";
+import { forgetOldOrphans } from "../store/orphan";
+import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
-import { type Watch, watchPlaces } from "../store/watch";
+import { type Watch, watchPlaces } from "../store/places/watch";
 import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -66,6 +67,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   await requireSameShape(ledger, config, { purpose });
+  await forgetOldOrphans(ledger.memory);
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     compare: changes ? orEnd(opened.noteEpoch) : undefined,

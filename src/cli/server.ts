@@ -15,7 +15,7 @@ import { type Service, serve } from "../api/serve";
 import { hasCode, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
 import { counted, log, warn } from "../log";
-import { startHealing } from "../store/healing";
+import { startHealing } from "../store/care/healing";
 import { tellOfVerify } from "../store/job-memory";
 import { maintain } from "../store/maintain";
 import { type Store } from "../store/store";

@@ -2,10 +2,10 @@
 // whole; a ledger out of one is filled as it comes in, and put in place when it has turned out to be whole.
 import { MkvError } from "../errors";
 import { type BackupCounts, type BackupHeader } from "../ledger/backup";
-import { type Draft, type Known, type Lack, type Memory, entriesOf } from "../ledger/ledger";
+import { type Draft, type Known, type Lack } from "../ledger/ledger";
 import { readBackup } from "../ledger/read-backup";
 import { limits } from "../limits";
-import { idPrefix } from "../store/ids";
+import { requireSameStore } from "../store/backup";
 import { type JobProgress } from "./pool";
 
 /**
@@ -76,20 +76,6 @@ export async function importFrom({
   await requireSameStore(draft!.memory, memory);
   await draft!.finish(memory);
   return { counts, lack };
-}
-
-/**
- * Throws MkvError failed if none of the volumes of a backup is one of those that are remembered where it is to be: a master
- * would show, and delete, what another store has.
- */
-async function requireSameStore(here: Memory, backup: ReadonlyMap<string, unknown>): Promise<void> {
-  const theirs = new Set<unknown>();
-  for (const [name, id] of backup) if (name.startsWith(idPrefix) && typeof id === "string") theirs.add(id);
-  const own = new Set<unknown>();
-  for await (const [, id] of entriesOf(here, idPrefix)) if (typeof id === "string") own.add(id);
-  if (own.size === 0 || theirs.size === 0 || !own.isDisjointFrom(theirs)) return;
-  const advice = "name another -db, or, if it is a folder, move away what lies beside it (.NAME.mkv)";
-  throw new MkvError("failed", `the backup is of another store: it has none of the volumes that were here: ${advice}`);
 }
 
 /** A key of which no work is under way. */

@@ -6,7 +6,7 @@ import { type JobMemory, type RememberedJob, recallJob, rememberJob } from "../s
 import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
 import { paceOf } from "../store/pace";
-import { adoptPlace } from "../store/places";
+import { adoptPlace } from "../store/adopt";
 import { recordText } from "../store/find";
 import { type Store } from "../store/store";
 

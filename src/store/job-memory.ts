@@ -8,7 +8,7 @@ import { type Ledger, type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
 import { shaped } from "../shape";
-import { forgetPutBack, putBackIds } from "./put-back";
+import { forgetPutBack, putBackIds } from "./places/put-back";
 
 /** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;

@@ -6,7 +6,7 @@ import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./cleanup";
 import { pause } from "./pace";
 import { type Store } from "./store";
-import { type Watch } from "./watch";
+import { type Watch } from "./places/watch";
 
 /** Looks after the volumes until it is disposed of, and changes nothing. */
 export function keepWatch(watch: Watch): AsyncDisposable {

@@ -14,7 +14,7 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { leastBytesOf } from "../format/record";
 import { isConfigured, union } from "../format/volume";
-import { type Claim, type Debt, type Memory } from "../ledger/ledger";
+import { type Claim, type Debt, type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { shaped } from "../shape";
 import { type FileInfo } from "../volumes/read";
@@ -130,6 +130,14 @@ async function ageOf(
   return 0;
 }
 
+/** Forgets what was remembered of orphans before the machine was restarted: their hour begins anew. */
+export async function forgetOldOrphans(memory: Memory): Promise<void> {
+  const boot = bootId();
+  for await (const [name, seen] of entriesOf(memory, orphanPrefix)) {
+    if (readOrphan(seen)?.boot !== boot) await memory.delete(name);
+  }
+}
+
 /** Forgets what was removed. */
 async function forgetOrphan(memory: Memory, file: string): Promise<void> {
   await memory.delete(nameOf(file));
@@ -145,15 +153,15 @@ async function countOf(memory: Memory): Promise<number> {
 const countName = "orphans";
 
 /** What is remembered of an orphan: since when it is known, and which file it is. */
-export type OrphanMemory = FileInfo & { readonly boot: string; readonly atMs: number };
+type OrphanMemory = FileInfo & { readonly boot: string; readonly atMs: number };
 
 /** Undefined for what is damaged: its hour begins anew. */
-export function readOrphan(seen: unknown): OrphanMemory | undefined {
+function readOrphan(seen: unknown): OrphanMemory | undefined {
   return shaped(seen, { boot: "", atMs: 0, bytes: 0, modified: "" });
 }
 
 /** Under which name an orphan is remembered. */
-export const orphanPrefix = "orphan ";
+const orphanPrefix = "orphan ";
 
 function nameOf(file: string): string {
   return orphanPrefix + file;

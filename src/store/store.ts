@@ -5,7 +5,7 @@ import { type Volumes } from "../volumes/volumes";
 import { type Buckets } from "./buckets";
 import { type WriteDates } from "./dates";
 import { type Hints } from "./hints";
-import { type Places } from "./places";
+import { type Places } from "./places/places";
 
 /** Is shown what there is of a key, while nobody changes it, and throws if that is not to be changed. */
 export type Permit = (before: KnownValue) => void;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { parseKey } from "../../src/format/key";
 import { openLevelLedger } from "../../src/ledger/level/open";
-import { type Walk, walkOn } from "../../src/store/walk";
+import { type Walk, walkOn } from "../../src/store/care/walk";
 import { type Folder, temporaryFolder } from "../support/folder";
 import { opening } from "../ledger/ledgers";
 

@@ -6,7 +6,7 @@ import { type JobTarget } from "../../src/jobs/target";
 import { openBeside } from "../../src/ledger/level/beside";
 import { type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
-import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/put-back";
+import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/places/put-back";
 import { temporaryFolder } from "../support/folder";
 
 const HOUR = 3_600_000;

@@ -1,6 +1,6 @@
 // Disks that hang while their server answers: nobody who looks after the others waits for them.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { keepEpochs } from "../../src/store/epochs";
+import { keepEpochs } from "../../src/store/places/epochs";
 import { type Memory } from "../../src/ledger/ledger";
 import { temporaryFolder } from "../support/folder";
 import { startFaultyVolume } from "../support/faulty";

@@ -1,7 +1,8 @@
 // Whether two names are one place: known only of those that have said who they are.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { openBeside } from "../../src/ledger/level/beside";
-import { Places, adoptPlace } from "../../src/store/places";
+import { adoptPlace } from "../../src/store/adopt";
+import { Places } from "../../src/store/places/places";
 import { Volumes } from "../../src/volumes/volumes";
 import { startCluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";

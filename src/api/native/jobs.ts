@@ -19,7 +19,7 @@ import { type RememberedJob, isRememberedJob, readJob, recallJob, rememberJob } 
 import { type Moved, moveKey } from "../../store/move";
 import { lookAtOrphan } from "../../store/orphan";
 import { type Pace, paceOf } from "../../store/pace";
-import { adoptPlace } from "../../store/places";
+import { adoptPlace } from "../../store/adopt";
 import { recordText } from "../../store/find";
 import { type Store } from "../../store/store";
 import { announcedBytes } from "../body";

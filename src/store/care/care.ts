@@ -1,13 +1,13 @@
 // Owns what all work shares that heals in the background: its store, its pace, its end, and what is counted and said of it.
-import { nowMs } from "../clock";
-import { reasonOf } from "../errors";
-import { type Key, showKey } from "../format/key";
-import { limits } from "../limits";
-import { counted, log, warn } from "../log";
-import { counter } from "../metrics";
-import { type Turns } from "../turns";
-import { type Pace } from "./pace";
-import { type Store } from "./store";
+import { nowMs } from "../../clock";
+import { reasonOf } from "../../errors";
+import { type Key, showKey } from "../../format/key";
+import { limits } from "../../limits";
+import { counted, log, warn } from "../../log";
+import { counter } from "../../metrics";
+import { type Turns } from "../../turns";
+import { type Pace } from "../pace";
+import { type Store } from "../store";
 
 /** Work that heals in the background. */
 export type Care = {

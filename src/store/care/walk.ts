@@ -3,12 +3,12 @@
 // 1. What is written down once in a while is how far all keys have been looked at.
 // 2. Of several processes one walks: a note of another that changes is left to that one. Should two walk at once, the later
 //    note counts: everything is looked at twice by that, and nothing is left out.
-import { nowMs } from "../clock";
-import { type Key, keyAfter } from "../format/key";
-import { type Ledger, type RawEntry } from "../ledger/ledger";
-import { limits } from "../limits";
-import { shaped } from "../shape";
-import { pause, whileLoaded } from "./pace";
+import { nowMs } from "../../clock";
+import { type Key, keyAfter } from "../../format/key";
+import { type Ledger, type RawEntry } from "../../ledger/ledger";
+import { limits } from "../../limits";
+import { shaped } from "../../shape";
+import { pause, whileLoaded } from "../pace";
 
 /** How far a walk is: keys, out of so many where they were counted; and for how long it has gone on, by all processes. */
 export type Progress = { readonly done: number; readonly total: number; readonly spentMs: number };

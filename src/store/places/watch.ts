@@ -1,15 +1,13 @@
 // Owns who the volumes are as a process looks after them: at its start, when one comes back, and once in a while.
-import { bootId } from "../boot";
-import { nowMs } from "../clock";
-import { MkvError } from "../errors";
-import { isConfigured, serverOf } from "../format/volume";
-import { type Memory, entriesOf } from "../ledger/ledger";
-import { limits } from "../limits";
-import { warn } from "../log";
-import { Identity } from "../volumes/identity";
-import { type Volumes } from "../volumes/volumes";
+import { nowMs } from "../../clock";
+import { MkvError } from "../../errors";
+import { isConfigured, serverOf } from "../../format/volume";
+import { type Memory } from "../../ledger/ledger";
+import { limits } from "../../limits";
+import { warn } from "../../log";
+import { Identity } from "../../volumes/identity";
+import { type Volumes } from "../../volumes/volumes";
 import { type CompareEpochs, firstLook, keepEpochs } from "./epochs";
-import { orphanPrefix, readOrphan } from "./orphan";
 import { idsIn, renamedIn } from "./ids";
 
 export type Watch = {
@@ -44,7 +42,6 @@ export async function watchPlaces(
     gives?: "ids" | "nothing";
   } = {},
 ): Promise<Watch> {
-  await forgetOldOrphans(memory);
   const ids = idsIn(memory);
   const ending = new AbortController();
   const stop = ending.signal;
@@ -123,13 +120,5 @@ function tellUnfenced(volumes: Volumes, told: Set<string>): void {
       `${server} has no fence (start it with mkv's own volume script): ` +
         "what it still has in hand when this master dies may be carried out late, over a newer value",
     );
-  }
-}
-
-/** What was remembered of orphans before the machine was restarted: their hour begins anew. */
-async function forgetOldOrphans(memory: Memory): Promise<void> {
-  const boot = bootId();
-  for await (const [name, seen] of entriesOf(memory, orphanPrefix)) {
-    if (readOrphan(seen)?.boot !== boot) await memory.delete(name);
   }
 }

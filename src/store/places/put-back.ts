@@ -4,9 +4,9 @@
 //   "noted" -> {"store", "counts": {place: {"last", "before"}}}    the counts of the store that each place has noted
 //   "put-back " place -> {"id", "isEarlier"}      a new id whenever that is seen; whether it notes less than it had
 // Earlier versions kept one count of a place, and the time "atMs" in place of the id: both are still read.
-import { type Memory, entriesOf } from "../ledger/ledger";
-import { shaped } from "../shape";
-import { type Noted, type NotedMemory } from "../volumes/epochs";
+import { type Memory, entriesOf } from "../../ledger/ledger";
+import { shaped } from "../../shape";
+import { type Noted, type NotedMemory } from "../../volumes/epochs";
 
 const notedName = "noted";
 const putBackPrefix = "put-back ";

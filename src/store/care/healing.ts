@@ -4,23 +4,23 @@
 //    volumes asks for is left to a rebalance, and so is this key then.
 // 2. Of any other key the copies are mended where its record says that they are.
 // 3. A key waits until all volumes that it needs can be written to. If it has too few copies, others stand in meanwhile.
-import { nowMs } from "../clock";
-import { MkvError, hasCode } from "../errors";
-import { placesOf, rank } from "../format/placement";
-import { type ValueRecord } from "../format/record";
-import { sameVolumes, without } from "../format/volume";
-import { limits } from "../limits";
-import { log } from "../log";
-import { gauge } from "../metrics";
-import { Turns } from "../turns";
-import { type Care, HealLog } from "./caring";
-import { type Healing, healKey } from "./heal";
-import { type HintedKey, topologyId } from "./hints";
-import { again, inBackground, untold } from "./maintain";
+import { nowMs } from "../../clock";
+import { MkvError, hasCode } from "../../errors";
+import { placesOf, rank } from "../../format/placement";
+import { type ValueRecord } from "../../format/record";
+import { sameVolumes, without } from "../../format/volume";
+import { limits } from "../../limits";
+import { log } from "../../log";
+import { gauge } from "../../metrics";
+import { Turns } from "../../turns";
+import { type Care, HealLog } from "./care";
+import { type Healing, healKey } from "../heal";
+import { type HintedKey, topologyId } from "../hints";
+import { again, inBackground, untold } from "../maintain";
 import { refill } from "./mend";
-import { pause, paceOf, whileLoaded } from "./pace";
+import { pause, paceOf, whileLoaded } from "../pace";
 import { ScrubLog, scrub } from "./scrub";
-import { type Store } from "./store";
+import { type Store } from "../store";
 
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
 

@@ -1,15 +1,15 @@
 // Owns the comparison of a ledger with what its volumes have noted of how far the store has come. A ledger that says less than
 // they do is a copy that was put back, which nobody may go on with; a disk that says less than it did is read last until it was
 // verified.
-import { type Epoch } from "../format/epoch";
-import { placesOf } from "../format/placement";
-import { type Memory } from "../ledger/ledger";
-import { limits } from "../limits";
-import { warn } from "../log";
-import { Epochs, seenEpochs } from "../volumes/epochs";
-import { putBackIn } from "../volumes/report";
-import { type Volumes } from "../volumes/volumes";
-import { putBackWarning } from "../volumes/warnings";
+import { type Epoch } from "../../format/epoch";
+import { placesOf } from "../../format/placement";
+import { type Memory } from "../../ledger/ledger";
+import { limits } from "../../limits";
+import { warn } from "../../log";
+import { Epochs, seenEpochs } from "../../volumes/epochs";
+import { putBackIn } from "../../volumes/report";
+import { type Volumes } from "../../volumes/volumes";
+import { putBackWarning } from "../../volumes/warnings";
 import { notedIn, putBackPlaces } from "./put-back";
 
 /** How far the volumes that answer soon say that their store has come; undefined if none of them does. */

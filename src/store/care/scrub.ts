@@ -1,14 +1,14 @@
 // Owns the scrub: every copy is read and compared within a given time, again and again, and mended from a good one.
 //   "scrubbed" -> Scrubbed                  in the ledger's memory: the last one that came to its end
-import { nowMs } from "../clock";
-import { type Key, showKey } from "../format/key";
-import { limits } from "../limits";
-import { counted, log, warn } from "../log";
-import { counters, gauge } from "../metrics";
-import { shaped } from "../shape";
-import { type Care } from "./caring";
+import { nowMs } from "../../clock";
+import { type Key, showKey } from "../../format/key";
+import { limits } from "../../limits";
+import { counted, log, warn } from "../../log";
+import { counters, gauge } from "../../metrics";
+import { shaped } from "../../shape";
+import { type Care } from "./care";
 import { type Mended, mend } from "./mend";
-import { type Pace, paceOf, pause } from "./pace";
+import { type Pace, paceOf, pause } from "../pace";
 import { walkOn } from "./walk";
 
 type Scrubbed = { readonly atMs: number };

@@ -1,15 +1,15 @@
 // Owns what is remembered of the ids of volumes and disks, what that says of their names, and the demand of a job that each is
 // what it was.
-import { MkvError, hasCode, reasonOf } from "../errors";
-import { placesOf } from "../format/placement";
-import { isConfigured } from "../format/volume";
-import { type Memory, entriesOf } from "../ledger/ledger";
-import { limits } from "../limits";
-import { warn } from "../log";
-import { inBatches } from "../turns";
-import { type IdentityMemory, seeAll } from "../volumes/identity";
-import { type Volumes } from "../volumes/volumes";
-import { strangerWarning } from "../volumes/warnings";
+import { MkvError, hasCode, reasonOf } from "../../errors";
+import { placesOf } from "../../format/placement";
+import { isConfigured } from "../../format/volume";
+import { type Memory, entriesOf } from "../../ledger/ledger";
+import { limits } from "../../limits";
+import { warn } from "../../log";
+import { inBatches } from "../../turns";
+import { type IdentityMemory, seeAll } from "../../volumes/identity";
+import { type Volumes } from "../../volumes/volumes";
+import { strangerWarning } from "../../volumes/warnings";
 
 /** Under which name the id of a volume or disk is remembered. */
 export const idPrefix = "id ";

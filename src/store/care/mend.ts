@@ -1,16 +1,16 @@
 // Owns the mending of a key where its record says that its copies are: nothing is moved, whatever the topology asks for. And
 // the filling of disks that were adopted: every key whose record names such a disk gets its copy back there.
-import { MkvError, reasonOf } from "../errors";
-import { type Key } from "../format/key";
-import { type ValueRecord, decodeRecord } from "../format/record";
-import { isConfigured } from "../format/volume";
-import { entriesOf } from "../ledger/ledger";
-import { counted, log } from "../log";
-import { type Care } from "./caring";
-import { type Depth } from "./copies";
-import { type Finding, findProblems, healKey } from "./heal";
-import { type Pace } from "./pace";
-import { refillPrefix } from "./places";
+import { MkvError, reasonOf } from "../../errors";
+import { type Key } from "../../format/key";
+import { type ValueRecord, decodeRecord } from "../../format/record";
+import { isConfigured } from "../../format/volume";
+import { entriesOf } from "../../ledger/ledger";
+import { counted, log } from "../../log";
+import { type Care } from "./care";
+import { type Depth } from "../copies";
+import { type Finding, findProblems, healKey } from "../heal";
+import { type Pace } from "../pace";
+import { refillPrefix } from "../adopt";
 import { walkOn } from "./walk";
 
 /** What was found of a key while nobody changed it, and whether all of it was mended. */
