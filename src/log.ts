@@ -3,7 +3,7 @@
 //   json    {"time":"2026-11-26T11:07:02.123Z","level":"warn","message":"localhost:3001 is down"}
 // What a command says to whoever has started it, its findings and why it failed, are no events: see `say`.
 // That is written at once, however slow its reader is: what waits in Bun's own streams is lost when the process ends. An event
-// waits there, so that no log that is not read stops a server.
+// waits there, so that no log that is not read stops a server; with too many of them, further ones are left out, and counted.
 import { writeSync } from "node:fs";
 
 const [stdout, stderr] = [1, 2];
@@ -24,7 +24,24 @@ export function logFormat(): LogFormat {
 }
 
 export function log(text: string, level: Level = "info"): void {
-  process.stderr.write(eventLine(text, level));
+  writeEvents(eventLine(text, level));
+}
+
+/** Text that waits for whoever reads the log; with more, further lines are left out. */
+const mostWaitingBytes = 4 * 1024 * 1024;
+let waitingBytes = 0;
+let leftOut = 0;
+
+/** Writes the lines of events, those of another thread as well. */
+export function writeEvents(lines: string): void {
+  if (waitingBytes > mostWaitingBytes) return void (leftOut += lines.split("\n").length - 1);
+  waitingBytes += lines.length;
+  process.stderr.write(lines, () => {
+    waitingBytes -= lines.length;
+    const count = leftOut;
+    leftOut = 0;
+    if (count > 0) warn(`${counted(count, "line")} left out here: nobody read the log in time`);
+  });
 }
 
 /** Tells of what somebody should look after. */
@@ -55,11 +72,11 @@ export type Access = {
 export function logAccess(access: Access): void {
   const { client, user, method, path, status, bytes, seconds, volume } = access;
   if (format === "json") {
-    process.stderr.write(jsonLine(`${method} ${path} ${status}`, "info", access));
+    writeEvents(jsonLine(`${method} ${path} ${status}`, "info", access));
     return;
   }
   const asked = `${client || "-"} ${nameOf(user)} ${JSON.stringify(`${method} ${path}`)}`;
-  process.stderr.write(plainLine(`${asked} ${status} ${bytes} ${seconds.toFixed(6)} ${volume || "-"}`, "info"));
+  writeEvents(plainLine(`${asked} ${status} ${bytes} ${seconds.toFixed(6)} ${volume || "-"}`, "info"));
 }
 
 /** A line of what a command has found out, on stdout. */

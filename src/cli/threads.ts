@@ -3,7 +3,7 @@
 import { Worker, parentPort, workerData } from "node:worker_threads";
 import { type ClockStart, shareClock, startClock } from "../clock";
 import { type ErrorCode, MkvError, reasonOf } from "../errors";
-import { type LogFormat, logAs, logFormat } from "../log";
+import { type LogFormat, logAs, logFormat, writeEvents } from "../log";
 import { joinMetrics, shareMetrics } from "../metrics";
 
 /** What a thread finds as its `workerData`: its task, its clock, where it counts, how it logs. */
@@ -42,7 +42,8 @@ type Start = {
  */
 export function inThread<T>(number: number, { entry, task, stop, onSaid }: Start): Promise<T> {
   const data: WorkerData = { task, clock: shareClock(), metrics: shareMetrics(), log: logFormat() };
-  const worker = new Worker(new URL(entry), { workerData: data });
+  const worker = new Worker(new URL(entry), { workerData: data, stderr: true });
+  worker.stderr.setEncoding("utf8").on("data", writeEvents); // Bun's own way to stderr keeps all that nobody reads.
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let end = () => reject(new MkvError("failed", `thread ${number} has ended: stopping`));
   const fail = (error: MkvError) => (end = () => reject(error));
