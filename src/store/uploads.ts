@@ -89,6 +89,14 @@ export async function endUpload(store: Store, key: Key, id: string): Promise<voi
   await removeParts(store, id);
 }
 
+/** Ends all uploads of keys that begin with this. Throws as `endUpload`. */
+export async function endUploads(store: Store, prefix: Uint8Array): Promise<void> {
+  for await (const entry of entriesOf(store.ledger.memory, uploadPrefix + prefix.toHex())) {
+    const { key, id } = entryOf(entry);
+    await endUpload(store, key, id);
+  }
+}
+
 /** Removes a part, if it is there. */
 export async function removePart(store: Store, key: Key): Promise<void> {
   try {

@@ -5,7 +5,7 @@ import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
 import { keyAfter, prefixEnd } from "../../format/key";
 import { type Store } from "../../store/store";
-import { isReserved } from "../../store/uploads";
+import { endUploads, isReserved } from "../../store/uploads";
 import { S3Error, badArgument } from "./errors";
 import { type Asked } from "./payload";
 import { notImplemented, ownerNodes, requirePlain } from "./questions";
@@ -63,11 +63,12 @@ export async function createBucket(store: Store, asked: Asked): Promise<Response
   return new Response(null, { status: 200, headers: { location: `/${bucket}` } });
 }
 
-/** Answers DELETE of a bucket. */
+/** Answers DELETE of a bucket. As with AWS its open uploads keep nobody from that, and end with it. */
 export async function deleteBucket(store: Store, { bucket }: S3Request): Promise<Response> {
   await requireBucket(store, bucket);
   if (await hasObjects(store, bucket))
     throw new S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", { BucketName: bucket });
+  await endUploads(store, prefixOf(bucket));
   await store.buckets.delete(bucket);
   return new Response(null, { status: 204 });
 }
