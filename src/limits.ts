@@ -63,9 +63,10 @@ export const limits = {
   /** A client whose value was refused may go on sending for so long, with pauses of so long, before it is cut off. */
   lingerMs: 5000,
   lingerSilenceMs: 1000,
-  /** Folders that are looked into for a file that is in the way; longest wait for a listing to begin: all of it is read first. */
+  /** Folders that are looked into for a file that is in the way; longest wait for a listing to begin: all of it is read first; longest line. */
   foldersLookedInto: 100,
   listingMs: 300_000,
+  listingLineBytes: 8192,
 
   /** Records that one step of a scan reads, at most, and their bytes, about. */
   scanKeys: 2000,

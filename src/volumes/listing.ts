@@ -55,6 +55,7 @@ class Reader {
     const all = this.#rest + text;
     const length = all.lastIndexOf("\n") + 1;
     this.#rest = all.slice(length);
+    if (this.#rest.length > limits.listingLineBytes) throw notAListing(this.where, "a line has no end");
     let lines = all.slice(0, length).trim();
     if (lines === "") return [];
     if (this.state === "after") throw notAListing(this.where, "it goes on after its end");

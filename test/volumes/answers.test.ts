@@ -70,3 +70,9 @@ test.each([
   const listed = Array.fromAsync(raw.volumes.list(raw.name, "/"));
   expect(await listed.catch(String)).toContain("sends no listing of its files (an entry has no name or size)");
 });
+
+test("a list of one endless line is no list, and is not waited for", async () => {
+  using raw = await startRaw(() => `${found.replace("7", String(2 ** 40))}[\n${"x".repeat(10_000)}`);
+  const listed = Array.fromAsync(raw.volumes.list(raw.name, "/"));
+  expect(await listed.catch(String)).toContain("sends no listing of its files (a line has no end)");
+});
