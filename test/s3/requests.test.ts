@@ -129,6 +129,7 @@ test("any region will do, and odd paths are signed as they are", async () => {
     expect((await send({ target })).text).toBe(target);
   }
   expect((await send({ target: "/bkt/b/c" })).status).toBe(404);
+  expect((await send({ target: "/bkt/%2Fdouble/%2f" })).text).toBe("/bkt//double//"); // The AWS SDK for Java writes it so.
 });
 
 test("a presigned link is good for what it says, as long as it says", async () => {

@@ -58,7 +58,7 @@ function canonical(method: string, target: string, headers: Record<string, strin
   return [method, segments.join("/"), sorted.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }
 
-/** A segment as it was sent, decoded and encoded anew. */
+/** A segment as it was sent, decoded and encoded anew, but for slashes. */
 function encodeBytes(segment: string): string {
   const bytes = Buffer.from(
     segment.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
@@ -66,7 +66,7 @@ function encodeBytes(segment: string): string {
   );
   return bytes
     .toString("latin1")
-    .replace(/[^A-Za-z0-9._~-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+    .replace(/[^A-Za-z0-9._~/-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
 /** The headers that sign this request, with its signature. */

@@ -14,7 +14,7 @@ import { requireBucket } from "./buckets";
 import { badArgument } from "./errors";
 import { ownerNodes } from "./questions";
 import { type S3Request, objectOf, prefixOf, wholeNumber } from "./request";
-import { encoded } from "./signature";
+import { encodedPath } from "./signature";
 import { nest, node, xmlAnswer } from "./xml";
 
 /** What is on a page: a key, or a prefix, as bytes of the whole native key, that stands for many. */
@@ -163,7 +163,7 @@ export function encoderOf(asked: S3Request): (text: string) => string {
   const type = asked.query("encoding-type");
   if (type === undefined || type === "") return (text) => text;
   if (type.toLowerCase() !== "url") throw badArgument("encoding-type", type, "encoding-type is url or nothing");
-  return (text) => encoded(Buffer.from(text)).replaceAll("%2F", "/");
+  return (text) => encodedPath(Buffer.from(text));
 }
 
 /** Most entries of a page. Throws S3Error InvalidArgument. */

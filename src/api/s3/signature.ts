@@ -188,7 +188,7 @@ function canonicalRequest(
   // Values are bytes: what is white space as Unicode has it may be part of a letter.
   const folded = (value: string) => value.replace(/[ \t]+/g, " ").replace(/^ | $/g, "");
   const lines = names.map((name) => `${name}:${folded(valueOf(name))}\n`);
-  const target = path.replace(/[^/]+/g, (part) => (isPlain.test(part) ? part : encoded(decodePercent(part))));
+  const target = path.replace(/[^/]+/g, (part) => (isPlain.test(part) ? part : encodedPath(decodePercent(part))));
   return [request.method, target, pairs.join("&"), lines.join(""), names.join(";"), payload].join("\n");
 }
 
@@ -200,6 +200,11 @@ export function encoded(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString("latin1")
     .replace(/[^A-Za-z0-9._~-]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+}
+
+/** The same of a path, or a name: its slashes stay, also those that were sent encoded. */
+export function encodedPath(bytes: Uint8Array): string {
+  return encoded(bytes).replaceAll("%2F", "/");
 }
 
 /** The time of an X-Amz-Date, as `20130524T000000Z`. */
