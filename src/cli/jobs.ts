@@ -10,7 +10,7 @@ import { type Gathering, type RebuildCounts, gather } from "../jobs/rebuild";
 import { keepOldFacts } from "../jobs/rebuild-old";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
-import { type IndexNames, type Rebuild } from "../ledger/rebuild";
+import { type IndexNames, type Rebuild } from "../ledger/next";
 import { limits } from "../limits";
 import { counted, print, warn } from "../log";
 import { lastShape } from "../store/backup";

@@ -3,13 +3,13 @@
 import { writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
-import { type Draft, type Lack, type Ledger, type Memory, type Opened, type Surroundings } from "../ledger/ledger";
+import { type Ledger, type Memory, type Opened, type Surroundings } from "../ledger/ledger";
 import { type LevelShared } from "../ledger/level/ledger";
 import { joinLevelLedger, openLevelLedger, openWithoutIndex } from "../ledger/level/open";
 import { draftLevel, joinLevelRebuild, rebuildLevel } from "../ledger/level/next";
 import { draftPostgres, joinPostgresRebuild, makeNext } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
-import { type AllEpochs, type IndexNames, type Indexes, type Rebuild } from "../ledger/rebuild";
+import { type AllEpochs, type Draft, type IndexNames, type Indexes, type Lack, type Rebuild } from "../ledger/next";
 import { eventLine } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { type Config } from "./config";

@@ -1,9 +1,8 @@
 // Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread; and what
 // is looked at before: whether a missing index is an empty one, and whether the flags are those of the store that is there.
 import { MkvError, reasonOf } from "../errors";
-import { isConfigured } from "../format/volume";
 import { files, folders } from "../jobs/folders";
-import { type Ledger, type NoteEpoch, type Opened } from "../ledger/ledger";
+import { type Ledger, type NoteEpoch } from "../ledger/ledger";
 import { warn } from "../log";
 import { lastShape, shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
@@ -13,7 +12,7 @@ import { Hints } from "../store/hints";
 import { forgetOldOrphans } from "../store/orphan";
 import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
-import { type Watch, watchPlaces } from "../store/places/watch";
+import { type Watch, distrust, watchPlaces } from "../store/places/watch";
 import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
@@ -109,31 +108,6 @@ function orEnd(noteEpoch: NoteEpoch): CompareEpochs {
 /** The failure of what needs an index where there is none. */
 export function noIndex({ shown }: LedgerKind): MkvError {
   return failed(`there is no index at ${shown}: run rebuild first`);
-}
-
-/**
- * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
- * that it left something on; after a crash also those that have no fence. (In a database a claim outlives its owner until
- * nothing of it can come any more.)
- */
-function distrust(
-  volumes: Volumes,
-  { shared, hasCrashed }: Opened<SharedLedger>,
-  renamed: ReadonlyMap<string, string>,
-): void {
-  const barred = new Set("barred" in shared ? [...shared.barred.values()].flat() : []);
-  const { topology, health } = volumes;
-  for (const volume of barred) {
-    if (isConfigured(topology, volume)) volumes.distrust(volume);
-    else {
-      // It may be one that has another name by now: who has not answered yet has not said so.
-      const now = renamed.get(volume);
-      const unknown = topology.volumes.filter((name) => !health.isKnown(name));
-      for (const name of now ? [now] : unknown) volumes.distrust(name, { untilFenced: true });
-    }
-  }
-  if (!hasCrashed) return;
-  for (const volume of volumes.topology.volumes) if (volumes.health.isFenced(volume) !== true) volumes.distrust(volume);
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */

@@ -2,8 +2,9 @@
 // whole; a ledger out of one is filled as it comes in, and put in place when it has turned out to be whole.
 import { MkvError } from "../errors";
 import { type BackupCounts, type BackupHeader } from "../ledger/backup";
-import { type Draft, type Known, type Lack } from "../ledger/ledger";
+import { type Known } from "../ledger/ledger";
 import { readBackup } from "../ledger/read-backup";
+import { type Draft, type Lack } from "../ledger/next";
 import { limits } from "../limits";
 import { requireSameStore } from "../store/backup";
 import { type JobProgress } from "./pool";

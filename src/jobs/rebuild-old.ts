@@ -8,7 +8,7 @@ import { pathOf } from "../format/path";
 import { type ValueRecord, decodeRecord, readRecord } from "../format/record";
 import { isConfigured, volumeOf } from "../format/volume";
 import { type KeyRecord, type RawEntry } from "../ledger/ledger";
-import { type Owed, type ReadIndex, type SuspectFiles, type WrittenIndex } from "../ledger/rebuild";
+import { type Owed, type ReadIndex, type SuspectFiles, type WrittenIndex } from "../ledger/next";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type Volumes } from "../volumes/volumes";

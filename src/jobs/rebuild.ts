@@ -8,7 +8,7 @@ import { place } from "../format/placement";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { union, volumesOf } from "../format/volume";
 import { type KeyRecord } from "../ledger/ledger";
-import { type WrittenIndex } from "../ledger/rebuild";
+import { type WrittenIndex } from "../ledger/next";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type Copy, type FoundFile, type Share } from "./folders";

@@ -93,26 +93,6 @@ export type Known = Omit<KnownValue, "record"> & {
   readonly owed: readonly BareDebt[];
 };
 
-/** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */
-export type Draft = AsyncDisposable & {
-  /** What is remembered where it is made. */
-  readonly memory: Memory;
-  /** Puts keys that are not in it yet. */
-  putAll(keys: readonly Known[]): Promise<void>;
-  /** Puts it in place, with what it is to remember, in one step: before that nothing of it is served. */
-  finish(memory: ReadonlyMap<string, unknown>): Promise<void>;
-};
-
-/** What a ledger in the making may lack of what was acknowledged. */
-export type Lack = {
-  /** Why, in words that follow "it". */
-  readonly why: string;
-  /** Time of the wall: all that was written before is in it. */
-  readonly fromMs: number;
-  /** Nothing that was written later is in it; undefined if that is not known. */
-  readonly laterMs: number | undefined;
-};
-
 /** A range of keys, bytewise: `start` inclusive, `end` exclusive; without one, unbounded on that side. */
 export type KeyRange = { readonly start?: Uint8Array | undefined; readonly end?: Uint8Array | undefined };
 
@@ -241,6 +221,8 @@ export type Opened<Shared> = {
   readonly shared: Shared;
   /** Whether the process before this one, if it alone had the ledger, has not ended by itself. */
   readonly hasCrashed: boolean;
+  /** Volumes on which that process has left something. */
+  readonly leftOn: readonly string[];
   /** Has it that this process does not end well either, since other threads may still be writing. */
   abandon(): void;
   readonly noteEpoch: NoteEpoch;

@@ -116,6 +116,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     shared,
     abandon: () => void (isClean = false),
     noteEpoch: epochsOf({ path, memory, numbers, isUnknown, onWhole }, isOlder ? { passed } : undefined),
+    leftOn: [...barred.values()].flat(),
     hasCrashed: before?.isClosed === false || isAlone || (!before && inherited.length > 0),
   };
 }

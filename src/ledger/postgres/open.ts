@@ -48,6 +48,7 @@ export async function openPostgresLedger(
     ledger,
     shared: { address, age },
     hasCrashed: false, // Its claims hold until nothing of it can come any more.
+    leftOn: [],
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
     takeTurn: (what) =>

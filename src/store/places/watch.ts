@@ -98,6 +98,30 @@ export async function watchPlaces(
   return { renamed, rounds: [probing(volumes), meet, note], end: () => ending.abort() };
 }
 
+/**
+ * Until they have settled, nothing is written to volumes that may still hold a request of a process before this one: those
+ * that it left something on; after a crash also those that have no fence.
+ * @param renamed places by the names that they had
+ */
+export function distrust(
+  volumes: Volumes,
+  { leftOn, hasCrashed }: { readonly leftOn: readonly string[]; readonly hasCrashed: boolean },
+  renamed: ReadonlyMap<string, string>,
+): void {
+  const { topology, health } = volumes;
+  for (const volume of new Set(leftOn)) {
+    if (isConfigured(topology, volume)) volumes.distrust(volume);
+    else {
+      // It may be one that has another name by now: who has not answered yet has not said so.
+      const now = renamed.get(volume);
+      const unknown = topology.volumes.filter((name) => !health.isKnown(name));
+      for (const name of now ? [now] : unknown) volumes.distrust(name, { untilFenced: true });
+    }
+  }
+  if (!hasCrashed) return;
+  for (const volume of topology.volumes) if (health.isFenced(volume) !== true) volumes.distrust(volume);
+}
+
 /** Asks for signs of life every `probeMs`. */
 function probing(volumes: Volumes): () => Promise<void> {
   const told = new Set<string>();

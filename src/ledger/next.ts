@@ -1,10 +1,10 @@
-// Owns what a rebuild needs of a ledger: the old index and the new one, and what unfinished work says of files: which are no
-// values, and which are copies on their way out.
+// Owns a ledger in the making: out of volumes, what a rebuild needs of the old index and the new one, and what unfinished work
+// says of files (which are no values, and which are copies on their way out); or out of a backup.
 import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
 import { volumesOf } from "../format/volume";
-import { type BareDebt, type KeyRange, type KeyRecord, type Memory, type RawEntry } from "./ledger";
+import { type BareDebt, type KeyRange, type KeyRecord, type Known, type Memory, type RawEntry } from "./ledger";
 
 export type ReadIndex = {
   get(key: Key): ValueRecord | undefined | Promise<ValueRecord | undefined>;
@@ -67,3 +67,23 @@ export function accountedFor(
   const strays = volumesOf(unnamed.filter(({ kind }) => known && kind === "stray"));
   return { rubbish, strays, isReplaced };
 }
+
+/** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */
+export type Draft = AsyncDisposable & {
+  /** What is remembered where it is made. */
+  readonly memory: Memory;
+  /** Puts keys that are not in it yet. */
+  putAll(keys: readonly Known[]): Promise<void>;
+  /** Puts it in place, with what it is to remember, in one step: before that nothing of it is served. */
+  finish(memory: ReadonlyMap<string, unknown>): Promise<void>;
+};
+
+/** What a ledger in the making may lack of what was acknowledged. */
+export type Lack = {
+  /** Why, in words that follow "it". */
+  readonly why: string;
+  /** Time of the wall: all that was written before is in it. */
+  readonly fromMs: number;
+  /** Nothing that was written later is in it; undefined if that is not known. */
+  readonly laterMs: number | undefined;
+};
