@@ -10,18 +10,14 @@ import { type Gathering, type RebuildCounts, gather } from "../jobs/rebuild";
 import { keepOldFacts } from "../jobs/rebuild-old";
 import { type JobTarget, ownTarget } from "../jobs/target";
 import { verify } from "../jobs/verify";
-import { type IndexNames, type Rebuild } from "../ledger/next";
-import { limits } from "../limits";
-import { counted, print, warn } from "../log";
-import { lastShape } from "../store/backup";
-import { idPrefix, requireNoStrangers, requireOwnPlaces } from "../store/places/ids";
-import { forgetBegun } from "../store/job-memory";
+import { type IndexNames } from "../ledger/next";
+import { counted, print } from "../log";
+import { idPrefix } from "../store/places/ids";
 import { keepWatch, maintain } from "../store/maintain";
 import { paceOf } from "../store/pace";
-import { notedIn, putBackPlaces } from "../store/places/put-back";
+import { beforeRebuild, endRebuild } from "../store/rebuild";
 import { adoptPlace } from "../store/adopt";
-import { watchPlaces } from "../store/places/watch";
-import { Epochs, allEpochs, requireOneStore } from "../volumes/epochs";
+import { allEpochs } from "../volumes/epochs";
 import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
@@ -41,13 +37,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     const volumes = accessVolumes(config);
     await using rebuild = await kind.rebuild(() => allEpochs(volumes));
     const { next, old, suspect, names } = rebuild;
-    const renamed = await renamedSince(volumes, rebuild);
-    const currentName = (volume: string) => renamed.get(volume) ?? volume;
-    if (!old) await tellForgotten(rebuild, config, currentName);
-    const owed = await rebuild.owedBy(currentName);
-    await new Epochs(volumes, notedIn(rebuild.memory), renamed).look();
-    const putBack = new Set([...(await putBackPlaces(rebuild.memory, "earlier"))].map(currentName));
-    if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
+    const { currentName, owed, putBack } = await beforeRebuild(volumes, rebuild);
     await withProgress("rebuild", async (progress) => {
       const progressOf = sharesOf(progress, config.threads);
       const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
@@ -65,9 +55,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
       for (const share of shares)
         for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });
-    await requireOwnPlaces(volumes, rebuild.memory); // What was not there any more has been listed as empty.
-    await forgetBegun(rebuild.memory);
-    await rebuild.swap();
+    await endRebuild(volumes, rebuild);
     const { keys, files, rejected } = counts;
     const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
     print(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
@@ -100,35 +88,6 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
     },
     note: (line) => progress.note(line),
   });
-}
-
-/**
- * Places by the names that they had, if it is remembered who they were.
- * @throws MkvError failed: a disk is not the one it was, and what it lacks would be lost; two names are one place; one is of
- *   another store
- */
-async function renamedSince(volumes: Volumes, { memory }: Rebuild): Promise<ReadonlyMap<string, string>> {
-  if ((await memory.page(idPrefix, { atMost: 1 })).length === 0) {
-    await requireOneStore(volumes);
-    return new Map();
-  }
-  const renamed = await requireOwnPlaces(volumes, memory);
-  await watchPlaces(volumes, memory);
-  await requireNoStrangers(volumes, memory);
-  return renamed;
-}
-
-/** Says which volumes the last master had that are not named: without an old index nothing else tells of what lies there. */
-async function tellForgotten(
-  { memory }: Rebuild,
-  { topology }: Config,
-  currentName: (volume: string) => string,
-): Promise<void> {
-  const { volumes = [] } = (await lastShape(memory)) ?? {};
-  const forgotten = volumes.filter((volume) => !topology.volumes.includes(currentName(volume)));
-  if (forgotten.length === 0) return;
-  const names = forgotten.join(", ");
-  warn(`-volumes does not name ${names}, which the store had: if there are values on it, stop this, and name it`);
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */

@@ -4,7 +4,6 @@ import { MkvError, reasonOf } from "../errors";
 import { files, folders } from "../jobs/folders";
 import { type Ledger, type NoteEpoch } from "../ledger/ledger";
 import { warn } from "../log";
-import { lastShape, shapeName } from "../store/backup";
 import { WriteDates } from "../store/dates";
 import { type CompareEpochs, epochsSoon } from "../store/places/epochs";
 import { Buckets } from "../store/buckets";
@@ -12,6 +11,7 @@ import { Hints } from "../store/hints";
 import { forgetOldOrphans } from "../store/orphan";
 import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
+import { keepTopology } from "../store/places/topology";
 import { type Watch, distrust, watchPlaces } from "../store/places/watch";
 import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
@@ -65,7 +65,8 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const seenEpochs = async () => (changes ? await epochsSoon(volumes) : undefined);
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
-  await requireSameShape(ledger, config, { purpose });
+  const isTold = config.subvolumes !== undefined;
+  if (purpose !== "verify") await keepTopology(ledger, config.topology, { by: purpose, isTold });
   await forgetOldOrphans(ledger.memory);
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
@@ -169,41 +170,6 @@ async function hasValues(volumes: Volumes, volume: string): Promise<boolean> {
     for await (const page of files(volumes, folder)) if (page.length > 0) return true;
   }
   return false;
-}
-
-/**
- * Keeps a master to what the store looks like, which jobs may change. An empty store may look like anything.
- * @throws MkvError failed: `-subvolumes` was forgotten, or the volumes are others
- */
-async function requireSameShape(
-  ledger: Ledger,
-  { topology, subvolumes: asked }: Config,
-  { purpose }: { purpose: Purpose },
-): Promise<void> {
-  if (purpose === "verify") return;
-  const before = await lastShape(ledger.memory);
-  if (before && purpose === "server" && !(await isEmpty(ledger))) {
-    const { volumes, subvolumes } = topology;
-    if (!volumes.some((volume) => before.volumes.includes(volume))) {
-      const was = before.volumes.join(",");
-      throw failed(
-        `-volumes names none of the store's volumes, which were ${was}: if they were renamed, run rebuild with the new names; ` +
-          "if values are to move to other ones, run rebalance with those",
-      );
-    }
-    if (subvolumes !== before.subvolumes) {
-      const text = `the store has -subvolumes ${before.subvolumes}, not ${subvolumes}`;
-      if (asked === undefined)
-        throw failed(`${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
-      warn(`${text}: values stay where they are until a rebalance`);
-    }
-  }
-  await ledger.memory.put(shapeName, topology);
-}
-
-async function isEmpty(ledger: Ledger): Promise<boolean> {
-  for await (const page of ledger.scan({}, { atOnce: 1 })) if (page.length > 0) return false;
-  return ledger.owing === 0;
 }
 
 function failed(text: string): MkvError {

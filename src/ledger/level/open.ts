@@ -52,13 +52,7 @@ export async function openWithoutIndex(path: string): Promise<Beside | undefined
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
   const memory = undo.use(await openBeside(path, options));
-  const found = inspectPlace(path);
-  if (found.kind === "damaged") {
-    await requireUnlocked(path);
-    const text = `the index ${path} is damaged (${found.why}): nothing was changed; run rebuild`;
-    throw new MkvError("failed", text);
-  }
-  requireWholeFacts(path);
+  const found = await requireWhole(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
 
   const before = remembered(memory);
@@ -119,6 +113,18 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     leftOn: [...barred.values()].flat(),
     hasCrashed: before?.isClosed === false || isAlone || (!before && inherited.length > 0),
   };
+}
+
+/** What lies there: an index that is not damaged, or none. Throws MkvError failed. */
+async function requireWhole(path: string) {
+  const found = inspectPlace(path);
+  if (found.kind === "damaged") {
+    await requireUnlocked(path);
+    const text = `the index ${path} is damaged (${found.why}): nothing was changed; run rebuild`;
+    throw new MkvError("failed", text);
+  }
+  requireWholeFacts(path);
+  return found;
 }
 
 function ageBy(suspect: Suspect | undefined): Age {
