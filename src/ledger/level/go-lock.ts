@@ -35,14 +35,14 @@ export function unlockForGo(index: string): void {
 /** Nothing also of a file that may not be opened: LevelDB says why. */
 function open(file: string): number | undefined {
   try {
-    return statfsSync(file).type === NFS ? undefined : openSync(file, "r");
+    return mixing.includes(statfsSync(file).type >>> 0) ? undefined : openSync(file, "r");
   } catch {
     return undefined;
   }
 }
 
-/** Linux makes one kind of lock of both there: the lock of this process would keep LevelDB out. */
-const NFS = 0x6969;
+/** NFS and SMB: Linux makes one kind of lock of both there (see flock(2)), and the lock of this process would keep LevelDB out. */
+const mixing: readonly number[] = [0x6969, 0xff534d42, 0xfe534d42];
 const [EXCLUSIVE, AT_ONCE, UNLOCK] = [2, 4, 8];
 
 /** Takes the lock. It is free as well where the file system, or the system, has none: then not even that can be undone. */
