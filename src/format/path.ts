@@ -57,18 +57,25 @@ function unfolded(path: string): Key | undefined {
     for (const base64 of withSlashes(name, missing)) {
       if (tries-- === 0) return undefined;
       const key = keyOf(base64);
-      if (key && folderOf(key) + key.toBase64().replace(/\/+/g, "/") === path) return key;
+      if (key && path.startsWith(folderOf(key)) && key.toBase64().replace(/\/+/g, "/") === name) return key;
     }
   }
   return undefined;
 }
 
-/** The name with so many slashes more, each beside one that it has. */
-function* withSlashes(name: string, more: number, from = 0): Generator<string> {
-  const at = name.indexOf("/", from);
-  if (at < 0 && more === 0) yield name;
-  for (let here = 0; at >= 0 && here <= more; here++)
-    yield* withSlashes(name.slice(0, at) + "/".repeat(here) + name.slice(at), more - here, at + here + 1);
+/** The name with so many slashes more, each beside one that it has: first all beside the last one. */
+function* withSlashes(name: string, more: number): Generator<string> {
+  const [first, ...parts] = name.split("/");
+  const added = parts.map((_, i) => (i === parts.length - 1 ? more : 0));
+  for (;;) {
+    yield first + parts.map((part, i) => "/".repeat(1 + added[i]!) + part).join("");
+    const last = added.findLastIndex((count) => count > 0);
+    if (last < 1) return;
+    const left = added[last]! - 1;
+    added[last - 1]!++;
+    added[last] = 0;
+    added[added.length - 1] = left;
+  }
 }
 
 function keyOf(base64: string): Key | undefined {
