@@ -40,14 +40,14 @@ export function debtsByKind(owed: { readonly [kind: string]: readonly string[] }
   return kinds.flatMap((kind) => owed[kind]!.map((volume) => ({ volume, kind })));
 }
 
-/** Where the file of a debt is: a key may owe one at its place and a staged one on the same volume. */
-export function placeOf({ kind, volume }: BareDebt): string {
+/** Which file of its key a debt is of: on one volume a key may owe one where its value lies, and a staged one. */
+export function fileOf({ kind, volume }: BareDebt): string {
   return kind === "staged" ? `staged ${volume}` : volume;
 }
 
-/** Debts of both lists: where two are of one place, the one of `later` counts. */
+/** Debts of both lists: where two are of one file, the one of `later` counts. */
 export function owedByBoth<D extends BareDebt>(later: readonly D[], earlier: readonly D[]): readonly D[] {
-  const rest = earlier.filter((debt) => !later.some((other) => placeOf(other) === placeOf(debt)));
+  const rest = earlier.filter((debt) => !later.some((other) => fileOf(other) === fileOf(debt)));
   return rest.length === 0 ? later : [...later, ...rest];
 }
 

@@ -13,7 +13,7 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
-import { type Claim, type Debt, placeOf } from "../ledger/ledger";
+import { type Claim, type Debt, fileOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { counted, warn } from "../log";
 import { gauge } from "../metrics";
@@ -66,13 +66,13 @@ export async function cleanUp(
     for (const { volume, reason, wasAsked } of failures) {
       waiting.set(volume, reason);
       if (wasAsked) asked.add(volume);
-      for (const debt of debts) if (currentName(debt.volume) === volume) unconfirmed.add(placeOf(debt));
+      for (const debt of debts) if (currentName(debt.volume) === volume) unconfirmed.add(fileOf(debt));
     }
   }
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt];
-    if (unconfirmed.has(placeOf(debt))) {
+    if (unconfirmed.has(fileOf(debt))) {
       if (volumes.health.isSettled(currentName(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
@@ -111,7 +111,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
       for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
     } catch (error) {
       if (!(error instanceof MkvError)) failure ??= error;
-      else if (error.code !== "busy" && error.code !== "away") waiting.set("the index", reasonOf(error)); // Busy: its own end cleans up.
+      else if (error.code !== "busy" && error.code !== "away") waiting.set("the index", reasonOf(error)); // Busy: whoever has it cleans up at its end.
     }
   }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */

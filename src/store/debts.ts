@@ -2,7 +2,7 @@
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { union, volumesOf } from "../format/volume";
-import { type Claim, type Debt, placeOf } from "../ledger/ledger";
+import { type Claim, type Debt, fileOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Store } from "./store";
 
@@ -17,11 +17,11 @@ export function owe(
 ): Debt[] {
   const sinceMs = nowMs();
   const added = volumes.map((volume) => {
-    const before = earlier.find((debt) => placeOf(debt) === placeOf({ volume, kind }) && debt.kind !== "stray");
+    const before = earlier.find((debt) => fileOf(debt) === fileOf({ volume, kind }) && debt.kind !== "stray");
     return { volume, kind, sinceMs, untilMs: Math.max(sinceMs + forMs, before?.untilMs ?? 0) };
   });
-  const places = added.map(placeOf);
-  return [...earlier.filter((debt) => !places.includes(placeOf(debt))), ...added];
+  const files = added.map(fileOf);
+  return [...earlier.filter((debt) => !files.includes(fileOf(debt))), ...added];
 }
 
 /** The volumes with a copy of the recorded value that is to go. */
@@ -36,7 +36,7 @@ export function barredFrom({ barred }: Claim, owed: readonly Debt[]): string[] {
   return union(barred, volumesOf(pending));
 }
 
-/** The debts, of which those of volumes that were written to just now, and are not silent about it, land no more. */
+/** The debts after these volumes were written to: of those that have answered since, nothing is on its way any more. */
 export function landed({ volumes }: Store, owed: readonly Debt[], written: readonly string[]): Debt[] {
   return owed.map((debt) => {
     const isOver =

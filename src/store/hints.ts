@@ -59,7 +59,7 @@ export class Hints {
     if (!isKnown) Atomics.add(this.#shared, 0, 1);
   }
 
-  /** Has it from a reader that a copy is missing. Readers do not wait; what they tell again is not written again. */
+  /** Adds a hint for a reader, who found a copy missing and does not wait for it; what readers tell again is not written again. */
   tell(key: Key): void {
     const now = performance.now();
     if (now > this.#toldMs + limits.toldMs || this.#told.size >= limits.told) {

@@ -88,7 +88,7 @@ async function commit(transfer: Transfer, { volumes, md5 }: Transferred, attribu
   const record: ValueRecord = { state: "live", md5: store.md5sum ? md5 : undefined, volumes };
   const others = claim.entry.owed.filter(({ volume, kind }) => kind === "staged" || !volumes.includes(volume));
   const rest = landed(store, others, transfer.written());
-  const old = without(union(way.before.record?.volumes ?? [], straysIn(rest)), volumes); // The strays are of it, too.
+  const old = without(union(way.before.record?.volumes ?? [], straysIn(rest)), volumes); // Strays are copies of it, too.
   const owed = old.length > 0 ? owe(rest, old, { kind: "left-over" }) : rest;
   if (owed.length === 0) await claim.end({ record, owed, attributes });
   else await claim.put({ record, owed, attributes });

@@ -56,7 +56,7 @@ export async function replicate(
     gatheredBytes = 0;
     isSending = true;
     sending = all((upload) => upload.write(piece)).finally(() => (isSending = false));
-    sending.catch(() => {}); // Whoever sends on is told.
+    sending.catch(() => {}); // The next one awaits it, or the end: this only silences the warning.
   }
 
   running++;

@@ -154,7 +154,7 @@ export class Transfer {
     const path = pathOf(claim.key);
     const holders = way.before.record?.volumes.filter((volume) => store.volumes.health.isUp(volume)) ?? [];
     const files = await Promise.all(
-      holders.map((volume) => store.volumes.head(volume, path).catch(() => undefined)), // It is another one's to say.
+      holders.map((volume) => store.volumes.head(volume, path).catch(() => undefined)), // One that does not say is left out.
     );
     const dates = files.flatMap((file) => (file ? [file.modified] : []));
     return dates.sort((a, b) => Date.parse(b) - Date.parse(a))[0];

@@ -12,7 +12,7 @@ import { S3Error, badArgument } from "./errors";
 export type Incoming = Pick<Request, "method" | "url" | "headers" | "body" | "signal"> & { readonly sent?: string };
 
 /** The target with its bucket, where the host is BUCKET.DOMAIN; undefined if it is not, or buckets have no domain. */
-export function placeOf(sent: string, host: string | undefined, domain: string | undefined): string | undefined {
+export function targetOf(sent: string, host: string | undefined, domain: string | undefined): string | undefined {
   const name = host?.replace(/:\d+$/, "").toLowerCase();
   if (domain === undefined || !name?.endsWith(`.${domain}`) || !sent.startsWith("/")) return undefined;
   return `/${name.slice(0, -domain.length - 1)}${sent}`;

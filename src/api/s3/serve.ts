@@ -11,7 +11,7 @@ import { type Listening, type Serving, portError } from "../listening";
 import { aboutNothing, noteEnd, sent } from "../requests";
 import { type S3, aboutOf, answer, isWrite, operationOf } from "./dialect";
 import { failed } from "./errors";
-import { type Incoming, placeOf } from "./request";
+import { type Incoming, targetOf } from "./request";
 
 /** How it is served: hosts below the domain are buckets. */
 type ServingS3 = Serving & { readonly domain?: string | undefined };
@@ -119,7 +119,7 @@ function requestOf(incoming: IncomingMessage, outgoing: ServerResponse, domain: 
   const sent = incoming.url ?? "/";
   return {
     method,
-    url: placeOf(sent, incoming.headers.host, domain) ?? sent,
+    url: targetOf(sent, incoming.headers.host, domain) ?? sent,
     sent,
     headers,
     body,

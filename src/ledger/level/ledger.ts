@@ -59,7 +59,7 @@ export function levelLedger(parts: LevelParts): Ledger {
       lines = readJournals(path).lines;
       tookMs = nowMs() - readMs;
     },
-    () => Bun.sleep(Math.min(9 * tookMs, limits.freshMs)), // Nobody else is served meanwhile.
+    () => Bun.sleep(Math.min(9 * tookMs, limits.freshMs)), // It blocks the thread: a tenth of its time at most.
   );
   return {
     memory,

@@ -86,7 +86,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const isOlder = shared.age === "older";
   const numbers = new LineNumbers(shared.numbers);
   const journal = new Journal(path, { ...options, thread: 0, inherited, floor: journals.last, numbers });
-  const noting = await noteReached(memory, numbers); // Before it counts: a new count may begin with this run.
+  const noting = await noteReached(memory, numbers); // First: with this run the lines may be counted anew.
   const passed = isOlder ? furthest(before?.passed ?? epochOf(path), seen) : undefined;
   const state = { isSynced: options.sync, suspect, passed };
   const isUnknown = !before && found.kind === "whole";

@@ -94,7 +94,7 @@ export class Claims implements Disposable {
       this.#clock.hear(rows, asked.atMs);
       for (const [i, claim] of claims.entries()) {
         if (renewed.has(claim.version)) claim.lease.confirm(asked);
-        else if (claim.version === known[i]) claim.lease.lose(); // No write of its own is the reason.
+        else if (claim.version === known[i]) claim.lease.lose(); // No write of its own has changed the version meanwhile: it is another's.
       }
     } catch (error) {
       if (!(error instanceof MkvError)) throw error; // Otherwise they run out, and whoever goes on is told.

@@ -55,7 +55,7 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
     const rows = await database.run(sayAgain, [id]);
     if (rows.length === 0 && !hasLeft) await database.run(say, values); // The database was put back.
   };
-  const timer = setInterval(() => void stay().catch(() => {}), databaseLimits.presentMs).unref(); // Then the next one.
+  const timer = setInterval(() => void stay().catch(() => {}), databaseLimits.presentMs).unref(); // The next one says it.
   return {
     requireRoom,
     isPresent: `select from mkv_processes

@@ -14,7 +14,7 @@ export type Care = {
   readonly store: Store;
   readonly stop: AbortSignal;
   /** What all keys wait for, if nothing may be healed. */
-  readonly off: string | undefined;
+  readonly blockedBy: string | undefined;
   /** Keys that are being healed. */
   readonly turns: Turns;
   /** Bytes that are copied, and keys that are looked at. */

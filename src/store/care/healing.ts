@@ -35,14 +35,14 @@ export function startHealing(
 ): AsyncDisposable {
   const noHealing = bytesPerSecond === 0 ? "-heal" : undefined;
   const isCurrent = store.ledger.age === "current";
-  const off = isCurrent ? noHealing : "a rebuild: the index is older than the volumes";
+  const blockedBy = isCurrent ? noHealing : "a rebuild: the index is older than the volumes";
   return inBackground(async (stop) => {
     const [bytes, keys] = [paceOf(bytesPerSecond, stop), paceOf(limits.healedKeys, stop)];
-    const care = { store, stop, off, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };
+    const care = { store, stop, blockedBy, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };
     const seen = new ScrubLog();
     await Promise.all([
       healInRounds(care),
-      off === undefined && again(stop, limits.healPauseMs, () => refill(care)),
+      blockedBy === undefined && again(stop, limits.healPauseMs, () => refill(care)),
       scrubMs > 0 && isCurrent && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
     ]);
   });
@@ -54,7 +54,7 @@ async function healInRounds(care: Care): Promise<void> {
   let failure = "";
   let longMs: number = limits.healPauseMs;
   while (!stop.aborted) {
-    const [fit, before] = [fitOf(store), store.hints.count];
+    const [writable, before] = [writableIn(store), store.hints.count];
     let [lookedMs, busy] = [0, 0];
     try {
       ({ lookedMs, busy } = await healHinted(care));
@@ -70,7 +70,7 @@ async function healInRounds(care: Care): Promise<void> {
     longMs = left === before && busy === 0 ? Math.min(2 * longMs, limits.longestPauseMs) : limits.healPauseMs;
     const shortMs = Math.max(limits.healPauseMs, limits.healPauses * lookedMs);
     const endMs = nowMs();
-    const isNews = () => fitOf(store) !== fit || (nowMs() > endMs + shortMs && store.hints.count !== left);
+    const isNews = () => writableIn(store) !== writable || (nowMs() > endMs + shortMs && store.hints.count !== left);
     while (!stop.aborted && !isNews() && nowMs() < endMs + Math.max(shortMs, longMs)) {
       await pause(limits.probeMs, stop);
       toHeal.set(store.hints.count);
@@ -78,8 +78,8 @@ async function healInRounds(care: Care): Promise<void> {
   }
 }
 
-/** Which volumes and disks can be written to. */
-function fitOf({ topology, volumes }: Store): string {
+/** Which volumes and disks can be written to, as text that differs if they are others. */
+function writableIn({ topology, volumes }: Store): string {
   const places = topology.volumes.flatMap((volume) => placesOf(topology, volume));
   return places.map((place) => Number(volumes.health.isWritable(place))).join("");
 }
@@ -112,7 +112,7 @@ async function healHinted(care: Care): Promise<{ lookedMs: number; busy: number 
 /** What a key waits for; undefined if it can be looked at. */
 async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined> {
   const { ledger } = care.store;
-  if (ledger.age !== "current") return care.off;
+  if (ledger.age !== "current") return care.blockedBy;
   try {
     const record = await ledger.get(hinted.key);
     const plan = record && planOf(care, hinted, record);
@@ -123,12 +123,13 @@ async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined
   }
 }
 
-function planOf({ store, off }: Care, { key, hint }: HintedKey, record: ValueRecord): Plan {
+function planOf({ store, blockedBy }: Care, { key, hint }: HintedKey, record: ValueRecord): Plan {
   const { topology, volumes } = store;
   const ranked = rank(key, topology);
   const home = ranked.slice(0, topology.replicas);
   const isMoved = hint.why === "written" && !sameVolumes(record.volumes, home);
-  if (off !== undefined && (isMoved || hint.why === "damaged")) return { waitsFor: off }; // Of others a job may have healed it.
+  // Of another one a job may have healed what it lacked: it is looked at all the same, and its hint goes.
+  if (blockedBy !== undefined && (isMoved || hint.why === "damaged")) return { waitsFor: blockedBy };
   if (isMoved && hint.topology !== topologyId(topology))
     return { waitsFor: "a rebalance, since the volumes are others now" };
   const targets = isMoved ? home : record.volumes;
@@ -149,7 +150,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
   let outcome: "whole" | "left" = "left";
   const healing: Healing = {
     depth: hint.why === "damaged" ? "md5" : "length",
-    repair: care.off === undefined,
+    repair: care.blockedBy === undefined,
     bring(record) {
       const plan = planOf(care, hinted, record);
       if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
@@ -168,7 +169,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     const { isRepaired, failure } = await healKey(store, key, healing);
     if (failure !== undefined) throw new MkvError("failed", failure);
     if (!isRepaired) {
-      if (outcome === "left" && care.off !== undefined) log.waits(care.off);
+      if (outcome === "left" && care.blockedBy !== undefined) log.waits(care.blockedBy);
       return outcome;
     }
     // The hint goes when the key has been seen whole.

@@ -38,7 +38,7 @@ export async function mend(
   if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
   const isMendable = suspected.some(({ problem }) => problem === "missing" || problem === "damaged");
   if (!isMendable) return { findings: suspected, isMended: false };
-  let findings: readonly Finding[] = []; // What is suspected may be on its way.
+  let findings: readonly Finding[] = []; // Seen without a claim, it may have been on its way.
   try {
     using _turn = await care.turns.enter();
     const healed = await healKey(store, key, {

@@ -71,6 +71,6 @@ async function lookUp(name: string): Promise<Bun.DNSLookup[]> {
   try {
     return await Bun.dns.lookup(name, { backend: "libc" });
   } catch {
-    return []; // Whom we know stays where he was.
+    return []; // What was known of it stays.
   }
 }

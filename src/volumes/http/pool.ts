@@ -40,7 +40,7 @@ export class Pools {
   ): Promise<Answer> {
     const server = serverOf(volume);
     const request = { method, target: belowServer(volume) + path, headers, body };
-    const pool = this.#poolOf(method === "HEAD" ? "question" : isOfHash(method, path) ? "listing" : "alone", server);
+    const pool = this.#poolOf(kindOf(method, path), server);
     const connection = this.#connectionOf(pool, this.#addresses.hostFor(pool.name));
     const wasUsed = connection.answers > 0;
     const untilMs = performance.now() + timeoutMs;
@@ -141,9 +141,10 @@ function leastBusy(all: readonly Connection[]): Connection {
   return all.reduce((best, connection) => (connection.waiting.length < best.waiting.length ? connection : best));
 }
 
-/** Whether this asks for the listing of a folder `/HH/hh/`: those below, where some names go on, are asked for alone. */
-function isOfHash(method: WireRequest["method"], path: string): boolean {
-  return method === "GET" && path.length === "/HH/hh/".length && path.endsWith("/");
+/** Listings are those of the folders `/HH/hh/`: folders below, where some names go on, are asked for alone. */
+function kindOf(method: WireRequest["method"], path: string): Kind {
+  if (method === "HEAD") return "question";
+  return method === "GET" && path.length === "/HH/hh/".length && path.endsWith("/") ? "listing" : "alone";
 }
 
 /** Name or address, and port, of `host:port`; records of the Go program may name a server without its port, which is 80. */
