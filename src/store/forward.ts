@@ -98,20 +98,25 @@ export async function moveStaged(
   );
   const isEnough = moved.length >= store.minreplicas || (moved.length > 0 && isOld(owed));
   if (late.size > 0 && !isEnough) return { late, moved: moved.length };
-  const kept = moved.length > 0 ? volumes.filter((volume) => moved.includes(volume)) : (before?.volumes ?? []);
-  if (moved.length > 0 && !sameVolumes(kept, place(claim.key, store.topology)))
+  if (moved.length === 0) {
+    // Nothing is staged any more, nor has it come to its place: the old value stays.
+    const kept = before?.volumes ?? [];
+    const rest = owed.filter(({ kind, volume }) => kind === "staged" || !kept.includes(volume));
+    await claim.put({ record: before, owed: rest }, { sync: true });
+    return { late, moved: 0 };
+  }
+  const kept = volumes.filter((volume) => moved.includes(volume));
+  if (!sameVolumes(kept, place(claim.key, store.topology)))
     await store.hints.add(claim.key, writtenUnder(store.topology));
-  const old = moved.length > 0 ? union(before?.volumes ?? [], straysIn(owed)) : []; // The strays are of the old value, too.
-  const left = without(union(old, [...late.keys()]), kept);
-  const rest = owed.filter(({ kind, volume }) =>
-    kind === "staged" ? !moved.includes(volume) : !kept.includes(volume),
-  );
-  const pending = { forMs: limits.fenceOverMs };
-  const unsure = owe(owe(rest, left, { kind: "left-over" }), [...late.keys()], { kind: "in-flight", ...pending });
+  const [unsure, pending] = [[...late.keys()], { forMs: limits.fenceOverMs }];
+  const old = union(before?.volumes ?? [], straysIn(owed)); // Strays are copies of it, too.
+  const rest = owed.filter(({ kind, volume }) => !(kind === "staged" ? moved : kept).includes(volume));
+  const left = owe(rest, without(union(old, unsure), kept), { kind: "left-over" });
+  const landing = owe(left, unsure, { kind: "in-flight", ...pending });
   const entry = {
-    record: moved.length > 0 ? { ...forward.record, volumes: kept } : before,
-    owed: owe(unsure, [...late.keys()], { kind: "staged", ...pending }),
-    ...(moved.length > 0 && { attributes: forward.attributes }),
+    record: { ...forward.record, volumes: kept },
+    owed: owe(landing, unsure, { kind: "staged", ...pending }),
+    attributes: forward.attributes,
   };
   await claim.put(entry, { sync: true });
   return { late: new Map(), moved: moved.length };
