@@ -1,6 +1,7 @@
 // Answers that nginx does not give, and a proxy in front of it may: none is taken for what a volume says of a file.
 import { expect, test } from "bun:test";
 import { type AddressInfo, createServer } from "node:net";
+import { Disks, type Room } from "../../src/volumes/disks";
 import { Volumes } from "../../src/volumes/volumes";
 import { settings } from "./watch";
 
@@ -75,4 +76,49 @@ test("a list of one endless line is no list, and is not waited for", async () =>
   using raw = await startRaw(() => `${found.replace("7", String(2 ** 40))}[\n${"x".repeat(10_000)}`);
   const listed = Array.fromAsync(raw.volumes.list(raw.name, "/"));
   expect(await listed.catch(String)).toContain("sends no listing of its files (a line has no end)");
+});
+
+test.each([
+  ["a greeting of another protocol", "SSH-2.0-OpenSSH_9.2\r\n\r\n"],
+  ["a status that is none", "HTTP/1.1 fine\r\n\r\n"],
+  ["a head without an end", `HTTP/1.1 200 OK\r\nX-Long: ${"x".repeat(80_000)}`],
+])("%s is not taken for an answer, nor waited for", async (_, text) => {
+  using raw = await startRaw(() => text);
+  expect(await raw.volumes.head(raw.name, "/key").catch(String)).toContain(`${raw.name} does not speak HTTP`);
+});
+
+test.each([
+  ["a size that is none", "five\r\n[\n]\n\r\n0\r\n\r\n"],
+  ["a chunk that goes on", "4\r\n[\n]\n more\r\n0\r\n\r\n"],
+  ["a line without an end", "4".repeat(2_000)],
+])("a body in chunks with %s is not believed", async (_, body) => {
+  using raw = await startRaw(() => `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+  const why = `${raw.name} sends a body that is not framed as HTTP has it`;
+  expect(await Array.fromAsync(raw.volumes.list(raw.name, "/")).catch(String)).toContain(why);
+});
+
+test("a list that goes on after its end is no list", async () => {
+  const body = '[\n{"name":"a","type":"directory","mtime":"x"}\n]\n{"name":"b","type":"directory","mtime":"x"}\n';
+  using raw = await startRaw(() => found.replace("7", String(body.length)) + body);
+  expect(await Array.fromAsync(raw.volumes.list(raw.name, "/")).catch(String)).toContain("it goes on after its end");
+});
+
+const space = { device: 1, bytesTotal: 2, bytesFree: 1, filesTotal: 2, filesFree: 1 };
+test.each([
+  ["no JSON", "free: 7", {}],
+  ["another object", '{"free":7}', {}],
+  ["no list", '{"disks":7}', {}],
+  ["no name", JSON.stringify({ disks: [null, space] }), {}],
+  ["no numbers", JSON.stringify({ disks: [{ name: "", ...space, bytesFree: "1" }] }), {}],
+  [
+    "what belongs there",
+    JSON.stringify({ disks: [null, { name: "", ...space }] }),
+    { space: { ...space, isReadOnly: false } },
+  ],
+])("of its disks a volume says %s", async (_, body, room) => {
+  using raw = await startRaw(() => found.replace("7", String(body.length)) + body);
+  const disks = new Disks(raw.volumes);
+  await raw.volumes.head(raw.name, "/key");
+  await disks.ask();
+  expect(disks.of(raw.name, "sv00")).toEqual(room as Room);
 });

@@ -11,6 +11,7 @@ const newline = 0x0a;
 
 /** A body that somebody reads; or that is passed over, if it has no source. */
 export class Body {
+  readonly #server: string;
   readonly #source: Source | undefined;
   /** Bytes that are left of it, or of the current chunk. */
   #left: number;
@@ -22,7 +23,8 @@ export class Body {
   #wake: (() => void) | undefined;
 
   /** @param bytes its length; undefined if it comes in chunks */
-  constructor(bytes: number | undefined, source: Source | undefined) {
+  constructor(server: string, bytes: number | undefined, source: Source | undefined) {
+    this.#server = server;
     this.#source = source;
     this.#left = bytes ?? 0;
     this.#expected = bytes === undefined ? "size" : undefined;
@@ -47,7 +49,7 @@ export class Body {
       const end = bytes.indexOf(newline, at);
       this.#line += bytes.toString("latin1", at, end < 0 ? bytes.length : end + 1);
       at = end < 0 ? bytes.length : end + 1;
-      if (this.#line.length > longestLine) throw misframed();
+      if (this.#line.length > longestLine) throw misframed(this.#server);
       if (end >= 0) this.#frame(this.#line.trimEnd());
     }
     if (this.#chunks.length > 0 && !this.isWhole) this.#source?.pause();
@@ -86,12 +88,12 @@ export class Body {
     this.#line = "";
     if (this.#expected === "size") {
       const size = /^[0-9a-f]{1,12}(?=[;\s]|$)/i.exec(line)?.[0];
-      if (size === undefined) throw misframed();
+      if (size === undefined) throw misframed(this.#server);
       this.#left = Number.parseInt(size, 16);
       this.#expected = this.#left === 0 ? "trailer" : "end of chunk";
     } else if (line === "") {
       this.#expected = this.#expected === "trailer" ? undefined : "size";
-    } else if (this.#expected === "end of chunk") throw misframed();
+    } else if (this.#expected === "end of chunk") throw misframed(this.#server);
   }
 }
 
@@ -103,6 +105,6 @@ export function lengthIn(head: string): number | undefined {
   return second === undefined && /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
 }
 
-function misframed(): MkvError {
-  return new MkvError("volume-failed", "the body of an answer does not follow HTTP");
+function misframed(server: string): MkvError {
+  return new MkvError("volume-failed", `${server} sends a body that is not framed as HTTP has it`);
 }

@@ -239,7 +239,8 @@ export class Connection {
     const hasBody = waiting.method !== "HEAD" && status !== 204;
     const isRead = waiting.method === "GET" && (status === 200 || status === 206);
     this.#closesAfter = /\r\nconnection: *close/i.test(head) || (hasBody && length === undefined && !isChunked);
-    if (hasBody && (length !== undefined || isChunked)) this.#body = new Body(length, isRead ? this : undefined);
+    if (hasBody && (length !== undefined || isChunked))
+      this.#body = new Body(this.server, length, isRead ? this : undefined);
     this.waiting.shift();
     this.answers++;
     waiting.resolve({ status, head, bytes: length, modified, body: isRead ? this.#body : undefined });
