@@ -106,12 +106,13 @@ test("a deletion that hangs on a frozen volume ends in bounded time", async () =
   await cluster.recovered();
 });
 
-test("under -protect only an unlinked key can be deleted", async () => {
+test("under -protect only an unlinked key can be deleted or replaced", async () => {
   await using guarded = await startCluster({ flags: ["-protect"] });
   await guarded.ask("PUT", "/dear", { body: "dear" });
   const refused = await guarded.ask("DELETE", "/dear");
   expect(refused.status).toBe(403);
   expect(refused.text).toMatch(/^[^\n]{5,}\n?$/);
+  expect((await guarded.ask("PUT", "/dear?replace", { body: "cheap" })).status).toBe(403);
   expect((await follow(await guarded.ask("GET", "/dear"))).text).toBe("dear");
   expect((await guarded.ask("UNLINK", "/dear")).status).toBe(204);
   expect((await guarded.ask("DELETE", "/dear")).status).toBe(204);

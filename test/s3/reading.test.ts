@@ -3,8 +3,10 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { bigValue } from "../support/big";
+import { temporaryFolder } from "../support/folder";
+import { startGatedCluster } from "../support/gated";
 import { pathOf } from "../support/placement";
-import { type S3Cluster, startS3 } from "../support/s3";
+import { type S3Cluster, s3Flags, startS3 } from "../support/s3";
 import { ask, sign } from "../support/s3-sign";
 import { until } from "../support/until";
 import { md5Hex } from "../support/values";
@@ -53,6 +55,35 @@ test.concurrent(
       await s3.cluster.volumes[sending!]!.kill();
     });
     expect([body.length, md5Hex(body)]).toEqual([value.length, md5Hex(value)]);
+  },
+);
+
+test.concurrent("when all volumes die in the middle the client sees that, and the master goes on", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  const value = bigValue("cut", 30_000_000);
+  expect((await ask(s3.port, { method: "PUT", target: "/read/big", body: value })).status).toBe(200);
+  const kill = async () => void (await Promise.all(s3.cluster.volumes.map((volume) => volume.kill())));
+  expect((await readSlowly(s3, "/read/big", kill)).length).toBeLessThan(value.length);
+  expect((await ask(s3.port, { target: "/read/none" })).status).toBe(404);
+});
+
+test.concurrent(
+  "a value that is replaced while a part of it is asked for is that of one of the two, whole",
+  async () => {
+    await using folder = temporaryFolder();
+    const { flags, port } = await s3Flags(folder.path);
+    await using cluster = await startGatedCluster({ flags });
+    await ask(port, { method: "PUT", target: "/read" });
+    const put = async (body: string) => (await ask(port, { method: "PUT", target: "/read/key", body })).status;
+    expect(await put("old-value")).toBe(200);
+    cluster.gates.forEach((gate) => gate.hold("GET", "arrival", { times: 1 }));
+    const asked = ask(port, { target: "/read/key", headers: { range: "bytes=0-2" } });
+    await Promise.any(cluster.gates.map((gate) => gate.holds("GET")));
+    expect(await put("new-value")).toBe(200);
+    cluster.openAll();
+    const { status, text } = await asked;
+    expect([status, text]).toEqual([206, "new"]);
   },
 );
 
