@@ -1,7 +1,7 @@
 // What a job would do can be asked first, what it does can be slowed down, and programs can read how it ended.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type Cluster, startCluster } from "../support/cluster";
 import { withoutGrace } from "../support/grace";
 import { pathOf } from "../support/placement";
@@ -77,6 +77,29 @@ test("-dry-run of verify -repair says what would be healed, and changes no file 
   expect(stdout).toMatch(/^-repair would repair 3 of 3 problems, and copy 180000 bytes\nverified .*; 0 repaired\n\{/);
   const healed = await runJob(cluster, "verify", { flags: ["-repair"] });
   expect([healed.exitCode, countsOf(healed.last).repaired]).toEqual([0, 3]);
+});
+
+test("-dry-run of verify -md5 -repair says what would be set aside, and which file would be recorded", async () => {
+  const spoil = () =>
+    homeOf(cluster, "/key-3").forEach((volume) => damage(fileOf(cluster, "/key-3", volume), "flipped"));
+  spoil();
+  const home = homeOf(cluster, "/key-4");
+  const other =
+    cluster.volumes[cluster.addresses.findIndex((address) => !home.some((name) => name.startsWith(address)))]!;
+  const file = join(other.dir, "sv00", pathOf("/key-4"));
+  const copies = home.map((volume) => fileOf(cluster, "/key-4", volume));
+  mkdirSync(dirname(file), { recursive: true });
+  copyFileSync(copies[0]!, file);
+  const away = copies.map((_, i) => join(dirname(other.dir), `away-${i}`));
+  copies.forEach((copy, i) => renameSync(copy, away[i]!));
+  before = await state();
+  const { said, output } = await dry("verify", ["-md5", "-repair", "-orphans"]);
+  expect(said).toMatchObject({ missing: 3, damaged: 3, orphans: 1, repaired: 1, bytes: 0 });
+  expect(output).toMatch(/key-3": not repaired: no good copy is left; the damaged ones on .* would be set aside/);
+  expect(output).toContain(`${pathOf("/key-4")}: is a copy that its record lacks: it would name it`);
+  copies.forEach((copy, i) => renameSync(away[i]!, copy));
+  rmSync(file);
+  spoil(); // Flipped twice, they are as they were.
 });
 
 test("a verify that only looks gives no id to a volume that is new", async () => {

@@ -169,9 +169,15 @@ test("adopt of a volume is adopt of all its disks, whose ids stay where there ar
 test("adopt says what it cannot do", async () => {
   await using volume = await startVolume();
   const dead = await deadVolume();
-  const { memory, volumes } = watch([volume.address, dead]);
+  await using liar = await startFaultyVolume(({ method }) => ({
+    does: "answer",
+    status: method === "PUT" ? 201 : 404,
+  }));
+  const { memory, volumes } = watch([volume.address, dead, liar.address]);
   for (const name of ["localhost:1", `${volume.address}/sv02`, "nonsense"])
     await expect(adopt(volumes, name, memory.put)).rejects.toThrow(`${name} is not one of the volumes or their disks`);
   await expect(adopt(volumes, dead, memory.put)).rejects.toThrow(`${dead} does not answer`);
+  const kept = `${liar.address} takes no id: what it was sent is not there`;
+  await expect(adopt(volumes, liar.address, memory.put)).rejects.toThrow(kept);
   await expect(volumes.idOf(dead)).rejects.toThrow(`${dead} does not say who it is`);
 });
