@@ -122,6 +122,62 @@ test.each([
   ).toContain(why);
 });
 
+test("what has no end of line is given up before all of it has come", async () => {
+  let pieces = 0;
+  const endless = (async function* () {
+    for (; pieces < 1_000; pieces++) yield Buffer.alloc(65_536, "x");
+  })();
+  await expect(readBackup(endless, { header() {}, keys() {} })).rejects.toThrow("no backup");
+  expect(pieces).toBeLessThan(100);
+});
+
+/** The same backup with this line in the place of one of its own, and an end that fits. */
+function forged(text: Buffer, at: number, line: string): Buffer {
+  const lines = text.toString().split("\n").slice(0, -2);
+  const end = JSON.parse(text.toString().split("\n").at(-2)!);
+  lines[at] = line;
+  const body = lines.map((each) => `${each}\n`).join("");
+  return Buffer.from(
+    `${body}${JSON.stringify({ ...end, sha256: new Bun.CryptoHasher("sha256").update(body).digest("hex") })}\n`,
+  );
+}
+
+const header = { mkv: "backup", version: 1, time: "2026-11-26T10:00:00Z", topology, consistent: true, behind: false };
+const key = (text: string) => JSON.stringify({ key: text, state: "live", md5, volumes: ["a:1/sv00"] });
+test.each([
+  [
+    "a header without a time",
+    0,
+    JSON.stringify({ ...header, time: "soon" }),
+    "line 1 of the backup lacks what a first line says",
+  ],
+  [
+    "a header without its kind",
+    0,
+    JSON.stringify({ ...header, behind: "no" }),
+    "line 1 of the backup lacks what a first line says",
+  ],
+  ["a memory without a name", 1, '{"remembered":7,"value":1}', "line 2 of the backup says what this version"],
+  ["a memory without a value", 1, '{"remembered":"id a:1"}', "line 2 of the backup says what this version"],
+  [
+    "a memory with something else",
+    1,
+    '{"remembered":"id a:1","value":1,"more":2}',
+    "line 2 of the backup says what this version",
+  ],
+  ["a key twice", 4, key("/a"), "line 5 of the backup is out of order"],
+  ["a key that is too long", 4, key(`/${"c".repeat(70_000)}`), "line 5 of the backup has a key of 70001 bytes"],
+  ["keys that are not in order", 4, key("/0"), "line 5 of the backup is out of order"],
+  ["what is no key", 4, '{"key":7}', "line 5 of the backup says what this version"],
+])("a backup that is whole, and has %s, is refused", async (_, at, line, why) => {
+  const text = await textOf(
+    ["/a", "/b", "/c"].map((name) => ({ ...known[0]!, key: Buffer.from(name) as Uint8Array as Key })),
+  );
+  expect(text.toString().split("\n")[at]).toBeDefined();
+  expect((await read(forged(text, at, text.toString().split("\n")[at]!))).keys.length).toBe(3);
+  await expect(read(forged(text, at, line))).rejects.toThrow(why);
+});
+
 const lack: Lack = { why: "was imported", fromMs: Date.now(), laterMs: undefined };
 
 /** All that is known of a key as text, whatever the order of its debts. */
