@@ -108,7 +108,7 @@ export const limits = {
   indexFiles: 10_000, // So many it keeps open, with their filters: 80 GB of keys.
   indexFilesMs: 20_000, // A write that finds no file to open is tried again for so long,
   indexPauseMs: 200, // with pauses of so long.
-  journalBytes: 1024 * 1024, // The journal is rewritten without its settled debts at this length, or at twice what is outstanding.
+  journalBytes: 1024 * 1024, // The journal is rewritten without debts that are paid at this length, or at twice what is outstanding.
   tidyMs: 200, // That a debt is paid is written to it after so long, if no other line takes it along.
   reachedMs: 2000, // How far it has come is noted so often.
   runsRemembered: 100, // Times at which the index was closed, by its MANIFEST.

@@ -70,7 +70,7 @@ export async function importFrom({
       memory.set(name, value);
     },
     async keys(keys) {
-      await draft.putAll(lack ? keys.map(settled) : keys);
+      await draft.putAll(lack ? keys.map(atRest) : keys);
       progress.at({ what: "key", done: (done += keys.length) });
     },
   });
@@ -80,7 +80,7 @@ export async function importFrom({
 }
 
 /** A key of which no work is under way. */
-function settled({ key, record, attributes }: Known): Known {
+function atRest({ key, record, attributes }: Known): Known {
   return { key, record, owed: [], ...(attributes && { attributes }) };
 }
 

@@ -9,7 +9,7 @@ import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUpCommitted } from "./cleanup";
 import { owe, straysIn } from "./debts";
-import { claimSettled } from "./forward";
+import { claimKey } from "./forward";
 import { type Permit, type Store } from "./store";
 
 /**
@@ -31,14 +31,14 @@ async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Cl
     return record;
   };
   try {
-    return await claimSettled(store, key, (before) => {
+    return await claimKey(store, key, (before) => {
       const known = union(demand(before).volumes, straysIn(before.owed));
       const volumes = store.ledger.age === "older" ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {
     if (!hasCode(error, "too-much-owed")) throw error;
-    await using claim = await claimSettled(store, key);
+    await using claim = await claimKey(store, key);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
     throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {
       cause: error,

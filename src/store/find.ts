@@ -9,7 +9,7 @@ import { sameVolumes, without } from "../format/volume";
 import { type ShownEntry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type Volumes } from "../volumes/volumes";
-import { claimSettled } from "./forward";
+import { claimKey } from "./forward";
 import { type Store } from "./store";
 
 /** Where a value can be read. */
@@ -41,7 +41,7 @@ function locateRecord(
   const path = at ?? pathOf(key);
   const earlier = earlierPathOf(path);
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
-  const volume = oneOf(record.volumes, store.volumes);
+  const volume = pickVolume(record.volumes, store.volumes);
   const least = leastBytesOf(record.md5);
   const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path, least);
   const location = { volume, path, record, balanced };
@@ -56,7 +56,7 @@ function locateRecord(
 
 /** Unlinks a key: it is not shown any more, its value stays. Throws MkvError absent, busy. */
 export async function unlink(store: Store, key: Key): Promise<void> {
-  await using _claim = await claimSettled(store, key, ({ record, owed }) => {
+  await using _claim = await claimKey(store, key, ({ record, owed }) => {
     if (record?.state !== "live") throw new MkvError("absent", "there is no such key, or it is unlinked already");
     return { record: { ...record, state: "unlinked" }, owed };
   });
@@ -124,7 +124,7 @@ async function findHolder(
 const slow = () => new MkvError("timeout", "it takes long");
 
 /** One of these volumes at random, of those that are up if any is, and of them one that was not put back. */
-export function oneOf(candidates: readonly string[], { health }: Volumes): string {
+export function pickVolume(candidates: readonly string[], { health }: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
   let found: string | undefined;
   for (let i = 0; i < candidates.length; i++) {

@@ -34,23 +34,23 @@ export function stagedPathOf(key: Key): string {
 export const asItIs = (before: Entry): Entry => before;
 
 /**
- * Claims a key, of which no replacement is under way then.
+ * Claims a key for an operation. A replacement of its value that is under way is ended first.
  * @param options.dryRun whether it is only looked at: a replacement that is under way is left as it is
  * @throws MkvError as `Ledger.claim`; unavailable if a replacement cannot be ended yet, busy for one that is left as it is
  */
-export async function claimSettled(
+export async function claimKey(
   store: Store,
   key: Key,
   begin: (before: Entry) => Entry = asItIs,
   { dryRun = false, ...options }: ClaimOptions & { dryRun?: boolean | undefined } = {},
 ): Promise<Claim> {
-  const settled = (before: Entry) => {
+  const beginUnlessReplaced = (before: Entry) => {
     if (!before.forward) return begin(before);
     throw dryRun ? new MkvError("busy", "the value is being replaced: try again") : new Unfinished();
   };
   for (;;) {
     try {
-      return await store.ledger.claim(key, settled, dryRun ? {} : options);
+      return await store.ledger.claim(key, beginUnlessReplaced, dryRun ? {} : options);
     } catch (error) {
       if (!(error instanceof Unfinished)) throw error;
     }

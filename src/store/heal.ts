@@ -6,7 +6,7 @@ import { type ValueRecord } from "../format/record";
 import { sameVolumes } from "../format/volume";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
-import { asItIs, claimSettled } from "./forward";
+import { asItIs, claimKey } from "./forward";
 import { type Bringing, bringHome } from "./move";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
@@ -50,7 +50,7 @@ export async function healKey(
   key: Key,
   { depth, repair = false, dryRun = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
 ): Promise<Healed> {
-  await using claim = await claimSettled(store, key, asItIs, { dryRun, sends: repair ? "streams" : "short" });
+  await using claim = await claimKey(store, key, asItIs, { dryRun, sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
   if (!record) {
     await onWhole?.();

@@ -21,7 +21,7 @@ import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { barredFrom, landed, owe, straysIn, roomForStrays } from "./debts";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
-import { asItIs, claimSettled } from "./forward";
+import { asItIs, claimKey } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 
@@ -40,7 +40,7 @@ export type Moved = {
  */
 export async function moveKey(store: Store, key: Key, how: Bringing): Promise<Moved> {
   if (!how.dryRun) await roomForStrays(store);
-  await using claim = await claimSettled(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
+  await using claim = await claimKey(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;
   if (!record) throw new MkvError("absent", "there is no such key");
   const { targets = place(key, store.topology) } = how;

@@ -23,7 +23,7 @@ import { cleanUp } from "./cleanup";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
 import { md5Of } from "./copy";
 import { owe } from "./debts";
-import { asItIs, claimSettled, moveIfSame, stagedPathOf } from "./forward";
+import { asItIs, claimKey, moveIfSame, stagedPathOf } from "./forward";
 import { bringHome } from "./move";
 import { type Store } from "./store";
 
@@ -56,7 +56,7 @@ export type OrphanLook = {
 export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Promise<OrphanSeen> {
   const { volume, place, repair, remove, dryRun } = look;
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
-  await using claim = await claimSettled(store, key, asItIs, { dryRun, sends: "streams" });
+  await using claim = await claimKey(store, key, asItIs, { dryRun, sends: "streams" });
   const { record } = claim.entry;
   const isStaged = place === "staged";
   const path = isStaged ? stagedPathOf(key) : pathOf(key);

@@ -17,7 +17,7 @@ import { noRoomBeside } from "../volumes/stored";
 import { requireAbsent } from "./older";
 import { cleanUp, cleanUpCommitted } from "./cleanup";
 import { landed, owe, straysIn } from "./debts";
-import { claimSettled } from "./forward";
+import { claimKey } from "./forward";
 import { replace, staging } from "./replace";
 import { type Permit, type Store } from "./store";
 import { type Incoming, Transfer, type Transferred, type Write } from "./transfer";
@@ -52,7 +52,7 @@ export async function put(
     return isOver() ? staging(entry, likely) : inFlight(entry, likely);
   };
   const sends = value.bytes !== undefined && value.bytes <= limits.shortBytes ? "short" : "streams";
-  await using claim = await claimSettled(store, key, begin, { expect: "nothing", sends });
+  await using claim = await claimKey(store, key, begin, { expect: "nothing", sends });
   const held = { ...store, volumes: volumes.within(claim) };
   const write = { value, ranked, likely, before };
   return await (isOver() ? replace(held, claim, write) : writeAbsent(held, claim, write));

@@ -11,8 +11,8 @@ import { type Attributes, type KnownValue } from "../ledger/ledger";
 import { limits } from "../limits";
 import { s3Limits } from "../s3-limits";
 import { type ByteRange, type FileInfo, type OpenFile } from "../volumes/read";
-import { oneOf } from "./find";
-import { claimSettled } from "./forward";
+import { pickVolume } from "./find";
+import { claimKey } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "../ledger/retry-busy";
 import { type Permit, type Store } from "./store";
@@ -26,7 +26,7 @@ export type SeenValue = Value & FileInfo;
 /** What a key is now; undefined if it is not live. Throws MkvError busy, unavailable while it is being replaced. */
 export async function lookAt(store: Store, key: Key): Promise<Value | undefined> {
   let known = await store.ledger.look(key);
-  if (known.forward) known = await retryBusy(() => settled(store, key), limits.patienceMs);
+  if (known.forward) known = await retryBusy(() => afterReplacement(store, key), limits.patienceMs);
   return valueIn(known);
 }
 
@@ -40,8 +40,8 @@ export async function recordedAt({ ledger }: Store, key: Key): Promise<Value | u
 }
 
 /** Whoever replaces the value has the key until it is done. */
-async function settled(store: Store, key: Key): Promise<KnownValue> {
-  await using claim = await claimSettled(store, key);
+async function afterReplacement(store: Store, key: Key): Promise<KnownValue> {
+  await using claim = await claimKey(store, key);
   return claim.entry;
 }
 
@@ -162,7 +162,7 @@ async function fromAny<T>(
   const reasons: string[] = [];
   let isSilent = false;
   for (let left = record.volumes; left.length > 0;) {
-    const volume = oneOf(left, volumes);
+    const volume = pickVolume(left, volumes);
     left = without(left, [volume]);
     try {
       return await ask(volume);
@@ -229,7 +229,7 @@ export async function setAttributes(
   key: Key,
   { attributes, permit }: { attributes: Attributes; permit: Permit },
 ): Promise<void> {
-  await using _claim = await claimSettled(store, key, (before) => {
+  await using _claim = await claimKey(store, key, (before) => {
     if (before.record?.state !== "live") throw new MkvError("absent", "there is no such key");
     permit(before);
     return { record: before.record, owed: before.owed, attributes };

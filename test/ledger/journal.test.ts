@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { Journal, type Owing } from "../../src/ledger/level/journal";
 import { LineNumbers } from "../../src/ledger/level/reached";
-import { readJournals, removeSettled } from "../../src/ledger/level/replay";
+import { readJournals, removeDone } from "../../src/ledger/level/replay";
 import { temporaryFolder } from "../support/folder";
 
 function place() {
@@ -44,7 +44,7 @@ test("a debt that is not paid is there after a crash, a paid one is not", async 
   await journal.owe(hexOf("/next"), owing("/next")); // It takes along that /paid is paid. No close: the process was killed.
   expect(keysOwing(at.index)).toEqual(["/kept", "/next"]);
   const paidLine = readJournals(at.index).lines.get(hexOf("/paid"));
-  expect(paidLine).toMatchObject({ record: "a:1", owed: [], isSettled: true, records: [undefined, "a:1"] });
+  expect(paidLine).toMatchObject({ record: "a:1", owed: [], isDone: true, records: [undefined, "a:1"] });
 });
 
 test("that a debt is paid is written down soon, though nothing else is", async () => {
@@ -153,6 +153,6 @@ test("a journal without debts leaves nothing behind, once those of all threads a
   journals[1]!.note(hexOf("/paid"), paid("/paid"));
   for (const journal of journals) await journal.close();
   expect(existsSync(`${at.index}.journal-1`)).toBe(true);
-  removeSettled(at.index);
+  removeDone(at.index);
   expect(readdirSync(at.folder)).toEqual(["db.journal-0"]);
 });

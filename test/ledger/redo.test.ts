@@ -22,7 +22,7 @@ async function replayed(found: string | undefined, lines: readonly Written[], fl
     ...leftOver.map((volume) => ({ volume, kind: "left-over" }) as const),
   ];
   const [n, records] = [lines.length - 1, lines.map((line) => line.record)];
-  const read: ReadLine = { key, n, record, marks: [], owed, isSettled: owed.length === 0, records };
+  const read: ReadLine = { key, n, record, marks: [], owed, isDone: owed.length === 0, records };
   const journals = { lines: new Map([[key.toHex(), read]]), floor, last: n };
   await replay(index, journals, { inDoubt: true, graceMs: 0 });
   return index.getText(key);

@@ -8,7 +8,7 @@
 // 1. A debt is written before the first volume is touched, and that a write is committed before it is acknowledged. That a
 //    debt is paid rides with the next line, or follows soon.
 // 2. Each thread appends to a file of its own; the first thread takes over what all earlier ones owe.
-// 3. The file is rewritten with what is owed whenever it is long and mostly settled.
+// 3. The file is rewritten with what is owed whenever it is long and mostly done with.
 import { closeSync, fdatasync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -48,7 +48,7 @@ type JournalOptions = {
   readonly onBroken?: (error: MkvError) => void;
 };
 
-/** The journal of one thread, whose file stays when it is closed: see `removeSettled`. */
+/** The journal of one thread, whose file stays when it is closed: see `removeDone`. */
 export class Journal {
   readonly #path: string;
   readonly #sync: boolean;

@@ -25,7 +25,7 @@ import { KeyLocks } from "./locks";
 import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, rememberOlder } from "./remembered";
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
-import { readJournals, removeSettled, replay } from "./replay";
+import { readJournals, removeDone, replay } from "./replay";
 
 type LevelOptions = Surroundings & {
   readonly sync: boolean;
@@ -97,7 +97,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
     noting[Symbol.dispose]();
     await rememberIndex(memory, path, { ...state, isClosed: isClean }, isWhole ? Date.now() : wholeMs);
     if (isClean) {
-      removeSettled(path);
+      removeDone(path);
       await memory.put(reachedName, readJournals(path).last);
     }
     await memory[Symbol.asyncDispose]();

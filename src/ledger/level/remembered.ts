@@ -126,16 +126,18 @@ export async function judgeIndex(
   const before = remembered(memory);
   const epoch = epochOf(path);
   const isLost = !epoch && found.kind === "damaged" && seen.length > 0;
-  const isPassed = isLost || furtherThan(before?.passed ?? epoch, seen) !== undefined;
+  const areVolumesAhead = isLost || furtherThan(before?.passed ?? epoch, seen) !== undefined;
   if (!before) {
     const isOther = !epoch && found.kind === "whole" && seen.length > 0; // As the Go program's are, but mkv has served since.
-    if (!isPassed && !isOther) return undefined;
-    const doubt = isPassed ? olderCopy([], 0) : anotherIndex;
+    if (!areVolumesAhead && !isOther) return undefined;
+    const doubt = areVolumesAhead ? olderCopy([], 0) : anotherIndex;
     await rememberNew(memory, path, { doubt });
     return doubt;
   }
   const doubt =
-    before.doubt ?? (await copyDoubt(memory, { path, found, before, isPassed })) ?? restartDoubt(path, before, found);
+    before.doubt ??
+    (await copyDoubt(memory, { path, found, before, areVolumesAhead })) ??
+    restartDoubt(path, before, found);
   if (doubt) await memory.put("index", { ...before, doubt } satisfies Remembered);
   return doubt;
 }
@@ -187,16 +189,21 @@ export async function wholeUntil(memory: Memory, path: string): Promise<number |
 
 async function copyDoubt(
   memory: Beside,
-  { path, found, before, isPassed }: { path: string; found: IndexState; before: Remembered; isPassed: boolean },
+  {
+    path,
+    found,
+    before,
+    areVolumesAhead,
+  }: { path: string; found: IndexState; before: Remembered; areVolumesAhead: boolean },
 ): Promise<Doubt | undefined> {
-  if (found.kind !== "whole") return isPassed ? olderCopy(await runsOf(memory), 0) : undefined;
+  if (found.kind !== "whole") return areVolumesAhead ? olderCopy(await runsOf(memory), 0) : undefined;
   const look = lookOf(path);
-  if (!isPassed && before.isClosed && look === before.look) return undefined;
+  if (!areVolumesAhead && before.isClosed && look === before.look) return undefined;
   const runs = await runsOf(memory);
   const closed = runs.find((run) => run.look === look);
   if (before.lineage && !isOfLine(found.says, before.lineage)) return anotherIndex;
   const isOlder =
-    isPassed || found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
+    areVolumesAhead || found.manifest < before.manifest || (found.manifest === before.manifest && before.isClosed);
   if (!closed && !isOlder) return undefined;
   return olderCopy(runs, found.manifest, closed);
 }

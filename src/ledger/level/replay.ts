@@ -3,7 +3,7 @@
 // copy was put back, it may lack what its journal knows. Then:
 // 1. A key whose record is an earlier one of its own journal gets the last one: what was acknowledged is redone. Not where a
 //    write has begun since, nor by lines so old that later ones of the key may have been dropped.
-// 2. That such a copy was put back after a crash shows in a key whose last line is settled and has another record.
+// 2. That such a copy was put back after a crash shows in a key whose last line is done with and has another record.
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
 import { readFileSync, rmSync } from "node:fs";
 import { nowMs } from "../../clock";
@@ -20,8 +20,8 @@ import { type LevelIndex } from "./leveldb";
 
 /** What journals say of a key: its last line, before it is known what its volumes are owed for. */
 export type ReadLine = Line & {
-  /** Whether the index held the record when this was written. */
-  readonly isSettled: boolean;
+  /** Whether its work was done: then nothing is owed, and the index holds the record. */
+  readonly isDone: boolean;
   /** Of version 0.1.0: records that only stood for unfinished work. */
   readonly marks: readonly string[];
   /** The records of all its lines. */
@@ -50,7 +50,7 @@ export function readJournals(index: string): Journals {
  * Removes the journals in which nothing is owed. Not before the index is known to be closed: one that is gone may have held
  * the last line of a key of which another has an earlier one.
  */
-export function removeSettled(index: string): void {
+export function removeDone(index: string): void {
   for (const path of journalsOf(index)) {
     const { lines } = readJournal(path);
     if (lines.values().every(({ owed }) => owed.length === 0)) rmSync(path);
@@ -59,8 +59,8 @@ export function removeSettled(index: string): void {
 
 /** Whether the index, as a crash of the process has left it, is an older copy: it lacks what was put into it. */
 export function isOlder(index: LevelIndex, { lines, floor }: Journals): boolean {
-  return lines.values().some(({ key, n, record, owed, isSettled }) => {
-    if (!isSettled || owed.length > 0 || n <= floor) return false;
+  return lines.values().some(({ key, n, record, owed, isDone }) => {
+    if (!isDone || owed.length > 0 || n <= floor) return false;
     const found = index.textIfReadable(key); // What is damaged tells nothing.
     return found !== undefined && found.text !== record;
   });
@@ -131,7 +131,7 @@ function readJournal(path: string): Pick<Journals, "lines" | "floor"> {
     } else if (line?.startsWith(floorPrefix)) floor = Number(line.slice(floorPrefix.length));
     else if (line !== undefined) {
       const last = lines.get(line); // None, if it is of a debt before the journal was rewritten.
-      if (last) lines.set(line, { ...last, owed: [], marks: [], isSettled: true });
+      if (last) lines.set(line, { ...last, owed: [], marks: [], isDone: true });
     }
   }
   return { lines, floor };
@@ -183,5 +183,5 @@ function readLine(line: unknown): OwnLine | undefined {
   if (!isWhole || !named.every((text) => readRecord(text))) return undefined;
   const old = volumes.map((volume) => ({ volume, kind: marks.length > 0 ? "in-flight" : "left-over" }) as const);
   const parsed = Uint8Array.fromHex(key) as Key;
-  return { key: parsed, n, record: record ?? undefined, owed: [...debtsByKind(owed), ...old], marks, isSettled: false };
+  return { key: parsed, n, record: record ?? undefined, owed: [...debtsByKind(owed), ...old], marks, isDone: false };
 }

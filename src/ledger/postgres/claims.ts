@@ -16,7 +16,7 @@ import { type Claim, type ClaimOptions, type Debt, type Entry } from "../ledger"
 import { claimsOpen, putSeconds, timed } from "../measures";
 import { type Database } from "./connection";
 import { ClaimLease, DatabaseClock, databaseMs, lost } from "./lease";
-import { type Found, bytesArray, foundColumns, foundIn, isSettled, owedColumn, plainArray } from "./row";
+import { type Found, bytesArray, foundColumns, foundIn, isAtRest, owedColumn, plainArray } from "./row";
 import { keysTable } from "./schema";
 
 const nothing: Entry = { record: undefined, owed: [] };
@@ -47,7 +47,7 @@ export class Claims implements Disposable {
       const found = guess ? undefined : await this.#find(key);
       const own = found && made.get(found.version);
       if (own) return this.#keep(own);
-      if (found?.state === "held" || (found && this.#clock.wasSet && !isSettled(found))) break;
+      if (found?.state === "held" || (found && this.#clock.wasSet && !isAtRest(found))) break;
       const entry = guess ?? begin(found?.entry ?? nothing);
       const claim = new SharedClaim(this.database, key, entry, holdMs, (ended) => {
         if (this.#open.delete(ended)) claimsOpen.add(-1);

@@ -38,7 +38,7 @@ export function foundIn(key: Key, [text, facts, owed, version, ageMs, state]: Ro
 }
 
 /** Nobody's, and nothing is owed. */
-export function isSettled({ state, entry }: Found): boolean {
+export function isAtRest({ state, entry }: Found): boolean {
   return state === "free" && entry.owed.length === 0;
 }
 
