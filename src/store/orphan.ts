@@ -54,7 +54,7 @@ export type OrphanLook = {
  * @throws MkvError bad-request (no volume of the store), busy, unavailable (a volume does not answer)
  */
 export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Promise<OrphanSeen> {
-  const { volume, place, repair, remove, dryRun } = look;
+  const { volume, place, remove, dryRun } = look;
   if (!isConfigured(store.topology, volume)) throw new MkvError("bad-request", `${volume} is not one of the volumes`);
   await using claim = await claimKey(store, key, asItIs, { dryRun, sends: "streams" });
   const { record } = claim.entry;
@@ -68,19 +68,7 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   if (store.ledger.age !== "current" && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
     const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
-    if (!isWhole(seen)) {
-      if (!(await isCopy(store, claim, { volume, path, bytes: file.bytes, seen })))
-        return { state: "kept", why: "is not known to be the value, whose own copies are not all whole" };
-      if (!repair) return { state: "copy" };
-      if (!dryRun && isStaged && !(await moveIfSame(store.volumes.within(claim), key, { volume, md5: record.md5! })))
-        return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
-      if (dryRun) return { state: "recorded" };
-      await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: claim.entry.owed });
-      if (store.ledger.age === "older") return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
-      const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
-      await bringHome(store, claim, all, { depth: "length" });
-      return { state: "recorded" };
-    }
+    if (!isWhole(seen)) return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
   }
   if (store.ledger.age === "older") return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
@@ -95,6 +83,29 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
     return { state: "kept", why: "goes when the copies of its key are seen whole" };
   await forgetOrphan(store.ledger.memory, volume + path);
   return { state: "removed" };
+}
+
+/** Rule 1: where copies of the recorded value are lost, a file that is the value becomes one, and any other one stays. */
+async function useAsCopy(
+  store: Store,
+  claim: Claim,
+  found: { look: OrphanLook; path: string; bytes: number; seen: Inspected },
+): Promise<OrphanSeen> {
+  const { volume, place, repair, dryRun } = found.look;
+  const { key, entry } = claim;
+  const record = entry.record!;
+  if (!(await isCopy(store, claim, { volume, ...found })))
+    return { state: "kept", why: "is not known to be the value, whose own copies are not all whole" };
+  if (!repair) return { state: "copy" };
+  if (dryRun) return { state: "recorded" };
+  const volumes = store.volumes.within(claim);
+  if (place === "staged" && !(await moveIfSame(volumes, key, { volume, md5: record.md5! })))
+    return { state: "kept", why: "is the value, which lacks copies, and could not be moved to its place" };
+  await claim.put({ record: { ...record, volumes: union(record.volumes, [volume]) }, owed: entry.owed });
+  if (store.ledger.age === "older") return { state: "recorded" }; // Whatever else there is has to be found before it is moved.
+  const all = await inspectCopies(store.volumes, key, claim.entry.record!, { depth: "length" });
+  await bringHome(store, claim, all, { depth: "length" });
+  return { state: "recorded" };
 }
 
 /** Whether a file is the value of a key that lacks a good copy. Of what is staged only the MD5 tells. */
