@@ -56,7 +56,7 @@ export async function* backupOf(
     sum.update(piece);
     return piece;
   };
-  const { isConsistent, keys } = ledger.picture();
+  const { isConsistent, keys } = ledger.dump();
   yield summed(
     line({
       mkv: backupMark,

@@ -58,7 +58,7 @@ function hasStaged(owed: readonly BareDebt[]): boolean {
 }
 
 /** All that is known of a key, for a backup: what is damaged beside its record is left out, with a word. */
-export function pictureOf(key: Key, record: string | undefined, beside: Beside): Known {
+export function dumpOf(key: Key, record: string | undefined, beside: Beside): Known {
   const entry = entryOf(key, readRecord(record), beside);
   if (!readFacts(beside.facts))
     warn(`${JSON.stringify(showKey(key))}: its type and metadata are damaged, and left out`);

@@ -167,7 +167,7 @@ export type Ledger = AsyncDisposable & {
   /** The same, with keys as they are shown: that costs less, where their bytes are not needed. */
   list(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly ShownEntry[]>;
   /** All that is known of all keys, in order, in pieces. `isConsistent`: the records are of one moment; debts may be of a later one. */
-  picture(): { readonly isConsistent: boolean; readonly keys: AsyncIterable<readonly Known[]> };
+  dump(): { readonly isConsistent: boolean; readonly keys: AsyncIterable<readonly Known[]> };
   /**
    * Takes a key, and puts what `begin` makes of what is there.
    * @param begin may be asked again, when something else turns out to be there; what it throws of what is there is thrown,

@@ -51,13 +51,13 @@ const ids = [["id a:1", "one"] as const, ["id b:1", null] as const];
 /** A ledger as a backup sees it. */
 function ledgerOf(keys: readonly Known[]): Ledger {
   const memory = { page: (prefix: string) => ids.filter(([name]) => name.startsWith(prefix)) };
-  const picture = () => ({
+  const dump = () => ({
     isConsistent: true,
     keys: (async function* () {
       yield keys;
     })(),
   });
-  return { memory, age: "current", picture } as unknown as Ledger;
+  return { memory, age: "current", dump } as unknown as Ledger;
 }
 
 async function textOf(keys: readonly Known[]): Promise<Buffer> {
@@ -211,7 +211,7 @@ test("a ledger made of the latest backup owes what was owed; of an older one it 
     const { ledger } = await openLevelLedger(path, opening);
     const { memory } = ledger;
     await using _closed = ledger;
-    const keys = (await Array.fromAsync(ledger.picture().keys)).flat();
+    const keys = (await Array.fromAsync(ledger.dump().keys)).flat();
     const isLatest = name === "latest";
     const expected = whole.map((one) => (isLatest ? one : { ...one, owed: [] }));
     expect(keys.map(shown)).toEqual(expected.filter(({ record }) => isLatest || record).map(shown));

@@ -117,7 +117,7 @@ test("rows that are damaged cost what they said: debts are left out, memory is t
   await server.query("insert into mkv_memory (name, value) values ('a', '{'), ('b', 'null')");
   await using ledger = (await openPostgresLedger(url, opening)).ledger;
   expect((await ledger.owedBy(key)).map(({ volume }) => volume)).toEqual(["b:1"]);
-  expect((await Array.fromAsync(ledger.picture().keys)).flat()).toEqual([
+  expect((await Array.fromAsync(ledger.dump().keys)).flat()).toEqual([
     { key: expect.anything(), record: `HASH${md5}a:1`, owed: [{ volume: "b:1", kind: "stray" }] },
   ]);
   const memory = await Array.fromAsync(entriesOf(ledger.memory, ""));

@@ -222,7 +222,7 @@ describe.each([
     expect(await at.other.memory.page("id ", { after: "id a", atMost: 9 })).toEqual([["id ü", { name: "id ü" }]]);
   });
 
-  test("a picture of it holds all that is known; what is made of that knows it again", async () => {
+  test("a dump of it holds all that is known; what is made of that knows it again", async () => {
     const forward = { record: live("c:1"), bytes: 5, date: "Thu, 26 Nov 2026 10:00:00 GMT", attributes: { type: "b" } };
     await using at = await open();
     await store(at.one, keyOf("/a"), {
@@ -233,7 +233,7 @@ describe.each([
     await store(at.other, keyOf("/b"), { record: undefined, owed: [debt("c:1")] });
     await store(at.one, keyOf("/c"), { ...holding("a:1"), owed: [debt("c:1", "staged")], forward });
     await store(at.one, keyOf("/d"), holding("a:1"));
-    const seen = (await Array.fromAsync(at.one.picture().keys)).flat();
+    const seen = (await Array.fromAsync(at.one.dump().keys)).flat();
     expect(seen.map(({ key, record, owed, ...beside }) => [String(Buffer.from(key)), record, owed, beside])).toEqual([
       ["/a", encodeRecord(live("a:1")), [{ volume: "b:1", kind: "left-over" }], { attributes: { type: "a" } }],
       ["/b", undefined, [{ volume: "c:1", kind: "in-flight" }], {}],
@@ -243,7 +243,7 @@ describe.each([
     await using folder = temporaryFolder();
     for (const made of [await draftedLevel(join(folder.path, "made"), seen), await draftedPostgres(server, seen)]) {
       await using ledger = made;
-      expect((await Array.fromAsync(ledger.picture().keys)).flat().map(plain)).toEqual(seen.map(plain));
+      expect((await Array.fromAsync(ledger.dump().keys)).flat().map(plain)).toEqual(seen.map(plain));
     }
   });
 });

@@ -21,8 +21,8 @@ test("ids, shape, buckets, uploads and disks to be filled go along; what only co
     get: (name: string) => remembered.get(name),
     page: (prefix: string) => [...remembered].filter(([name]) => name.startsWith(prefix)),
   };
-  const picture = () => ({ isConsistent: true, keys: (async function* () {})() });
-  const pieces = await Array.fromAsync(backup({ memory, age: "current", picture } as unknown as Ledger));
+  const dump = () => ({ isConsistent: true, keys: (async function* () {})() });
+  const pieces = await Array.fromAsync(backup({ memory, age: "current", dump } as unknown as Ledger));
   const [header, ...lines] = Buffer.concat(pieces).toString().trimEnd().split("\n");
   expect(JSON.parse(header!).topology).toEqual(shape);
   const names = lines.slice(0, -1).map((line) => JSON.parse(line).remembered);

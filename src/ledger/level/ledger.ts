@@ -20,7 +20,7 @@ import { type Journal, type Owing } from "./journal";
 import { type Journals, readJournals } from "./replay";
 import { type LevelIndex } from "./leveldb";
 import { KeyLocks } from "./locks";
-import { knownKeys } from "./picture";
+import { knownKeys } from "./dump";
 import { type LineNumbers } from "./reached";
 
 /** What the threads of a process share: the first one opens, the others join. */
@@ -71,7 +71,7 @@ export function levelLedger(parts: LevelParts): Ledger {
     look: (key) => knownOf(key, index.get(key), facts.getText(key)),
     scan: (range, options) => index.scan(range, options),
     list: (range, options) => index.list(range, options),
-    picture: () => ({ isConsistent: true, keys: knownKeys(parts) }),
+    dump: () => ({ isConsistent: true, keys: knownKeys(parts) }),
     async claim(key, begin) {
       const lock = locks.take(key);
       try {

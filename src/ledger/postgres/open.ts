@@ -144,7 +144,7 @@ function postgresLedger(database: Database, age: Age, presence?: AsyncDisposable
     ...readsOf(database),
     scan: (range, options) => scanTable(database, keysTable, range, options),
     list: (range, options) => shown(scanTable(database, keysTable, range, options)),
-    picture: () => ({ isConsistent: false, keys: knownKeys(database) }),
+    dump: () => ({ isConsistent: false, keys: knownKeys(database) }),
     claim: (key, begin, options) => claims.claim(key, begin, options),
     async *due() {
       if (debts) yield* debts.due();

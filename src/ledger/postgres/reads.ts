@@ -7,7 +7,7 @@ import { type Key } from "../../format/key";
 import { type ValueRecord, decodeRecord } from "../../format/record";
 import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
-import { knownOf, pictureOf } from "../facts";
+import { knownOf, dumpOf } from "../facts";
 import { type Age, type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
 import { getSeconds, keysOwed, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
@@ -95,7 +95,7 @@ export async function* knownKeys(database: Database, which: "all" | "owing" = "a
     if (rows.length === 0) return;
     yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
       const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
-      return pictureOf(key, record ?? undefined, { facts, owed: debts });
+      return dumpOf(key, record ?? undefined, { facts, owed: debts });
     });
     after = rows.at(-1)![0] as Uint8Array;
   }

@@ -1,4 +1,4 @@
-// Owns the picture of a ledger over LevelDB: its index as it was at one moment, with what lies beside the records, and what the
+// Owns the dump of a ledger over LevelDB: its index as it was at one moment, with what lies beside the records, and what the
 // journals owe.
 // 1. Both LevelDBs are looked at in the same turn of the loop, what lies beside the records first, as it is written first.
 // 2. The journals are read after that. What was owed then and has been paid since, nobody owes; what is owed since does no
@@ -7,7 +7,7 @@ import { Ahead } from "../../ahead";
 import { type Key } from "../../format/key";
 import { limits } from "../../limits";
 import { type Known, type RawEntry } from "../ledger";
-import { pictureOf } from "../facts";
+import { dumpOf } from "../facts";
 import { type LevelIndex } from "./leveldb";
 import { readJournals } from "./replay";
 
@@ -25,7 +25,7 @@ export async function* knownKeys({ path, index, facts }: Parts): AsyncGenerator<
     if (!key) return;
     const [record, factsText] = [textOf(records, key), textOf(extras, key)];
     const owed = isSame(owing.at(-1)?.key, key) ? owing.pop()!.owed : [];
-    const known = pictureOf(key, record, { facts: factsText, owed });
+    const known = dumpOf(key, record, { facts: factsText, owed });
     if (record !== undefined || known.forward || owed.length > 0) keys.push(known);
     if (extras.isDue) await extras.fill();
     if (records.isDue) await records.fill();
