@@ -19,7 +19,7 @@ import { counted, warn } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { type Volumes } from "../volumes/volumes";
-import { moveLate, moveStaged, stagedPathOf } from "./forward";
+import { asItIs, moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
 
 const waitedFor = gauge(
@@ -71,12 +71,12 @@ export async function cleanUp(
   }
   const now = nowMs();
   const left = owed.flatMap((debt) => {
-    if (open.includes(debt) && !removable.includes(debt)) return [debt];
+    if (open.includes(debt) && !removable.includes(debt)) return [debt]; // It may not go yet.
     if (unconfirmed.has(fileOf(debt))) {
       if (volumes.health.isSettled(currentName(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
-    return debt.kind !== "stray" && debt.untilMs > now ? [debt] : [];
+    return debt.kind !== "stray" && debt.untilMs > now ? [debt] : []; // What was sent earlier may still land.
   });
   await claim.end({ record, owed: left }, { againMs: pauseOf(store, left, { waiting, asked }) });
   return waiting;
@@ -106,12 +106,13 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   let count = 0;
   async function pay(key: Key): Promise<void> {
     try {
-      await using claim = await ledger.claim(key, (before) => before);
+      await using claim = await ledger.claim(key, asItIs);
       await moveLate(store, claim);
       for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
     } catch (error) {
       if (!(error instanceof MkvError)) failure ??= error;
-      else if (error.code !== "busy" && error.code !== "away") waiting.set("the index", reasonOf(error)); // Busy: whoever has it cleans up at its end.
+      // Busy: whoever has it cleans up at its end. Away: the ledger says so itself.
+      else if (error.code !== "busy" && error.code !== "away") waiting.set("the index", reasonOf(error));
     }
   }
   /** Why a volume is not asked: it is down, or nobody's any more and silent, as another key has found in this round. */

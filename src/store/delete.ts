@@ -17,8 +17,8 @@ import { type Permit, type Store } from "./store";
  * @throws MkvError absent, busy, forbidden (protected), too-much-owed (the key is unlinked then); what `permit` throws
  */
 export async function deleteKey(store: Store, key: Key, permit?: Permit): Promise<void> {
-  await using claim = await claimDeleted(store, key, permit);
-  await cleanUpCommitted(store, claim, { waitMs: limits.patienceMs });
+  await using claim = await claimDeleted(store, key, permit); // 1.
+  await cleanUpCommitted(store, claim, { waitMs: limits.patienceMs }); // 2.
 }
 
 async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Claim> {

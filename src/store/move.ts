@@ -93,21 +93,20 @@ export async function bringHome(
   try {
     const added = without(lacking, straysIn(claim.entry.owed)); // Those stay what they are.
     const owed = owe(claim.entry.owed, added, { kind: "in-flight", forMs: limits.fenceOverMs });
-    if (lacking.length > 0) await claim.put({ record, owed });
+    if (lacking.length > 0) await claim.put({ record, owed }); // 1.
     const isUnread = strays.length > 0 && seen.depth !== "md5";
-    if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced, pace });
+    if (lacking.length > 0 || isUnread) await fill(store, claim.key, { targets, seen, sync: isSynced, pace }); // 2.
     if (isSynced) await syncAll(store, claim.key, without(targets, lacking));
   } catch (error) {
     await claim.put({ record, owed: landed(store, claim.entry.owed, lacking) });
     await cleanUp(store, claim);
     throw error;
   }
-  // The commit.
   const moved = { ...record, md5: isRight ? record.md5 : seen.md5, volumes: targets };
   const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
-  await claim.put({ record: moved, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced });
-  await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs });
+  await claim.put({ record: moved, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced }); // 3. The commit.
+  await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs }); // 4.
   return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }
 

@@ -52,7 +52,7 @@ export async function put(
     return isOver() ? staging(entry, likely) : inFlight(entry, likely);
   };
   const sends = value.bytes !== undefined && value.bytes <= limits.shortBytes ? "short" : "streams";
-  await using claim = await claimKey(store, key, begin, { expect: "nothing", sends });
+  await using claim = await claimKey(store, key, begin, { expect: "nothing", sends }); // 1.
   const held = { ...store, volumes: volumes.within(claim) };
   const write = { value, ranked, likely, before };
   return await (isOver() ? replace(held, claim, write) : writeAbsent(held, claim, write));
@@ -72,13 +72,13 @@ async function writeAbsent(store: Store, claim: Claim, write: Write): Promise<Tr
   const transfer = new Transfer(store, claim, { ...write, path: pathOf(claim.key), owing: inFlight });
   let stored: Transferred;
   try {
-    stored = await transfer.run();
-    await commit(transfer, stored, write.value.attributes?.(stored));
+    stored = await transfer.run(); // 2.
+    await commit(transfer, stored, write.value.attributes?.(stored)); // 3.
   } catch (error) {
     await rollBack(transfer);
     throw error;
   }
-  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim);
+  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim); // 4.
   return stored;
 }
 

@@ -29,7 +29,7 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
   const transfer = new Transfer(store, claim, way);
   let stored: Transferred;
   try {
-    stored = await transfer.run();
+    stored = await transfer.run(); // 2.
     const { volumes, bytes, md5, date } = stored;
     requireMove(store, volumes, { unknown: "fails" }); // All of them have been asked by now.
     const { record, owed } = claim.entry;
@@ -38,21 +38,21 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
       record: { state: "live" as const, md5: store.md5sum ? md5 : undefined, volumes },
       ...{ over: encodeRecord(record!), bytes, date, attributes },
     };
-    await claim.put({ record, owed: landed(store, owed, transfer.written()), forward }, { sync: true }); // The commit.
+    await claim.put({ record, owed: landed(store, owed, transfer.written()), forward }, { sync: true }); // 3. The commit.
   } catch (error) {
     const { record, owed, forward } = claim.entry;
     if (!forward) await claim.put({ record, owed: landed(store, owed, transfer.written()) });
     await cleanUp(store, claim);
     throw error;
   }
-  const { late, moved } = await moveStaged(store, claim);
+  const { late, moved } = await moveStaged(store, claim); // 4, and the record of 5.
   if (late.size > 0) throw notYet(late);
   if (moved < store.minreplicas)
     throw new MkvError(
       "unavailable",
       `${moved} volumes still had the new value when it was to take its place: send it again`,
     );
-  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim);
+  if (claim.entry.owed.length > 0) await cleanUpCommitted(store, claim); // 5.
   return stored;
 }
 
