@@ -1,6 +1,7 @@
 // What a client may say of its body beside the bytes: whatever is not stored as it was meant is refused whole.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
+import { startGatedCluster } from "../support/gated";
 import { dial, follow } from "../support/http";
 import { recordOf, writeRecords } from "../support/records";
 import { until } from "../support/until";
@@ -62,6 +63,19 @@ test("a chunked body with a trailer that was not announced is 400, and nothing i
     expect(await send([head(key, "Transfer-Encoding: chunked") + body])).toBe(400);
     await expectFree(key);
   }
+});
+
+test("a trailer that comes while the volumes still take the value is 400, and nothing of it stays", async () => {
+  await using gated = await startGatedCluster();
+  gated.gates.forEach((gate) => gate.hold("PUT", "answer"));
+  using wire = await dial(gated.master.port);
+  wire.write(`${head("/late", "Transfer-Encoding: chunked")}5\r\nhello\r\n0\r\n`);
+  await Promise.all(gated.gates.map((gate) => gate.holds("PUT")));
+  wire.write("X-Sum: 1\r\n\r\n");
+  expect((await wire.answer({ timeoutMs: 10_000 })).status).toBe(400);
+  gated.openAll();
+  await until(() => gated.remains().length === 0, { what: "the copies are gone" });
+  expect((await gated.ask("GET", "/late")).status).toBe(404);
 });
 
 test("a chunked body without a trailer is stored, however it is cut", async () => {

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { runJob } from "../jobs/job";
 import { startCluster, type Cluster } from "../support/cluster";
-import { entangledPairs } from "../support/entangled";
+import { type Entangled, entangledPairs } from "../support/entangled";
 import { filesOn } from "../support/files";
 import { follow, request, type Ask } from "../support/http";
 import { owing } from "../support/journals";
@@ -83,7 +83,11 @@ test("a volume never removes a folder, however it is asked to", async () => {
 
 test("jobs say which key is in the way, end, and owe nothing", async () => {
   await using other = await startCluster({ volumes: 2, flags: [...flags, "-replicas", "1"] });
-  const { above, below } = entangledPairs("apart").find(({ above, below }) => isApart(other, above, below))!;
+  const isFree = ({ above, below }: Entangled) => isApart(other, above, below);
+  const [{ above, below }, later] = [...entangledPairs("apart").filter(isFree).take(2)] as [Entangled, Entangled];
+  await other.store(later.above, "above");
+  expect((await other.ask("PUT", targetOf(later.below), { body: "below" })).status).toBe(409); // It is known, and not met.
+  expect((await other.ask("DELETE", targetOf(later.above))).status).toBe(204);
   await other.store(below as unknown as string, "below");
   await other.store(above, "above");
   const before = other.remains();
