@@ -32,18 +32,20 @@ type Head = { readonly status: number; readonly headers: Headers; readonly range
 /** Answers GET and HEAD of an object. */
 export async function readObject(store: Store, asked: S3Request): Promise<Response> {
   const key = asked.key!;
-  const isHead = asked.request.method === "HEAD";
-  const [number, instead] = [partRead(asked), overrides(asked)];
+  const how = { number: partRead(asked), instead: overrides(asked) };
+  if (asked.request.method === "HEAD") {
+    const seen = await statValue(store, key);
+    if (!seen) throw await missing(store, asked);
+    return new Response(null, headOf(asked, seen, how));
+  }
   let head: Head | undefined;
   // What an answer cannot say is found out here: whatever is thrown later would leave the value open.
-  const choose = (seen: SeenValue) => (head = headOf(asked, seen, { number, instead })).range;
+  const choose = (seen: SeenValue) => (head = headOf(asked, seen, how)).range;
   const isWhole =
-    number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
-  const found = isHead ? await statValue(store, key) : await openValue(store, key, choose, { isWhole });
-  if (!found) throw await missing(store, asked);
-  if (isHead) choose(found);
-  const chunks = "chunks" in found ? (found.chunks as AsyncIterable<Uint8Array> | undefined) : undefined;
-  return new Response(chunks ? streamed(chunks) : null, head);
+    how.number === undefined && ![...asked.fields.keys()].some((name) => name === "range" || name.startsWith("if-"));
+  const opened = await openValue(store, key, choose, { isWhole });
+  if (!opened) throw await missing(store, asked);
+  return new Response(opened.chunks ? streamed(opened.chunks) : null, head);
 }
 
 /**
