@@ -1,9 +1,6 @@
-// Owns the putting together of a store out of settings: the ledger, the volumes and their identity, for each thread; and what
-// is looked at before: whether a missing index is an empty one, and whether the flags are those of the store that is there.
-import { MkvError, reasonOf } from "../errors";
-import { files, folders } from "../jobs/folders";
+// Owns the putting together of a store out of settings: the ledger, the volumes, who they are; for each thread.
+import { MkvError } from "../errors";
 import { type Ledger, type NoteEpoch } from "../ledger/ledger";
-import { warn } from "../log";
 import { WriteDates } from "../store/dates";
 import { type CompareEpochs, epochsSoon } from "../store/places/epochs";
 import { Buckets } from "../store/buckets";
@@ -12,8 +9,8 @@ import { forgetOldOrphans } from "../store/orphan";
 import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
 import { keepTopology } from "../store/places/topology";
+import { requireNoValues } from "../store/places/no-values";
 import { type Watch, distrust, watchPlaces } from "../store/places/watch";
-import { AccessRefused } from "../volumes/client";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type LedgerKind, type SharedLedger, ledgerAt, stopNow } from "./ledgers";
@@ -108,7 +105,7 @@ function orEnd(noteEpoch: NoteEpoch): CompareEpochs {
 
 /** The failure of what needs an index where there is none. */
 export function noIndex({ shown }: LedgerKind): MkvError {
-  return failed(`there is no index at ${shown}: run rebuild first`);
+  return new MkvError("failed", `there is no index at ${shown}: run rebuild first`);
 }
 
 /** Opens the same store for another thread. Throws MkvError failed. */
@@ -134,44 +131,4 @@ function storeOf(
     hints: new Hints(parts.ledger.memory, shared.hints),
     places: new Places(parts.volumes),
   };
-}
-
-/**
- * Refuses to make a new index while a volume has values. Returns whether all volumes could be looked at.
- * @throws MkvError failed; also if there was an index here, and a volume cannot be looked at
- */
-async function requireNoValues(
-  volumes: Volumes,
-  { db, hadOne }: { db: string; hadOne: boolean },
-): Promise<{ isSure: boolean }> {
-  let isSure = true;
-  for (const volume of volumes.topology.volumes) {
-    const isThere = await volumes.wake(volume);
-    try {
-      if (!isThere) throw new MkvError("unavailable", "it does not answer");
-      if (!(await hasValues(volumes, volume))) continue;
-    } catch (error) {
-      if (!(error instanceof MkvError)) throw error;
-      const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
-      if (hadOne) throw failed(`there is no index at ${db} any more, and ${why}: run rebuild first`);
-      const isRefused = error instanceof AccessRefused && volumes.settings.credentials !== undefined; // Without any, users bring theirs.
-      if (isRefused) throw failed(`there is no index at ${db}, and ${why}`);
-      warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
-      isSure &&= isThere; // One that is there and shows no listing is no volume of values.
-      continue;
-    }
-    throw failed(`there is no index at ${db}, but ${volume} has values: run rebuild first`);
-  }
-  return { isSure };
-}
-
-async function hasValues(volumes: Volumes, volume: string): Promise<boolean> {
-  for await (const folder of folders(volumes, { on: [volume] })) {
-    for await (const page of files(volumes, folder)) if (page.length > 0) return true;
-  }
-  return false;
-}
-
-function failed(text: string): MkvError {
-  return new MkvError("failed", text);
 }

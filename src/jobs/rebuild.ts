@@ -11,8 +11,8 @@ import { type KeyRecord } from "../ledger/ledger";
 import { type WrittenIndex } from "../ledger/next";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
-import { type Copy, type FoundFile, type Share } from "./folders";
-import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "./folders";
+import { type Copy, type FoundFile, type Share } from "../volumes/folders";
+import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "../volumes/folders";
 import { forEach } from "./pool";
 import { type Facts, type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
 

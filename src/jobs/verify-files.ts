@@ -10,8 +10,8 @@ import { damagedRecord } from "../store/find";
 import { type OrphanLook } from "../store/orphan";
 import { type Volumes } from "../volumes/volumes";
 import { type Verify } from "./findings";
-import { type Folder, type FoundFile } from "./folders";
-import { files, folderNumber, folders, hashFolders, readable, stagedFolders } from "./folders";
+import { type Folder, type FoundFile } from "../volumes/folders";
+import { files, folderNumber, folders, hashFolders, readable, stagedFolders } from "../volumes/folders";
 import { type Pause, forEach } from "./pool";
 
 /** Compares all files with the records, those in folders after this one. Returns whether all could be. */

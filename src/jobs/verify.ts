@@ -11,7 +11,7 @@ import { type Healed, findProblems } from "../store/heal";
 import { retryBusy } from "../ledger/retry-busy";
 import { Cursor } from "./cursor";
 import { type Verify, note } from "./findings";
-import { type Folder } from "./folders";
+import { type Folder } from "../volumes/folders";
 import { each, forEach } from "./pool";
 import { verifyAllFiles } from "./verify-files";
 

@@ -4,8 +4,8 @@ import { Ahead } from "../ahead";
 import { MkvError, hasCode } from "../errors";
 import { earlierPathOf, keyAt, pathOf } from "../format/path";
 import { volumesOf } from "../format/volume";
-import { type Listed, isBefore } from "../volumes/listing";
-import { type Volumes } from "../volumes/volumes";
+import { type Listed, isBefore } from "./listing";
+import { type Volumes } from "./volumes";
 
 /** A folder `/HH/hh/` and the volumes, subvolume included, that have it. */
 export type Folder = { readonly path: string; readonly volumes: readonly string[] };
