@@ -1,0 +1,59 @@
+// A new ledger that is made while a volume is silent: what that volume holds is not written over when it is back.
+import { join } from "node:path";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { startCluster } from "../support/cluster";
+import { temporaryFolder } from "../support/folder";
+import { request } from "../support/http";
+import { runMkv, startMaster } from "../support/master";
+import { placedOn } from "../support/placement";
+import { startPostgres } from "../support/postgres";
+import { until } from "../support/until";
+
+setDefaultTimeout(90_000);
+const one = ["-replicas", "1"];
+
+async function expectKept(db: string): Promise<void> {
+  await using cluster = await startCluster({ flags: one });
+  const { addresses: volumes } = cluster;
+  await cluster.store("/kept", "acknowledged");
+  await cluster.master.stop();
+  const homeOf = (key: string) => placedOn(key, { volumes, replicas: 1 })[0]!;
+  const holder = cluster.volumes[volumes.findIndex((address) => homeOf("/kept").startsWith(address))]!;
+  await holder.stop();
+  const start = () => startMaster({ db, volumes, flags: one });
+  const put = (port: number, key: string) => request(port, { method: "PUT", target: key, body: "new" });
+  {
+    await using master = await start();
+    expect((await put(master.port, "/other")).status).toBe(201);
+    await master.stop();
+  }
+  await using master = await start();
+  await holder.restart();
+  const probes = Array.from({ length: 1_000 }, (_, i) => `/probe-${i}`).filter((key) =>
+    homeOf(key).startsWith(holder.address),
+  );
+  const isUsed = async () => {
+    const probe = probes.shift()!;
+    expect((await put(master.port, probe)).status).toBe(201);
+    const { headers } = await request(master.port, { target: probe });
+    return headers.get("key-volumes")!.startsWith(holder.address);
+  };
+  await until(isUsed, { what: "the volume is written to again" });
+  const { status, text } = await put(master.port, "/kept");
+  expect([status, text]).toEqual([503, expect.stringContaining("has, or may have, a value of this key")]);
+  await master.stop();
+  expect((await runMkv(["-db", db, "-volumes", volumes.join(","), ...one, "rebuild"])).exitCode).toBe(0);
+  await using rebuilt = await start();
+  for (const key of ["/kept", "/other"]) expect((await put(rebuilt.port, key)).status).toBe(403);
+}
+
+test.concurrent("a new index does not write over what a volume brings back", async () => {
+  await using folder = temporaryFolder();
+  await expectKept(join(folder.path, "new"));
+});
+
+test.concurrent("the same of a new database", async () => {
+  await using server = await startPostgres();
+  await server.query("create database store");
+  await expectKept(server.urlOf("store"));
+});
