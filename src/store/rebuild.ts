@@ -1,6 +1,6 @@
 // Owns what must be known of the places before an index is made anew of what lies on them, and before it takes the place of the
 // old one.
-import { type Owed, type Rebuild } from "../ledger/next";
+import { type Rebuild } from "../ledger/next";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { Epochs, requireOneStore } from "../volumes/epochs";
@@ -11,20 +11,12 @@ import { notedIn, putBackPlaces } from "./places/put-back";
 import { lastTopology } from "./places/topology";
 import { watchPlaces } from "./places/watch";
 
-/** What a rebuild knows before it looks at files; places by the names that they have now. */
-type Before = {
-  readonly currentName: (volume: string) => string;
-  /** What unfinished work has left. */
-  readonly owed: Owed;
-  /** Places that are as they were earlier. */
-  readonly putBack: ReadonlySet<string>;
-};
-
 /**
  * Makes sure that all places are there, and are those of this store; waits until nothing can land there any more.
+ * @returns what unfinished work has left, and the places that are as they were earlier, by the names that places have now
  * @throws MkvError failed, volume-failed, timeout
  */
-export async function beforeRebuild(volumes: Volumes, rebuild: Rebuild): Promise<Before> {
+export async function beforeRebuild(volumes: Volumes, rebuild: Rebuild) {
   const { old, suspect, memory } = rebuild;
   const renamed = await renamedSince(volumes, rebuild);
   const currentName = (volume: string) => renamed.get(volume) ?? volume;

@@ -24,14 +24,14 @@ export function staging(entry: Entry, volumes: readonly string[]): Entry {
 
 /** A write over a live value. Throws MkvError as `put` does; unavailable, too, if it was committed, and goes on later. */
 export async function replace(store: Store, claim: Claim, write: Write): Promise<Transferred> {
-  const require = (volumes: readonly string[]) => requireMove(store, volumes, { unknown: "may pass" });
+  const require = (volumes: readonly string[]) => requireMove(store, volumes, "may be unknown");
   const way = { ...write, path: stagedPathOf(claim.key), owing: staging, require, durable: true as const };
   const transfer = new Transfer(store, claim, way);
   let stored: Transferred;
   try {
     stored = await transfer.run(); // 2.
     const { volumes, bytes, md5, date } = stored;
-    requireMove(store, volumes, { unknown: "fails" }); // All of them have been asked by now.
+    requireMove(store, volumes, "is known"); // All of them have been asked by now.
     const { record, owed } = claim.entry;
     const attributes = write.value.attributes?.(stored) ?? {};
     const forward = {
@@ -57,12 +57,8 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
 }
 
 /** Throws MkvError unsupported if one of these volumes has no MOVE: the fence and it came together. */
-function requireMove(
-  { volumes }: Store,
-  names: readonly string[],
-  { unknown }: { unknown: "may pass" | "fails" },
-): void {
-  const unfit = names.find((volume) => !(volumes.health.isFenced(volume) ?? unknown === "may pass"));
+function requireMove({ volumes }: Store, names: readonly string[], fence: "may be unknown" | "is known"): void {
+  const unfit = names.find((volume) => !(volumes.health.isFenced(volume) ?? fence === "may be unknown"));
   if (unfit === undefined) return;
   const how = `start it with mkv's own script, as in "mkv volume DIR" or ./volume DIR`;
   throw new MkvError("unsupported", `${unfit} cannot replace a value, since it does not know MOVE: ${how}`);
