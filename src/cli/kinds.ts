@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { MkvError } from "../errors";
 import { isServerName, isVolumeName } from "../format/volume";
-import { ownNameOf } from "../ledger/level/beside";
+import { ownNameOf } from "../ledger/level/memory";
 import { type DatabaseAddress, parseDatabaseUrl } from "../ledger/postgres/address";
 
 export type Kind<T> = {

@@ -2,7 +2,7 @@
 // user may swap folders meanwhile: so only files with names that an index has are handed over, wherever they turn out to be.
 import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { besideOf } from "../ledger/level/beside";
+import { memoryOf } from "../ledger/level/memory";
 import { inspectIndex, isOfIndex } from "../ledger/level/inspect";
 import { journalsOf } from "../ledger/level/journal";
 import { factsOf } from "../ledger/level/leveldb";
@@ -13,7 +13,7 @@ import { factsOf } from "../ledger/level/leveldb";
  */
 export function closeToOthers(index: string): () => void {
   process.umask(0o077);
-  const owner = lookAt(index) ?? lookAt(besideOf(index)) ?? lookAt(dirname(index));
+  const owner = lookAt(index) ?? lookAt(memoryOf(index)) ?? lookAt(dirname(index));
   try {
     // A folder of something else is refused later, and stays as it is: it may be `/`.
     if (isFolder(index) && inspectIndex(index).kind !== "other") chmodSync(index, 0o700);
@@ -22,7 +22,7 @@ export function closeToOthers(index: string): () => void {
   }
   return () => {
     if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
-    for (const folder of [index, besideOf(index), factsOf(index)]) {
+    for (const folder of [index, memoryOf(index), factsOf(index)]) {
       const names = isFolder(folder) ? readdirSync(folder) : [];
       for (const name of names.filter(isOfIndex)) give(join(folder, name), owner);
       give(folder, owner);

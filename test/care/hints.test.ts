@@ -2,7 +2,7 @@
 import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { parseKey } from "../../src/format/key";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 import { limits } from "../../src/limits";
 import { Hints, writtenUnder } from "../../src/store/hints";
 import { temporaryFolder } from "../support/folder";
@@ -12,7 +12,7 @@ const written = writtenUnder({ volumes: ["a:1", "b:1"], replicas: 2, subvolumes:
 const key = parseKey("/key");
 
 async function hintsIn(path: string) {
-  const memory = await openBeside(join(path, "index"));
+  const memory = await openMemory(join(path, "index"));
   return {
     memory,
     hints: new Hints(memory, Hints.share()),

@@ -3,7 +3,7 @@ import { expect, setSystemTime, test } from "bun:test";
 import { join } from "node:path";
 import { Cursor } from "../../src/jobs/cursor";
 import { type JobTarget } from "../../src/jobs/target";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 import { type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
 import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/places/put-back";
@@ -26,7 +26,7 @@ test.each([
   ["while it runs", 0, -HOUR],
 ])("a clock that is set back %s makes it prove neither more nor less", async (_, beforeMs, meanwhileMs) => {
   await using at = temporaryFolder();
-  await using memory = await openBeside(join(at.path, "index"));
+  await using memory = await openMemory(join(at.path, "index"));
   const realMs = Date.now();
   try {
     await rememberPutBack(memory, "before:1", { isEarlier: true });
@@ -44,7 +44,7 @@ test.each([
 
 test("what earlier versions remembered of places still counts: by one count each, and by times", async () => {
   await using at = temporaryFolder();
-  await using memory = await openBeside(join(at.path, "index"));
+  await using memory = await openMemory(join(at.path, "index"));
   await memory.put("noted", { store: "this", counts: { "a:1": 5 } });
   expect([...(await notedIn(memory).counts("this"))]).toEqual([["a:1", { last: 5, before: 5 }]]);
   await memory.put("put-back before:1", { atMs: 1_790_000_000_000, isEarlier: true });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume, type Behaviour } from "../support/faulty";
 import { besides, bytesOf, indexOf, runJob, startJob } from "./job";
@@ -126,7 +126,7 @@ test("a disk that is taken away while it is listed: nothing is done, and it is n
     return path.endsWith("/mkv/id") ? answer(404, "") : answer(200, listingOf());
   });
   {
-    await using memory = await openBeside(cluster.db);
+    await using memory = await openMemory(cluster.db);
     await memory.put(`id ${volume.address}`, id); // It is one of the store's, with its disks.
     for (let i = 0; i < 10; i++) await memory.put(`id ${volume.address}/sv0${i}`, null);
   }

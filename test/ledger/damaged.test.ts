@@ -4,7 +4,7 @@ import { appendFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 
 import { join } from "node:path";
 import { entryOf, knownOf, writeFacts } from "../../src/ledger/facts";
 import { entriesOf } from "../../src/ledger/ledger";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 import { factsOf, openFacts } from "../../src/ledger/level/leveldb";
 import { readJournals } from "../../src/ledger/level/replay";
 import { remembered } from "../../src/ledger/level/remembered";
@@ -95,7 +95,7 @@ test("a backup whose metadata nobody could read again is refused", async () => {
 
 test("an index is in doubt where what was remembered of it is damaged", async () => {
   await using folder = temporaryFolder();
-  await using memory = await openBeside(join(folder.path, "index"));
+  await using memory = await openMemory(join(folder.path, "index"));
   expect(remembered(memory)).toBeUndefined();
   for (const value of [null, 5, "x", [], {}, { manifest: 1, isClosed: true }]) {
     await memory.put("index", value);

@@ -1,6 +1,6 @@
 // Whether two names are one place: known only of those that have said who they are.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 import { adoptPlace } from "../../src/store/adopt";
 import { Places } from "../../src/store/places/places";
 import { Volumes } from "../../src/volumes/volumes";
@@ -30,7 +30,7 @@ test("a second name of a place is not adopted while the first is configured, and
   const [one, other] = cluster.addresses as [string, string];
   const again = one.replace("localhost", "127.0.0.1");
   await using folder = temporaryFolder();
-  await using memory = await openBeside(`${folder.path}/index`);
+  await using memory = await openMemory(`${folder.path}/index`);
   const adoptIn = async (volumes: string[], name: string) => {
     const topology = { volumes, replicas: 1, subvolumes: 1 };
     await adoptPlace({ volumes: Volumes.of(topology, settings), ledger: { memory } }, name);

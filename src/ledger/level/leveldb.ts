@@ -32,7 +32,7 @@ const readsATimed = 16;
 
 /**
  * Opens the LevelDB in this folder; several threads of one process may open the same. Whoever opens holds the lock beside
- * it (`beside.ts`) and has looked at the folder (`inspect.ts`).
+ * it (`memory.ts`) and has looked at the folder (`inspect.ts`).
  * @param options.make whether one is made if there is none
  * @param options.sync every write waits for the disk
  * @param options.onBroken is told of the first write that failed
@@ -60,7 +60,7 @@ export async function openLevelIndex(
   return new LevelIndex(db, options);
 }
 
-/** The folder of what lies beside the records of this index; its name begins with a dot, as that of `beside.ts`. */
+/** The folder of what lies beside the records of this index; its name begins with a dot, as that of `memory.ts`. */
 export function factsOf(index: string): string {
   return join(dirname(index), `.${basename(index)}.facts`);
 }

@@ -13,7 +13,7 @@ import { factsOfKnown } from "../facts";
 import { type Known, addMissing } from "../ledger";
 import { type AllEpochs, type Draft, type IndexNames, type Indexes, type Lack, type Owed } from "../next";
 import { type OwedByKey, type Rebuild, accountedFor } from "../next";
-import { openBeside, requireUnlocked } from "./beside";
+import { openMemory, requireUnlocked } from "./memory";
 import { epochOf, setEpoch, writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
@@ -30,7 +30,7 @@ import { cleared, swapIndex } from "./swap";
  */
 export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<Rebuild> {
   await using undo = new AsyncDisposableStack();
-  const memory = undo.use(await openBeside(path));
+  const memory = undo.use(await openMemory(path));
   const found = inspectPlace(path);
   warnIfAlone(path, memory);
   const seen = await allEpochs();
@@ -103,7 +103,7 @@ function owedIn(
  */
 export async function draftLevel(path: string, { lack }: { lack: Lack | undefined }): Promise<Draft> {
   await using undo = new AsyncDisposableStack();
-  const memory = undo.use(await openBeside(path));
+  const memory = undo.use(await openMemory(path));
   await requireEmpty(path, lack);
   const next = await makeIn(undo, cleared(path));
   const facts = await makeIn(undo, `${factsOf(path)}.rebuild`);

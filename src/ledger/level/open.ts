@@ -14,7 +14,7 @@ import { type Epoch, after, furtherThan, furthest } from "../../format/epoch";
 import { limits } from "../../limits";
 import { counted, log, warn } from "../../log";
 import { type Age, type Ledger, type NoteEpoch, type Opened, type Surroundings, entriesOf } from "../ledger";
-import { type Beside, besideOf, joinBeside, openBeside, requireUnlocked } from "./beside";
+import { type LevelMemory, memoryOf, joinMemory, openMemory, requireUnlocked } from "./memory";
 import { epochOf, setEpoch } from "./durable";
 import { lockForGo } from "./go-lock";
 import { inspectPlace } from "./inspect";
@@ -39,9 +39,9 @@ type LevelOptions = Surroundings & {
  * Opens what is remembered beside an index that is lost or damaged; undefined if there is one.
  * @throws MkvError failed: in use
  */
-export async function openWithoutIndex(path: string): Promise<Beside | undefined> {
+export async function openWithoutIndex(path: string): Promise<LevelMemory | undefined> {
   await using undo = new AsyncDisposableStack();
-  const memory = undo.use(await openBeside(path));
+  const memory = undo.use(await openMemory(path));
   if (inspectPlace(path).kind === "whole") return undefined;
   await requireUnlocked(path);
   undo.move();
@@ -51,7 +51,7 @@ export async function openWithoutIndex(path: string): Promise<Beside | undefined
 /** Opens the ledger for the first thread of a process. Throws MkvError failed. */
 export async function openLevelLedger(path: string, options: LevelOptions): Promise<Opened<LevelShared>> {
   await using undo = new AsyncDisposableStack();
-  const memory = undo.use(await openBeside(path, options));
+  const memory = undo.use(await openMemory(path, options));
   const found = await requireWhole(path);
   const unseen = found.kind === "none" ? await requireNoTrace(path, memory, options) : undefined;
 
@@ -133,9 +133,9 @@ function ageBy(suspect: Suspect | undefined): Age {
 }
 
 /** Whether an index that mkv has served was moved or copied without what lay beside it: that is told. */
-export function warnIfAlone(path: string, memory: Beside): boolean {
+export function warnIfAlone(path: string, memory: LevelMemory): boolean {
   if (remembered(memory) || !epochOf(path)) return false;
-  const rest = [besideOf(path), factsOf(path), `${path}.journal-*`].map((each) => basename(each)).join(", ");
+  const rest = [memoryOf(path), factsOf(path), `${path}.journal-*`].map((each) => basename(each)).join(", ");
   warn(
     `${path} was moved or copied without what lay beside it: stop this, put ${rest} beside it, start again; ` +
       "without them S3 attributes are lost, and what was deleted while a volume was down may come back",
@@ -155,7 +155,7 @@ function epochsOf(
     numbers,
     isUnknown,
     onWhole,
-  }: { path: string; memory: Beside; numbers: LineNumbers; isUnknown: boolean; onWhole(): void },
+  }: { path: string; memory: LevelMemory; numbers: LineNumbers; isUnknown: boolean; onWhole(): void },
   older: { readonly passed: Epoch | undefined } | undefined,
 ): NoteEpoch {
   let now = older ? older.passed : epochOf(path);
@@ -177,7 +177,7 @@ export async function joinLevelLedger(
   path: string,
   { shared, thread, ...options }: Pick<LevelOptions, "sync" | "onBroken"> & { shared: LevelShared; thread: number },
 ): Promise<Ledger> {
-  const memory = await joinBeside(path, options);
+  const memory = await joinMemory(path, options);
   const index = await openLevelIndex(path, options);
   const facts = await openFacts(path, options);
   const numbers = new LineNumbers(shared.numbers);
@@ -190,7 +190,11 @@ export async function joinLevelLedger(
  * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one.
  * @returns files that it may lack, if not all volumes could be looked at
  */
-async function requireNoTrace(path: string, memory: Beside, { onMissing }: LevelOptions): Promise<Suspect | undefined> {
+async function requireNoTrace(
+  path: string,
+  memory: LevelMemory,
+  { onMissing }: LevelOptions,
+): Promise<Suspect | undefined> {
   const [journal] = journalsOf(path);
   if (journal) {
     throw new MkvError("failed", `there is no index at ${path}, but its journal ${journal}: run rebuild first`);

@@ -13,7 +13,7 @@ import { type Epoch, furtherThan } from "../../format/epoch";
 import { limits } from "../../limits";
 import { shaped } from "../../shape";
 import { type Memory, entriesOf } from "../ledger";
-import { type Beside } from "./beside";
+import { type LevelMemory } from "./memory";
 import { epochOf } from "./durable";
 import { type IndexState, inspectIndex } from "./inspect";
 import { type LevelIndex } from "./leveldb";
@@ -59,7 +59,7 @@ type Doubt = {
 };
 
 /** What is remembered; nothing of an index that mkv has not opened yet. Where that is damaged, the index is in doubt. */
-export function remembered(memory: Beside): Remembered | undefined {
+export function remembered(memory: LevelMemory): Remembered | undefined {
   const found = memory.get("index");
   return found === undefined ? undefined : (shaped<Remembered>(found, shape) ?? forgotten);
 }
@@ -85,7 +85,7 @@ type State = Pick<Remembered, "isClosed" | "isSynced" | "suspect" | "passed" | "
  * @param wholeMs until when it had all that was acknowledged, as far as volumes say; without it no copy of it will be known by
  * its look
  */
-export async function rememberIndex(memory: Beside, path: string, state: State, wholeMs?: number): Promise<void> {
+export async function rememberIndex(memory: LevelMemory, path: string, state: State, wholeMs?: number): Promise<void> {
   const found = inspectIndex(path);
   const manifest = found.kind === "whole" ? found.manifest : 0;
   const look = state.isClosed ? lookOf(path) : "";
@@ -98,7 +98,7 @@ export async function rememberIndex(memory: Beside, path: string, state: State, 
 }
 
 /** Remembers, until it is opened anew, that an index which this process has open is older than the volumes. */
-export async function rememberOlder(memory: Beside, passed: Epoch): Promise<void> {
+export async function rememberOlder(memory: LevelMemory, passed: Epoch): Promise<void> {
   const before = remembered(memory) ?? forgotten;
   const doubt = olderCopy(await runsOf(memory), before.manifest);
   await memory.put("index", { ...before, doubt, passed } satisfies Remembered);
@@ -106,7 +106,7 @@ export async function rememberOlder(memory: Beside, passed: Epoch): Promise<void
 
 /** Remembers that another index is about to take the place of this one, or just has: a new one, whatever it looks like. */
 export async function rememberNew(
-  memory: Beside,
+  memory: LevelMemory,
   path: string,
   state: Pick<State, "suspect" | "passed" | "doubt">,
 ): Promise<void> {
@@ -119,7 +119,7 @@ export async function rememberNew(
  * @param seen how far the volumes say that their store has come
  */
 export async function judgeIndex(
-  memory: Beside,
+  memory: LevelMemory,
   path: string,
   { found, seen }: { found: IndexState; seen: readonly Epoch[] },
 ): Promise<Doubt | undefined> {
@@ -149,7 +149,7 @@ export async function judgeIndex(
  * @param found how it was before it was opened
  */
 export async function judgeByJournals(
-  memory: Beside,
+  memory: LevelMemory,
   { found, index, journals }: { found: IndexState; index: LevelIndex | undefined; journals: Journals },
 ): Promise<Doubt | undefined> {
   const before = remembered(memory);
@@ -188,7 +188,7 @@ export async function wholeUntil(memory: Memory, path: string): Promise<number |
 }
 
 async function copyDoubt(
-  memory: Beside,
+  memory: LevelMemory,
   {
     path,
     found,

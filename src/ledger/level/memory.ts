@@ -19,9 +19,9 @@ import { type Level, LevelIndex, encodings, inUse, isLocked } from "./leveldb";
 import { finishSwap } from "./swap";
 
 /** What mkv remembers beside an index: values by name, anything that JSON can say. Throws MkvError failed. */
-export type Beside = AsyncDisposable & Memory;
+export type LevelMemory = AsyncDisposable & Memory;
 
-type BesideOptions = { readonly onBroken?: ((error: MkvError) => void) | undefined };
+type MemoryOptions = { readonly onBroken?: ((error: MkvError) => void) | undefined };
 
 /** LevelDB's smallest: there is little to remember. */
 const SMALL = { ...encodings, cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
@@ -36,13 +36,13 @@ const held = new Set<string>();
 export function ownNameOf(index: string): string {
   if (!existsSync(index) || !lstatSync(index).isSymbolicLink()) return index; // Who may not look is told by the opening.
   const folder = realpathSync(index);
-  if (!existsSync(besideOf(index))) return folder;
-  const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${besideOf(index)}`;
+  if (!existsSync(memoryOf(index))) return folder;
+  const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${memoryOf(index)}`;
   throw new MkvError("failed", `${why}: put the folder itself in the place of that link`);
 }
 
 /** The folder that lies beside this index; its name begins with a dot, so that nothing that lists `indexdb*` sees it. */
-export function besideOf(index: string): string {
+export function memoryOf(index: string): string {
   return join(dirname(index), `.${basename(index)}.mkv`);
 }
 
@@ -51,8 +51,8 @@ export function besideOf(index: string): string {
  * @param options.onBroken is told of the first write that failed
  * @throws MkvError failed: in use by another process, damaged, or the folder above the index is not to be had
  */
-export async function openBeside(index: string, options: BesideOptions = {}): Promise<Beside> {
-  const folder = trueBesideOf(index);
+export async function openMemory(index: string, options: MemoryOptions = {}): Promise<LevelMemory> {
+  const folder = trueMemoryOf(index);
   if (held.has(folder)) throw inUse(index);
   held.add(folder);
   await using undo = new AsyncDisposableStack();
@@ -68,7 +68,7 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
     finishSwap(index);
     lockForGo(index); // It may be another one now.
     undo.move();
-    return besideIn(level, { ...options, release });
+    return memoryIn(level, { ...options, release });
   } catch (error) {
     if (isLocked(error)) throw inUse(index, error);
     throw error instanceof MkvError ? error : cannotOpen(folder, (error as Error).cause ?? error);
@@ -76,19 +76,19 @@ export async function openBeside(index: string, options: BesideOptions = {}): Pr
 }
 
 /** Opens the same for another thread, while the first has it open. Throws MkvError failed. */
-export async function joinBeside(index: string, options: BesideOptions = {}): Promise<Beside> {
-  const folder = trueBesideOf(index);
+export async function joinMemory(index: string, options: MemoryOptions = {}): Promise<LevelMemory> {
+  const folder = trueMemoryOf(index);
   const level: Level = new ClassicLevel(folder, { ...SMALL, createIfMissing: false });
   try {
     await level.open();
   } catch (error) {
     throw cannotOpen(folder, (error as Error).cause ?? error);
   }
-  return besideIn(level, options);
+  return memoryIn(level, options);
 }
 
 /** What is remembered in this LevelDB, which is open; `release` is called when it has been closed. */
-function besideIn(level: Level, { onBroken, release }: BesideOptions & { release?: () => void }): Beside {
+function memoryIn(level: Level, { onBroken, release }: MemoryOptions & { release?: () => void }): LevelMemory {
   const index = new LevelIndex(level, { name: level.location, sync: true, onBroken });
   const bytesOf = (name: string) => Buffer.from(name) as Uint8Array as Key;
   return {
@@ -146,11 +146,11 @@ async function probeLock(folder: string): Promise<void> {
 }
 
 /** The folder beside the index, by its true name: one index has one lock in this process, however it is written. */
-function trueBesideOf(index: string): string {
+function trueMemoryOf(index: string): string {
   const above = dirname(index);
   try {
     accessSync(`${above}/.`, constants.W_OK); // Fails if it is a file, too.
-    return join(realpathSync(above), basename(besideOf(index)));
+    return join(realpathSync(above), basename(memoryOf(index)));
   } catch (error) {
     const text = `the folder ${above} of the index cannot be written to: ${reasonOf(error)}`;
     throw new MkvError("failed", `${text}: make it, and give it to the user that mkv runs as`, { cause: error });

@@ -1,21 +1,21 @@
 // Holds what lies beside the index of its first argument until it is killed, and says so, or why it cannot. With `fill`
 // it first writes until a write fails, and says whether a small one was tried after that, and how often it was told of a failure.
 import { writeSync } from "node:fs";
-import { openBeside } from "../../src/ledger/level/beside";
+import { openMemory } from "../../src/ledger/level/memory";
 
 const say = (line: string) => writeSync(1, `${line}\n`);
 const [, , index = "", task] = process.argv;
 
 try {
   let told = 0;
-  const beside = await openBeside(index, { onBroken: () => void told++ });
-  await beside.put("holder", process.pid);
+  const memory = await openMemory(index, { onBroken: () => void told++ });
+  await memory.put("holder", process.pid);
   if (task === "fill") {
     let failure: unknown;
     for (let i = 0; failure === undefined; i++) {
-      await beside.put(`large-${i}`, "v".repeat(10_000)).catch((error: unknown) => (failure = error));
+      await memory.put(`large-${i}`, "v".repeat(10_000)).catch((error: unknown) => (failure = error));
     }
-    const next = await beside.put("small", "v").catch((error: unknown) => error);
+    const next = await memory.put("small", "v").catch((error: unknown) => error);
     say(`${next === failure ? "refused" : "tried"}, told ${told}`);
   }
   say("held");
