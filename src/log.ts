@@ -89,25 +89,35 @@ export function say(line: string): void {
   write(stderr, `${line}\n`);
 }
 
+/** The end of a service waits so long for who reads its log. Who reads what a command says is waited for, however long. */
+export const lastWordMs = 200;
+
 /** The last line of a command that failed. */
-export function sayFailure(text: string): void {
-  write(stderr, format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`);
+export function sayFailure(text: string, waitMs: number): void {
+  write(stderr, format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`, waitMs);
 }
 
-function write(file: number, text: string): void {
+/** Says why the process ends at once. */
+export function sayEnd(text: string): void {
+  write(stderr, eventLine(text, "error"), lastWordMs);
+}
+
+function write(file: number, text: string, waitMs = Number.POSITIVE_INFINITY): void {
   const bytes = Buffer.from(text);
+  const untilMs = performance.now() + waitMs;
   for (let at = 0; at < bytes.length;) {
     try {
       at += writeSync(file, bytes, at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return; // Nobody reads it, or the disk is full.
-      Bun.sleepSync(1); // A pipe that somebody has made non-blocking is full.
+      const isFull = (error as NodeJS.ErrnoException).code === "EAGAIN"; // A pipe that is non-blocking, as Bun makes its stderr.
+      if (!isFull || performance.now() > untilMs) return; // Else nobody reads it, or the disk is full.
+      Bun.sleepSync(1);
     }
   }
 }
 
 /** The line of an event. */
-export function eventLine(text: string, level: Level): string {
+function eventLine(text: string, level: Level): string {
   return format === "json" ? jsonLine(text, level) : plainLine(text, level);
 }
 

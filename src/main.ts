@@ -5,7 +5,7 @@ import { type Task, readCommandLine, run, runTask } from "./cli/commands";
 import { runThread } from "./cli/threads";
 import { MkvError, hasCode, reasonOf } from "./errors";
 import { limits } from "./limits";
-import { logBug, sayFailure } from "./log";
+import { lastWordMs, logBug, sayFailure } from "./log";
 
 /** Bun reads how many requests it may have under way from the environment, once, at its start. */
 const requestsVariable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
@@ -25,6 +25,7 @@ else {
 }
 
 async function main(): Promise<void> {
+  let failureWaitMs = Number.POSITIVE_INFINITY;
   try {
     const line = readCommandLine(argv);
     const isServer = line.wants === "run" && line.command === "server";
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
     if (isLong && process.env[requestsVariable] === undefined) restartWithRoom();
     const [stop, reload] = [new AbortController(), new EventTarget()];
     const isService = isServer || line.command === "volume"; // Jobs may be killed at any moment.
+    if (isService) failureWaitMs = lastWordMs;
     const signals = isService ? (["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const) : [];
     for (const signal of signals) {
       if (signal === "SIGHUP" && isServer) process.on(signal, () => reload.dispatchEvent(new Event("reload")));
@@ -39,7 +41,7 @@ async function main(): Promise<void> {
     }
     process.exit(await run(line, { environment: process.env, stop: stop.signal, reload, entry: import.meta.url }));
   } catch (error) {
-    sayFailure(error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`);
+    sayFailure(error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`, failureWaitMs);
     process.exit(hasCode(error, "usage") ? 2 : 1);
   }
 }

@@ -1,6 +1,5 @@
 // Owns the choice of the ledger, and of where a new one is made: LevelDB in a folder, which one process has, or a database
 // that several masters share.
-import { writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { MkvError } from "../errors";
 import { type Ledger, type Memory, type Opened, type Surroundings } from "../ledger/ledger";
@@ -10,7 +9,7 @@ import { draftLevel, joinLevelRebuild, rebuildLevel } from "../ledger/level/next
 import { draftPostgres, joinPostgresRebuild, makeNext } from "../ledger/postgres/next";
 import { type PostgresShared, joinPostgresLedger, openPostgresLedger } from "../ledger/postgres/open";
 import { type AllEpochs, type Draft, type IndexNames, type Indexes, type Lack, type Rebuild } from "../ledger/next";
-import { eventLine } from "../log";
+import { sayEnd } from "../log";
 import { isOutOfFiles, mostOpenFiles } from "../open-files";
 import { type Config } from "./config";
 
@@ -73,7 +72,7 @@ function onBroken(error: MkvError): void {
 
 /** Ends the process at once, with a line that says why. */
 export function stopNow(text: string): never {
-  writeSync(2, eventLine(text, "error")); // A worker has no `process.stderr.fd`, and what it logs goes through the first thread.
+  sayEnd(text);
   if (!isMainThread) process.kill(process.pid, "SIGKILL"); // `exit` would end this thread alone.
   process.exit(1);
 }
