@@ -30,7 +30,8 @@ export function serve(native: Native, { port, bind, verbose, shared, admission }
         const { method } = exchange;
         if (method === "GET" || method === "HEAD") return answered;
         self.timeout(request, 0); // Each wait has its own deadline.
-        return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds)); // Afterwards is too late.
+        // Before the answer goes out: later it has no effect.
+        return withRest(request, answered).finally(() => self.timeout(request, limits.idleSeconds));
       },
     });
   } catch (error) {

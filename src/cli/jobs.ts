@@ -180,7 +180,8 @@ async function openTarget(
     const target = masterTarget(source.url, { credentials, bytesPerSecond });
     return Object.assign(held, { target, volumes: accessVolumes(config) });
   }
-  const { store, watch } = held.use(await openStore(config, { purpose: dryRun ? "verify" : purpose })); // Which changes no shape.
+  // A verify does not change what the store looks like.
+  const { store, watch } = held.use(await openStore(config, { purpose: dryRun ? "verify" : purpose }));
   held.use(mayChange(config, purpose) ? maintain(store, watch) : keepWatch(watch));
   return Object.assign(held, { target: ownTarget(store, { bytesPerSecond }), volumes: store.volumes });
 }

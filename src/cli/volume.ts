@@ -72,7 +72,7 @@ function temporaryFolder(environment: Environment): string {
     accessSync(folder, constants.W_OK | constants.X_OK);
     return folder;
   } catch {
-    return "/tmp"; // It was root's own.
+    return "/tmp"; // That folder is root's own, and this process is root no more.
   }
 }
 
@@ -90,6 +90,6 @@ async function runScript(dir: string, env: Environment & { RUN_FOLDER: string },
   if (stop.aborted) end();
   stop.addEventListener("abort", end, { once: true });
   const code = await running.exited;
-  await running.stdin.end(); // Open until now.
+  await running.stdin.end(); // Where it ends, the script ends nginx.
   return code;
 }

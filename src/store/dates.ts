@@ -35,7 +35,8 @@ export class WriteDates {
   static async share(memory: Memory): Promise<SharedArrayBuffer> {
     const shared = new SharedArrayBuffer(limits.dateSlots * Int32Array.BYTES_PER_ELEMENT);
     const ahead = await memory.page(PREFIX, { atMost: limits.threads });
-    const last = Math.max(now(), ...ahead.map(([, second]) => secondIn(second))); // Of now, since one may just have ended.
+    // This second may have been used by a process that has just ended.
+    const last = Math.max(now(), ...ahead.map(([, second]) => secondIn(second)));
     new Int32Array(shared).fill(last);
     return shared;
   }

@@ -91,7 +91,7 @@ export async function bringHome(
   const synced = await Promise.all(targets.map((volume) => store.volumes.canSync(volume)));
   const isSynced = synced.every(Boolean);
   try {
-    const added = without(lacking, straysIn(claim.entry.owed)); // Those stay what they are.
+    const added = without(lacking, straysIn(claim.entry.owed)); // A copy that is a stray stays one.
     const owed = owe(claim.entry.owed, added, { kind: "in-flight", forMs: limits.fenceOverMs });
     if (lacking.length > 0) await claim.put({ record, owed }); // 1.
     const isUnread = strays.length > 0 && seen.depth !== "md5";

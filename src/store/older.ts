@@ -27,8 +27,8 @@ export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked
       const isAbsent = async () =>
         !volumes.health.isForeign(volume) && !(await volumes.head(volume, path).catch(() => isOlder));
       const isOfFile = (debt: Debt) => debt.volume === volume && debt.kind !== "staged";
-      const isOwed = async () => (await ledger.owedBy(key, isOfFile)).some(isOfFile); // That may take a while.
-      if ((await isAbsent()) || (await isOwed()) || (await isAbsent())) return; // What is owed may be gone by then.
+      const isOwed = async () => (await ledger.owedBy(key, isOfFile)).some(isOfFile); // It may be slow.
+      if ((await isAbsent()) || (await isOwed()) || (await isAbsent())) return; // What was owed may have been removed meanwhile.
       const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
       throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
     }),

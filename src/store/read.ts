@@ -39,7 +39,7 @@ export async function recordedAt({ ledger }: Store, key: Key): Promise<Value | u
   return valueIn(await ledger.look(key));
 }
 
-/** Whoever replaces the value has the key until it is done. */
+/** The same once the replacement of its value has ended: whoever carries it out has the key until then. */
 async function afterReplacement(store: Store, key: Key): Promise<KnownValue> {
   await using claim = await claimKey(store, key);
   return claim.entry;

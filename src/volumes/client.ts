@@ -192,7 +192,8 @@ export class Client {
     if (isOutOfFiles(error) || openFiles() + 2 > mostOpenFiles)
       // Bun says ECONNREFUSED then; it is no fault of the volume's.
       return new MkvError("unavailable", "this process may open no more files: try again", { cause: error });
-    if (!(error instanceof LostConnection && error.isGivenUp)) this.health.lost(volume); // Else this process has closed it.
+    // Else this process itself has closed the connection.
+    if (!(error instanceof LostConnection && error.isGivenUp)) this.health.lost(volume);
     const code = (error as { code?: string }).code ?? reasonOf(error);
     const text =
       code === "ECONNREFUSED" || code === "ConnectionRefused" ? "refuses connections" : `cannot be used: ${code}`;

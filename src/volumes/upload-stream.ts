@@ -79,7 +79,7 @@ export class BodyStream {
         body,
         method: "PUT",
         redirect: "manual",
-        proxy: false, // One of the environment is for the world outside.
+        proxy: false, // A proxy of the environment is for the world outside.
         signal: this.#abort.signal,
         keepalive: false, // A kept connection may have been forgotten on the way, and the value would be lost in it.
       });

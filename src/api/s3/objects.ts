@@ -63,7 +63,8 @@ function headOf(
   const { range, isPart, count } = number === undefined ? rangeOf(asked, seen) : partOf(number, seen);
   if (count !== undefined) headers.set("x-amz-mp-parts-count", String(count));
   if (isPart) headers.set("content-range", `bytes ${range.from}-${range.from + range.bytes - 1}/${seen.bytes}`);
-  const isAll = !isPart || (range.bytes === seen.bytes && sumOf(seen)?.type === "FULL_OBJECT"); // It has a sum then.
+  // The sum of the object is that of the answer then.
+  const isAll = !isPart || (range.bytes === seen.bytes && sumOf(seen)?.type === "FULL_OBJECT");
   if (isAll && asked.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
     for (const [name, sum] of Object.entries(sumHeaders(seen))) headers.set(name, sum);
   headers.set("content-length", String(range.bytes));

@@ -51,7 +51,7 @@ export function payloadOf(
     );
   const hash = hashOf(signed.payload, framing !== undefined);
   const isEndOfUpload = request.method === "POST" && asked.query("uploadId") !== undefined;
-  const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is of the object.
+  const announced = isEndOfUpload ? undefined : announcedSum(request.headers); // There it is the sum of the object.
   if (algorithm && announced && announced.algorithm !== algorithm)
     throw new S3Error("InvalidRequest", `the upload has sums by ${algorithm}, not by ${announced.algorithm}`);
   const withdrawn = wire === undefined ? request.signal : undefined;

@@ -52,7 +52,7 @@ function isFree(descriptor: number): boolean {
 }
 
 function flockOf(): ((descriptor: number, operation: number) => number) | undefined {
-  const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6"; // musl takes itself for that one.
+  const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6"; // By that name musl finds itself.
   try {
     return dlopen(libc, { flock: { args: ["i32", "i32"], returns: "i32" } }).symbols.flock;
   } catch {

@@ -34,7 +34,7 @@ const held = new Set<string>();
  * @throws MkvError failed if an earlier version has made that beside the link
  */
 export function ownNameOf(index: string): string {
-  if (!existsSync(index) || !lstatSync(index).isSymbolicLink()) return index; // Who may not look is told by the opening.
+  if (!existsSync(index) || !lstatSync(index).isSymbolicLink()) return index; // If it may not be looked at, the opening says so.
   const folder = realpathSync(index);
   if (!existsSync(memoryOf(index))) return folder;
   const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${memoryOf(index)}`;

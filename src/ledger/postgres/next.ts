@@ -111,7 +111,7 @@ export async function makeNext(
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await swapTables(database, table, presence);
       await markMade(database);
-      if (source.of === "volumes") await memory.delete(behindName); // It knows all that these have.
+      if (source.of === "volumes") await memory.delete(behindName); // The new table knows all that they have.
     },
   });
 }

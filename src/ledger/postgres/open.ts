@@ -114,7 +114,7 @@ function epochsOf(database: Database, memory: SharedMemory, age: Age): NoteEpoch
     if (age === "older") return "current";
     if (ageBy(await memory.get(behindName)) === "older") return "older";
     if (!note) return "current";
-    await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // Nobody knows of any.
+    await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // If nobody has come any way yet, it begins.
     const [row] = await database.run(count, [Buffer.from(epochName)]);
     if (row) await note(JSON.parse(row[0] as string));
     return "current";

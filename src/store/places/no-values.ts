@@ -23,7 +23,8 @@ export async function requireNoValues(
       if (!(error instanceof MkvError)) throw error;
       const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
       if (hadOne) throw failed(`there is no index at ${db} any more, and ${why}: run rebuild first`);
-      const isRefused = error instanceof AccessRefused && volumes.settings.credentials !== undefined; // Without any, users bring theirs.
+      // Where the master has none, users bring theirs.
+      const isRefused = error instanceof AccessRefused && volumes.settings.credentials !== undefined;
       if (isRefused) throw failed(`there is no index at ${db}, and ${why}`);
       warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
       isSure &&= isThere; // One that is there and shows no listing is no volume of values.

@@ -75,7 +75,7 @@ export async function watchPlaces(
     throw new MkvError("failed", `${a} and ${b} are one and the same place: name each volume once in -volumes`);
   }
   const noted = epochs.note("volumes");
-  noted.catch(() => {}); // It is told here, or by the next one.
+  noted.catch(() => {}); // Its failure is told here, or by the next note.
   await Promise.race([noted, Bun.sleep(limits.firstLookMs)]);
   async function meet() {
     const isDue = volumes.health.returns !== returns || nowMs() >= checkedMs + limits.identityMs;
