@@ -192,7 +192,7 @@ export class Client {
     if (isOutOfFiles(error) || openFiles() + 2 > mostOpenFiles)
       // Bun says ECONNREFUSED then; it is no fault of the volume's.
       return new MkvError("unavailable", "this process may open no more files: try again", { cause: error });
-    // Else this process itself has closed the connection.
+    // One that was given up was closed by this process itself.
     if (!(error instanceof LostConnection && error.isGivenUp)) this.health.lost(volume);
     const code = (error as { code?: string }).code ?? reasonOf(error);
     const text =

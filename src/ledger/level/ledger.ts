@@ -167,12 +167,12 @@ class LevelClaim implements Claim {
         throw new MkvError("too-much-owed", text);
       }
       written = isNewRecord ? owedByBoth(entry.owed, before.owed) : entry.owed;
-      await journal.owe(this.#hex, this.#line(record, written, dueMs));
+      await journal.owe(this.#hex, this.#line(record, written, dueMs)); // 2: the debts of before and after.
     } else if (isNewRecord && before.owed.length === 0)
-      await journal.announce(this.#hex, this.#line(record, entry.owed, dueMs));
-    const isEarly = entry.forward !== undefined || (entry.attributes !== undefined && !before.forward);
+      await journal.announce(this.#hex, this.#line(record, entry.owed, dueMs)); // 4.
+    const isEarly = entry.forward !== undefined || (entry.attributes !== undefined && !before.forward); // 5.
     if (isEarly) await this.#putFacts(entry, { sync });
-    if (isNewRecord) await index.put(this.key, record, { sync });
+    if (isNewRecord) await index.put(this.key, record, { sync }); // 3.
     if (!isEarly) await this.#putFacts(entry, { sync });
     this.#entry = entryOf(this.key, entry.record, { facts: this.#facts, owed: entry.owed });
     this.#text = record;
@@ -180,7 +180,8 @@ class LevelClaim implements Claim {
     // Where the record is the same, all that is owed now was owed before.
     if (!isNewRecord && entry.owed.length === before.owed.length) return journal.schedule(this.#hex, dueMs);
     const line = this.#line(record, entry.owed, dueMs);
-    if (isNewRecord && before.owed.length > 0) await journal.tell(this.#hex, line);
+    if (isNewRecord && before.owed.length > 0)
+      await journal.tell(this.#hex, line); // 2: those of before go.
     else journal.note(this.#hex, line);
   }
 
