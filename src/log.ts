@@ -116,7 +116,6 @@ function write(file: number, text: string, waitMs = Number.POSITIVE_INFINITY): v
   }
 }
 
-/** The line of an event. */
 function eventLine(text: string, level: Level): string {
   return format === "json" ? jsonLine(text, level) : plainLine(text, level);
 }

@@ -27,7 +27,6 @@ export type Metric = {
   /** One sentence. */
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
-  /** Names of its labels. */
   readonly labels: readonly string[];
   /** Upper bounds of a histogram's buckets; there is one more, for what lies above. */
   readonly bounds: readonly number[];

@@ -25,7 +25,6 @@ export type Gathering = Facts & {
   readonly putBack: ReadonlySet<string>;
   /** The folders that are this gathering's, where several share them out. */
   readonly share: Share;
-  /** Ends it early. */
   readonly stop: AbortSignal;
 };
 

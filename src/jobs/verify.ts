@@ -22,7 +22,6 @@ type Unrepaired = {
   readonly counted: number;
   /** Whether it was unlinked, and lost, when it was looked at first: not one that was set aside since. */
   readonly isUnfinished?: boolean;
-  /** Why it was not repaired. */
   readonly failure?: string | undefined;
 };
 

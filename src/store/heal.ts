@@ -21,7 +21,6 @@ export type Finding = { readonly problem: Problem; readonly line: string };
 export type Healed = {
   readonly findings: readonly Finding[];
   readonly isRepaired: boolean;
-  /** Why the repair failed. */
   readonly failure?: string;
   /** Bytes of the copies that the repair made. */
   readonly bytes?: number;

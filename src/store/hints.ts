@@ -21,7 +21,6 @@ export type Hint = { readonly why: "written"; readonly topology: string } | { re
 /** A key with a hint; it may have one of each kind. */
 export type HintedKey = { readonly key: Key; readonly hint: Hint };
 
-/** The hints of a store. */
 export class Hints {
   readonly #shared: Int32Array;
   /** Keys that readers of this thread have told of since `#toldMs`. */

@@ -10,7 +10,6 @@ import { gauges } from "../metrics";
 import { shaped } from "../shape";
 import { forgetPutBack, putBackIds } from "./places/put-back";
 
-/** The jobs that are remembered. */
 export const rememberedJobs = ["rebalance", "verify"] as const;
 export type RememberedJob = (typeof rememberedJobs)[number];
 

@@ -43,7 +43,6 @@ export type OrphanLook = {
   readonly place: "orphan" | "staged";
   /** Whether a copy that the record lacks is recorded, and brought to where it belongs. */
   readonly repair: boolean;
-  /** Whether an orphan is removed. */
   readonly remove: boolean;
   /** Whether it is only found out what would be done: what is told is `recorded` or `removed` all the same. */
   readonly dryRun: boolean;
@@ -149,7 +148,6 @@ export async function forgetOldOrphans(memory: Memory): Promise<void> {
   }
 }
 
-/** Forgets what was removed. */
 async function forgetOrphan(memory: Memory, file: string): Promise<void> {
   await memory.delete(nameOf(file));
   await memory.put(countName, { boot: bootId(), count: Math.max(0, (await countOf(memory)) - 1) });
@@ -171,7 +169,6 @@ function readOrphan(seen: unknown): OrphanMemory | undefined {
   return shaped(seen, { boot: "", atMs: 0, bytes: 0, modified: "" });
 }
 
-/** Under which name an orphan is remembered. */
 const orphanPrefix = "orphan ";
 
 function nameOf(file: string): string {

@@ -57,7 +57,6 @@ type Way = Write & {
   readonly durable?: true;
 };
 
-/** One value on its way. */
 export class Transfer {
   /** The volumes in placement order, without those that may still carry out an earlier request for this key. */
   readonly #ranked: readonly string[];

@@ -32,7 +32,6 @@ export type Lease = { readonly untilMs: number };
 /** A request that changes something; `headers` are lines of its own, `destination` is that of a MOVE, below the server. */
 type Change = Pick<WireRequest, "method" | "body"> & { readonly headers?: string; readonly destination?: string };
 
-/** How a question is asked. */
 type Asking = {
   readonly timeoutMs?: number | undefined;
   readonly more?: string | undefined;

@@ -164,7 +164,6 @@ export class Identity {
     return owner === undefined ? foreignWarning(name, "another id") : sameIdWarning(name, owner);
   }
 
-  /** Gives an id to what has none. */
   async #give(name: string, seen: SeenIds): Promise<void> {
     const { client } = this.volumes;
     if (this.#without.has(name)) return;

@@ -95,7 +95,6 @@ export class Signer {
   }
 }
 
-/** A signature as header lines. */
 function linesOf({ until, sum, key }: Signature): string {
   return `Mkv-Until: ${until}\r\nMkv-Sum: ${sum}\r\n${key === undefined ? "" : `Mkv-Key: ${key}\r\n`}`;
 }

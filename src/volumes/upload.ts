@@ -76,7 +76,6 @@ export class Upload {
     }
   }
 
-  /** Gives the upload up. */
   abort(reason: MkvError): void {
     this.#givenUp = reason;
     this.#stream?.abort(reason);

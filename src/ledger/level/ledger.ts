@@ -41,7 +41,6 @@ type LevelParts = {
   readonly memory: Memory;
   readonly numbers: LineNumbers;
   readonly shared: LevelShared;
-  /** Called when index and journal are closed. */
   onClosed(): Promise<void>;
 };
 

@@ -28,7 +28,6 @@ export type Suspect = {
   readonly isNew?: true;
 };
 
-/** What is remembered of the index. */
 type Remembered = {
   /** Number of its MANIFEST; 0 for any. */
   readonly manifest: number;

@@ -50,7 +50,6 @@ export class HealLog {
     this.#failure = `${JSON.stringify(showKey(key))}: ${reasonOf(error)}`;
   }
 
-  /** A key waits for this. */
   waits(what: string): void {
     this.#waiting.set(what, (this.#waiting.get(what) ?? 0) + 1);
   }
