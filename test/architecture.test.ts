@@ -84,7 +84,6 @@ test("imports go down only, and rooms of one floor, or within one room, do not k
 
 test.each([
   ["cli/open", "ledger/level/open", true],
-  ["api/serve", "api/native/dialect", true],
   ["api/native/dialect", "api/respond", true],
   ["ledger/level/ledger", "ledger/ledger", true],
   ["ledger/level/ledger", "ledger/level/journal", true],
@@ -103,6 +102,19 @@ test.each([
   ["log", "limits", false],
 ])("whether %s may import %s: %p", (from, to, isAllowed) => {
   expect(mayImport(`src/${from}.ts`, `src/${to}.ts`)).toBe(isAllowed);
+});
+
+test("no folder imports from one that imports from it, by whatever way", () => {
+  const below = new Map<string, Set<string>>();
+  for (const [from, to] of importsWithin()) {
+    const [upper, lower] = [dirname(from), dirname(to)];
+    if (upper !== lower && roomOf(from) !== "main") below.set(upper, (below.get(upper) ?? new Set()).add(lower));
+  }
+  const waysFrom = (folder: string, way: readonly string[]): string[] =>
+    way.includes(folder)
+      ? [[...way.slice(way.indexOf(folder)), folder].join(" > ")]
+      : [...(below.get(folder) ?? [])].flatMap((next) => waysFrom(next, [...way, folder]));
+  expect([...below.keys()].flatMap((folder) => waysFrom(folder, []))).toEqual([]);
 });
 
 test("only src/ledger knows LevelDB", () => {

@@ -11,7 +11,7 @@ import { serveS3 } from "../api/s3/serve";
 import { serveAdmin } from "../api/admin/dialect";
 import { Observer } from "../api/admin/observer";
 import { type Serving, requireFreePort } from "../api/listening";
-import { type Service, serve } from "../api/serve";
+import { type Service, serve } from "../api/native/serve";
 import { hasCode, reasonOf } from "../errors";
 import { serverOf } from "../format/volume";
 import { counted, log, warn } from "../log";

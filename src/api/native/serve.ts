@@ -1,11 +1,11 @@
-// Owns the socket of the master: one thread's `Bun.serve`, its log of requests, its end.
-import { limits } from "../limits";
-import { discard } from "./body";
-import { type Admission } from "./admission";
-import { type Serving, portError } from "./listening";
-import { type Asked, type Native, answer, operationOf } from "./native/dialect";
-import { type About, aboutNothing, noteEnd } from "./requests";
-import { failed } from "./respond";
+// Owns the socket of the native dialect: one thread's `Bun.serve`, its log of requests, its end.
+import { limits } from "../../limits";
+import { discard } from "../body";
+import { type Admission } from "../admission";
+import { type Serving, portError } from "../listening";
+import { type Asked, type Native, answer, operationOf } from "./dialect";
+import { type About, aboutNothing, noteEnd } from "../requests";
+import { failed } from "../respond";
 
 /** A server that runs. `drain` takes no new requests and waits for those that run, at most `limits.drainMs`. */
 export type Service = { readonly port: number; drain(): Promise<void> };
