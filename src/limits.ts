@@ -61,6 +61,7 @@ export const limits = {
   compareMs: 5_000, // and how far they have seen the store come.
   firstLookMs: 2000, // At a start they have so long to say that they are there, and who they are.
   placesAtOnce: 4, // Disks of a server that are asked who they are at once.
+  idsKnown: 100_000, // Places whose ids are remembered, to know two names of one.
   strangers: 1000, // Servers that are not configured and whose clocks are remembered.
   namesCounted: 10_000, // Volumes, disks and servers whose requests a thread counts.
   disksEveryMs: 5000, // How often volumes are asked about their disks;
@@ -84,7 +85,7 @@ export const limits = {
   gatheredChunks: 64, // in so many chunks of each.
   shortBytes: 128 * 1024, // Longest value that goes to a volume as a short request.
   links: 20_000, // Signatures of files that are remembered.
-  presences: 100_000, // Locations of values that are remembered as just seen.
+  seenFiles: 100_000, // Files that are remembered as just seen.
   volumeRequests: 16_384, // Requests that all threads together have under way; further ones wait in `fetch`.
   headBytes: 64 * 1024, // Longest head of an answer.
   connectionsForQuestions: 32, // Connections to a server that all questions of a thread share;

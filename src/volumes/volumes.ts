@@ -12,7 +12,7 @@ import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { type Beliefs, Health } from "./health";
 import { idOf, requireOwn } from "./id-file";
 import { type Listed, list } from "./listing";
-import { Presence } from "./presence";
+import { SeenFiles } from "./seen-files";
 import { Probes, settles } from "./probes";
 import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
 import { Upload } from "./upload";
@@ -22,7 +22,7 @@ type Unconfirmed = { readonly volume: string; readonly reason: string; readonly 
 
 /** What is remembered of them, whoever asks. */
 type Known = {
-  readonly presence: Presence;
+  readonly seenFiles: SeenFiles;
   readonly probes: Probes;
   readonly syncs: Map<string, { readonly untilMs: number; readonly answer: Promise<boolean> }>;
 };
@@ -38,7 +38,7 @@ export class Volumes {
   /** @param client how they are asked; for volumes/ alone */
   constructor(
     readonly client: Client,
-    known: Known = { presence: new Presence(), probes: new Probes(), syncs: new Map() },
+    known: Known = { seenFiles: new SeenFiles(), probes: new Probes(), syncs: new Map() },
   ) {
     this.topology = client.health.topology;
     this.settings = client.settings;
@@ -130,7 +130,7 @@ export class Volumes {
 
   /** Whether the volume has the file of this very path, of so many bytes: at once if it has just said so. Throws as `head`. */
   holds(volume: string, path: string, leastBytes: 0 | 1 = 1): true | Promise<boolean> {
-    return this.#known.presence.ask(this.client, volume, path, leastBytes);
+    return this.#known.seenFiles.ask(this.client, volume, path, leastBytes);
   }
 
   /** Begins a PUT of a value whose length may be known; `sync` as in the settings if nothing else is said. */

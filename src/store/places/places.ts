@@ -42,7 +42,7 @@ export class Places {
     if (known && known.untilMs > nowMs()) return known;
     try {
       const said = { id: await this.volumes.idOf(name), untilMs: nowMs() + limits.identityMs };
-      if (this.#ids.size >= limits.presences) this.#ids.clear();
+      if (this.#ids.size >= limits.idsKnown) this.#ids.clear();
       this.#ids.set(name, said);
       return said;
     } catch (error) {

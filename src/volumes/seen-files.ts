@@ -5,7 +5,7 @@ import { type Client } from "./client";
 import { headFile } from "./read";
 
 /** What volumes have just said they hold, or are being asked. */
-export class Presence {
+export class SeenFiles {
   /** What was confirmed since `#sinceMs`: cheaper to forget all at once than one by one. */
   #held = new Set<string>();
   #sinceMs = 0;
@@ -28,7 +28,7 @@ export class Presence {
       try {
         const found = await headFile(client, volume, path);
         const isThere = found !== undefined && found.bytes >= leastBytes;
-        if (isThere && this.#held.size < limits.presences) this.#held.add(file);
+        if (isThere && this.#held.size < limits.seenFiles) this.#held.add(file);
         return isThere;
       } finally {
         this.#asked.delete(file);
