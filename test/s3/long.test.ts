@@ -1,10 +1,12 @@
-// Work that goes on when its answer has begun: it outlives its client, and the master does not end before it.
+// Work that goes on when its answer has begun: it outlives its client, and the master does not end before it. Nor does it wait
+// for more than that.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { temporaryFolder } from "../support/folder";
 import { startGatedCluster } from "../support/gated";
-import { s3Flags } from "../support/s3";
 import { ask, sign } from "../support/s3-sign";
+import { dial, head } from "../support/http";
+import { s3Flags } from "../support/s3";
 import { within } from "../support/until";
 
 setDefaultTimeout(90_000);
@@ -32,4 +34,23 @@ test("a copy whose client has gone is ended, and waited for by a master that is 
   expect(await within(cluster.master.process.exited, { what: "it ends with the copy" })).toBe(0);
   await cluster.startMaster();
   expect((await ask(port, { target })).text).toBe("copied");
+});
+
+test("a client that keeps its connection after its last answer does not hold up the end", async () => {
+  await using folder = temporaryFolder();
+  const { port, flags } = await s3Flags(folder.path);
+  await using cluster = await startGatedCluster({ flags });
+  await ask(port, { method: "PUT", target: "/bkt" });
+  for (const gate of cluster.gates) gate.hold("PUT", "answer");
+  const asked = { method: "PUT", target: "/bkt/slow", body: "x" };
+  using wire = await dial(port);
+  wire.write(head({ ...asked, headers: sign(asked).headers }, { close: false }));
+  wire.write(asked.body);
+  await Promise.all(cluster.gates.map((gate) => gate.holds("PUT", 1)));
+  const { process } = cluster.master;
+  process.signal("SIGTERM");
+  await process.says(/stopping/);
+  cluster.openAll();
+  expect((await wire.answer()).status).toBe(200);
+  expect(await within(process.exited, { what: "it ends with the request", deadlineMs: 10_000 })).toBe(0);
 });

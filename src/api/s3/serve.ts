@@ -28,7 +28,10 @@ export async function serveS3(s3: S3, serving: ServingS3): Promise<{ readonly dr
         if (!outgoing.destroyed) logBug(error);
         outgoing.destroy();
       })
-      .finally(() => running.delete(work));
+      .finally(() => {
+        running.delete(work);
+        if (!server.listening) server.closeIdleConnections(); // Its client would keep it, and so the server.
+      });
     running.add(work);
   };
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, take); // See `bodyOf`.
