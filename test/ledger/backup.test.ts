@@ -198,7 +198,7 @@ async function drafted(path: string, keys: readonly Known[], options: { lack: La
   await draft.finish(new Map(ids));
 }
 
-test("a ledger made of the latest backup owes what was owed; of an older one it is behind, and owes nothing", async () => {
+test("a ledger made of the latest backup owes what was owed; of an earlier one it is older, and owes nothing", async () => {
   await using folder = temporaryFolder();
   const all = [...known, ...attributed].sort((a, b) => Buffer.compare(a.key, b.key));
   const whole = all.filter(({ record }) => record !== "no record\u0000");

@@ -111,7 +111,7 @@ test("a ledger that was put back forgets once what was owed and claimed then", a
   expect(await rows()).toHaveLength(2);
 });
 
-test("a database that went on from a standby is behind, unless that was known to have all", async () => {
+test("a database that went on from a standby is older, unless that was known to have all", async () => {
   const { address, query } = await emptyStore("failed_over");
   const behind = () => query("select 1 from mkv_memory where name = 'behind'");
   const open = async () => await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();

@@ -40,7 +40,7 @@ async function start() {
 }
 
 /** Whether it counts as older than the volumes when it is opened. */
-async function isBehind(path: string): Promise<boolean> {
+async function isOlder(path: string): Promise<boolean> {
   const { ledger } = await openLevelLedger(path, opening);
   await using _closed = ledger;
   return ledger.age !== "current";
@@ -73,7 +73,7 @@ test.each([
   const early = at.copy();
   await change(at.other, "/key", ...after);
   await at.endOther(); // The last line of a key may come a little later, but not after this.
-  for (const open of [isBehind, isRebuiltAsBehind]) {
+  for (const open of [isOlder, isRebuiltAsOlder]) {
     const late = at.copy();
     rmSync(late, { recursive: true });
     cpSync(early, late, { recursive: true });
@@ -88,7 +88,7 @@ test("a copy of all but what is remembered, made during a run and put back after
   const noted = at.memory.get("reached") as number;
   await change(at.one, "/late", ...write);
   await until(() => (at.memory.get("reached") as number) > noted, { what: "how far the journals have come is noted" });
-  for (const open of [isBehind, isRebuiltAsBehind]) {
+  for (const open of [isOlder, isRebuiltAsOlder]) {
     const late = at.copy();
     for (const name of readdirSync(early).filter((name) => name !== ".index.mkv")) {
       rmSync(join(dirname(late), name), { recursive: true });
@@ -122,11 +122,11 @@ test.each(["stopped", "killed"])(
     await (await openLevelLedger(join(other.path, "index"), opening)).ledger[Symbol.asyncDispose]();
     rmSync(join(late, "index"), { recursive: true });
     cpSync(join(other.path, "index"), join(late, "index"), { recursive: true });
-    expect(await isBehind(join(late, "index"))).toBe(true);
+    expect(await isOlder(join(late, "index"))).toBe(true);
   },
 );
 
-async function isRebuiltAsBehind(path: string): Promise<boolean> {
+async function isRebuiltAsOlder(path: string): Promise<boolean> {
   await (await rebuildLevel(path, opening.seenEpochs))[Symbol.asyncDispose](); // It fails: the next one is as wary.
   await using rebuild = await rebuildLevel(path, opening.seenEpochs);
   return rebuild.suspect !== undefined;
@@ -145,7 +145,7 @@ test("whatever moment a crash chooses, the index is not taken for an older one",
   for (; !isOver; await setImmediate()) copies.push(at.copy());
   await all;
   expect(copies.length).toBeGreaterThan(10);
-  for (const copy of copies) expect(await isBehind(copy)).toBe(false);
+  for (const copy of copies) expect(await isOlder(copy)).toBe(false);
 });
 
 test("a crash between the ends of two threads does not make a settled key look older", async () => {
@@ -155,7 +155,7 @@ test("a crash between the ends of two threads does not make a settled key look o
   await change(at.one, "/other", ...write);
   await at.endOther();
   expect(existsSync(`${at.path}.journal-1`)).toBe(true);
-  expect(await isBehind(at.copy())).toBe(false);
+  expect(await isOlder(at.copy())).toBe(false);
 });
 
 test.each(["stopped", "killed"])(
