@@ -58,7 +58,7 @@ export function levelLedger(parts: LevelParts): Ledger {
       lines = readJournals(path).lines;
       tookMs = nowMs() - readMs;
     },
-    () => Bun.sleep(Math.min(9 * tookMs, limits.freshMs)), // It blocks the thread: a tenth of its time at most.
+    () => Bun.sleep(Math.min(9 * tookMs, limits.freshMs)), // It blocks the thread: for a tenth of its time, as long as it is short.
   );
   return {
     memory,
