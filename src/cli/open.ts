@@ -2,7 +2,7 @@
 import { MkvError } from "../errors";
 import { type Ledger, type NoteEpoch } from "../ledger/ledger";
 import { WriteDates } from "../store/dates";
-import { type CompareEpochs, epochsSoon } from "../store/places/epochs";
+import { epochsSoon } from "../store/places/epochs";
 import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
 import { forgetOldOrphans } from "../store/orphan";
@@ -67,7 +67,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   await forgetOldOrphans(ledger.memory);
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
-    compare: changes ? orEnd(opened.noteEpoch) : undefined,
+    noteEpoch: changes ? orEnd(opened.noteEpoch) : undefined,
     gives: changes ? "ids" : "nothing",
   });
   const { renamed } = watch;
@@ -95,9 +95,9 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
 }
 
 /** Compares and notes how far a ledger has come, and ends the process where the volumes know more. */
-function orEnd(noteEpoch: NoteEpoch): CompareEpochs {
+function orEnd(noteEpoch: NoteEpoch): NoteEpoch {
   return async (seen, note) => {
-    if ((await noteEpoch(seen, note)) === "current") return;
+    if ((await noteEpoch(seen, note)) === "current") return "current";
     const why = "a copy was put back, or another master serves them";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   };

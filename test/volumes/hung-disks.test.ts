@@ -81,7 +81,7 @@ test("what is remembered of places that were put back holds at a start, whatever
   const place = `${hung.address}/sv01`;
   const memory = { page: async () => [[`put-back ${place}`, { id: "one", isEarlier: true }]] } as unknown as Memory;
   const takeTurn = async () => new AsyncDisposableStack();
-  const compare = () => Promise.withResolvers<"current">().promise; // It never comes to the end of it.
-  void keepEpochs(volumes, { memory, takeTurn, compare, renamed: new Map() }).note("volumes");
+  const noteEpoch = () => Promise.withResolvers<"current">().promise; // It never comes to the end of it.
+  void keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed: new Map() }).note("volumes");
   await until(() => volumes.health.isPutBack(place), { what: "it is read last" });
 });

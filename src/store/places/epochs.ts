@@ -3,7 +3,7 @@
 // verified.
 import { type Epoch } from "../../format/epoch";
 import { placesOf } from "../../format/placement";
-import { type Memory } from "../../ledger/ledger";
+import { type Memory, type NoteEpoch } from "../../ledger/ledger";
 import { limits } from "../../limits";
 import { warn } from "../../log";
 import { Epochs, seenEpochs } from "../../volumes/epochs";
@@ -24,9 +24,6 @@ export async function firstLook(volumes: Volumes): Promise<void> {
   await Promise.race([volumes.probeAll(), Bun.sleep(limits.firstLookMs)]);
 }
 
-/** Has a ledger compare how far it has come with what volumes have noted, and note how far it is. The process of an older one ends there. */
-export type CompareEpochs = (seen: readonly Epoch[], note?: (epoch: Epoch) => Promise<void>) => Promise<unknown>;
-
 /** The comparison, and the notes, of a process. */
 type KeptEpochs = {
   /** Returns false while volumes answer, and none says how far the store has come. */
@@ -41,7 +38,7 @@ type KeptEpochs = {
 /**
  * Compares a ledger with what volumes say, and has them note how far it has come.
  * @param options.renamed places by the names that they had; it is followed
- * @param options.compare of the ledger; nothing is asked or noted without it
+ * @param options.noteEpoch of the ledger; nothing is asked or noted without it. It ends the process of an older one
  * @param options.stop from then on no place is asked any more
  * @param options.takeTurn one process notes at a time: what a place says never goes back by that
  */
@@ -50,20 +47,20 @@ export function keepEpochs(
   options: {
     memory: Memory;
     takeTurn: (what: "notes") => Promise<AsyncDisposable>;
-    compare: CompareEpochs | undefined;
+    noteEpoch: NoteEpoch | undefined;
     renamed: ReadonlyMap<string, string>;
     stop?: AbortSignal;
   },
 ): KeptEpochs {
-  const { memory, takeTurn, compare, renamed, stop } = options;
+  const { memory, takeTurn, noteEpoch, renamed, stop } = options;
   const { topology, health } = volumes;
   const epochs = new Epochs(volumes, notedIn(memory), renamed, stop);
   let told: ReadonlySet<string> = new Set();
 
   async function ask(note?: (epoch: Epoch) => Promise<void>): Promise<boolean> {
-    if (!compare) return true;
+    if (!noteEpoch) return true;
     const seen = await seenEpochs(volumes);
-    if (seen) await compare(seen, note);
+    if (seen) await noteEpoch(seen, note);
     return seen !== undefined || !topology.volumes.some((volume) => health.isKnown(volume));
   }
 
@@ -82,7 +79,7 @@ export function keepEpochs(
   return {
     compare: () => ask(),
     async note(which = "all") {
-      if (!compare) return;
+      if (!noteEpoch) return;
       if (which === "volumes") await tellPutBack(); // What is remembered holds at once, however long the others take.
       await ask(async (epoch) => {
         await using _turn = await takeTurn("notes");

@@ -2,12 +2,12 @@
 import { nowMs } from "../../clock";
 import { MkvError } from "../../errors";
 import { isConfigured, serverOf } from "../../format/volume";
-import { type Memory } from "../../ledger/ledger";
+import { type Memory, type NoteEpoch } from "../../ledger/ledger";
 import { limits } from "../../limits";
 import { warn } from "../../log";
 import { Identity } from "../../volumes/identity";
 import { type Volumes } from "../../volumes/volumes";
-import { type CompareEpochs, firstLook, keepEpochs } from "./epochs";
+import { firstLook, keepEpochs } from "./epochs";
 import { idsIn, renamedIn } from "./ids";
 
 export type Watch = {
@@ -26,7 +26,7 @@ export type Watch = {
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids, or from noting, meanwhile, where there are any
  * @param options.gives whether places are given ids that have none
- * @param options.compare of the ledger: the volumes note how far it has come
+ * @param options.noteEpoch of the ledger: has the volumes note how far it has come, and ends the process of an older one
  * @throws MkvError failed: two names are one place
  */
 export async function watchPlaces(
@@ -34,11 +34,11 @@ export async function watchPlaces(
   memory: Memory,
   {
     takeTurn = async () => new AsyncDisposableStack(),
-    compare,
+    noteEpoch,
     gives,
   }: {
     takeTurn?: ((what: "ids" | "notes") => Promise<AsyncDisposable>) | undefined;
-    compare?: CompareEpochs | undefined;
+    noteEpoch?: NoteEpoch | undefined;
     gives?: "ids" | "nothing";
   } = {},
 ): Promise<Watch> {
@@ -47,7 +47,7 @@ export async function watchPlaces(
   const stop = ending.signal;
   const identity = new Identity(volumes, ids, { gives, stop });
   const renamed = new Map<string, string>();
-  const epochs = keepEpochs(volumes, { memory, takeTurn, compare, renamed, stop });
+  const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed, stop });
   let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];
   async function lookAtEpochs(): Promise<boolean> {
     const isTold = await epochs.compare();
