@@ -1,7 +1,7 @@
 // Owns what a job may ask of whoever keeps the ledger: this process itself, or a master that runs (`master.ts`).
 import { type Key, keyAfter } from "../format/key";
 import { type RawEntry } from "../ledger/ledger";
-import { type Healed, type Healing, healKey } from "../store/heal";
+import { type Healed, type HealOptions, healKey } from "../store/heal";
 import { type JobMemory, type RememberedJob, recallJob, rememberJob } from "../store/job-memory";
 import { moveKey } from "../store/move";
 import { type OrphanLook, type OrphanSeen, lookAtOrphan } from "../store/orphan";
@@ -19,7 +19,7 @@ export type JobTarget = {
   /** Brings a key to its volumes, a good copy on each. Throws MkvError absent, and what stands in the way. */
   move(key: Key, how: { dryRun: boolean }): Promise<{ changed: boolean; leftBehind: number; bytes: number }>;
   /** Looks at a key, repairs what is wrong, and forgets it if it is unlinked and lost, if asked to. */
-  heal(key: Key, how: Required<Pick<Healing, "depth" | "repair" | "forget" | "dryRun">>): Promise<Healed>;
+  heal(key: Key, how: Required<Pick<HealOptions, "depth" | "repair" | "forget" | "dryRun">>): Promise<Healed>;
   /** Looks at a file that the record of its key does not name, or that is staged of it. */
   orphan(key: Key, look: OrphanLook): Promise<OrphanSeen>;
   /** Takes a disk, or a volume with all its disks, for what it is now. */

@@ -7,7 +7,7 @@ import { sameVolumes } from "../format/volume";
 import { type Volumes } from "../volumes/volumes";
 import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { asItIs, claimKey } from "./forward";
-import { type Bringing, bringHome } from "./move";
+import { type MoveOptions, bringHome } from "./move";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
 
@@ -27,7 +27,7 @@ export type Healed = {
 };
 
 /** How a key is looked at and repaired. */
-export type Healing = {
+export type HealOptions = {
   readonly depth: Depth;
   readonly repair?: boolean;
   /** Whether it is only found out what a repair would do. */
@@ -35,7 +35,7 @@ export type Healing = {
   /** Whether an unlinked key without any copy is forgotten. */
   readonly forget?: boolean;
   /** How a key with this record is brought home, if not as `depth` says and to where it belongs. */
-  readonly bring?: (record: ValueRecord) => Bringing;
+  readonly move?: (record: ValueRecord) => MoveOptions;
   /** Called while the key is still claimed, if there is nothing to repair. */
   readonly onWhole?: () => Promise<void>;
 };
@@ -47,7 +47,7 @@ export type Healing = {
 export async function healKey(
   store: Store,
   key: Key,
-  { depth, repair = false, dryRun = false, forget = false, bring = () => ({ depth }), onWhole }: Healing,
+  { depth, repair = false, dryRun = false, forget = false, move = () => ({ depth }), onWhole }: HealOptions,
 ): Promise<Healed> {
   await using claim = await claimKey(store, key, asItIs, { dryRun, sends: repair ? "streams" : "short" });
   const { record, owed } = claim.entry;
@@ -55,7 +55,7 @@ export async function healKey(
     await onWhole?.();
     return { findings: [], isRepaired: false };
   }
-  const { targets = place(key, store.topology), ...how } = bring(record);
+  const { targets = place(key, store.topology), ...how } = move(record);
   const seen = await inspectCopies(store.volumes, key, record, { depth, pace: how.pace });
   const findings = findingsOf(record, seen, targets);
   const isUnfinished = findings.some(({ problem }) => problem === "unfinished");

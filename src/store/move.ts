@@ -38,7 +38,7 @@ export type Moved = {
  * @throws MkvError absent, busy; gone, corrupt (no good copy), unavailable (a volume that is needed does not answer),
  * too-much-owed
  */
-export async function moveKey(store: Store, key: Key, how: Bringing): Promise<Moved> {
+export async function moveKey(store: Store, key: Key, how: MoveOptions): Promise<Moved> {
   if (!how.dryRun) await roomForStrays(store);
   await using claim = await claimKey(store, key, asItIs, { dryRun: how.dryRun, sends: "streams" });
   const { record } = claim.entry;
@@ -55,7 +55,7 @@ export async function moveKey(store: Store, key: Key, how: Bringing): Promise<Mo
 }
 
 /** How a key is brought home. */
-export type Bringing = {
+export type MoveOptions = {
   /** As asked for: damaged copies are only set aside where all bytes were to be read. */
   readonly depth: Depth;
   /** Where the copies are to be, in order; where the key belongs, unless something else is said. */
@@ -71,7 +71,7 @@ export async function bringHome(
   ofAll: Store,
   claim: Claim,
   seen: Inspected,
-  { depth, pace, dryRun = false, targets = place(claim.key, ofAll.topology) }: Bringing,
+  { depth, pace, dryRun = false, targets = place(claim.key, ofAll.topology) }: MoveOptions,
 ): Promise<Moved> {
   const store = { ...ofAll, volumes: ofAll.volumes.within(claim) };
   const record = claim.entry.record!;

@@ -14,7 +14,7 @@ import { log } from "../../log";
 import { gauge } from "../../metrics";
 import { Turns } from "../../turns";
 import { type Care, HealLog } from "./care";
-import { type Healing, healKey } from "../heal";
+import { type HealOptions, healKey } from "../heal";
 import { type HintedKey, topologyId } from "../hints";
 import { again, inBackground, untold } from "../maintain";
 import { refill } from "./mend";
@@ -148,10 +148,10 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
   const { key, hint } = hinted;
   let isFinal = true;
   let outcome: "whole" | "left" = "left";
-  const healing: Healing = {
+  const options: HealOptions = {
     depth: hint.why === "damaged" ? "md5" : "length",
     repair: care.blockedBy === undefined,
-    bring(record) {
+    move(record) {
       const plan = planOf(care, hinted, record);
       if ("waitsFor" in plan) throw new MkvError("busy", `it waits for ${plan.waitsFor}`);
       isFinal = plan.isFinal;
@@ -166,14 +166,14 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
     using _turn = await care.turns.enter();
     await care.keys(1);
     await whileLoaded(care.stop);
-    const { isRepaired, failure } = await healKey(store, key, healing);
+    const { isRepaired, failure } = await healKey(store, key, options);
     if (failure !== undefined) throw new MkvError("failed", failure);
     if (!isRepaired) {
       if (outcome === "left" && care.blockedBy !== undefined) log.waits(care.blockedBy);
       return outcome;
     }
     // The hint goes when the key has been seen whole.
-    const { findings } = isFinal ? await healKey(store, key, { ...healing, repair: false }) : { findings: [] };
+    const { findings } = isFinal ? await healKey(store, key, { ...options, repair: false }) : { findings: [] };
     if (findings.length > 0) throw new MkvError("failed", `healed, and yet ${findings[0]!.line}`);
     log.healed();
   } catch (error) {

@@ -44,7 +44,7 @@ export async function mend(
     const healed = await healKey(store, key, {
       depth,
       repair: true,
-      bring: (now) => ({ depth: "length", targets: now.volumes, pace: care.bytes }),
+      move: (now) => ({ depth: "length", targets: now.volumes, pace: care.bytes }),
     });
     findings = healed.findings;
     if (healed.failure !== undefined) throw new MkvError("failed", healed.failure);
