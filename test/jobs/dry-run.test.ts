@@ -36,7 +36,10 @@ async function dry(command: Command, flags: string[]) {
   const own = await runJob(cluster, command, { flags: ["-dry-run", "-json", ...flags] });
   expect(await state()).toEqual(before as never);
   const { url } = await cluster.startMaster();
+  const remembered = async () => (await cluster.ask("GET", `/?job=${command}`)).text;
+  const known = await remembered();
   const through = await runJob(cluster, command, { master: url, flags: ["-dry-run", "-json", ...flags] });
+  expect(await remembered()).toBe(known); // Else a job that changes things would go on where this one was.
   await cluster.master.stop();
   expect(await state()).toEqual(before as never);
   const [said, saidThrough] = [own, through].map(({ last }) => JSON.parse(last));

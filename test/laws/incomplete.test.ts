@@ -5,7 +5,7 @@ import { startCluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { request } from "../support/http";
 import { runMkv, startMaster } from "../support/master";
-import { placedOn } from "../support/placement";
+import { pathOf, placedOn } from "../support/placement";
 import { startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 
@@ -42,7 +42,9 @@ async function expectKept(db: string): Promise<void> {
   const { status, text } = await put(master.port, "/kept");
   expect([status, text]).toEqual([503, expect.stringContaining("has, or may have, a value of this key")]);
   await master.stop();
-  expect((await runMkv(["-db", db, "-volumes", volumes.join(","), ...one, "rebuild"])).exitCode).toBe(0);
+  const run = (...command: string[]) => runMkv(["-db", db, "-volumes", volumes.join(","), ...one, ...command]);
+  expect((await run("verify", "-orphans")).stderr).toContain(`${pathOf("/kept")}: may be the only copy`);
+  expect((await run("rebuild")).exitCode).toBe(0);
   await using rebuilt = await start();
   for (const key of ["/kept", "/other"]) expect((await put(rebuilt.port, key)).status).toBe(403);
 }
