@@ -94,7 +94,7 @@ function readFacts(text: FactsText): Facts | undefined {
 /** Names and values go out as headers. */
 function areHeaders(attributes: Attributes = {}): boolean {
   for (const name in attributes)
-    if (!/^[\w.-]+$/.test(name) || !/^[\t -~\x80-\xff]*$/.test(attributes[name]!)) return false;
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t -~\x80-\xff]*$/.test(attributes[name]!)) return false;
   return true;
 }
 

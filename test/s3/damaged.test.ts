@@ -132,3 +132,19 @@ test("lengths of parts that cannot be are not believed: an object is read, and c
     expect((await ask(port, { target: "/bkt" })).text).toMatch(/<Key>p<\/Key>.*<Size>5<\/Size>/);
   }
 });
+
+test("metadata whose name and value have all that a header may is not taken for damaged", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/bkt" });
+  const name = "x-amz-meta-!#$%&'*+-.^_`|~09az";
+  const value = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i).filter((i) => i > 0x20 && i !== 0x7f));
+  for (const body of ["first", "second"]) {
+    expect((await ask(s3.port, { method: "PUT", target: "/bkt/o", body, headers: { [name]: value } })).status).toBe(
+      200,
+    );
+    const { status, text, headers } = await ask(s3.port, { target: "/bkt/o" });
+    expect([status, text, headers.get(name)]).toEqual([200, body, value]);
+  }
+  await s3.cluster.startMaster();
+  expect((await ask(s3.port, { target: "/bkt/o" })).headers.get(name)).toBe(value);
+});
