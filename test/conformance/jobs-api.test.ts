@@ -182,3 +182,14 @@ test("with -basicauth they all ask for credentials: 401 without, and nothing is 
   expect([repaired.status, JSON.parse(repaired.text).isRepaired]).toEqual([200, true]);
   expect(Object.keys(shelf(closed)).length).toBe(3);
 });
+
+test.each([
+  ["/?job=rebalance", "[]", /a JSON object, as a job remembers it/],
+  ["/?job=rebalance", '{"begun":5}', /a JSON object, as a job remembers it/],
+  ["/?job=rebuild", "{}", /no job "rebuild"/],
+  ["/live?rebalance&rate=0", "", /rate is a whole number/],
+  ["/live?rebalance&rate=1.5", "", /rate is a whole number/],
+])("what no job asks is refused: POST %s with %p", async (target, body, why) => {
+  const { status, text } = await cluster.ask("POST", target, { body });
+  expect([status, text]).toEqual([400, expect.stringMatching(why)]);
+});
