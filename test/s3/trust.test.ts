@@ -6,7 +6,7 @@ import { copiesOf } from "../support/copies";
 import { request } from "../support/http";
 import { pathOf } from "../support/placement";
 import { type S3Cluster, codeIn, startS3 } from "../support/s3";
-import { type Asked, ask, framed, sign } from "../support/s3-sign";
+import { type Asked, ask, framed, presign, sign } from "../support/s3-sign";
 import { until } from "../support/until";
 import { md5Hex, valueOf } from "../support/values";
 
@@ -41,19 +41,6 @@ test("a framed body that is longer than it says is refused before any volume has
   expect(await s3.cluster.keys("unlinked")).toContain(key);
 });
 
-test("a value that is unlinked is none of S3's to delete", async () => {
-  const key = "/bkt/unlinked";
-  await s3.cluster.store(key, "kept");
-  expect((await s3.cluster.ask("UNLINK", key)).status).toBe(204);
-  const body = "<Delete><Object><Key>unlinked</Key></Object></Delete>";
-  expect((await send({ method: "DELETE", target: key })).status).toBe(204);
-  expect((await send({ method: "POST", target: "/bkt?delete", body })).text).toContain("<Deleted>");
-  expect((await send({ method: "DELETE", target: key, headers: { "if-match": "*" } })).status).toBe(404);
-  await send({ method: "DELETE", target: key, headers: { "if-none-match": "*" } });
-  expect(await s3.cluster.keys("unlinked")).toContain(key);
-  expect(Object.values(copiesOf(s3.cluster, key))).toEqual(Array(3).fill(md5Hex("kept")));
-});
-
 test("the keys of parts are nobody's to change, however the query is written", async () => {
   for (const query of ["", "?replace", "?replace=", "?replace=1", "?%72eplace"]) {
     const { status } = await s3.cluster.ask("PUT", `/mkv:uploads/x${query}`, { body: "x" });
@@ -64,6 +51,18 @@ test("the keys of parts are nobody's to change, however the query is written", a
   const headers = { "x-amz-copy-source": "mkv:uploads/x" };
   const copied = await send({ method: "PUT", target: "/bkt/no", headers });
   expect([copied.status, codeIn(copied.text)]).toEqual([403, "AccessDenied"]);
+});
+
+test("a link to an object is of no use for what its name begins, however its slashes are written", async () => {
+  for (const target of ["/bkt/open", "/bkt/open/secret"])
+    expect((await send({ method: "PUT", target, body: target })).status).toBe(200);
+  const use = (link: string, method = "GET") =>
+    request(s3.port, { method, target: link.replace("/bkt/open", "/bkt%2Fopen") });
+  const read = await use(presign({ target: "/bkt/open" }));
+  expect([read.status, read.text]).toEqual([200, "/bkt/open"]);
+  expect((await use(presign({ method: "DELETE", target: "/bkt/open" }), "DELETE")).status).toBe(204);
+  expect((await send({ target: "/bkt/open" })).status).toBe(404);
+  expect((await send({ target: "/bkt/open/secret" })).status).toBe(200);
 });
 
 /** Another byte, at another place each, in these copies, whose times stay: they do not agree with each other. */

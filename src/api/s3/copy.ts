@@ -27,11 +27,8 @@ type Source = S3Request & { readonly key: Key };
 export function sourceOf(asked: S3Request): Source {
   const text = asked.header("x-amz-copy-source")!;
   const [name = "", query = ""] = text.split("?", 2);
-  // A plus is a space, as AWS has it. Some encode the slashes around the bucket as well.
-  const decoded = name
-    .replace(/^(\/|%2f)/i, "")
-    .replace(/%2f/i, "/")
-    .replaceAll("+", "%20");
+  // A plus is a space, as AWS has it. Some encode the slash before the bucket as well.
+  const decoded = name.replace(/^(\/|%2f)/i, "").replaceAll("+", "%20");
   const source = readRequest({ ...asked.request, url: `/${decoded}` });
   if (source.key === undefined)
     throw badArgument("x-amz-copy-source", text, "x-amz-copy-source is BUCKET/KEY, percent-encoded");

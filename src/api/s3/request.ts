@@ -1,5 +1,6 @@
 // Owns what a request of S3 is about, before anybody is asked who sent it: bucket, key, parameters.
-// A path is BUCKET/KEY, percent-encoded: the object is the native key of that path, as bytes, "." and ".." included.
+// A path is BUCKET/KEY, percent-encoded: the object is the native key of that path, as bytes, "." and ".." included. It is
+// taken apart when it is decoded: what is signed does not tell "%2F" from "/", so both must name the same.
 import { type Key, decodePercent } from "../../format/key";
 import { limits } from "../../limits";
 import { splitUrl } from "../url";
@@ -49,18 +50,19 @@ export function readRequest(request: Incoming): S3Request {
   const { path: place, query } = splitUrl(request.url);
   const parts = query.split("&").filter((part) => part !== "");
   const parameters = parts.map(readPair);
-  const slash = place.indexOf("/", 1);
-  const bucket = decoded(slash < 0 ? place.slice(1) : place.slice(1, slash));
+  const whole = decodePercent(place);
+  const slash = whole.indexOf("/", 1);
+  const bucket = whole.toString("utf8", 1, slash < 0 ? whole.length : slash);
   const lifted = parameters.filter(([name]) => isLifted.test(name));
   const fields = lifted.length === 0 ? request.headers : new Headers(request.headers);
   for (const [name, value] of lifted) {
     const text = headerText(name, value);
     if (!fields.has(name)) fields.set(name, text);
   }
-  const isObject = slash >= 0 && slash < place.length - 1;
+  const isObject = slash >= 0 && slash < whole.length - 1;
   return {
     ...{ request, path: splitUrl(request.sent ?? request.url).path, bucket, parameters, fields },
-    key: isObject ? keyOf(decodePercent(place)) : undefined,
+    key: isObject ? keyOf(whole) : undefined,
     query: (name) => parameters.find(([other]) => other === name)?.[1],
     header: (name) => fields.get(name) ?? undefined,
   };
