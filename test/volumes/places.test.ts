@@ -152,3 +152,19 @@ test("values are for everybody on the machine to read; with a password for the s
   expect(["", "/sv00", "/sv01", "/sv01/00"].map((path) => modeOf(path) & 0o007)).toEqual([0, 0, 0, 0]);
   expect(modeOf("/sv01/00/00/new")).toBe(0o660);
 });
+
+test("a path that is as long as it may be, and all but a place, is refused as fast as any other", async () => {
+  const fastestMs = async (folder: string) => {
+    const path = folder.repeat(1300);
+    const timesMs: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const startMs = performance.now();
+      expect(await status("PUT", `${path}/!`)).toBe(405);
+      expect(await status("MOVE", path, { Destination: `${path}/!` })).toBe(405);
+      timesMs.push(performance.now() - startMs);
+    }
+    return Math.min(...timesMs);
+  };
+  const otherMs = await fastestMs("/zz/zz");
+  expect(await fastestMs("/aa/aa")).toBeLessThan(20 * Math.max(otherMs, 1));
+});
