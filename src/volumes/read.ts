@@ -42,7 +42,7 @@ export async function headFile(client: Client, volume: string, path: string): Pr
 /** Throws MkvError volume-failed if this is said of no file: something in front of the volume may answer 200 to everything. */
 function requireFile<T extends Pick<OpenAnswer, "bytes" | "modified">>(volume: string, file: T): T & FileInfo {
   const { bytes, modified } = file;
-  if (modified !== "" && Number.isFinite(bytes)) return { ...file, bytes: bytes! };
+  if (!Number.isNaN(Date.parse(modified)) && Number.isFinite(bytes)) return { ...file, bytes: bytes! };
   const why = "without Last-Modified or Content-Length: does something in front of it answer for it?";
   throw new MkvError("volume-failed", `${volume} answered as nginx does for no file, ${why}`);
 }

@@ -36,6 +36,7 @@ test("what comes before the answer of a question is not taken for it, nor the an
 test.each([
   ["a page for everything", "Content-Type: text/html\r\nContent-Length: 2048"],
   ["no length", `Last-Modified: ${DATE}\r\nTransfer-Encoding: chunked`],
+  ["a date that is none", "Last-Modified: yesterday\r\nContent-Length: 7"],
 ])("200 with %s says nothing of a file: neither that it is there nor how long it is", async (_, lines) => {
   using raw = await startRaw(() => `HTTP/1.1 200 OK\r\n${lines}\r\n\r\n`);
   const why = `${raw.name} answered as nginx does for no file`;
