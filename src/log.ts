@@ -86,7 +86,7 @@ export function print(text: string): void {
 
 /** A line of a command, for whoever has started it. */
 export function say(line: string): void {
-  write(stderr, `${line}\n`);
+  write(stderr, `${printable(line)}\n`);
 }
 
 /** The end of a service waits so long for who reads its log. Who reads what a command says is waited for, however long. */
@@ -94,7 +94,7 @@ export const lastWordMs = 200;
 
 /** The last line of a command that failed. */
 export function sayFailure(text: string, waitMs: number): void {
-  write(stderr, format === "json" ? jsonLine(text, "error") : `mkv: ${text}\n`, waitMs);
+  write(stderr, format === "json" ? jsonLine(text, "error") : `mkv: ${printable(text)}\n`, waitMs);
 }
 
 /** Says why the process ends at once. */

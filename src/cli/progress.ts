@@ -7,7 +7,7 @@ import { Format, type Options, Presets, SingleBar } from "cli-progress";
 import { reasonOf } from "../errors";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { limits } from "../limits";
-import { counted, print, say } from "../log";
+import { counted, print, printable, say } from "../log";
 import { type Config } from "./config";
 
 type Progress = JobProgress & Disposable;
@@ -35,7 +35,7 @@ export async function reported(
     const seconds = Math.round(performance.now() - startMs) / 1000;
     const error = failure && { error: reasonOf(failure.error) };
     const dryRun = config["dry-run"] && { dryRun: true };
-    print(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error }));
+    print(printable(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error })));
   }
   if (failure) throw failure.error;
 }
@@ -51,7 +51,7 @@ function bar(what: string): Progress {
   shown.start(1, 0);
   return {
     at: (step) => shown.update(Math.min(shareOf(step) ?? 0, 1), { text: textOf(step) }),
-    note: (line) => void process.stderr.write(`\r\x1b[K${line}\n`),
+    note: (line) => void process.stderr.write(`\r\x1b[K${printable(line)}\n`),
     [Symbol.dispose]: () => shown.stop(),
   };
 }

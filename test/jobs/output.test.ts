@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { startCluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { mkv } from "../support/master";
+import { pathOf } from "../support/placement";
+import { runJob } from "./job";
 
 setDefaultTimeout(60_000);
 
@@ -30,4 +32,14 @@ test("all that a verify finds is told to a reader who is slow, and at the end ho
     expect.stringMatching(/^verified 800 keys/),
     expect.stringMatching(/^mkv: 800 problems are left/),
   ]);
+});
+
+test("what a verify finds plays no tricks with a terminal, whatever a key is called", async () => {
+  await using cluster = await startCluster();
+  const key = "/\u009b2J\u202e\u007f";
+  await cluster.store(key);
+  rmSync(cluster.filesOf(pathOf(key))[0]!.file);
+  const { output } = await runJob(cluster, "verify", { master: cluster.master.url });
+  expect(output).toContain('"/\\u009b2J\\u202e\\u007f": ');
+  expect(output).not.toMatch(/[\x7f-\x9f\u202e]/);
 });
