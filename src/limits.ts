@@ -144,7 +144,9 @@ export const limits = {
   progressMs: 5000, // How often it says how far it is, but on a terminal.
   jobRequestMs: 3_600_000, // Longest wait for a master to move one key, whose value may be large,
   statusMs: 10_000, // and to say how it is.
-  jobBodyBytes: 8 * 1024 * 1024, // Longest body of a job's request.
+  jobBodyBytes: 8 * 1024 * 1024, // Longest body of a job's request;
+  jobBodyMs: 30_000, // how long it may take to come;
+  jobBodiesBytes: 64 * 1024 * 1024, // memory of a thread for those: more get 503.
   backupLineBytes: 1024 * 1024, // Longest line of a backup;
   rememberedInBackup: 1_000_000, // what one may remember beside the keys.
 

@@ -183,13 +183,30 @@ test("with -basicauth they all ask for credentials: 401 without, and nothing is 
   expect(Object.keys(shelf(closed)).length).toBe(3);
 });
 
-test.each([
-  ["/?job=rebalance", "[]", /a JSON object, as a job remembers it/],
-  ["/?job=rebalance", '{"begun":5}', /a JSON object, as a job remembers it/],
-  ["/?job=rebuild", "{}", /no job "rebuild"/],
-  ["/live?rebalance&rate=0", "", /rate is a whole number/],
-  ["/live?rebalance&rate=1.5", "", /rate is a whole number/],
-])("what no job asks is refused: POST %s with %p", async (target, body, why) => {
-  const { status, text } = await cluster.ask("POST", target, { body });
-  expect([status, text]).toEqual([400, expect.stringMatching(why)]);
+test("from the page of a browser no job is asked for: 403, and nothing is done", async () => {
+  await cluster.store("/paged");
+  damage(fileOf(cluster, "/paged", homeOf(cluster, "/paged", 3)[0]!), "missing");
+  const adopt = `/?adopt=${cluster.addresses[0]}`;
+  for (const Origin of ["http://evil.example", `http://localhost:${cluster.master.port}`, "null"])
+    for (const target of ["/paged?examine&repair", "/paged?rebalance", adopt, "/?job=verify"]) {
+      const { status, text } = await cluster.ask("POST", target, { headers: { Origin }, body: "{}" });
+      expect([target, status, text]).toEqual([target, 403, expect.stringMatching(LINE)]);
+    }
+  expect(cluster.filesOf(pathOf("/paged")).length).toBe(2);
+  expect((await cluster.ask("POST", "/paged?examine&repair")).status).toBe(200);
+  expect(cluster.filesOf(pathOf("/paged")).length).toBe(3);
+});
+
+test("bodies of jobs that come slowly take no more memory than a bound: further ones get 503 until they are over", async () => {
+  await using one = await startCluster({ volumes: 1, flags: ["-replicas", "1", "-threads", "1"] });
+  using slow = new DisposableStack();
+  for (let i = 0; i < 8; i++) {
+    const wire = slow.use(await dial(one.master.port));
+    const headers = { "Content-Length": String(8 * 1024 * 1024) };
+    wire.write(head({ method: "POST", target: "/?records", headers }, { close: false }));
+  }
+  const status = async () => (await one.ask("POST", "/?records", { body: '["/live"]' })).status;
+  await until(async () => (await status()) === 503, { what: "a further one is refused" });
+  slow.dispose();
+  await until(async () => (await status()) === 200, { what: "there is room again" });
 });

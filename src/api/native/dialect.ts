@@ -125,6 +125,9 @@ function operate(
   if (method === "GET" && (name === "topology" || name === "job")) return answerJobQuestion(store, operation!);
   if (method === "GET" && name === "export") return lists.exports.answer(store, () => asked.cut());
   if (method === "PUT" && name === "replace" && parameters.length === 0) return receive(native, key, asked, "anything");
+  // Any page sends a POST wherever its browser gets to, with the password that it knows; other changes it has to ask for.
+  if (method === "POST" && request.headers.has("origin"))
+    throw new MkvError("forbidden", "a POST is not taken from the page of a browser (it has an Origin)");
   if (method === "POST" && allow?.endsWith("POST"))
     return answerJob(store, key, { operation: operation!, parameters, request });
   const late = allow === undefined && parameters.find((parameter) => methodsOf.has(parameter.name));

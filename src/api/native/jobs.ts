@@ -110,13 +110,23 @@ function asBadRequest(error: unknown): never {
   throw new MkvError("bad-request", `could not rebalance: ${error.message}`, { cause: error });
 }
 
-/** The body of a request. Throws MkvError bad-request, too-many, client-slow. */
+/** Bytes of the bodies that this thread reads, or waits for. */
+let bodiesBytes = 0;
+
+/** The body of a request. Throws MkvError bad-request, too-many, client-slow; unavailable if too much is read already. */
 async function readJson(request: Request, what: string): Promise<unknown> {
   const bytes = announcedBytes(request);
   if (bytes === undefined || !(bytes <= limits.jobBodyBytes))
     throw new MkvError("too-many", `at most ${limits.jobBodyBytes} bytes, with their length`);
+  if (bodiesBytes + bytes > limits.jobBodiesBytes)
+    throw new MkvError("unavailable", "too many requests of jobs are still being sent: try again");
   const slow = () => new MkvError("client-slow", "the client sends its body too slowly");
-  return await withDeadline(limits.listingMs, request.json(), slow).catch((error) => {
+  bodiesBytes += bytes;
+  try {
+    return await withDeadline(limits.jobBodyMs, request.json(), slow);
+  } catch (error) {
     throw error instanceof MkvError ? error : new MkvError("bad-request", `the body is ${what}`);
-  });
+  } finally {
+    bodiesBytes -= bytes;
+  }
 }

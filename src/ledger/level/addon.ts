@@ -41,12 +41,13 @@ function loadAddon(embedded: string): object {
     return dlopen(path);
   }
   const bytes = readFileSync(embedded);
-  const tried = new Set<string>();
+  const tried: string[] = [];
   let firstFailure: unknown;
   for (const candidate of [tmpdir, () => "/var/tmp", () => "/dev/shm", () => dirname(process.execPath), process.cwd]) {
     try {
       const parent = resolve(candidate());
-      tried.add(parent);
+      if (tried.includes(parent)) continue;
+      tried.push(parent);
       const { addon, path } = unpackAndLoad(bytes, parent);
       setEnvironmentData(SHARED_PATH, path);
       return addon;
@@ -56,7 +57,7 @@ function loadAddon(embedded: string): object {
   }
   throw new MkvError(
     "failed",
-    `cannot load LevelDB from ${[...tried].join(", ")} (${reasonOf(firstFailure)}): ` +
+    `cannot load LevelDB from ${tried.join(", ")} (${reasonOf(firstFailure)}): ` +
       "set TMPDIR=/some/folder/that/allows/execution",
     { cause: firstFailure },
   );

@@ -159,6 +159,7 @@ export class LevelIndex implements AsyncDisposable {
   }
 
   #failure(error: unknown): MkvError {
+    if (error instanceof MkvError) return error;
     const code = isOutOfFiles(error) ? "unavailable" : "failed";
     const reason = reasonOf(error);
     const { name } = this.options;
