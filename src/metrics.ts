@@ -111,8 +111,7 @@ export function readMetrics(): Measured[] {
   const found = new Map<string, Map<string, { values: string[]; numbers: number[] }>>();
   for (const row of rows) {
     for (const [at, name, ...values] of row.series()) {
-      const metric = metrics.get(name);
-      if (!metric) continue;
+      const metric = metrics.get(name)!; // All threads run the same modules.
       const ofMetric = found.get(name) ?? new Map<string, { values: string[]; numbers: number[] }>();
       found.set(name, ofMetric);
       const series = ofMetric.get(values.join("\0")) ?? { values, numbers: new Array<number>(sizeOf(metric)).fill(0) };

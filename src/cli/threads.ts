@@ -57,7 +57,6 @@ export function inThread<T>(number: number, { entry, task, stop, onSaid }: Start
   );
   worker.once("exit", () => end());
   const onStop = () => worker.postMessage("stop");
-  if (stop.aborted) onStop();
   stop.addEventListener("abort", onStop);
   return promise;
 }

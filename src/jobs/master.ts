@@ -95,11 +95,11 @@ async function request(base: string, target: string, { method = "GET", credentia
   const headers: Record<string, string> = credentials ? { authorization: credentials } : {};
   const onTimeout = () => new MkvError("timeout", `the master has not answered for ${limits.jobRequestMs} ms`);
   const options = { method, headers, body, redirect: "manual", timeout: false, proxy: false } as RequestInit;
-  const response = await withDeadline(limits.jobRequestMs, fetch(base + target, options), onTimeout).catch((error) => {
-    if (error instanceof MkvError) throw error;
+  const answer = fetch(base + target, options).catch((error) => {
     const where = `the master at ${new URL(base).origin} cannot be reached (${codeOf(error)})`;
     throw new MkvError("failed", `${where}: is it running, and is -master right?`, { cause: error });
   });
+  const response = await withDeadline(limits.jobRequestMs, answer, onTimeout);
   if (response.ok) return response;
   const text = withDeadline(limits.patienceMs, response.text(), silent).catch(() => ""); // That it is refused is known.
   const reason = (await text).trim() || `the master answers ${response.status}`;
@@ -135,10 +135,10 @@ export async function* masterBackup(url: string, credentials: string | undefined
   const reader = (body as ReadableStream<Uint8Array>).getReader();
   try {
     for (;;) {
-      const { done, value } = await withDeadline(limits.listingMs, reader.read(), onTimeout).catch((error) => {
-        if (error instanceof MkvError) throw error;
+      const piece = reader.read().catch((error) => {
         throw new MkvError("failed", `the master broke off: ${reasonOf(error)}`, { cause: error });
       });
+      const { done, value } = await withDeadline(limits.listingMs, piece, onTimeout);
       if (done) return;
       yield value;
     }
@@ -154,9 +154,9 @@ export async function askStatus(url: string): Promise<unknown> {
     const response = await fetch(`${url}/status`, { redirect: "manual", proxy: false });
     return response.ok ? await response.json() : undefined;
   };
-  return await withDeadline(limits.statusMs, ask(), onTimeout).catch((error) => {
-    if (error instanceof MkvError) throw error;
+  const answer = ask().catch((error) => {
     const hint = "is the master running with -adminport, and is -admin right?";
     throw new MkvError("failed", `${url} cannot be asked (${codeOf(error)}): ${hint}`, { cause: error });
   });
+  return await withDeadline(limits.statusMs, answer, onTimeout);
 }

@@ -69,9 +69,10 @@ class WithoutFile {
   constructor(readonly job: OldFacts) {}
 
   async take([key, text]: RawEntry): Promise<void> {
+    const { next, suspect, volumes, progress, currentName } = this.job;
     const record = readRecord(text);
-    if (!record) return;
-    const { next, suspect, volumes, currentName } = this.job;
+    if (!record)
+      return progress.note(`${JSON.stringify(showKey(key))}: its record is damaged, and it has no file: not kept`);
     const named = record.volumes.map(currentName);
     const unnamed = named.filter((volume) => !isConfigured(volumes.topology, volume));
     if (unnamed.length > 0) {

@@ -98,6 +98,7 @@ async function commit(transfer: Transfer, { volumes, md5 }: Transferred, attribu
 async function rollBack(transfer: Transfer): Promise<void> {
   const { claim, store } = transfer;
   const { record: before, owed: earlier } = transfer.way.before;
+  // A volume that was sent a part of it has stored nothing; a file of the unlinked value is whole there, and must stay.
   const volumes = transfer.written(({ sent }) => sent === "all" || (sent === "some" && !before));
   const isUntouched = !before?.volumes.some((volume) => volumes.includes(volume));
   const owed = claim.entry.owed.flatMap((debt) => {

@@ -50,6 +50,15 @@ test("what is no admin port is one line that says what to look for, and exit cod
   }
 });
 
+test("jobs are told with how fast they are, and one that has done nothing of late so", async () => {
+  const store = { version: "1.2.3", startedAt: "then", replicas: 1, ready: true, volumes: [], problems: [] };
+  const jobs = [7.25, 0, 1234.5].map((keysPerSecond, i) => ({ name: `job-${i}`, keys: i + 1, keysPerSecond }));
+  using admin = Bun.serve({ port: 0, fetch: () => Response.json({ ...store, toHeal: 0, owed: 0, jobs }) });
+  const { exitCode, stdout } = await runMkv(["status", "-admin", `http://localhost:${admin.port}`]);
+  const lines = ["job-0 is under way: 1 key so far, 7.3 a second", "job-1: 2 keys so far, none of late"];
+  expect([exitCode, stdout]).toEqual([0, expect.stringContaining(`\n${lines.join("\n")}\njob-2 is under way: 3 keys`)]);
+});
+
 test("a volume with a disk that is full and one that was swapped is told with both", () => {
   const disks = [
     { name: "sv00", state: "full" },

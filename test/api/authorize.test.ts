@@ -3,6 +3,7 @@ import { Authorizer } from "../../src/api/authorize";
 import { MkvError } from "../../src/errors";
 import { limits } from "../../src/limits";
 import { type Volumes } from "../../src/volumes/volumes";
+import { limited } from "../support/limited";
 
 afterEach(() => mock.restore());
 const header = (password: string) => `Basic ${Buffer.from(`admin:${password}`).toString("base64")}`;
@@ -56,4 +57,36 @@ test("who was let in before does not wait behind the guesses of his address", as
   mock.restore();
   spyOn(performance, "now").mockImplementation(() => later + 2 * limits.authMs);
   expect(await Promise.race([outcome(authorizer.check(header("secret"), address)), Bun.sleep(50)])).toBe(undefined);
+});
+
+test("an address whose guesses wait is refused further ones at once", async () => {
+  const { promise: never } = Promise.withResolvers<string>();
+  const topology = { volumes: ["a:1"], replicas: 1, subvolumes: 10 };
+  const as = () => ({ topology, health: { isUp: () => true }, checkUser: () => never });
+  const authorizer = new Authorizer({ as } as unknown as Volumes);
+  const guess = (i: number) => outcome(authorizer.check(header(`guess-${i}`), "192.0.2.1"));
+  for (let i = 0; i < limits.guessesWaiting; i++) void guess(i);
+  expect(await Promise.race([guess(-1), Bun.sleep(100)])).toBe("crowded");
+});
+
+test.each<[what: string, forget: (guess: (address: string) => Promise<unknown>) => Promise<unknown>]>([
+  [
+    "after a while",
+    async () => {
+      const later = performance.now() + limits.guesserMs + 1;
+      spyOn(performance, "now").mockImplementation(() => later);
+    },
+  ],
+  ["when as many others have guessed since", (guess) => Promise.all(["2", "3"].map((i) => guess(`192.0.2.${i}`)))],
+])("what an address guessed is forgotten %s", async (_, forget) => {
+  using _few = limited(limits, { authEntries: 2 });
+  const { authorizer } = authorizerOver({ "a:1": "closed" }, { password: "secret" });
+  let guesses = 0;
+  const guess = (address: string) => outcome(authorizer.check(header(`guess-${guesses++}`), address));
+  const soon = () => Promise.race([guess("192.0.2.1"), Bun.sleep(50)]);
+  for (let i = 0; i < limits.guessesFree; i++) expect(await soon()).toBe("unauthorized");
+  expect(await soon()).toBe(undefined); // It is slowed down.
+  await Bun.sleep(limits.guessPauseMs); // Until that one has been answered.
+  await forget(guess);
+  expect(await soon()).toBe("unauthorized");
 });

@@ -1,7 +1,7 @@
 // What the values of flags may be.
 import { expect, test } from "bun:test";
 import { flags } from "../../src/cli/flags";
-import { daysOr0, duration, durationOr0 } from "../../src/cli/kinds";
+import { daysOr0, duration, durationOr0, volumes } from "../../src/cli/kinds";
 
 const hour = 3_600_000;
 
@@ -34,4 +34,12 @@ test("a client may not be silent for longer than a volume waits for it", () => {
   const { is } = flags.clienttimeout;
   expect(is.parse("50s", "-clienttimeout")).toBe(50_000);
   for (const text of ["51s", "1m", "0"]) expect(() => is.parse(text, "-clienttimeout")).toThrow("at most 50s");
+});
+
+test.each([
+  ["a:1,b", '-volumes: "b" is not host:port or host:port/path'],
+  ["a:1,,b:1", '-volumes: "" is not host:port or host:port/path'],
+  ["a:1,b:1,a:1", "-volumes names a:1 twice"],
+])("-volumes %s is refused", (text, why) => {
+  expect(() => volumes.parse(text, "-volumes")).toThrow(why);
 });

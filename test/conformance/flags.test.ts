@@ -45,6 +45,7 @@ const dbForms: [string, () => string[]][] = [
   ["--db=x", () => [`--db=${db}`, ...rest(), "server"]],
   ["-db x after the command", () => ["server", "-db", db, ...rest()]],
   ["flags on both sides of it", () => ["-db", db, "server", ...rest()]],
+  ["-- before the command", () => ["-db", db, ...rest(), "--", "server"]],
   [
     "every flag at once",
     () => [
@@ -124,7 +125,9 @@ const mistakes: [string, string[], RegExp][] = [
   ["a boolean that is neither", ["-db", "x", "-volumes", volumes, "-protect=maybe", "server"], /protect/],
   ["rebuild without -db", ["-volumes", volumes, "rebuild"], /-db[^\n]*indexdb\n$/],
   ["adopt without -db", ["adopt", "localhost:1/sv00"], /-db[^\n]*-master http/],
+  ["adopt without names", ["-db", "x", "adopt"], /adopt needs names/],
   ["rebalance without -volumes", ["-db", "x", "rebalance"], /-volumes/],
+  ["-s3domain alone", ["-db", "x", "-volumes", volumes, "-s3domain", "s3.example", "server"], /-s3domain.*-s3port/],
 ];
 
 test.each(mistakes)("%s is a mistake: one line that names it, exit code 2", async (_, args, naming) => {

@@ -183,6 +183,17 @@ test("with -basicauth they all ask for credentials: 401 without, and nothing is 
   expect(Object.keys(shelf(closed)).length).toBe(3);
 });
 
+test.each([
+  ["/?job=rebalance", "[]", /a JSON object, as a job remembers it/],
+  ["/?job=rebalance", '{"begun":5}', /a JSON object, as a job remembers it/],
+  ["/?job=rebuild", "{}", /no job "rebuild"/],
+  ["/live?rebalance&rate=0", "", /rate is a whole number/],
+  ["/live?rebalance&rate=1.5", "", /rate is a whole number/],
+])("what no job asks is refused: POST %s with %p", async (target, body, why) => {
+  const { status, text } = await cluster.ask("POST", target, { body });
+  expect([status, text]).toEqual([400, expect.stringMatching(why)]);
+});
+
 test("from the page of a browser no job is asked for: 403, and nothing is done", async () => {
   await cluster.store("/paged");
   damage(fileOf(cluster, "/paged", homeOf(cluster, "/paged", 3)[0]!), "missing");

@@ -1,14 +1,16 @@
 // Slips of an operator: each is said in one line, and none loses anything.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
+import { smallDisk, whyNoDisk } from "../support/disk";
 import { temporaryFolder, type Folder } from "../support/folder";
 import { request } from "../support/http";
-import { mkv, runMkv } from "../support/master";
+import { mkv, runMkv, startMaster } from "../support/master";
 import { RunningProcess } from "../support/process";
 import { withoutGrace } from "../support/grace";
+import { writeRecords } from "../support/records";
 
 setDefaultTimeout(60_000);
 withoutGrace();
@@ -60,6 +62,50 @@ test.each([
   const outcome = await runMkv(["-bind", address, "-port", "0", "-db", db, "-volumes", volumes, "server"]);
   expect([outcome.exitCode, outcome.stderr]).toEqual([exitCode, expect.stringContaining(address)]);
   expect(outcome.stderr.trimEnd().split("\n").at(-1)).toMatch(/^mkv: /);
+});
+
+test("an index that is gone is not made anew while a volume is silent, nor beside its journal", async () => {
+  const db = join(folder.path, "gone");
+  const args = ["-port", "0", "-db", db, "-volumes", volumes, "server"];
+  {
+    await using server = new RunningProcess({ command: mkv(args) });
+    await server.says(/listening on port/);
+    expect(await server.end("SIGTERM")).toBe(0);
+  }
+  rmSync(db, { recursive: true });
+  const silent = await runMkv(args);
+  const why = `there is no index at ${db} any more, and whether localhost:1 has values is not known`;
+  expect([silent.exitCode, silent.stderr]).toEqual([1, `mkv: ${why}: it does not answer: run rebuild first\n`]);
+  writeFileSync(`${db}.journal-0`, "");
+  const { exitCode, stderr } = await runMkv(args);
+  const journal = `there is no index at ${db}, but its journal ${db}.journal-0`;
+  expect([exitCode, stderr]).toEqual([1, `mkv: ${journal}: run rebuild first\n`]);
+});
+
+test("a key that no URL can name is told by a job through a master, and is no other key", async () => {
+  const db = join(folder.path, "dots");
+  await writeRecords(
+    db,
+    ["/.", "/.."].map((key) => [key, "localhost:1/sv00"]),
+  );
+  await using master = await startMaster({ db, volumes: ["localhost:1"], flags: ["-replicas", "1"] });
+  const { exitCode, stderr } = await runMkv(["-master", master.url, "rebalance"]);
+  expect([exitCode, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^"\/.": no URL can name the key "\/."\n"\/..": no URL can name the key "\/.."\n/),
+  ]);
+});
+
+test.skipIf(whyNoDisk() !== undefined)("a folder for temporary files that is of no use stops no command", async () => {
+  await using disk = smallDisk(16_000_000);
+  disk.forbidExecution();
+  const db = join(folder.path, "temporary");
+  await writeRecords(db, [["/key", "localhost:1/sv00"]]);
+  for (const TMPDIR of [join(folder.path, "nowhere"), disk.path]) {
+    const { exitCode, stdout } = await runMkv(["-db", db, "export"], { env: { TMPDIR } });
+    expect([TMPDIR, exitCode, stdout]).toEqual([TMPDIR, 0, expect.stringContaining('"key":"/key"')]);
+  }
+  expect(readdirSync(disk.path)).toEqual([]);
 });
 
 test("SIGHUP ends no master", async () => {

@@ -102,3 +102,9 @@ test("mkv volume without a folder is one line and exit code 2", async () => {
   expect(await process.exited).toBe(2);
   expect(process.stderr).toMatch(/^[^\n]{10,}\n$/);
 });
+
+test("mkv volume without bash on the PATH says what it needs", async () => {
+  await using process = new RunningProcess({ command: mkv(["volume", "/tmp/none"]), env: { PATH: "/nowhere" } });
+  expect(await process.exited).toBe(1);
+  expect(process.stderr).toBe("mkv: bash is not installed: the volume script needs it\n");
+});

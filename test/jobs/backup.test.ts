@@ -106,6 +106,16 @@ test("an older backup: what was stored since is not removed on its word, and a r
   await cluster.master.stop();
   const { output } = await verify("-repair", "-orphans");
   expect(output).toContain("run rebuild");
+  const { stdout, stderr } = await runMkv(["-db", cluster.db, "export"]);
+  expect(stderr).toEndWith(
+    "mkv: the index may lack what was acknowledged, and so may this backup: run rebuild, then export again\n",
+  );
+  writeFileSync(file("lacking"), stdout);
+  const lacking = await imported("lacking", { db: file("as-lacking"), flags: ["-latest"] });
+  expect([lacking.exitCode, lacking.stderr]).toEqual([
+    0,
+    expect.stringContaining("as-lacking was imported from a backup of"),
+  ]);
   expect(cluster.filesOf(pathOf("/since")).length).toBe(3);
   expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
   await cluster.startMaster();
@@ -126,6 +136,20 @@ test("of the latest backup what waits for a volume is taken over, and removed wh
   await cluster.startMaster();
   await until(() => cluster.filesOf(pathOf("/key-2")).length === 0, { what: "what was owed is removed" });
   await cluster.recovered();
+});
+
+test("that a master was killed is known to the next one, also after an export", async () => {
+  let isClosed: unknown;
+  const look = () => changeRemembered(cluster.db, "index", (value) => (({ isClosed } = value as never), value));
+  await cluster.master.stop();
+  await look();
+  expect(isClosed).toBe(true);
+  await cluster.startMaster();
+  await cluster.master.kill();
+  await exported("of-killed", ["-db", cluster.db]);
+  await look();
+  expect(isClosed).toBe(false);
+  await cluster.startMaster();
 });
 
 test("over keys, of nonsense or of half a backup: exit code 1, one line, and nothing has changed", async () => {

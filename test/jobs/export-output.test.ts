@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/folder";
 import { mkv } from "../support/master";
+import { RunningProcess } from "../support/process";
 import { writeRecords } from "../support/records";
 
 setDefaultTimeout(60_000);
@@ -39,4 +40,27 @@ test("a backup is the same in a file, appended to one, and in a pipe that is ful
   expect(textOf("appended")).toStartWith("before\n");
   expect(keysIn(textOf("appended").replace("before\n", ""))).toEqual(plain);
   expect(keysIn(textOf("piped"))).toEqual(plain);
+});
+
+test("an export that cannot be written has failed, and says why; what nobody can be told stops no command", async () => {
+  await using folder = temporaryFolder();
+  const db = join(folder.path, "index");
+  await writeRecords(db, [["/key", "localhost:1/sv00"]]);
+  const full = (...args: string[]) => ["bash", "-c", '"$0" "$@" >/dev/full', ...mkv(args)];
+  await using exported = new RunningProcess({ command: full("-db", db, "export") });
+  expect([await exported.exited, exported.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^mkv: the backup cannot be written: ENOSPC[^\n]*\n$/),
+  ]);
+  await using version = new RunningProcess({ command: full("version") });
+  expect([await version.exited, version.stderr]).toEqual([0, ""]);
+});
+
+test("an import does not wait for somebody to type a backup", async () => {
+  const words = mkv(["-db", "/tmp/none", "import"]).map((word) => `'${word}'`);
+  await using terminal = new RunningProcess({ command: ["script", "-qec", words.join(" "), "/dev/null"] });
+  expect([await terminal.exited, terminal.stdout.trim()]).toEqual([
+    2,
+    "mkv: import reads a backup from standard input: mkv ... import < FILE",
+  ]);
 });

@@ -118,6 +118,15 @@ test("thousands of strangers in one folder are each reported, whatever their nam
   expect(await indexOf(cluster.db)).toEqual(written);
 });
 
+test("each thread of a rebuild tells what it finds", async () => {
+  using planted = new DisposableStack();
+  const paths = ["sv00/00/00/x", "sv00/01/00/x"]; // One in the share of each.
+  for (const path of paths) planted.use(plant(cluster.volumes[0]!, path, "x"));
+  const { stderr } = await runJob(cluster, "rebuild", { flags: ["-threads", "2"] });
+  const told = paths.map((path) => `${cluster.addresses[0]}/${path}: not where its name belongs, not indexed`);
+  expect(stderr.trimEnd().split("\n").sort()).toEqual(told);
+});
+
 // Listings of many folders share connections, and a long one that nobody reads on holds up those behind it.
 test("many long folders on all volumes, with folders in them, are all read to their end", async () => {
   const folders = Array.from({ length: 32 }, (_, i) => `00/${i.toString(16).padStart(2, "0")}`);

@@ -1,12 +1,14 @@
 // Keys of the old index of which a rebuild finds no file. Where it has not looked everywhere, they are not taken for gone; where
 // it has, what was acknowledged is lost, and the operator is told.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { startCluster } from "../support/cluster";
 import { keyFirstOn } from "../support/copies";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
-import { runJob } from "./job";
+import { writeRecords } from "../support/records";
+import { indexOf, runJob } from "./job";
 
 setDefaultTimeout(60_000);
 
@@ -74,4 +76,26 @@ test("where the index is lost, a volume that the store had and nobody names is t
   );
   rmSync(cluster.db, { recursive: true });
   expect(await rebuild([forgotten.replace("localhost", "127.0.0.1"), named])).toBe("");
+});
+
+test("more keys with and without a file than one write puts are all kept, and damaged records cost their own keys", async () => {
+  const flags = ["-replicas", "1", "-subvolumes", "1", "-threads", "1"];
+  await using cluster = await startCluster({ volumes: 1, flags });
+  await cluster.master.stop();
+  const { dir, address } = cluster.volumes[0]!;
+  const numbers = Array.from({ length: 1_100 }, (_, i) => i);
+  for (const i of numbers) {
+    const file = join(dir, pathOf(`/there-${i}`));
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, "x");
+  }
+  const record = `HASH${"0".repeat(32)}${address}`;
+  const kept = numbers.flatMap((i) => [`/lost-${i}`, `/there-${i}`]).map((key) => [key, record] as [string, string]);
+  await writeRecords(cluster.db, [...kept, ["/damaged", "no record"]]);
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { flags });
+  expect([exitCode, last]).toEqual([0, expect.stringContaining(": 1100 keys in 1100 files; 0 files reported")]);
+  expect(stderr).toStartWith(
+    '"/damaged": its record is damaged, and it has no file: not kept\n1100 keys of the old index',
+  );
+  expect(await indexOf(cluster.db)).toEqual(Object.fromEntries(kept));
 });

@@ -1,5 +1,6 @@
 // Verify works through a master that goes on serving: what happens meanwhile is no finding, and is not undone.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
 import { homeOf } from "../support/copies";
 import { Gate } from "../support/gate";
@@ -100,6 +101,18 @@ test("a value that comes in just before -repair would forget its key is kept", a
   await job.exited;
   expect((await follow(await cluster.ask("GET", "/late"))).body.equals(valueOf("/late", BYTES))).toBe(true);
   expect((await cluster.ask("DELETE", "/late")).status).toBe(204);
+});
+
+test("a file whose key is busy all the time could not be looked at, and stays", async () => {
+  using planted = plant(cluster.volumes[0]!, `sv00${pathOf("/busy")}`, "of before");
+  const wire = await halfAnUpload("/busy");
+  const { exitCode, last, stderr } = await verify("-repair", "-orphans");
+  const where = `${cluster.addresses[0]!}/sv00${pathOf("/busy")}`;
+  expect(stderr).toStartWith(`${where}: could not be looked at: another write or delete of this key is under way\n`);
+  expect([exitCode, countsOf(last)]).toMatchObject([1, { unknown: 1, orphans: 0 }]);
+  expect(existsSync(planted.file)).toBe(true);
+  await finishUpload("/busy", wire);
+  expect((await cluster.ask("DELETE", "/busy")).status).toBe(204);
 });
 
 test("each kind of damage is found and healed while clients are at work", async () => {

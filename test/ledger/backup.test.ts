@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Key } from "../../src/format/key";
 import { backupOf } from "../../src/ledger/backup";
 import { draftLevel } from "../../src/ledger/level/next";
+import { limits } from "../../src/limits";
 import { openLevelLedger } from "../../src/ledger/level/open";
 import { type Known, type Ledger } from "../../src/ledger/ledger";
 import { type Lack } from "../../src/ledger/next";
@@ -217,6 +218,19 @@ test("a ledger made of the latest backup owes what was owed; of an earlier one i
     expect(keys.map(shown)).toEqual(expected.filter(({ record }) => isLatest || record).map(shown));
     expect([ledger.age !== "current", memory.get("id a:1")]).toEqual([name === "older", "one"]);
   }
+});
+
+test("of more keys than one step reads each comes with what lies beside it", async () => {
+  await using folder = temporaryFolder();
+  const path = join(folder.path, "index");
+  const many = Array.from({ length: 2 * limits.scanKeys + 10 }, (_, i): Known => {
+    const key = Buffer.from(`/${String(i).padStart(6, "0")}`) as Uint8Array as Key;
+    return { key, record: `HASH${md5}a:1/sv00`, owed: [], attributes: { number: String(i) } };
+  });
+  await drafted(path, many, { lack: undefined });
+  const { ledger } = await openLevelLedger(path, opening);
+  await using _closed = ledger;
+  expect((await Array.fromAsync(ledger.dump().keys)).flat().map(shown)).toEqual(many.map(shown));
 });
 
 test("a draft that is not finished leaves nothing; one over keys is refused", async () => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { Database } from "../../src/ledger/postgres/connection";
+import { hasSchema, makeTables } from "../../src/ledger/postgres/schema";
 import { type Postgres, startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 
@@ -48,4 +49,28 @@ test("what waits for a standby is not shown, and takes no further connections, u
   await waitForStandby("");
   await until(async () => (await rows()) === STATEMENTS, { what: "all are carried out" });
   expect(await database.run("select 1")).toEqual([[1]]);
+});
+
+test("what the database refuses is told with what to do about it", async () => {
+  await server.query("create role guest login");
+  await server.query("create database guarded");
+  const address = parseDatabaseUrl(server.urlOf("guarded").replace("mkv@", "guest@"));
+  await using database = new Database(address);
+  const why = (asked: Promise<unknown>) =>
+    asked.then(
+      () => "allowed",
+      ({ message }) => message as string,
+    );
+  const rights = "permission denied.*: see docs/several-masters.md for what the user must be allowed to do";
+  expect(await why(database.run("execute never_prepared"))).toMatch(/refuses: .*: a pooler shares sessions/);
+  expect(await why(makeTables(database))).toMatch(new RegExp(`${rights}$`));
+  const tables = [
+    "create table mkv_schema as select 1 as version",
+    "create table mkv_memory (name bytea, value text, version uuid)",
+    "grant select on mkv_schema to guest",
+  ];
+  for (const text of tables) await server.queryIn("guarded", text);
+  expect(await why(hasSchema(database))).toMatch(new RegExp(`${rights}$`));
+  await server.queryIn("guarded", "grant select on mkv_memory to guest");
+  expect(await hasSchema(database)).toBe(true);
 });

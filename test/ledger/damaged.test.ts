@@ -74,6 +74,7 @@ test("what lies beside the records is named where it cannot be read: a rebuild w
   writeFileSync(path, Buffer.alloc(statSync(path).size, "x"));
   await using again = await openFacts(index);
   const why = `${factsOf(index)} cannot be read or written: Corruption: not an sstable (bad magic number): stop the master`;
+  expect(again.textIfReadable(key)).toBeUndefined();
   expect(() => again.getText(key)).toThrow(`${why}, restore it, or move it away to go on without it`);
 });
 

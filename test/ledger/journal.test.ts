@@ -1,12 +1,15 @@
 // What the journal remembers survives the process, and only what is not settled.
 import { expect, test } from "bun:test";
-import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Key, parseKey } from "../../src/format/key";
 import { Journal, type Owing } from "../../src/ledger/level/journal";
 import { LineNumbers } from "../../src/ledger/level/reached";
+import { limits } from "../../src/limits";
 import { readJournals, removeDone } from "../../src/ledger/level/replay";
 import { temporaryFolder } from "../support/folder";
+import { limited } from "../support/limited";
+import { codeOf, debt, holding, keyOf, openLevel } from "./ledgers";
 
 function place() {
   const folder = temporaryFolder();
@@ -155,4 +158,32 @@ test("a journal without debts leaves nothing behind, once those of all threads a
   expect(existsSync(`${at.index}.journal-1`)).toBe(true);
   removeDone(at.index);
   expect(readdirSync(at.folder)).toEqual(["db.journal-0"]);
+});
+
+test("a journal that cannot be made is told by its name", async () => {
+  await using at = place();
+  mkdirSync(`${at.index}.journal-0.new`);
+  expect(() => new Journal(at.index, first)).toThrow(`${at.index}.journal-0 cannot be written: EISDIR`);
+});
+
+test("while no file can be opened the journal grows, with all that is owed; then it is short again", async () => {
+  await using at = place();
+  const writer = join(import.meta.dir, "journal.crowded.ts");
+  const words = ["bash", "-c", 'ulimit -n 100; exec "$0" "$@"', process.execPath, writer, at.index];
+  await using child = Bun.spawn(words, { stdout: "pipe", stderr: "inherit" });
+  const [crowded, free] = (await child.stdout.text()).trim().split("\n").map(Number);
+  expect(crowded).toBeGreaterThan(1.5 * limits.journalBytes);
+  expect(free).toBeLessThan(0.5 * limits.journalBytes);
+  expect(keysOwing(at.index)).toEqual(["/kept"]);
+});
+
+test("with too much unfinished no further key is begun, and what has begun goes on", async () => {
+  await using at = await openLevel();
+  using _few = limited(limits, { debts: 2 });
+  const begin = (key: string) => at.one.claim(keyOf(key), () => ({ record: undefined, owed: [debt("a:1")] }));
+  const [claim] = [await begin("/a"), await begin("/b")];
+  expect(await codeOf(begin("/c"))).toBe("too-much-owed");
+  await claim.put({ record: undefined, owed: [debt("a:1"), debt("b:1")] });
+  await claim.end(holding("b:1"));
+  await (await begin("/c")).end(holding("a:1"));
 });

@@ -5,8 +5,16 @@ import { join } from "node:path";
 import { temporaryFolder } from "../support/folder";
 import { healthy, level, named, whyOf } from "./level";
 
-/** A MANIFEST whose one record names its comparator. */
-const OF_ANOTHER_ORDER = Buffer.from("16821a4a1400010112616e6f746865722e436f6d70617261746f72", "hex");
+/** MANIFESTs of one record, with the checksum that it has to have. */
+const unfit: [what: string, hex: string, why: string][] = [
+  [
+    "in another order of keys",
+    "16821a4a1400010112616e6f746865722e436f6d70617261746f72",
+    "its keys are in the order of another.Comparator, not of leveldb.BytewiseComparator",
+  ],
+  ["with a part of an unknown kind", "82086af00200050201", "it has a record of the unknown kind 5"],
+  ["with a text that is longer than its record", "b5e2b81c030001017f61", "a record is too short"],
+];
 
 test("a MANIFEST of many blocks is read, and no record is believed to reach beyond its block", async () => {
   await using at = temporaryFolder();
@@ -52,9 +60,8 @@ test("a MANIFEST whose last record is torn is read without it, as LevelDB does",
   await level(at.folder, async (db) => expect(await db.get("key-7")).toBe("v".repeat(500)));
 });
 
-test("an index in another order of keys is damaged", async () => {
+test.each(unfit)("an index %s is damaged", async (_, hex, why) => {
   await using at = await healthy();
-  writeFileSync(at.file(at.current), OF_ANOTHER_ORDER);
-  const order = "its keys are in the order of another.Comparator, not of leveldb.BytewiseComparator";
-  expect(whyOf(at.folder)).toBe(`${at.current} cannot be read: ${order}`);
+  writeFileSync(at.file(at.current), Buffer.from(hex, "hex"));
+  expect(whyOf(at.folder)).toBe(`${at.current} cannot be read: ${why}`);
 });

@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setEpoch } from "../../src/ledger/level/durable";
+import { openLevelIndex } from "../../src/ledger/level/leveldb";
 import { type LevelMemory, memoryOf, joinMemory, openMemory } from "../../src/ledger/level/memory";
 import { entriesOf } from "../../src/ledger/ledger";
 import { type Folder, temporaryFolder } from "../support/folder";
@@ -195,4 +197,18 @@ test("after a write that the disk refused no other is tried, and whoever opened 
   child.kill("SIGKILL");
   await child.exited;
   expect(Buffer.from(value ?? []).toString()).toStartWith("refused, told 1\n");
+});
+
+test("who joins where nobody has opened, and who notes how far a store has come where no index is, is told", async () => {
+  await using at = temporaryFolder();
+  await expect(joinMemory(indexIn(at))).rejects.toThrow(`${memoryOf(indexIn(at))} cannot be opened: `);
+  const epoch = { store: crypto.randomUUID(), count: 1 };
+  expect(() => setEpoch(indexIn(at), epoch)).toThrow(`${join(indexIn(at), "EPOCH")} cannot be written: ENOENT`);
+});
+
+test("an index that a tool of LevelDB's has open is in use", async () => {
+  await using at = temporaryFolder();
+  await using _tool = await holder(indexIn(at)); // What it opens is a LevelDB as any other.
+  const folder = memoryOf(indexIn(at));
+  await expect(openLevelIndex(folder)).rejects.toThrow(inUse(folder));
 });

@@ -1,11 +1,14 @@
 // A new table in the place of the old one, and a ledger that was put back: whatever runs late, or comes back, no word of a master is lost.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { databaseLimits } from "../../src/database-limits";
+import { MkvError } from "../../src/errors";
 import { type Ledger } from "../../src/ledger/ledger";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgres/next";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { codeOf, debt, holding, opening, keyOf, live } from "./ledgers";
+import { limited } from "../support/limited";
+import { codeOf, debt, holding, isNew, opening, keyOf, live, same } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -123,4 +126,66 @@ test("a database that went on from a standby is older, unless that was known to 
     await open();
     expect([isSynchronous, (await behind()).length]).toEqual([isSynchronous, isSynchronous ? 0 : 1]);
   }
+});
+
+const fromVolumes = { of: "volumes", allEpochs: async () => [] } as const;
+
+test("a rebuild is refused while keys are claimed by a master that died, or too many owe something", async () => {
+  const { address, query } = await emptyStore("claimed");
+  await query(`insert into mkv_keys (key, owed, version, held, due)
+    values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid(), true, now() + interval '1 minute')`);
+  await expect(makeNext(address, fromVolumes)).rejects.toThrow("keys are still claimed by a master that died");
+  await query("update mkv_keys set due = now()");
+  await using made = await makeNext(address, fromVolumes);
+  using _few = limited(databaseLimits, { owedInRebuild: 0 });
+  await expect(made.owedBy((volume) => volume)).rejects.toThrow("more than 0 keys owe something");
+});
+
+test("a rebuild whose table could not be put in place has failed, and nothing has changed", async () => {
+  const { address, query, keys } = await emptyStore("in_the_way");
+  await using made = await makeNext(address, fromVolumes);
+  await made.next.putAll([{ key: keyOf("/key"), record: live("a:1") }]);
+  await query("alter index mkv_keys_due rename to other");
+  await query("create table mkv_keys_due ()");
+  expect(await codeOf(made.swap())).toBe("failed");
+  expect(await keys()).toEqual([]);
+  await query("drop table mkv_keys_due");
+  await made.swap();
+  expect(await keys()).toEqual([{ key: "/key" }]);
+});
+
+test("a ledger out of a backup that is not the latest is older", async () => {
+  const { address } = await emptyStore("of_before");
+  await using draft = await draftPostgres(address, { lack: { why: "was imported", fromMs: 0, laterMs: undefined } });
+  await draft.finish(new Map());
+  await draft[Symbol.asyncDispose]();
+  await using ledger = (await openPostgresLedger(address, opening)).ledger;
+  expect(ledger.age).toBe("older");
+});
+
+test("a master that finds values where it would make a store goes on if another has made it meanwhile", async () => {
+  await server.query("create database raced");
+  const address = parseDatabaseUrl(server.urlOf("raced"));
+  const refuse = () => Promise.reject(new MkvError("failed", "there are values"));
+  const none = openPostgresLedger(address, { ...opening, onMissing: refuse });
+  await expect(none).rejects.toThrow("there are values");
+  await using first = new AsyncDisposableStack();
+  const onMissing = async () => {
+    first.use((await openPostgresLedger(address, { ...opening, onMissing: isNew })).ledger);
+    return await refuse();
+  };
+  await using ledger = (await openPostgresLedger(address, { ...opening, onMissing })).ledger;
+  expect(ledger.age).toBe("current");
+});
+
+test("a claim that another has taken over ends nothing of his, and is told why the database refuses", async () => {
+  const { address, query } = await emptyStore("taken");
+  await using ledger = (await openPostgresLedger(address, opening)).ledger;
+  const [lost, refused] = [await ledger.claim(keyOf("/lost"), same), await ledger.claim(keyOf("/refused"), same)];
+  await query("update mkv_keys set version = gen_random_uuid() where key = '/lost'");
+  expect(await codeOf(lost.end({ record: undefined, owed: [] }))).toBe("unavailable");
+  await query("alter table mkv_keys add check (record is null)");
+  const failure = await refused.end(holding("a:1")).catch(({ message }) => message);
+  expect(failure).toMatch(/refuses: .*check constraint(?!.*may be done all the same)/);
+  expect(await query("select 1 from mkv_keys")).toHaveLength(2);
 });

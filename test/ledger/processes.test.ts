@@ -1,9 +1,11 @@
 // Who is at work on a store in a database: whoever has ended is not said to be there.
 import { SQL } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { databaseLimits } from "../../src/database-limits";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres } from "../support/postgres";
+import { limited } from "../support/limited";
 import { until } from "../support/until";
 import { opening } from "./ledgers";
 
@@ -13,9 +15,12 @@ test("a process that has ended is not there again, whatever a frozen connection 
   await using server = await startPostgres();
   await server.query("create database store");
   const url = server.urlOf("store");
+  using _often = limited(databaseLimits, { presentMs: 200 });
   const { ledger } = await openPostgresLedger(parseDatabaseUrl(url), opening);
   const here = () => server.queryIn("store", "select 1 from mkv_processes");
   const waiting = () => server.query("select pid from pg_stat_activity where wait_event_type = 'Lock'");
+  await server.queryIn("store", "delete from mkv_processes"); // As when it is put back.
+  await until(async () => (await here()).length > 0, { what: "it says again that it is there" });
   await using operator = new SQL(url, { max: 1 });
   await operator.unsafe("begin");
   await operator.unsafe("lock table mkv_processes in share row exclusive mode");

@@ -48,3 +48,16 @@ test("a value that was deleted and written again, byte for byte, is not taken fo
 test("nothing is redone by lines so old that later ones of the key may have been dropped", async () => {
   expect(await replayed(undefined, write, write.length)).toBeUndefined();
 });
+
+test("a record of version 0.1.0 that only stood for unfinished work goes, and what it owed is paid", async () => {
+  await using folder = temporaryFolder();
+  await using index = await openLevelIndex(join(folder.path, "index"), { make: true });
+  const mark = "DELETEDb:1,a:1";
+  await index.put(key, mark);
+  const owed = [{ volume: "a:1", kind: "in-flight" } as const];
+  const read: ReadLine = { key, n: 0, record: undefined, marks: [mark], owed, isDone: false, records: [undefined] };
+  const journals = { lines: new Map([[key.toHex(), read]]), floor: -1, last: 0 };
+  const { inherited } = await replay(index, journals, { inDoubt: false, graceMs: 0 });
+  expect([index.getText(key), inherited.map(({ record }) => record)]).toEqual([undefined, [undefined]]);
+  expect(inherited[0]!.owed).toMatchObject(owed);
+});

@@ -74,3 +74,18 @@ test("a rebalance through a master tries again what the database had no answer f
   const { exitCode, stderr } = await done;
   expect([exitCode, stderr]).toEqual([0, expect.not.stringContaining("cannot be asked")]);
 });
+
+test("a DELETE or UNLINK that was sent and not answered says that it may be done; a PUT that has not begun does not", async () => {
+  await cluster.store("/deleted");
+  await cluster.store("/unlinked");
+  const [deleted, unlinked, stored] = await whileLocked("exclusive", () =>
+    Promise.all([
+      cluster.ask("DELETE", "/deleted"),
+      cluster.ask("UNLINK", "/unlinked"),
+      cluster.ask("PUT", "/not-begun", { body: "value" }),
+    ]),
+  );
+  for (const { status, text } of [deleted, unlinked])
+    expect([status, text]).toEqual([503, expect.stringContaining("this may be done all the same")]);
+  expect([stored.status, stored.text]).toEqual([503, expect.not.stringContaining("this may be done")]);
+});

@@ -1,7 +1,7 @@
 // Reading through the master: it goes on from another copy when a volume breaks off, and costs next to no memory.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { connect } from "node:net";
+import { type Socket, connect } from "node:net";
 import { bigValue } from "../support/big";
 import { temporaryFolder } from "../support/folder";
 import { startGatedCluster } from "../support/gated";
@@ -14,7 +14,7 @@ import { md5Hex } from "../support/values";
 setDefaultTimeout(90_000);
 
 /** Reads an object no faster than it is told to; `pause` is called when the first bytes are there. */
-async function readSlowly(s3: S3Cluster, target: string, pause: () => Promise<void>): Promise<Buffer> {
+async function readSlowly(s3: S3Cluster, target: string, pause: (socket: Socket) => Promise<void>): Promise<Buffer> {
   const { headers } = sign({ target });
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const socket = connect(s3.port, "127.0.0.1");
@@ -24,7 +24,7 @@ async function readSlowly(s3: S3Cluster, target: string, pause: () => Promise<vo
   await new Promise<void>((resolve) =>
     socket.once("data", (piece: Buffer) => (pieces.push(piece), socket.pause(), resolve())),
   );
-  await pause();
+  await pause(socket);
   socket.on("data", (piece: Buffer) => pieces.push(piece));
   socket.resume();
   await ended;
@@ -57,6 +57,18 @@ test.concurrent(
     expect([body.length, md5Hex(body)]).toEqual([value.length, md5Hex(value)]);
   },
 );
+
+test.concurrent("a client that goes in the middle of an object lets go of the volume", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  const body = bigValue("left", 30_000_000);
+  expect((await ask(s3.port, { method: "PUT", target: "/read/big", body })).status).toBe(200);
+  await readSlowly(s3, "/read/big", async (socket) => {
+    await until(() => readFrom(s3).length > 0, { what: "a volume sends" });
+    socket.destroy();
+  });
+  await until(() => readFrom(s3).length === 0, { what: "no volume sends any more" });
+});
 
 test.concurrent("when all volumes die in the middle the client sees that, and the master goes on", async () => {
   await using s3 = await startS3();

@@ -41,6 +41,19 @@ test("a framed body that is longer than it says is refused before any volume has
   expect(await s3.cluster.keys("unlinked")).toContain(key);
 });
 
+test("a value that is unlinked is none of S3's to delete", async () => {
+  const key = "/bkt/unlinked";
+  await s3.cluster.store(key, "kept");
+  expect((await s3.cluster.ask("UNLINK", key)).status).toBe(204);
+  const body = "<Delete><Object><Key>unlinked</Key></Object></Delete>";
+  expect((await send({ method: "DELETE", target: key })).status).toBe(204);
+  expect((await send({ method: "POST", target: "/bkt?delete", body })).text).toContain("<Deleted>");
+  expect((await send({ method: "DELETE", target: key, headers: { "if-match": "*" } })).status).toBe(404);
+  await send({ method: "DELETE", target: key, headers: { "if-none-match": "*" } });
+  expect(await s3.cluster.keys("unlinked")).toContain(key);
+  expect(Object.values(copiesOf(s3.cluster, key))).toEqual(Array(3).fill(md5Hex("kept")));
+});
+
 test("the keys of parts are nobody's to change, however the query is written", async () => {
   for (const query of ["", "?replace", "?replace=", "?replace=1", "?%72eplace"]) {
     const { status } = await s3.cluster.ask("PUT", `/mkv:uploads/x${query}`, { body: "x" });

@@ -17,6 +17,8 @@ export interface Disk extends AsyncDisposable {
   resize(bytes: number): void;
   /** Mounts it read-only, as the kernel does with a file system that fails. */
   protect(): void;
+  /** Has nothing on it executed. */
+  forbidExecution(): void;
 }
 
 /** Why this machine lets nobody mount a disk here; undefined if it does. Tests that need one are skipped then. */
@@ -53,6 +55,7 @@ export function smallDisk(bytes: number): Disk {
     clear: () => rmSync(filler, { force: true }),
     resize: (bytes) => run("mount", "-o", `remount,size=${bytes}`, path),
     protect: () => run("mount", "-o", "remount,ro", path),
+    forbidExecution: () => run("mount", "-o", "remount,noexec", path),
     async [Symbol.asyncDispose]() {
       unmount(path);
       await folder[Symbol.asyncDispose]();

@@ -10,6 +10,7 @@ import { runMkv } from "../support/master";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
 import { freePort } from "../support/ports";
+import { writeRecords } from "../support/records";
 import { until } from "../support/until";
 import { startVolume } from "../support/volume";
 import { watch, write } from "./watch";
@@ -179,16 +180,18 @@ test.concurrent("a rebuild brings back nothing that was deleted since from a vol
   const flags = ["-replicas", "1", "-subvolumes", "1"];
   await using cluster = await startCluster({ volumes: 1, flags });
   const volume = cluster.volumes[0]!;
-  for (const key of ["/gone", "/kept"]) await cluster.store(key);
+  for (const key of ["/damaged", "/gone", "/kept"]) await cluster.store(key);
   await $`cp -a ${volume.dir} ${cluster.db}-saved`;
   await cluster.startMaster();
   expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
   await cluster.master.stop();
   await putBack(cluster);
+  await writeRecords(cluster.db, [["/damaged", "no record"]]); // Whether that was deleted is not known.
   const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { flags });
   expect([exitCode, last, stderr]).toEqual([
     0,
-    expect.stringContaining(": 1 key in 1 file; 1 file reported"),
-    `${volume.address}${pathOf("/gone")}: on a disk that was put back, and deleted since, not indexed\n`,
+    expect.stringContaining(": 2 keys in 2 files; 1 file reported"),
+    `${volume.address}${pathOf("/gone")}: on a disk that was put back, and deleted since, not indexed\n` +
+      '"/damaged": whether it was unlinked is lost: the index holds a damaged record ("no record"): run rebuild\n',
   ]);
 });

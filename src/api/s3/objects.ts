@@ -1,5 +1,5 @@
 // Owns objects: putting and reading one, deleting one or many.
-import { hasCode } from "../../errors";
+import { MkvError, hasCode } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
@@ -177,9 +177,12 @@ async function remove(
 
 /** Deletes a live value; one that is unlinked is none of S3's. Throws what `deleteKey` and `permit` throw. */
 async function removeLive(store: Store, key: Key, permit?: Permit): Promise<void> {
-  if (!permit && (await store.ledger.get(key))?.state !== "live") return;
+  const permitLive: Permit = (before) => {
+    permit?.(before);
+    if (before.record?.state !== "live") throw new MkvError("absent", "there is no such object");
+  };
   try {
-    await retryBusy(() => deleteKey(store, key, permit), s3Limits.busyMs);
+    await retryBusy(() => deleteKey(store, key, permitLive), s3Limits.busyMs);
   } catch (error) {
     if (!hasCode(error, "absent")) throw error;
   }

@@ -41,13 +41,12 @@ function loadAddon(embedded: string): object {
     return dlopen(path);
   }
   const bytes = readFileSync(embedded);
-  const tried: string[] = [];
+  const tried = new Set<string>();
   let firstFailure: unknown;
   for (const candidate of [tmpdir, () => "/var/tmp", () => "/dev/shm", () => dirname(process.execPath), process.cwd]) {
     try {
       const parent = resolve(candidate());
-      if (tried.includes(parent)) continue;
-      tried.push(parent);
+      tried.add(parent);
       const { addon, path } = unpackAndLoad(bytes, parent);
       setEnvironmentData(SHARED_PATH, path);
       return addon;
@@ -57,7 +56,7 @@ function loadAddon(embedded: string): object {
   }
   throw new MkvError(
     "failed",
-    `cannot load LevelDB from ${tried.join(", ")} (${reasonOf(firstFailure)}): ` +
+    `cannot load LevelDB from ${[...tried].join(", ")} (${reasonOf(firstFailure)}): ` +
       "set TMPDIR=/some/folder/that/allows/execution",
     { cause: firstFailure },
   );

@@ -159,7 +159,6 @@ export class LevelIndex implements AsyncDisposable {
   }
 
   #failure(error: unknown): MkvError {
-    if (error instanceof MkvError) return error;
     const code = isOutOfFiles(error) ? "unavailable" : "failed";
     const reason = reasonOf(error);
     const { name } = this.options;

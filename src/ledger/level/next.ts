@@ -90,7 +90,6 @@ function owedIn(
     const found = old?.textIfReadable(key);
     const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
     const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
-    if (!known && !isAbsent && record !== undefined) continue; // Nothing is known of the key: its files may be the value.
     owed.set(hex, accountedFor(known, debts, currentName));
   }
   return owed;

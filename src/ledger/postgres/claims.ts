@@ -166,7 +166,8 @@ class SharedClaim implements Claim {
     const facts = writeFacts(this.#facts, this.#entry);
     const values = [this.key, this.version, text, facts ?? null, owedColumn(owed), this.holdMs];
     const [statement, all] = found ? [takeRow, [...values, found.version]] : [makeRow, values];
-    const rows = await timed(putSeconds, this.database.run(statement, all));
+    const taken = timed(putSeconds, this.database.run(statement, all));
+    const rows = await (isCommit(found?.entry, this.#entry) ? taken.catch(failUnsure) : taken);
     this.lease.confirm(asked);
     this.#written(this.#entry, facts);
     return rows.length > 0;
@@ -219,6 +220,11 @@ class SharedClaim implements Claim {
     const [other] = await this.database.run(`select 1 from ${keysTable} where key = $1`, [this.key]);
     if (other) throw lost(); // Otherwise it is gone, by this statement or by whoever had paid the rest.
   }
+}
+
+/** Whether a claim is a commit already: what there is of the key is told otherwise from then on. */
+function isCommit(before: Entry | undefined, { record, attributes }: Entry): boolean {
+  return record?.state !== before?.record?.state || (attributes !== undefined && attributes !== before?.attributes);
 }
 
 /** What was sent to a database that does not answer may have been carried out, or will be. */

@@ -1,7 +1,9 @@
-// A job that works through a master is told of when it begins, and when nothing more has come of it for a while.
+// A job that works through a master is told of when it begins, and when nothing more has come of it for a while; so is a disk
+// that takes no writes.
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
-import { JobWatch } from "../../../src/api/admin/events";
+import { JobWatch, stateLog } from "../../../src/api/admin/events";
 import { type Measured } from "../../../src/metrics";
+import { type VolumeReport } from "../../../src/volumes/report";
 import { textOf } from "../../support/events";
 
 const said: string[] = [];
@@ -44,5 +46,28 @@ test("a job begins with its first key, goes on through pauses, and has ended aft
   expect(said).toEqual([
     "rebalance through this master has begun",
     "rebalance through this master has ended: it asked about 201 keys",
+  ]);
+});
+
+test("a disk that is full is told of once, and that it is back when it was not full for half a minute", () => {
+  const look = stateLog();
+  const seen = (seconds: number, ...states: VolumeReport["state"][]) => {
+    nowMs = seconds * 1000;
+    const disks = states.map((state, i) => ({ name: `sv0${i}`, state }));
+    look([{ name: "a:1", state: "full", isSettled: true, disks }]);
+  };
+  seen(1, "up", "full");
+  seen(2, "full", "full");
+  seen(3, "full", "up");
+  seen(20, "up", "up");
+  seen(33, "up", "up");
+  expect(said).toHaveLength(2);
+  seen(34, "up", "up");
+  seen(35, "up", "full");
+  expect(said).toEqual([
+    expect.stringMatching(/^a:1 is full or cannot be written to \(sv01\): make room/),
+    expect.stringMatching(/^a:1 is full or cannot be written to \(sv00, sv01\): /),
+    "a:1 is back: it is not full any more",
+    expect.stringMatching(/^a:1 is full or cannot be written to \(sv01\): /),
   ]);
 });

@@ -1,6 +1,11 @@
-// A ledger that is slow holds up nobody who asks whether the store is ready.
+// A ledger that is slow holds up nobody who asks whether the store is ready; what is wrong with a store is told.
 import { expect, test } from "bun:test";
-import { Readiness } from "../../../src/api/admin/status";
+import { serveAdmin } from "../../../src/api/admin/dialect";
+import { type Observer } from "../../../src/api/admin/observer";
+import { Readiness, type StatusSources, statusOf } from "../../../src/api/admin/status";
+import { mostConnections } from "../../../src/api/admission";
+import { keysOwed } from "../../../src/ledger/measures";
+import { limits } from "../../../src/limits";
 import { type Store } from "../../../src/store/store";
 
 const readinessOf = (get: () => unknown) => new Readiness({ ledger: { get }, minreplicas: 0 } as unknown as Store);
@@ -30,4 +35,30 @@ test("a ledger that fails is no answer", async () => {
     throw new Error("the disk is gone");
   });
   expect(await readiness.whyNot([])).toBe("the index cannot be read: the disk is gone");
+});
+
+test("that the index is older, that very much is owed, and that there are too many connections are problems", () => {
+  const topology = { volumes: [], replicas: 1, subvolumes: 10 };
+  const observer = { reports: () => [], jobs: { running: [] } } as unknown as Observer;
+  const problems = (age: "current" | "older", connections: number) => {
+    const store = { topology, minreplicas: 1, volumes: { topology, health: {} }, ledger: { age } } as unknown as Store;
+    const sources = { store, observer, version: "0", threads: 1 };
+    return statusOf(sources, { whyNotReady: undefined, connections }).problems;
+  };
+  expect(problems("current", mostConnections - 1)).toEqual([]);
+  keysOwed.set(limits.debts / 2);
+  expect(problems("older", mostConnections)).toEqual([
+    "the index may lack what was acknowledged last: run rebuild",
+    "50000 keys with files left on volumes that are away",
+    `${mostConnections} connections are too many: raise the number of open files (LimitNOFILE)`,
+  ]);
+  keysOwed.set(0);
+});
+
+test("an admin port that is taken between the first look and its opening is told by its flag", async () => {
+  using taken = Bun.listen({ port: 0, hostname: "127.0.0.1", socket: { data() {} } });
+  const { port } = taken;
+  expect(() => serveAdmin({ store: {} } as StatusSources, { port, bind: "127.0.0.1" })).toThrow(
+    `port ${port} of 127.0.0.1 is in use: choose another with -adminport`,
+  );
 });
