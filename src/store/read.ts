@@ -16,6 +16,7 @@ import { claimKey } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "../ledger/retry-busy";
 import { type Permit, type Store } from "./store";
+import { writtenFile } from "./written";
 
 /** A live value; nothing is kept beside the record of one that came without attributes. */
 export type Value = { readonly record: ValueRecord; readonly attributes: Attributes | undefined };
@@ -114,7 +115,7 @@ export async function openValue(
 }
 
 /**
- * What one of its volumes says of a value that did not change meanwhile; a copy that is found missing is told of.
+ * What one of its volumes says of a value that did not change meanwhile; a copy that is found missing, or cut off, is told of.
  * @param drop is given what was found in vain
  */
 async function askForValue<T extends FileInfo>(
@@ -127,15 +128,18 @@ async function askForValue<T extends FileInfo>(
   for (let isLast = false; ; isLast = true) {
     const value = await lookAt(store, key);
     if (!value) return undefined;
-    const { record } = value;
+    const { record, attributes } = value;
+    const bytes = writtenFile(attributes)?.bytes;
     const asked = fromAny(store, record, async (volume) => {
       const file = await ask(volume).catch((error: unknown) => {
         if (!hasCode(error, "absent")) throw error;
       });
-      if (file && file.bytes >= leastBytesOf(record.md5)) return file;
+      const isWhole = file && (bytes === undefined ? file.bytes >= leastBytesOf(record.md5) : file.bytes === bytes);
+      if (isWhole) return file;
       isMissing = true;
       if (file) drop(file);
-      throw new MkvError("absent", `${volume} has no copy`);
+      if (!file || bytes === undefined) throw new MkvError("absent", `${volume} has no copy`);
+      throw new MkvError("corrupt", `${volume} has a copy of ${file.bytes} bytes instead of ${bytes}`);
     });
     const [found, failure] = await asked.then(
       (file) => [file] as const,

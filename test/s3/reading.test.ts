@@ -1,6 +1,6 @@
 // Reading through the master: it goes on from another copy when a volume breaks off, and costs next to no memory.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { type Socket, connect } from "node:net";
 import { bigValue } from "../support/big";
 import { temporaryFolder } from "../support/folder";
@@ -136,6 +136,24 @@ test.concurrent("a copy that a reader finds missing comes back by itself", async
     return existsSync(lost!.file);
   };
   await until(isBack, { what: "the copy is back", deadlineMs: 30_000 });
+});
+
+test.concurrent("a copy that was cut off is not read: another one is, or none", async () => {
+  await using s3 = await startS3();
+  await ask(s3.port, { method: "PUT", target: "/read" });
+  await ask(s3.port, { method: "PUT", target: "/read/cut", body: "a whole object" });
+  const copies = s3.cluster.filesOf(pathOf("/read/cut"));
+  const read = async (method: string) => {
+    const { status, headers, text } = await ask(s3.port, { method, target: "/read/cut" });
+    return [status, headers.get("content-length"), text];
+  };
+  for (const [i, { file }] of copies.entries()) {
+    truncateSync(file, 7);
+    if (i === copies.length - 1) break;
+    for (let times = 0; times < 5; times++) expect(await read("GET")).toEqual([200, "14", "a whole object"]);
+    expect((await read("HEAD")).slice(0, 2)).toEqual([200, "14"]);
+  }
+  expect(await read("GET")).toEqual([503, expect.any(String), expect.stringContaining("7 bytes instead of 14")]);
 });
 
 test.concurrent("big objects pass in both directions without growing the master", async () => {

@@ -2,8 +2,7 @@
 // is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
 import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
-import { type Stored } from "../../store/transfer";
-import { type FileInfo } from "../../volumes/read";
+import { bytesName, dateName } from "../../store/written";
 import { type Sum, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, headerText, objectOf } from "./request";
@@ -13,9 +12,6 @@ import { node } from "./xml";
 export const tagName = "etag";
 export const uploadName = "upload";
 export const partsName = "parts";
-/** The length of an object or a part, and the HTTP date of its files: with these a list asks no volume. */
-export const bytesName = "bytes";
-const dateName = "date";
 
 const ofBytes = [tagName, uploadName, partsName, bytesName, dateName];
 
@@ -67,18 +63,6 @@ export function attributesOfBytes({ attributes = {} }: Value): Attributes {
 
 function isOfBytes(name: string): boolean {
   return ofBytes.includes(name) || algorithmOf(name) !== undefined;
-}
-
-/** Length and date of the files of an object, as attributes. */
-export function attributesOfFile({ bytes, date }: Stored): Attributes {
-  return { [bytesName]: String(bytes), [dateName]: date };
-}
-
-/** Length and date as they were written down; undefined if they were not, or are damaged. */
-export function fileOf({ attributes = {} }: Pick<Value, "attributes">): FileInfo | undefined {
-  const { [bytesName]: bytes, [dateName]: modified } = attributes;
-  const isWhole = /^\d{1,15}$/.test(bytes ?? "") && !Number.isNaN(Date.parse(modified ?? ""));
-  return isWhole ? { bytes: Number(bytes), modified: modified! } : undefined;
 }
 
 /** The entity tag, without quotes: the MD5, but of an object in parts. */

@@ -8,8 +8,9 @@ import { warn } from "../../log";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, recordedAt, statRecord, statValue } from "../../store/read";
 import { type Store } from "../../store/store";
+import { writtenFile } from "../../store/written";
 import { inBatches } from "../../turns";
-import { etagOf, fileOf, sumOf } from "./attributes";
+import { etagOf, sumOf } from "./attributes";
 import { requireBucket } from "./buckets";
 import { badArgument } from "./errors";
 import { ownerNodes } from "./questions";
@@ -130,7 +131,7 @@ async function pageOf(
 export async function seenOf(store: Store, key: Key): Promise<SeenValue | undefined> {
   try {
     const value = await recordedAt(store, key);
-    const file = value && fileOf(value);
+    const file = value && writtenFile(value.attributes);
     return file ? { ...value, ...file } : await statValue(store, key).catch(unlessGone);
   } catch (error) {
     if (!hasCode(error, "corrupt")) throw error;

@@ -15,8 +15,9 @@ import {
   removePart,
   uploadOf,
 } from "../../store/uploads";
+import { bytesName, writtenFile } from "../../store/written";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, bytesName, fileOf, sumNode, sumOf, tagName, uploadName } from "./attributes";
+import { attributesIn, sumNode, sumOf, tagName, uploadName } from "./attributes";
 import { requireBucket } from "./buckets";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
@@ -174,7 +175,7 @@ async function partsToJoin(
   return named.map(({ number, etag, sums }, i) => {
     const part = stored.get(number);
     const isSum = ([name, sum]: [Algorithm, string]) => part?.attributes[headerOf(name)] === sum;
-    const isKnown = part && fileOf(part) !== undefined; // What lies beside the records may have been lost.
+    const isKnown = part && writtenFile(part.attributes) !== undefined; // What lies beside the records may have been lost.
     const about = { PartNumber: number, ETag: etag.replaceAll('"', ""), UploadId: id };
     const isSame = isKnown && isTag(etag, part.md5) && [...sums].every(isSum);
     if (!isSame)
