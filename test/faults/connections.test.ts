@@ -201,7 +201,10 @@ test.concurrent(
     const ways: Forgetful[] = [];
     for (let i = 0; i < 3; i++) ways.push(held.use(await Forgetful.before(held.use(await startVolume()))));
     const master = held.use(
-      await startMaster({ volumes: ways.map(({ port }) => `localhost:${port}`), flags: ["-threads", "1"] }),
+      await startMaster({
+        volumes: ways.map(({ port }) => `localhost:${port}`),
+        flags: ["-threads", "1", "-voltimeout", "3s"],
+      }),
     );
     const ask = async (method: string, target: string, body?: string | Uint8Array) => {
       const startMs = performance.now();
