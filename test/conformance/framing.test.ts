@@ -66,7 +66,7 @@ test("a chunked body with a trailer that was not announced is 400, and nothing i
 });
 
 test("a trailer that comes while the volumes still take the value is 400, and nothing of it stays", async () => {
-  await using gated = await startGatedCluster();
+  await using gated = await startGatedCluster({ flags: ["-voltimeout", "10s"] });
   gated.gates.forEach((gate) => gate.hold("PUT", "answer"));
   using wire = await dial(gated.master.port);
   wire.write(`${head("/late", "Transfer-Encoding: chunked")}5\r\nhello\r\n0\r\n`);
