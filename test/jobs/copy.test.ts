@@ -1,9 +1,9 @@
 // Jobs that only look, over a copy of the index that was made while its master served, and goes on.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { copiesOf } from "../support/copies";
-import { temporaryFolder } from "../support/folder";
+import { copyFolder, temporaryFolder } from "../support/folder";
 import { startGatedCluster } from "../support/gated";
 import { runJob } from "./job";
 
@@ -17,7 +17,7 @@ test("over a copy of the index a verify pays no debts, and a dry run tells the v
   for (const gate of cluster.gates) gate.hold("PUT", "arrival");
   const put = cluster.ask("PUT", "/key", { body: "acknowledged" });
   for (const gate of cluster.gates) await gate.holds("PUT");
-  cpSync(dirname(cluster.db), copy.path, { recursive: true }); // By this one the write is not finished.
+  copyFolder(dirname(cluster.db), copy.path); // By this one the write is not finished.
   cluster.openAll();
   expect((await put).status).toBe(201);
 

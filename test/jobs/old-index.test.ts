@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readFileSync, readdirSync, rmSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { copyFolder } from "../support/folder";
 import { startCluster, type Cluster } from "../support/cluster";
 import { follow } from "../support/http";
 import { pathOf, placedOn } from "../support/placement";
@@ -23,7 +24,7 @@ withoutGrace();
 async function keepIndex(cluster: Cluster): Promise<() => void> {
   const { db } = cluster;
   const copy = `${db}-copy`;
-  cpSync(db, copy, { recursive: true });
+  copyFolder(db, copy);
   const written = Math.floor(Date.now() / 1000) - 7_200;
   for (const file of cluster.remains()) utimesSync(file, written, written);
   await changeRemembered(db, "run ", (run) => ({ ...(run as object), closedMs: Date.now() - 3_600_000 }));
@@ -104,7 +105,7 @@ test.concurrent(
         .map((name) => join(memory, name));
     const names = readdirSync(folder).filter((name) => name.startsWith("index"));
     const copyAll = (from: string, to: string) => {
-      for (const name of names) cpSync(join(folder, name + from), join(folder, name + to), { recursive: true });
+      for (const name of names) copyFolder(join(folder, name + from), join(folder, name + to));
     };
     await cluster.store("/early");
     copyAll("", "-copy");

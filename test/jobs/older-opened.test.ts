@@ -4,7 +4,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
-import { temporaryFolder } from "../support/folder";
+import { copyFolder, temporaryFolder } from "../support/folder";
 import { NOTE } from "../support/gate";
 import { startGatedCluster } from "../support/gated";
 import { follow } from "../support/http";
@@ -24,7 +24,7 @@ async function startPutBack<Kind extends Cluster>(start: () => Promise<Kind>): P
   await cluster.store("/soft", "once");
   expect((await cluster.ask("UNLINK", "/soft")).status).toBe(204);
   await cluster.master.stop();
-  cpSync(dirname(cluster.db), copy.path, { recursive: true });
+  copyFolder(dirname(cluster.db), copy.path);
   await cluster.startMaster();
   await cluster.store("/soft", "twice");
   await cluster.store("/new", "acknowledged");

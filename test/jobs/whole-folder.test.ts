@@ -5,7 +5,7 @@ import { cpSync, existsSync, readFileSync, readdirSync, renameSync, rmSync, writ
 import { basename, dirname, join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
-import { temporaryFolder } from "../support/folder";
+import { copyFolder, temporaryFolder } from "../support/folder";
 import { follow } from "../support/http";
 import { until, within } from "../support/until";
 import { runJob } from "./job";
@@ -36,7 +36,7 @@ test.concurrent.each([
     await cluster.store("/kept");
     await cluster.store("/changed", "first");
     if (end === "stop") await cluster.master.stop();
-    cpSync(dirname(cluster.db), copy.path, { recursive: true });
+    copyFolder(dirname(cluster.db), copy.path);
     if (end === "kill") await cluster.master.kill();
     await cluster.startMaster();
     expect(cluster.master.output).not.toContain(warning);
@@ -106,7 +106,7 @@ test.concurrent.each(["as it was", "whose EPOCH is lost"])(
     await cluster.volumes[0]!.stop();
     expect((await cluster.ask("DELETE", "/owed")).status).toBe(204);
     await cluster.master.kill();
-    cpSync(dirname(cluster.db), copy.path, { recursive: true });
+    copyFolder(dirname(cluster.db), copy.path);
     await cluster.volumes[0]!.start();
     await cluster.startMaster();
     const again = async () => (await cluster.ask("PUT", "/owed", { body: "again" })).status === 201;
@@ -154,7 +154,7 @@ test.concurrent("a master over an old copy ends when it meets the one that serve
   await using cluster = await startCluster();
   await using copy = temporaryFolder();
   await cluster.master.stop();
-  cpSync(dirname(cluster.db), copy.path, { recursive: true });
+  copyFolder(dirname(cluster.db), copy.path);
   await cluster.startMaster();
   await cluster.store("/new");
   await using old = await cluster.anotherMaster([], { db: join(copy.path, basename(cluster.db)) });
