@@ -194,42 +194,40 @@ class Forgetful implements AsyncDisposable {
   }
 }
 
-test.concurrent(
-  "connections to volumes that were forgotten on the way cost no write and no delete its answer",
-  async () => {
-    await using held = new AsyncDisposableStack();
-    const ways: Forgetful[] = [];
-    for (let i = 0; i < 3; i++) ways.push(held.use(await Forgetful.before(held.use(await startVolume()))));
-    const master = held.use(
-      await startMaster({
-        volumes: ways.map(({ port }) => `localhost:${port}`),
-        flags: ["-threads", "1", "-voltimeout", "3s"],
-      }),
-    );
-    const ask = async (method: string, target: string, body?: string | Uint8Array) => {
-      const startMs = performance.now();
-      const { status } = await request(master.port, { method, target, ...(body && { body }) });
-      return { status, isSoon: performance.now() - startMs < 4_000 };
-    };
-    const large = new Uint8Array(1_000_000);
-    for (const key of ["/a", "/b", "/c"]) expect((await ask("PUT", key, "x")).status).toBe(201);
-    expect((await ask("PUT", "/large", large)).status).toBe(201);
-    for (let round = 0; round < 3; round++) {
-      for (const [method, body, status] of [
-        ["PUT", "x", 201],
-        ["PUT", large, 201],
-        ["DELETE", undefined, 204],
-      ] as const) {
-        const target = `/round-${round}-${method === "DELETE" ? "x" : typeof body}`;
-        if (method === "DELETE") expect((await ask("PUT", target, "x")).status).toBe(201);
-        for (const way of ways) way.forget();
-        await Bun.sleep(300);
-        expect([method, await ask(method, target, body)]).toEqual([method, { status, isSoon: true }]);
-      }
+// By itself: its ways are in this process, which the others keep busy.
+test("connections to volumes that were forgotten on the way cost no write and no delete its answer", async () => {
+  await using held = new AsyncDisposableStack();
+  const ways: Forgetful[] = [];
+  for (let i = 0; i < 3; i++) ways.push(held.use(await Forgetful.before(held.use(await startVolume()))));
+  const master = held.use(
+    await startMaster({
+      volumes: ways.map(({ port }) => `localhost:${port}`),
+      flags: ["-threads", "1", "-voltimeout", "10s"],
+    }),
+  );
+  const ask = async (method: string, target: string, body?: string | Uint8Array) => {
+    const startMs = performance.now();
+    const { status } = await request(master.port, { method, target, ...(body && { body }) });
+    return { status, isSoon: performance.now() - startMs < 8_000 };
+  };
+  const large = new Uint8Array(1_000_000);
+  for (const key of ["/a", "/b", "/c"]) expect((await ask("PUT", key, "x")).status).toBe(201);
+  expect((await ask("PUT", "/large", large)).status).toBe(201);
+  for (let round = 0; round < 3; round++) {
+    for (const [method, body, status] of [
+      ["PUT", "x", 201],
+      ["PUT", large, 201],
+      ["DELETE", undefined, 204],
+    ] as const) {
+      const target = `/round-${round}-${method === "DELETE" ? "x" : typeof body}`;
+      if (method === "DELETE") expect((await ask("PUT", target, "x")).status).toBe(201);
+      for (const way of ways) way.forget();
+      await Bun.sleep(300);
+      expect([method, await ask(method, target, body)]).toEqual([method, { status, isSoon: true }]);
     }
-    await until(async () => (await ask("GET", "/a")).status === 302, { what: "values are found" });
-  },
-);
+  }
+  await until(async () => (await ask("GET", "/a")).status === 302, { what: "values are found" });
+});
 
 test.concurrent.skipIf(!process.env.MKV_LONG)(
   "after any answer a connection is kept for more than 75 seconds, and not for ever",
