@@ -37,11 +37,11 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
     const volumes = accessVolumes(config);
     await using rebuild = await kind.rebuild(() => allEpochs(volumes));
     const { next, old, suspect, names } = rebuild;
-    const { currentName, owed, putBack } = await beforeRebuild(volumes, rebuild);
+    const { renamed, owed, putBack } = await beforeRebuild(volumes, rebuild);
     await withProgress("rebuild", async (progress) => {
       const progressOf = sharesOf(progress, config.threads);
       const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
-        const part = { owed, suspect, putBack, share: { number, of: config.threads } };
+        const part = { owed, suspect, putBack, renamed, share: { number, of: config.threads } };
         const shown = progressOf(number);
         if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
         const task: RebuildTask = { ...part, name: "rebuild", config, names };
@@ -51,7 +51,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
         };
         return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
       });
-      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, currentName });
+      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, renamed });
       for (const share of shares)
         for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
     });
@@ -63,7 +63,7 @@ export async function runRebuild(config: Config, { entry }: { entry: string }): 
 }
 
 /** What a worker thread gathers, and where to. */
-export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "putBack" | "share"> & {
+export type RebuildTask = Pick<Gathering, "owed" | "suspect" | "putBack" | "renamed" | "share"> & {
   readonly name: "rebuild";
   readonly config: Config;
   readonly names: IndexNames;

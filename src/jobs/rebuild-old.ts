@@ -22,6 +22,8 @@ export type Facts = {
   readonly old: ReadIndex | undefined;
   readonly owed: Owed;
   readonly suspect: SuspectFiles | undefined;
+  /** The names that places have now, by those that they had. */
+  readonly renamed: ReadonlyMap<string, string>;
   readonly volumes: Volumes;
   readonly progress: JobProgress;
 };
@@ -29,8 +31,6 @@ export type Facts = {
 type OldFacts = Facts & {
   readonly old: ReadIndex;
   readonly next: WrittenIndex;
-  /** The name that a volume has now. */
-  readonly currentName: (volume: string) => string;
 };
 
 /**
@@ -50,7 +50,7 @@ export async function keepOldFacts(job: OldFacts): Promise<void> {
     for (const [key, text] of page) {
       const record = await known.get(key).catch((error) => unreadable(progress, key, error));
       const found = { key, record: decodeRecord(text), modified: "" };
-      if (record && !suspect) entries.push(await withFacts(job, found, record));
+      if (record && !suspect) entries.push(await withFacts(job, found, byCurrentNames(record, job)));
     }
     await next.putAll(entries);
   }
@@ -69,12 +69,12 @@ class WithoutFile {
   constructor(readonly job: OldFacts) {}
 
   async take([key, text]: RawEntry): Promise<void> {
-    const { next, suspect, volumes, progress, currentName } = this.job;
+    const { next, suspect, volumes, progress } = this.job;
     const record = readRecord(text);
     if (!record)
       return progress.note(`${JSON.stringify(showKey(key))}: its record is damaged, and it has no file: not kept`);
-    const named = record.volumes.map(currentName);
-    const unnamed = named.filter((volume) => !isConfigured(volumes.topology, volume));
+    const kept = byCurrentNames(record, this.job);
+    const unnamed = kept.volumes.filter((volume) => !isConfigured(volumes.topology, volume));
     if (unnamed.length > 0) {
       this.#unseen++;
       for (const volume of unnamed) this.#unnamed.add(volumeOf(volume));
@@ -83,7 +83,7 @@ class WithoutFile {
       if (++this.#lost <= limits.keysNamed) this.#firstLost.push(JSON.stringify(showKey(key)));
       if (suspect) return; // It may have been deleted since.
     }
-    this.#batch.push({ key, record: { ...record, volumes: named } });
+    this.#batch.push({ key, record: kept });
     if (this.#batch.length >= limits.batchRecords) await next.putAll(this.#batch.splice(0));
   }
 
@@ -167,16 +167,21 @@ export function isSuspect(suspect: SuspectFiles | undefined, modified: string): 
   return suspect !== undefined && Date.parse(modified) >= suspect.fromMs;
 }
 
-/** What the old index says of a key; nothing if it is damaged there. */
+/** What the old index says of a key, by the names of now; nothing if it is damaged there. */
 export async function oldRecord(
-  { old, progress }: Pick<Facts, "old" | "progress">,
+  facts: Pick<Facts, "old" | "progress" | "renamed">,
   key: Key,
 ): Promise<ValueRecord | undefined> {
   try {
-    return await old?.get(key);
+    const record = await facts.old?.get(key);
+    return record && byCurrentNames(record, facts);
   } catch (error) {
-    return unreadable(progress, key, error);
+    return unreadable(facts.progress, key, error);
   }
+}
+
+function byCurrentNames(record: ValueRecord, { renamed }: Pick<Facts, "renamed">): ValueRecord {
+  return { ...record, volumes: record.volumes.map((volume) => renamed.get(volume) ?? volume) };
 }
 
 function unreadable(progress: JobProgress, key: Key, error: unknown): undefined {

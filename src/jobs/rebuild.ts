@@ -8,7 +8,7 @@ import { place } from "../format/placement";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { union, volumesOf } from "../format/volume";
 import { type KeyRecord } from "../ledger/ledger";
-import { type WrittenIndex } from "../ledger/next";
+import { type OwedByKey, type WrittenIndex } from "../ledger/next";
 import { limits } from "../limits";
 import { md5Of } from "../store/copy";
 import { type Copy, type FoundFile, type Share } from "../volumes/folders";
@@ -82,18 +82,48 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
     for (const copy of whole) reject(copy, "on a disk that was put back, and deleted since");
     return undefined;
   }
-  const placed = whole.filter(({ volume }) => !owed?.strays.includes(volume));
+  const proven = provenOf(whole, owed);
   const isLater = (copy: Copy) => isSuspect(job.suspect, copy.modified);
   const known = async () => (job.suspect ? undefined : await oldRecord(job, key));
   const hashOf = ({ volume }: Copy) => md5Of(job.volumes, volume, file.path).catch(unknownHash);
-  const copies = await ofOneWrite(placed.length > 0 ? placed : whole, { known, isLater, hashOf });
-  for (const copy of placed) if (!copies.includes(copy)) reject(copy, "differs from the other copies");
+  const ofWrite = await ofOneWrite(proven, { known, isLater, hashOf });
+  const copies = await asManyAsNamed(job, key, ofWrite);
+  for (const copy of whole) {
+    if (copies.includes(copy) || owed?.strays.includes(copy.volume) || owed?.unproven.includes(copy.volume)) continue;
+    const isFurther = ofWrite.includes(copy);
+    reject(copy, isFurther ? "a further copy, which the old index does not name" : "differs from the other copies");
+  }
   const volumes = volumesOf(copies);
   counts.keys++;
   counts.files += volumes.length;
   const targets = place(key, job.volumes.topology).filter((target) => volumes.includes(target));
   const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
   return { key, record: { state: "live", md5: undefined, volumes: ordered }, modified: copies[0]!.modified };
+}
+
+/**
+ * The copies that are known to be whole, as far as unfinished work tells: what a move was copying counts only where nothing
+ * else is left, and so does what it leaves, unless all that it made is shorter, of the same date. After a loss of power a new copy may be.
+ */
+function provenOf(copies: readonly Copy[], owed: OwedByKey | undefined): readonly Copy[] {
+  if (!owed) return copies;
+  const old = copies.filter(({ volume }) => owed.strays.includes(volume));
+  const placed = copies.filter((copy) => !old.includes(copy) && !owed.unproven.includes(copy.volume));
+  const isCutOff = (copy: Copy) => old.some(({ bytes, modified }) => modified === copy.modified && bytes > copy.bytes);
+  const full = placed.filter((copy) => !isCutOff(copy));
+  return [full, old, placed].find(({ length }) => length > 0) ?? copies;
+}
+
+/**
+ * Of more copies than there should be, those that the old index names, if they are enough: what a move that nobody remembers
+ * has added may have no more than its length.
+ */
+async function asManyAsNamed(job: Gathering, key: Key, copies: readonly Copy[]): Promise<readonly Copy[]> {
+  const { replicas } = job.volumes.topology;
+  if (copies.length <= replicas) return copies;
+  const { volumes = [] } = (await oldRecord(job, key)) ?? {};
+  const named = copies.filter(({ volume }) => volumes.includes(volume));
+  return named.length >= replicas ? named : copies;
 }
 
 /** Whether all copies lie on disks that were put back, and an index that lacks nothing does not know the key. */

@@ -1,5 +1,5 @@
 // Owns a ledger in the making: out of volumes, what a rebuild needs of the old index and the new one, and what unfinished work
-// says of files (which are no values, and which are copies on their way out); or out of a backup.
+// says of files (which are no values, and which are copies that a move made or leaves); or out of a backup.
 import { type Epoch } from "../format/epoch";
 import { type Key } from "../format/key";
 import { type ValueRecord } from "../format/record";
@@ -39,12 +39,16 @@ export type Rebuild = Indexes & {
  */
 export type SuspectFiles = { readonly fromMs: number; readonly laterMs: number };
 
-/** What unfinished work accounts for, by key in hex: files that are no values, and good copies that are on their way out. */
+/** What unfinished work accounts for, by key in hex. */
 export type Owed = ReadonlyMap<string, OwedByKey>;
 
 export type OwedByKey = {
+  /** Where files are no values. */
   readonly rubbish: readonly string[];
+  /** Where good copies are on their way out. */
   readonly strays: readonly string[];
+  /** Where a move was making copies of the live value: after a power cut they may have its length alone. */
+  readonly unproven: readonly string[];
   /** The value was about to be replaced: of which write the files are, only their bytes tell. */
   readonly isReplaced: boolean;
 };
@@ -60,12 +64,14 @@ export function accountedFor(
   const placed = debts.filter(({ kind }) => kind !== "staged"); // No staged file lies where values do.
   const outside = placed.map(({ volume, kind }) => ({ volume: currentName(volume), kind }));
   const unnamed = outside.filter(({ volume }) => !volumes.includes(volume));
-  // What a move was copying is the value of the live record.
-  const isRubbish = ({ kind }: BareDebt) =>
-    !known || kind === "left-over" || (kind === "in-flight" && known.state !== "live");
-  const rubbish = volumesOf(unnamed.filter(isRubbish));
-  const strays = volumesOf(unnamed.filter(({ kind }) => known && kind === "stray"));
-  return { rubbish, strays, isReplaced };
+  const isUnproven = ({ kind }: BareDebt) => kind === "in-flight" && known?.state === "live";
+  const isStray = ({ kind }: BareDebt) => kind === "stray" && known !== undefined;
+  return {
+    rubbish: volumesOf(unnamed.filter((debt) => !isUnproven(debt) && !isStray(debt))),
+    strays: volumesOf(unnamed.filter(isStray)),
+    unproven: volumesOf(unnamed.filter(isUnproven)),
+    isReplaced,
+  };
 }
 
 /** A ledger in the making, out of a backup. Disposing of it before `finish` leaves everything as it was. */

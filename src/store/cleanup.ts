@@ -2,7 +2,8 @@
 // and again and again for what could not be reached then.
 // 1. A debt is only paid under a claim, against the record as it is then.
 // 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
-//    the recorded copies have just been seen, or stored, whole; so does what a move was copying, and what was staged.
+//    the recorded copies have just been seen, or stored, whole: after a loss of power all of them may be cut off at one
+//    length, but a stray of their date is longer then. So does what a move was copying, and what was staged.
 // 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
 // 4. A replacement that is committed goes on before anything else.
 // 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
@@ -18,7 +19,9 @@ import { limits } from "../limits";
 import { counted, warn } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
+import { type FileInfo } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
+import { straysIn } from "./debts";
 import { asItIs, moveLate, moveStaged, stagedPathOf } from "./forward";
 import { type Store } from "./store";
 
@@ -52,7 +55,7 @@ export async function cleanUp(
   const { currentName } = store;
   const named = record?.volumes.map(currentName) ?? [];
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
-  const removable = await removableOf(store, claim.key, { record, open, wholeSinceMs });
+  const { removable, beside } = await removableOf(store, claim.key, { record, open, wholeSinceMs });
   const waiting = new Map<string, string>();
   const [unconfirmed, asked] = [new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
@@ -61,7 +64,7 @@ export async function cleanUp(
     const failures = await volumes.removeAll(
       debts.map(({ volume }) => currentName(volume)),
       path,
-      { waitMs },
+      { waitMs, beside: kind === "placed" ? beside : undefined },
     );
     for (const { volume, reason, wasAsked } of failures) {
       waiting.set(volume, reason);
@@ -155,13 +158,13 @@ export class WaitingLog {
   }
 }
 
-/** The debts that may be paid now. */
+/** The debts that may be paid now; `beside`: by volume with a stray, the recorded file beside which it goes. */
 async function removableOf(
-  { volumes, topology, places }: Store,
+  { volumes, topology, places, currentName }: Store,
   key: Key,
   { record, open, wholeSinceMs }: { record: ValueRecord | undefined; open: readonly Debt[]; wholeSinceMs: number },
-): Promise<readonly Debt[]> {
-  if (record === undefined) return open;
+): Promise<{ removable: readonly Debt[]; beside?: ReadonlyMap<string, FileInfo> }> {
+  if (record === undefined) return { removable: open };
   const now = nowMs();
   const due: Debt[] = [];
   for (const debt of open) {
@@ -177,23 +180,22 @@ async function removableOf(
   }
   // What a move was copying is the value, too, and the only copy perhaps; so is what was late for the end of a replacement.
   const needsProof = ({ kind }: Debt) => kind === "stray" || (kind !== "left-over" && record.state === "live");
-  if (!due.some(needsProof) || (await areCopiesThere(volumes, key, { record, wholeSinceMs }))) return due;
-  return due.filter((debt) => !needsProof(debt));
+  const areFresh =
+    nowMs() - wholeSinceMs < limits.freshMs && record.volumes.every((volume) => volumes.health.isUp(volume));
+  if (areFresh || !due.some(needsProof)) return { removable: due };
+  const recorded = await recordedFile(volumes, key, record);
+  if (!recorded) return { removable: due.filter((debt) => !needsProof(debt)) };
+  return { removable: due, beside: new Map(straysIn(due).map((volume) => [currentName(volume), recorded])) };
 }
 
-/** Whether all recorded copies are there, of one length, or have just been seen or stored. */
-async function areCopiesThere(
-  volumes: Volumes,
-  key: Key,
-  { record, wholeSinceMs }: { record: ValueRecord; wholeSinceMs: number },
-): Promise<boolean> {
-  if (!record.volumes.every((volume) => volumes.health.isUp(volume))) return false;
-  if (nowMs() - wholeSinceMs < limits.freshMs) return true;
+/** The first recorded copy, if all are there, and of one length. */
+async function recordedFile(volumes: Volumes, key: Key, record: ValueRecord): Promise<FileInfo | undefined> {
+  if (!record.volumes.every((volume) => volumes.health.isUp(volume))) return undefined;
   const path = pathOf(key);
   const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
-  return seen.every(
-    (file) => file !== undefined && file.bytes >= leastBytesOf(record.md5) && file.bytes === seen[0]!.bytes,
-  );
+  const [first] = seen;
+  if (!first || first.bytes < leastBytesOf(record.md5)) return undefined;
+  return seen.every((file) => file?.bytes === first.bytes) ? first : undefined;
 }
 
 /**

@@ -24,6 +24,7 @@ import { copy } from "./copy";
 import { asItIs, claimKey } from "./forward";
 import { type Pace } from "./pace";
 import { type Store } from "./store";
+import { withStrays } from "./strays";
 
 /** What a move did, or would do. `leftBehind`: volumes that are neither configured nor reachable and may still hold a copy. */
 export type Moved = {
@@ -70,12 +71,12 @@ export type MoveOptions = {
 export async function bringHome(
   ofAll: Store,
   claim: Claim,
-  seen: Inspected,
+  seenFirst: Inspected,
   { depth, pace, dryRun = false, targets = place(claim.key, ofAll.topology) }: MoveOptions,
 ): Promise<Moved> {
   const store = { ...ofAll, volumes: ofAll.volumes.within(claim) };
-  const record = claim.entry.record!;
   await requireReady(store, claim, targets);
+  const { record, seen } = await withStrays(store, claim, { seen: seenFirst, dryRun });
   const good = volumesIn(seen, "good");
   if (good.length === 0) return await withoutGood(store, claim, { seen, depth, dryRun });
   requireSeen(store, record, seen);
@@ -105,7 +106,9 @@ export async function bringHome(
   const moved = { ...record, md5: isRight ? record.md5 : seen.md5, volumes: targets };
   const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
-  await claim.put({ record: moved, owed: owe(rest, strays, { kind: "stray", forMs }) }, { sync: isSynced }); // 3. The commit.
+  const wrong = seen.depth === "md5" ? volumesIn(seen, "differs").filter((volume) => strays.includes(volume)) : [];
+  const left = owe(owe(rest, wrong, { kind: "left-over" }), without(strays, wrong), { kind: "stray", forMs });
+  await claim.put({ record: moved, owed: left }, { sync: isSynced }); // 3. The commit.
   await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs }); // 4.
   return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
 }

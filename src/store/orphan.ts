@@ -2,9 +2,10 @@
 // staged (`forward.ts`). It is never removed on the word of the index alone:
 // 1. Where the record's own copies are not all whole, a file that is the value is a copy of it: the record gets its name, and
 //    one that is staged takes its place. Any other file stays.
-// 2. A file goes if the record's own copies have just been seen, whole, on other volumes; or if there is no record, and the
-//    ledger is known to lack nothing. And only if it was seen as an orphan an hour ago already: a file's own time may be
-//    that of the value, which a move keeps, and the body of a replacement that nobody remembers may just have come.
+// 2. A file goes if the record's own copies have just been seen, whole, on other volumes, and read if it is longer; or if
+//    there is no record, and the ledger is known to lack nothing. And only if it was seen as an orphan an hour ago already: a
+//    file's own time may be that of the value, which a move keeps, and the body of a replacement that nobody remembers may
+//    just have come.
 // 3. With the key claimed no replacement is under way: one that is committed has been ended first, and what that leaves
 //    staged is owed. A staged file is needed only where copies are lost: what is acknowledged lies at its place.
 //   "orphan " volume path -> OrphanMemory   in the ledger's memory: since when it is known, and which file it is
@@ -12,12 +13,13 @@ import { bootId, sinceBootMs } from "../boot";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { leastBytesOf } from "../format/record";
+import { type ValueRecord, leastBytesOf } from "../format/record";
 import { isConfigured, union } from "../format/volume";
 import { type Claim, type Debt, type Memory, entriesOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { shaped } from "../shape";
 import { type FileInfo } from "../volumes/read";
+import { type Volumes } from "../volumes/volumes";
 import { mayBeOnly } from "./older";
 import { cleanUp } from "./cleanup";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
@@ -64,17 +66,21 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   const isNamed = !isStaged && record?.volumes.includes(volume);
   const file = isOwed || isNamed ? undefined : await store.volumes.head(volume, path);
   if (!file) return { state: "accounted" };
+  let isProven = false;
   if (store.ledger.age !== "current" && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
-    const seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
-    if (!isWhole(seen)) return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
+    const ofValue = isStaged ? 0 : file.bytes; // What is staged may be of a longer value.
+    const seen = await copiesBeside(store.volumes, key, record, ofValue);
+    if (!isWhole(seen) || seen.md5 !== record.md5)
+      return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
+    isProven = record.md5 !== undefined && ofValue > seen.bytes;
   }
   if (store.ledger.age === "older") return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };
   if (dryRun) return { state: "removed" };
-  const kind = isStaged ? "staged" : record ? "stray" : "left-over";
+  const kind = isStaged ? "staged" : record && !isProven ? "stray" : "left-over";
   await claim.put({ record, owed: owe(claim.entry.owed, [volume], { kind }) });
   const why = (await cleanUp(store, claim)).get(volume);
   if (why !== undefined) return { state: "kept", why };
@@ -82,6 +88,13 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
     return { state: "kept", why: "goes when the copies of its key are seen whole" };
   await forgetOrphan(store.ledger.memory, volume + path);
   return { state: "removed" };
+}
+
+/** The recorded copies; read, where a file beside them is longer: after a loss of power all of them may be cut off. */
+async function copiesBeside(volumes: Volumes, key: Key, record: ValueRecord, bytes: number): Promise<Inspected> {
+  const seen = await inspectCopies(volumes, key, record, { depth: "length" });
+  if (!isWhole(seen) || record.md5 === undefined || bytes <= seen.bytes) return seen;
+  return await inspectCopies(volumes, key, record, { depth: "md5" });
 }
 
 /** Rule 1: where copies of the recorded value are lost, a file that is the value becomes one, and any other one stays. */

@@ -13,7 +13,8 @@ import { watchPlaces } from "./places/watch";
 
 /**
  * Makes sure that all places are there, and are those of this store; waits until nothing can land there any more.
- * @returns what unfinished work has left, and the places that are as they were earlier, by the names that places have now
+ * @returns the names that places have now by those that they had, what unfinished work has left, and the places that are as
+ *   they were earlier, both by the names of now
  * @throws MkvError failed, volume-failed, timeout
  */
 export async function beforeRebuild(volumes: Volumes, rebuild: Rebuild) {
@@ -25,7 +26,7 @@ export async function beforeRebuild(volumes: Volumes, rebuild: Rebuild) {
   await new Epochs(volumes, notedIn(memory), renamed).look();
   const putBack = new Set([...(await putBackPlaces(memory, "earlier"))].map(currentName));
   if (suspect) await Bun.sleep(limits.fenceOverMs); // What no journal knows of may still be on its way to volumes.
-  return { currentName, owed, putBack };
+  return { renamed, owed, putBack };
 }
 
 /** Puts the new index in its place. Throws MkvError failed: a place is not what it was when the rebuild began. */

@@ -17,6 +17,8 @@ import { Probes, settles } from "./probes";
 import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
 import { Upload } from "./upload";
 
+type RemoveOptions = { readonly waitMs: number; readonly beside?: ReadonlyMap<string, FileInfo> | undefined };
+
 /** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
 type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
 
@@ -158,9 +160,10 @@ export class Volumes {
   /**
    * Removes a file from these volumes at once, and returns those that did not confirm. One that is down and does not wake
    * at once is not asked, nor one that has not settled after `waitMs`: what it still holds could bring the file back.
+   * @param how.beside by volume, another copy: a longer file of its date stays, since that copy is cut off then
    */
-  async removeAll(volumes: readonly string[], path: string, { waitMs }: { waitMs: number }): Promise<Unconfirmed[]> {
-    const results = await Promise.all(volumes.map((volume) => this.#removeFrom(volume, path, waitMs)));
+  async removeAll(volumes: readonly string[], path: string, how: RemoveOptions): Promise<Unconfirmed[]> {
+    const results = await Promise.all(volumes.map((volume) => this.#removeFrom(volume, path, how)));
     return results.filter((result) => result !== undefined);
   }
 
@@ -220,12 +223,16 @@ export class Volumes {
     return list(this.client, volume, folder);
   }
 
-  async #removeFrom(volume: string, path: string, waitMs: number): Promise<Unconfirmed | undefined> {
+  async #removeFrom(volume: string, path: string, { waitMs, beside }: RemoveOptions): Promise<Unconfirmed | undefined> {
     if (waitMs > 0 || !this.health.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
     const why = this.whyUnsettled(volume);
     if (why !== undefined && !(await settles(this.client, volume, waitMs)))
       return { volume, reason: `${volume} ${why}`, wasAsked: false };
+    const other = beside?.get(volume);
     try {
+      const file = other && (await this.head(volume, path));
+      if (file && file.bytes > other.bytes && file.modified === other.modified)
+        return { volume, reason: `${volume}${path} is longer than the copies that its record names`, wasAsked: true };
       await this.remove(volume, path);
       return undefined;
     } catch (error) {

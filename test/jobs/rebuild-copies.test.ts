@@ -42,7 +42,7 @@ const cases: [what: string, copies: Copy[], indexed: number[]][] = [
   ["two of two times, of the same bytes, and a younger one", [old, ["value", 1_500_000_000], young], [0, 1]],
 ];
 
-async function rebuildOf(db: string, copies: Copy[]) {
+async function rebuildOf(db: string, copies: Copy[], flags: string[] = []) {
   using planted = new DisposableStack();
   const home = homeOf(cluster, key);
   for (const [i, [content, second]] of copies.entries()) {
@@ -50,11 +50,11 @@ async function rebuildOf(db: string, copies: Copy[]) {
     const { file } = planted.use(plant(volume, `${home[i]!.split("/")[1]}${pathOf(key)}`, content));
     utimesSync(file, second, second);
   }
-  const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { db });
+  const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { db, flags });
   const named = stderr
     .trimEnd()
     .split("\n")
-    .filter((line) => line.includes(": differs from the other copies, not indexed"))
+    .filter((line) => /: (differs from the other copies|a further copy, .*), not indexed$/.test(line))
     .map((line) => home.findIndex((volume) => line.startsWith(volume + pathOf(key))));
   const record = (await indexOf(db))[Buffer.from(key).toString("latin1")];
   return { exitCode, last, named: named.sort(), indexed: record?.split(",").map((volume) => home.indexOf(volume)) };
@@ -85,6 +85,26 @@ test("the copies that the old index names go before others, even if those are mo
   await writeIndex(db, homeOf(cluster, key)[0]!);
   expect(await rebuildOf(db, [old, young, young])).toMatchObject({ exitCode: 0, named: [1, 2], indexed: [0] });
 });
+
+test.each([
+  ["as many as there should be", [0, 2], [0, 2]],
+  ["fewer", [1], [0, 1, 2]],
+])(
+  "of more copies of one write than there should be, those that the old index names count, if they are %s",
+  async (_, names, indexed) => {
+    const db = `${cluster.db}-named`;
+    const home = homeOf(cluster, key);
+    await writeIndex(db, names.map((i) => home[i]).join(","));
+    const zeros: Copy = ["\0\0\0\0\0", old[1]]; // What is left of one that was not on its disk yet at a power cut.
+    const copies = [0, 1, 2].map((i) => (names.includes(i) ? old : zeros));
+    const { exitCode, ...found } = await rebuildOf(db, copies, ["-replicas", "2"]);
+    expect([exitCode, found.indexed?.toSorted(), found.named]).toEqual([
+      0,
+      indexed,
+      [0, 1, 2].filter((i) => !indexed.includes(i)),
+    ]);
+  },
+);
 
 test.each([
   ["the value before a replacement, put back later", [old, young], [0]],

@@ -2,12 +2,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
-import { copiesOf, copiesOn, homeOf, indexOf as volumeIndexOf } from "../support/copies";
+import { copiesOf, homeOf, indexOf as volumeIndexOf } from "../support/copies";
 import { startGatedCluster } from "../support/gated";
-import { placedOn } from "../support/placement";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
-import { indexOf, runJob, shelf, shelfOf, startJob, storeAll } from "./job";
+import { indexOf, runJob, shelf, shelfOf, storeAll } from "./job";
 import { plainKeys } from "./keys";
 import { withoutGrace } from "../support/grace";
 
@@ -58,31 +57,6 @@ test.concurrent("a value that was deleted while one of its volumes was down does
   const isGone = () => Object.keys(copiesOf(cluster, "/gone")).length === 0;
   await until(isGone, { what: "what was left is removed", deadlineMs: 20_000 });
 });
-
-test.concurrent(
-  "the new copies of a move that was cut off are copies of the value: the only ones count, too",
-  async () => {
-    await using cluster = await startGatedCluster({ volumes: 4 });
-    const three = cluster.addresses.slice(0, 3);
-    await cluster.startMaster([], three);
-    const moves = (key: string) => homeOf(cluster, key).some((volume) => volume.startsWith(cluster.addresses[3]!));
-    const key = plainKeys("moved", 100).find(moves)!;
-    await cluster.store(key, valueOf(key));
-    await cluster.master.stop();
-    const gate = cluster.gates[3]!;
-    gate.hold("PUT", "answer", { times: 1 });
-    await using job = startJob(cluster, "rebalance");
-    await gate.holds("PUT");
-    await job.end("SIGKILL");
-    gate.open();
-    const [before, now] = [placedOn(key, { volumes: three }), homeOf(cluster, key)];
-    const copies = [...now, ...before.filter((volume) => !now.includes(volume))];
-    const sorted = (found: Record<string, string>) => Object.entries(found).sort();
-    expect(sorted(copiesOf(cluster, key))).toEqual(sorted(copiesOn(copies, valueOf(key))));
-    expect(await rebuildWithout(cluster)).toEqual([]);
-    expect(await indexOf(cluster.db)).toEqual({ [key]: copies.join(",") });
-  },
-);
 
 test.concurrent("old copies that a move leaves for a while are not indexed, and still go", async () => {
   await using cluster = await startCluster({ volumes: 4 });

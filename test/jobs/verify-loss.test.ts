@@ -1,12 +1,12 @@
 // What verify can not heal, or must not touch: it says so, and nothing of it is lost.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
 import { valueOf } from "../support/values";
-import { age, damage, fileOf, plant, type Planted } from "./damage";
+import { age, damage, fileOf, mend, plant, type Planted } from "./damage";
 import { indexOf, runJob, shelf } from "./job";
 import { plainKeys } from "./keys";
 import { seenAsOrphan } from "./remembered";
@@ -71,6 +71,24 @@ test("another copy of a live key, on a volume that its record does not name, is 
   expect([exitCode, countsOf(last)]).toEqual([0, countsOf({ ...everything, files: 37, orphans: 1, repaired: 1 })]);
   expect(existsSync(planted.file)).toBe(false);
   expect(copiesOf(cluster, keys[0]!)).toEqual(copiesOn(homeOf(cluster, keys[0]!), valueOf(keys[0]!)));
+});
+
+test("a longer file of a live key goes when its copies have been read; it is what they come from where all are cut off", async () => {
+  const [key] = keys;
+  const [value, home] = [valueOf(key!), homeOf(cluster, key!)];
+  const mtimeMs = statSync(fileOf(cluster, key!, home[0]!)).mtimeMs;
+  using other = await plantOrphan(`sv1F${pathOf(key!)}`, 2, Buffer.concat([value, value]));
+  expect((await runJob(cluster, "verify", { flags: ["-orphans"] })).exitCode).toBe(0);
+  expect(existsSync(other.file)).toBe(false);
+  using _whole = await plantOrphan(`sv1F${pathOf(key!)}`, 2, value);
+  for (const volume of home) truncateSync(fileOf(cluster, key!, volume), value.length - 1);
+  try {
+    const { exitCode, last } = await runJob(cluster, "verify", { flags: ["-orphans", "-repair"] });
+    expect([exitCode, last]).toEqual([0, expect.stringMatching(/1 orphans; 1 repaired$/)]);
+    expect(copiesOf(cluster, key!)).toMatchObject(copiesOn(home, value));
+  } finally {
+    mend(cluster, key!, value, mtimeMs);
+  }
 });
 
 test("a file that is no value of any key is reported, and never removed", async () => {
