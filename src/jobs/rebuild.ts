@@ -102,8 +102,8 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
 }
 
 /**
- * The copies that are known to be whole, as far as unfinished work tells: what a move was copying counts only where nothing
- * else is left, and so does what it leaves, unless all that it made is shorter, of the same date. After a loss of power a new copy may be.
+ * The copies that count, as far as unfinished work tells. After a loss of power those that a move made may be cut off: then
+ * the longer ones of the same date that it left behind count, and what it was still copying only where nothing else is left.
  */
 function provenOf(copies: readonly Copy[], owed: OwedByKey | undefined): readonly Copy[] {
   if (!owed) return copies;
@@ -111,7 +111,7 @@ function provenOf(copies: readonly Copy[], owed: OwedByKey | undefined): readonl
   const placed = copies.filter((copy) => !old.includes(copy) && !owed.unproven.includes(copy.volume));
   const isCutOff = (copy: Copy) => old.some(({ bytes, modified }) => modified === copy.modified && bytes > copy.bytes);
   const full = placed.filter((copy) => !isCutOff(copy));
-  return [full, old, placed].find(({ length }) => length > 0) ?? copies;
+  return [full, old].find(({ length }) => length > 0) ?? copies;
 }
 
 /**
