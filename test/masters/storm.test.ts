@@ -29,7 +29,7 @@ test.concurrent(
   async () => {
     console.log(`storm: seed ${SEED} (MKV_CHAOS_SEED=${SEED} makes the same decisions)`);
     await using server = await startPostgres();
-    await using cluster = await startCluster({ db: server.url, volumes: 4 });
+    await using cluster = await startCluster({ db: server.url, volumes: 4, flags: ["-grace", "5s"] });
     const [second, third] = await Promise.all([cluster.anotherMaster(), cluster.anotherMaster()]);
     const keys = Array.from({ length: KEYS }, (_, i) => new KeyModel(`/key-${i}`, 0));
     const several: Several = {
