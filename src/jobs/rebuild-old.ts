@@ -152,14 +152,22 @@ export async function withFacts({ suspect, owed, volumes }: Facts, found: Found,
   const { key, record } = found;
   const isReplaced = owed.size > 0 && owed.get(key.toHex())?.isReplaced === true;
   const mayBeLater = isReplaced || isSuspect(suspect, found.modified);
+  const areStrays = record.volumes.every((volume) => owed.get(key.toHex())?.strays.includes(volume));
   const isElsewhere =
+    !areStrays &&
     !old.volumes.some((volume) => record.volumes.includes(volume)) &&
     old.volumes.some((volume) => isConfigured(volumes.topology, volume));
   if (!mayBeLater && !isElsewhere) return { key, record: { ...old, volumes: record.volumes } };
   if (old.md5 === undefined) return found;
-  const md5 = await md5Of(volumes, record.volumes[0]!, pathOf(key));
-  const isOther = md5 !== old.md5 || (suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs);
-  return { key, record: isOther ? { ...record, md5 } : { ...old, volumes: record.volumes } };
+  const isLater = suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs;
+  const hashes = new Set<string>();
+  for (const volume of record.volumes) {
+    const md5 = await md5Of(volumes, volume, pathOf(key));
+    if (md5 === old.md5 && !isLater) return { key, record: { ...old, volumes: record.volumes } };
+    hashes.add(md5);
+  }
+  const [md5] = hashes.size === 1 ? hashes : []; // After a loss of power a copy may have no more than its length.
+  return { key, record: { ...record, md5 } };
 }
 
 /** Whether a file of this date may be of a write that the old index does not know of. */

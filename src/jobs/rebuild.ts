@@ -87,18 +87,18 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   const known = async () => (job.suspect ? undefined : await oldRecord(job, key));
   const hashOf = ({ volume }: Copy) => md5Of(job.volumes, volume, file.path).catch(unknownHash);
   const ofWrite = await ofOneWrite(proven, { known, isLater, hashOf });
-  const copies = await asManyAsNamed(job, key, ofWrite);
+  const strays = whole.filter(({ volume }) => owed?.strays.includes(volume));
+  const copies = await asHashed(job, key, { copies: ofWrite, strays, hashOf });
   for (const copy of whole) {
-    if (copies.includes(copy) || owed?.strays.includes(copy.volume) || owed?.unproven.includes(copy.volume)) continue;
-    const isFurther = ofWrite.includes(copy);
-    reject(copy, isFurther ? "a further copy, which the old index does not name" : "differs from the other copies");
+    if (copies.includes(copy) || strays.includes(copy) || owed?.unproven.includes(copy.volume)) continue;
+    reject(copy, "differs from the other copies");
   }
   const volumes = volumesOf(copies);
   counts.keys++;
   counts.files += volumes.length;
   const targets = place(key, job.volumes.topology).filter((target) => volumes.includes(target));
   const ordered = targets.length === volumes.length ? targets : union(targets, volumes);
-  return { key, record: { state: "live", md5: undefined, volumes: ordered }, modified: copies[0]!.modified };
+  return { key, record: { state: "live", md5: undefined, volumes: ordered }, modified: ofWrite[0]!.modified };
 }
 
 /**
@@ -108,22 +108,34 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
 function provenOf(copies: readonly Copy[], owed: OwedByKey | undefined): readonly Copy[] {
   if (!owed) return copies;
   const old = copies.filter(({ volume }) => owed.strays.includes(volume));
-  const placed = copies.filter((copy) => !old.includes(copy) && !owed.unproven.includes(copy.volume));
-  const isCutOff = (copy: Copy) => old.some(({ bytes, modified }) => modified === copy.modified && bytes > copy.bytes);
-  const full = placed.filter((copy) => !isCutOff(copy));
-  return [full, old].find(({ length }) => length > 0) ?? copies;
+  const copied = copies.filter(({ volume }) => owed.unproven.includes(volume));
+  const isCutOff = (copy: Copy) =>
+    [...old, ...copied].some(({ bytes, modified }) => modified === copy.modified && bytes > copy.bytes);
+  const full = copies.filter((copy) => !old.includes(copy) && !copied.includes(copy) && !isCutOff(copy));
+  return [full, old, copied].find(({ length }) => length > 0) ?? copies;
 }
 
 /**
- * Of more copies than there should be, those that the old index names, if they are enough: what a move that nobody remembers
- * has added may have no more than its length.
+ * These copies, or what the old index's hash leaves of them and of the strays, where some may have no more than their length
+ * after a loss of power: of more than there should be, those that a move has added; where as many are on their way out, all.
  */
-async function asManyAsNamed(job: Gathering, key: Key, copies: readonly Copy[]): Promise<readonly Copy[]> {
-  const { replicas } = job.volumes.topology;
-  if (copies.length <= replicas) return copies;
-  const { volumes = [] } = (await oldRecord(job, key)) ?? {};
-  const named = copies.filter(({ volume }) => volumes.includes(volume));
-  return named.length >= replicas ? named : copies;
+async function asHashed(
+  job: Gathering,
+  key: Key,
+  how: { copies: readonly Copy[]; strays: readonly Copy[]; hashOf: (copy: Copy) => Promise<string | undefined> },
+): Promise<readonly Copy[]> {
+  const { copies, strays, hashOf } = how;
+  const areMany = copies.length > job.volumes.topology.replicas;
+  const areNew = strays.length >= copies.length && !strays.includes(copies[0]!);
+  if (!areMany && !areNew) return copies;
+  const { md5, volumes = [] } = (await oldRecord(job, key)) ?? {};
+  if (md5 === undefined || (!areNew && copies.every(({ volume }) => volumes.includes(volume)))) return copies;
+  for (const some of areNew ? [copies, strays] : [copies]) {
+    const hashes = await Promise.all(some.map(hashOf));
+    const right = some.filter((_, i) => hashes[i] === md5);
+    if (right.length > 0) return right;
+  }
+  return copies;
 }
 
 /** Whether all copies lie on disks that were put back, and an index that lacks nothing does not know the key. */

@@ -2,8 +2,8 @@
 // and again and again for what could not be reached then.
 // 1. A debt is only paid under a claim, against the record as it is then.
 // 2. A volume that the record names is not touched; what may still be on its way to it is remembered. A stray goes when
-//    the recorded copies have just been seen, or stored, whole: after a loss of power all of them may be cut off at one
-//    length, but a stray of their date is longer then. So does what a move was copying, and what was staged.
+//    the recorded copies have just been seen, or stored, whole (`proof.ts`); so does what a move was copying, and what was
+//    staged.
 // 3. A volume is only believed when it has confirmed, and not before what was sent to it earlier can no longer land.
 // 4. A replacement that is committed goes on before anything else.
 // 5. A debt is never dropped for another reason: not for a volume that is away, or that nobody configures any more.
@@ -12,7 +12,7 @@ import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
-import { type ValueRecord, leastBytesOf } from "../format/record";
+import { type ValueRecord } from "../format/record";
 import { isConfigured, serverOf } from "../format/volume";
 import { type Claim, type Debt, fileOf } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -20,9 +20,9 @@ import { counted, warn } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { type FileInfo } from "../volumes/read";
-import { type Volumes } from "../volumes/volumes";
 import { straysIn } from "./debts";
 import { asItIs, moveLate, moveStaged, stagedPathOf } from "./forward";
+import { isFirstRight, provenCopy } from "./proof";
 import { type Store } from "./store";
 
 const waitedFor = gauge(
@@ -57,7 +57,7 @@ export async function cleanUp(
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
   const { removable, beside } = await removableOf(store, claim.key, { record, open, wholeSinceMs });
   const waiting = new Map<string, string>();
-  const [unconfirmed, asked] = [new Set<string>(), new Set<string>()];
+  const [unconfirmed, asked, longer] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
     const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
     const path = kind === "staged" ? stagedPathOf(claim.key) : pathOf(claim.key);
@@ -66,16 +66,19 @@ export async function cleanUp(
       path,
       { waitMs, beside: kind === "placed" ? beside : undefined },
     );
-    for (const { volume, reason, wasAsked } of failures) {
+    for (const { volume, reason, wasAsked, isLonger } of failures) {
       waiting.set(volume, reason);
       if (wasAsked) asked.add(volume);
+      if (isLonger) longer.add(volume);
       for (const debt of debts) if (currentName(debt.volume) === volume) unconfirmed.add(fileOf(debt));
     }
   }
+  const isOther = longer.size > 0 && (await isFirstRight(store, claim.key, record!)) === true;
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt]; // It may not go yet.
     if (unconfirmed.has(fileOf(debt))) {
+      if (isOther && longer.has(currentName(debt.volume))) return [{ ...debt, kind: "left-over" as const }];
       if (volumes.health.isSettled(currentName(debt.volume))) return [debt]; // It has answered.
       return [{ ...debt, untilMs: Math.max(debt.untilMs, now + limits.fenceOverMs) }];
     }
@@ -158,13 +161,14 @@ export class WaitingLog {
   }
 }
 
-/** The debts that may be paid now; `beside`: by volume with a stray, the recorded file beside which it goes. */
+/** The debts that may be paid now; `beside`: by volume, the recorded copy beside which another one goes. */
 async function removableOf(
-  { volumes, topology, places, currentName }: Store,
+  store: Store,
   key: Key,
   { record, open, wholeSinceMs }: { record: ValueRecord | undefined; open: readonly Debt[]; wholeSinceMs: number },
 ): Promise<{ removable: readonly Debt[]; beside?: ReadonlyMap<string, FileInfo> }> {
   if (record === undefined) return { removable: open };
+  const { volumes, topology, places, currentName } = store;
   const now = nowMs();
   const due: Debt[] = [];
   for (const debt of open) {
@@ -183,19 +187,10 @@ async function removableOf(
   const areFresh =
     nowMs() - wholeSinceMs < limits.freshMs && record.volumes.every((volume) => volumes.health.isUp(volume));
   if (areFresh || !due.some(needsProof)) return { removable: due };
-  const recorded = await recordedFile(volumes, key, record);
-  if (!recorded) return { removable: due.filter((debt) => !needsProof(debt)) };
-  return { removable: due, beside: new Map(straysIn(due).map((volume) => [currentName(volume), recorded])) };
-}
-
-/** The first recorded copy, if all are there, and of one length. */
-async function recordedFile(volumes: Volumes, key: Key, record: ValueRecord): Promise<FileInfo | undefined> {
-  if (!record.volumes.every((volume) => volumes.health.isUp(volume))) return undefined;
-  const path = pathOf(key);
-  const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
-  const [first] = seen;
-  if (!first || first.bytes < leastBytesOf(record.md5)) return undefined;
-  return seen.every((file) => file?.bytes === first.bytes) ? first : undefined;
+  const proof = await provenCopy(store, key, { record, strays: straysIn(due).length });
+  if (!proof) return { removable: due.filter((debt) => !needsProof(debt)) };
+  const beside = due.filter((debt) => needsProof(debt) && debt.kind !== "staged");
+  return { removable: due, beside: new Map(beside.map(({ volume }) => [currentName(volume), proof])) };
 }
 
 /**

@@ -70,11 +70,13 @@ export function notYet(late: ReadonlyMap<string, string>): MkvError {
 
 /**
  * Ends the replacement of a claimed key, if there is one.
+ * @param options.isFresh whether what is staged has just been stored
  * @returns the volumes that it has to wait for, with the reasons, and on how many the new value has come to its place
  */
 export async function moveStaged(
   store: Store,
   claim: Claim,
+  { isFresh = false } = {},
 ): Promise<{ readonly late: ReadonlyMap<string, string>; readonly moved: number }> {
   const { forward, owed, record: before } = claim.entry;
   const late = new Map<string, string>();
@@ -89,7 +91,7 @@ export async function moveStaged(
   await Promise.all(
     volumes.map(async (volume) => {
       try {
-        if (await isMoved(held, claim.key, volume, forward)) moved.push(volume);
+        if (await isMoved(held, claim.key, volume, { forward, isFresh })) moved.push(volume);
       } catch (error) {
         if (!(error instanceof MkvError)) throw error;
         late.set(volume, reasonOf(error));
@@ -148,14 +150,29 @@ async function isOvertaken(
 }
 
 /** Whether the new value lies at its place on this volume. Throws MkvError where that is not known. */
-async function isMoved(volumes: Volumes, key: Key, volume: string, forward: Forward): Promise<boolean> {
+async function isMoved(
+  volumes: Volumes,
+  key: Key,
+  volume: string,
+  { forward, isFresh }: { forward: Forward; isFresh: boolean },
+): Promise<boolean> {
   const path = pathOf(key);
   const sync = volumes.settings.sync || (await volumes.hasSync(volume));
-  if (await volumes.move(volume, { from: stagedPathOf(key), to: path, sync })) return true;
+  const isWhole = isFresh || sync || (await isStaged(volumes, key, volume, forward));
+  if (isWhole && (await volumes.move(volume, { from: stagedPathOf(key), to: path, sync }))) return true;
   const found = await volumes.head(volume, path);
   if (found?.bytes !== forward.bytes || found.modified !== forward.date) return false;
   if (sync) await volumes.sync(volume, path, { expected: "there" });
   return true;
+}
+
+/** Whether what is staged is the new value: where it was not synced, a loss of power may have left less. */
+async function isStaged(volumes: Volumes, key: Key, volume: string, forward: Forward): Promise<boolean> {
+  const from = stagedPathOf(key);
+  const file = await volumes.head(volume, from);
+  if (file?.bytes !== forward.bytes || file.modified !== forward.date) return false;
+  const { md5 } = forward.record;
+  return md5 === undefined || (await md5Of(volumes, volume, from)) === md5;
 }
 
 /** Whether the replacement has been under way for so long that it ends with less than was asked for. */

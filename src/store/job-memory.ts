@@ -83,7 +83,8 @@ export async function recallJob(
   const putBack = await putBackIds(memory);
   if (!found?.begun) return { ended: found?.ended, putBack };
   const { boot, begun, ended } = found;
-  const isStale = age !== "current" || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
+  const isLater = putBack.some((id) => !begun.putBack?.includes(id)); // A disk has lost something since it began.
+  const isStale = isLater || age !== "current" || boot !== bootId() || Date.now() - begun.atMs > limits.cursorKeptMs;
   return { ended, begun: isStale ? { ...begun, task: "" } : begun, putBack };
 }
 

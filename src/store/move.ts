@@ -106,7 +106,8 @@ export async function bringHome(
   const moved = { ...record, md5: isRight ? record.md5 : seen.md5, volumes: targets };
   const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
-  const wrong = seen.depth === "md5" ? volumesIn(seen, "differs").filter((volume) => strays.includes(volume)) : [];
+  const isKnown = seen.depth === "md5" && record.md5 !== undefined && isRight;
+  const wrong = isKnown ? volumesIn(seen, "differs").filter((volume) => strays.includes(volume)) : [];
   const left = owe(owe(rest, wrong, { kind: "left-over" }), without(strays, wrong), { kind: "stray", forMs });
   await claim.put({ record: moved, owed: left }, { sync: isSynced }); // 3. The commit.
   await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs }); // 4.

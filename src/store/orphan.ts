@@ -2,8 +2,8 @@
 // staged (`forward.ts`). It is never removed on the word of the index alone:
 // 1. Where the record's own copies are not all whole, a file that is the value is a copy of it: the record gets its name, and
 //    one that is staged takes its place. Any other file stays.
-// 2. A file goes if the record's own copies have just been seen, whole, on other volumes, and read if it is longer; or if
-//    there is no record, and the ledger is known to lack nothing. And only if it was seen as an orphan an hour ago already: a
+// 2. A file goes if the record's own copies have just been seen, whole, on other volumes, and read, unless it is shorter; or
+//    if there is no record, and the ledger is known to lack nothing. And only if it was seen as an orphan an hour ago already: a
 //    file's own time may be that of the value, which a move keeps, and the body of a replacement that nobody remembers may
 //    just have come.
 // 3. With the key claimed no replacement is under way: one that is committed has been ended first, and what that leaves
@@ -70,10 +70,10 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   if (store.ledger.age !== "current" && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
     const ofValue = isStaged ? 0 : file.bytes; // What is staged may be of a longer value.
-    const seen = await copiesBeside(store.volumes, key, record, ofValue);
+    const seen = await copiesBeside(store.volumes, key, { record, bytes: ofValue, remove: remove && !dryRun });
     if (!isWhole(seen) || seen.md5 !== record.md5)
       return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
-    isProven = record.md5 !== undefined && ofValue > seen.bytes;
+    isProven = seen.depth === "md5";
   }
   if (store.ledger.age === "older") return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
@@ -90,10 +90,18 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   return { state: "removed" };
 }
 
-/** The recorded copies; read, where a file beside them is longer: after a loss of power all of them may be cut off. */
-async function copiesBeside(volumes: Volumes, key: Key, record: ValueRecord, bytes: number): Promise<Inspected> {
+/**
+ * The recorded copies; read, where their MD5 is known, if a file beside them is longer, or is to go and no shorter: after a
+ * loss of power all of them may be cut off, or have no more than their length.
+ */
+async function copiesBeside(
+  volumes: Volumes,
+  key: Key,
+  { record, bytes, remove }: { record: ValueRecord; bytes: number; remove: boolean },
+): Promise<Inspected> {
   const seen = await inspectCopies(volumes, key, record, { depth: "length" });
-  if (!isWhole(seen) || record.md5 === undefined || bytes <= seen.bytes) return seen;
+  const isShorter = bytes < seen.bytes || (bytes === seen.bytes && !remove);
+  if (!isWhole(seen) || record.md5 === undefined || isShorter) return seen;
   return await inspectCopies(volumes, key, record, { depth: "md5" });
 }
 

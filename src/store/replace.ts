@@ -45,7 +45,7 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
     await cleanUp(store, claim);
     throw error;
   }
-  const { late, moved } = await moveStaged(store, claim); // 4, and the record of 5.
+  const { late, moved } = await moveStaged(store, claim, { isFresh: true }); // 4, and the record of 5.
   if (late.size > 0) throw notYet(late);
   if (moved < store.minreplicas)
     throw new MkvError(

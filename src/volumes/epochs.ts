@@ -162,9 +162,11 @@ export class Epochs {
     using _turn = await this.#turns.enter(serverOf(place));
     if (this.stop?.aborted) return false;
     try {
-      const found = await ask(this.volumes, place);
+      const text = await readNote(this.volumes, place);
+      const found = text === undefined ? undefined : readEpoch(text);
       const count = found?.store === epoch.store ? found.count : undefined;
       const had = counts.get(place);
+      if (text !== undefined && !found) await this.#judge(place, 0, had); // A loss of power has left it empty.
       if (found && count === undefined && had)
         this.#tell(
           place,
@@ -224,9 +226,14 @@ function known(volumes: Volumes): string[] {
 }
 
 /** Undefined if nothing is noted, or nothing that makes sense, or it is told to nobody. Throws MkvError if the volume is silent. */
-async function ask({ client }: Volumes, volume: string): Promise<Epoch | undefined> {
+async function ask(volumes: Volumes, volume: string): Promise<Epoch | undefined> {
+  const text = await readNote(volumes, volume);
+  return text === undefined ? undefined : readEpoch(text);
+}
+
+async function readNote({ client }: Volumes, volume: string): Promise<string | undefined> {
   try {
-    return readEpoch(await readSmall(client, volume, path, { mostBytes: epochBytes }));
+    return await readSmall(client, volume, path, { mostBytes: epochBytes });
   } catch (error) {
     if (error instanceof AccessRefused || hasCode(error, "absent")) return undefined;
     throw error;

@@ -19,8 +19,13 @@ import { Upload } from "./upload";
 
 type RemoveOptions = { readonly waitMs: number; readonly beside?: ReadonlyMap<string, FileInfo> | undefined };
 
-/** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down. */
-type Unconfirmed = { readonly volume: string; readonly reason: string; readonly wasAsked: boolean };
+/** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down; `isLonger`: see `removeAll`. */
+type Unconfirmed = {
+  readonly volume: string;
+  readonly reason: string;
+  readonly wasAsked: boolean;
+  readonly isLonger?: boolean;
+};
 
 /** What is remembered of them, whoever asks. */
 type Known = {
@@ -232,7 +237,10 @@ export class Volumes {
     try {
       const file = other && (await this.head(volume, path));
       if (file && file.bytes > other.bytes && file.modified === other.modified)
-        return { volume, reason: `${volume}${path} is longer than the copies that its record names`, wasAsked: true };
+        return {
+          ...{ volume, wasAsked: true, isLonger: true },
+          reason: `${volume}${path} is longer than the copies that its record names`,
+        };
       await this.remove(volume, path);
       return undefined;
     } catch (error) {

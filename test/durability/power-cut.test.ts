@@ -1,17 +1,17 @@
 // The power of all machines is cut in the middle of the writing; `ext4.ts` says how, and what that is worth.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf } from "../support/copies";
 import { filesAt, filesOn } from "../support/files";
 import { temporaryFolder } from "../support/folder";
-import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
 import { recordsIn } from "../support/records";
+import { owing } from "../support/journals";
 import { until } from "../support/until";
 import { targetOf } from "../support/values";
 import { whyNoCut } from "./ext4";
 import { startPowerStore, type PowerStore } from "./power";
-import { type Entry, type Fate, type Traffic } from "./traffic";
+import { expectAnswers, expectDisks, get, isWhole } from "./after-cut";
+import { type Entry, type Fate } from "./traffic";
 import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(120_000);
@@ -19,48 +19,6 @@ withoutGrace();
 const why = await whyNoCut();
 if (why) console.log(`skipped: the power cut, since no disk can be cut off here (${why})`);
 const testCut = test.concurrent.skipIf(why !== undefined);
-
-/** What a client gets: the bytes of the value, or the status that says that there are none. */
-async function get(store: Cluster, { key }: { key: string }): Promise<Buffer | number> {
-  const answer = await store.ask("GET", targetOf(key));
-  if (answer.status !== 302) return answer.status;
-  const followed = await follow(answer);
-  expect([key, followed.status]).toEqual([key, 200]);
-  return followed.body;
-}
-
-function isWhole(got: Buffer | number, { value }: Entry): boolean {
-  return typeof got !== "number" && got.equals(value);
-}
-
-/** What lies on the disks, before anything has been started that could mend it. */
-function expectDisks(store: PowerStore, traffic: Traffic): void {
-  for (const { key, value } of [...traffic.those("stored"), ...traffic.those("unlinked")]) {
-    expect([key, copiesOf(store, key)]).toEqual([key, copiesOn(homeOf(store, key), value)]);
-  }
-  for (const { key } of traffic.those("absent")) expect([key, copiesOf(store, key)]).toEqual([key, {}]);
-}
-
-/** What clients see. */
-async function expectAnswers(store: PowerStore, traffic: Traffic): Promise<void> {
-  for (const entry of traffic.those("stored")) {
-    expect([entry.key, isWhole(await get(store, entry), entry)]).toEqual([entry.key, true]);
-  }
-  const unlinked = await store.keys("unlinked");
-  for (const { key } of traffic.those("unlinked")) expect(unlinked).toContain(key);
-  for (const { key } of traffic.those("absent")) expect(unlinked).not.toContain(key);
-  for (const entry of [...traffic.those("unlinked"), ...traffic.those("absent")]) {
-    expect([entry.key, await get(store, entry)]).toEqual([entry.key, 404]);
-  }
-  for (const entry of traffic.unsure()) {
-    const got = await get(store, entry);
-    expect([entry.key, got === 404 || isWhole(got, entry)]).toEqual([entry.key, true]);
-    if (entry.fates[0] !== "absent") continue;
-    // A write that was cut off: nothing is left of it, if it is not live.
-    expect([entry.key, unlinked.includes(entry.key)]).toEqual([entry.key, false]);
-    expect([entry.key, Object.keys(copiesOf(store, entry.key)).length]).toEqual([entry.key, got === 404 ? 0 : 3]);
-  }
-}
 
 /** The live keys that a rebuild straight after the cut finds, with the index as it was on the disk. */
 async function liveAfterRebuild(store: PowerStore): Promise<string[]> {
@@ -125,6 +83,19 @@ testCut.each(endings)("what was acknowledged last, with nothing written after it
   expect(await store.keys("list")).toEqual(fate === "stored" ? ["/last"] : []);
   expect(await store.keys("unlinked")).toEqual(fate === "unlinked" ? ["/last"] : []);
   expect(copiesOf(store, "/last")).toEqual(files);
+});
+
+testCut("what was owed when a master was stopped is owed after a power cut, also without -sync", async () => {
+  await using store = await startPowerStore();
+  await store.store("/deleted");
+  for (const disk of store.disks) disk.flush();
+  await store.volumes[0]!.kill();
+  expect((await store.ask("DELETE", "/deleted")).status).toBe(204);
+  expect(await store.master.stop()).toBe(0);
+  expect(owing(store.db)).toBe(1);
+  await store.volumes[0]!.start();
+  await store.cutPower();
+  expect(owing(store.db)).toBe(1);
 });
 
 testCut("what a power cut takes without -sync is reported by verify, and never served as an empty value", async () => {

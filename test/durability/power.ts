@@ -8,6 +8,7 @@ import { Cluster } from "../support/cluster";
 import { request } from "../support/http";
 import { journalsOf, owing } from "../support/journals";
 import { runMkv, type Outcome } from "../support/master";
+import { type Postgres, startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 import { startVolume, type Volume } from "../support/volume";
 import { cutDisk, type CutDisk } from "./ext4";
@@ -16,6 +17,8 @@ import { Traffic } from "./traffic";
 
 export class PowerStore extends Cluster {
   readonly disks: CutDisk[] = [];
+  /** Where its ledger is, if that is no folder. */
+  database: Postgres | undefined;
 
   get indexDisk(): CutDisk {
     return this.disks.at(-1)!;
@@ -35,6 +38,7 @@ export class PowerStore extends Cluster {
     for (const disk of this.disks) await disk.copy();
     await this.master.kill();
     await Promise.all(this.volumes.map((volume) => volume.kill()));
+    await this.database?.stop("SIGQUIT");
     await traffic?.stop();
     for (const disk of this.disks) await disk.recover();
   }
@@ -69,8 +73,14 @@ export class PowerStore extends Cluster {
   }
 }
 
-/** A store with these flags; under -sync `mkv volume` serves the volumes, else the plain script. */
-export async function startPowerStore(flags: string[] = []): Promise<PowerStore> {
+/**
+ * A store with these flags; under -sync `mkv volume` serves the volumes, else the plain script.
+ * @param ledger where it is: in PostgreSQL it is synced as there by default
+ */
+export async function startPowerStore(
+  flags: string[] = [],
+  ledger: "LevelDB" | "PostgreSQL" = "LevelDB",
+): Promise<PowerStore> {
   return await holding(async (held) => {
     const disks: CutDisk[] = [];
     for (let i = 0; i < 4; i++) disks.push(held.use(cutDisk()));
@@ -79,8 +89,13 @@ export async function startPowerStore(flags: string[] = []): Promise<PowerStore>
       const options = { dir: join(path, "volume") };
       volumes.push(held.use(await (flags.includes("-sync") ? startMkvVolume(options) : startVolume(options))));
     }
-    const store = new PowerStore(volumes, join(disks[3]!.path, "index"), flags, undefined, held);
+    const where = join(disks[3]!.path, ledger);
+    const settings = ["fsync=on", "max_wal_size=64MB"];
+    const database = ledger === "PostgreSQL" ? held.use(await startPostgres({ data: where, settings })) : undefined;
+    if (database) disks[3]!.flush(); // As it is when it has been there for a while.
+    const store = new PowerStore(volumes, database?.url ?? where, flags, undefined, held);
     store.disks.push(...disks);
+    store.database = database;
     await store.startMaster();
     return store;
   });

@@ -1,6 +1,6 @@
 // A replacement that cannot end as it should: what was staged is gone, or somebody has stored another value meanwhile.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type GatedCluster, startGatedCluster } from "../support/gated";
 import { follow } from "../support/http";
@@ -35,6 +35,35 @@ test.concurrent.each([1, 3])(
     const answer = (await put)!;
     expect([answer.status, answer.text]).toEqual([503, expect.stringContaining("send it again")]);
     expect(await valueOf(cluster)).toBe("old");
+  },
+);
+
+/** What a loss of power leaves of a staged file that nobody has synced: a part of it, or zeros, with its time. */
+const leaves: [what: string, left: (content: Buffer) => Uint8Array][] = [
+  ["a part", (content) => content.subarray(0, 3)],
+  ["nothing", () => new Uint8Array()],
+  ["its length", ({ length }) => new Uint8Array(length)],
+];
+
+test.concurrent.each(leaves)(
+  "where power was lost, and %s is left of what was staged, the old value stays",
+  async (_, left) => {
+    const { cluster, put } = await startReplacement(3);
+    await using _cluster = cluster;
+    await cluster.master.kill();
+    await put;
+    for (const { dir } of cluster.volumes) {
+      const file = join(dir, "staged", pathOf("/key"));
+      const { atime, mtime } = statSync(file);
+      writeFileSync(file, left(readFileSync(file)));
+      utimesSync(file, atime, mtime);
+    }
+    cluster.openAll();
+    await cluster.startMaster();
+    const ended = async () => (await cluster.ask("POST", "/key?rebalance")).status === 204;
+    await until(ended, { what: "the replacement has ended", deadlineMs: 20_000 });
+    expect(await valueOf(cluster)).toBe("old");
+    await until(() => cluster.remains().length === 3, { what: "nothing else is left", deadlineMs: 20_000 });
   },
 );
 

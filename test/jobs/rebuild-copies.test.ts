@@ -1,7 +1,8 @@
 // Copies of one key that are not of one write are never taken for one value: a rebuild indexes one write, and names the rest.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, rmSync, utimesSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { encodeEpoch, readEpoch } from "../../src/format/epoch";
 import { startCluster, type Cluster } from "../support/cluster";
 import { homeOf, indexOf as volumeIndexOf } from "../support/copies";
 import { pathOf } from "../support/placement";
@@ -26,6 +27,9 @@ const [old, young, long]: [Copy, Copy, Copy] = [
   ["VALUE", 1_600_000_001],
   ["a longer value", 1_600_000_000],
 ];
+
+/** What a power cut leaves of one that was not on its disk yet. */
+const zeros: Copy = ["\0\0\0\0\0", old[1]];
 
 /** The copies of the volumes where the key belongs, in the order of placement, and which of them are indexed. */
 const cases: [what: string, copies: Copy[], indexed: number[]][] = [
@@ -54,10 +58,18 @@ async function rebuildOf(db: string, copies: Copy[], flags: string[] = []) {
   const named = stderr
     .trimEnd()
     .split("\n")
-    .filter((line) => /: (differs from the other copies|a further copy, .*), not indexed$/.test(line))
+    .filter((line) => /: differs from the other copies, not indexed$/.test(line))
     .map((line) => home.findIndex((volume) => line.startsWith(volume + pathOf(key))));
   const record = (await indexOf(db))[Buffer.from(key).toString("latin1")];
-  return { exitCode, last, named: named.sort(), indexed: record?.split(",").map((volume) => home.indexOf(volume)) };
+  return {
+    exitCode,
+    last,
+    named: named.sort(),
+    indexed: record
+      ?.replace(/^HASH.{32}/, "")
+      .split(",")
+      .map((volume) => home.indexOf(volume)),
+  };
 }
 
 test.each(cases)("%s: one write is indexed, the others are named and counted", async (_, copies, indexed) => {
@@ -87,24 +99,33 @@ test("the copies that the old index names go before others, even if those are mo
 });
 
 test.each([
-  ["as many as there should be", [0, 2], [0, 2]],
-  ["fewer", [1], [0, 1, 2]],
+  ["a hash", `HASH${md5Hex(old[0])}`, [0, 2]],
+  ["none", "", [0, 1, 2]],
 ])(
-  "of more copies of one write than there should be, those that the old index names count, if they are %s",
-  async (_, names, indexed) => {
+  "more copies of one write than there should be are read, where the old index does not name them all: with %s",
+  async (_, hash, indexed) => {
     const db = `${cluster.db}-named`;
     const home = homeOf(cluster, key);
-    await writeIndex(db, names.map((i) => home[i]).join(","));
-    const zeros: Copy = ["\0\0\0\0\0", old[1]]; // What is left of one that was not on its disk yet at a power cut.
-    const copies = [0, 1, 2].map((i) => (names.includes(i) ? old : zeros));
-    const { exitCode, ...found } = await rebuildOf(db, copies, ["-replicas", "2"]);
-    expect([exitCode, found.indexed?.toSorted(), found.named]).toEqual([
-      0,
-      indexed,
-      [0, 1, 2].filter((i) => !indexed.includes(i)),
-    ]);
+    await writeIndex(db, `${hash}${home[0]},${home[2]}`);
+    const { exitCode, ...found } = await rebuildOf(db, [old, zeros, old], ["-replicas", "2"]);
+    const others = [0, 1, 2].filter((i) => !indexed.includes(i));
+    expect([exitCode, found.indexed?.toSorted(), found.named]).toEqual([0, indexed, others]);
   },
 );
+
+test.each([
+  ["is the old one, if one copy has it", "value", md5Hex("value")],
+  ["is left out, if none has it, and they differ", "other", undefined],
+])("of an index that is older the hash of copies, of which one may be zeros, %s", async (_, recorded, md5) => {
+  const db = `${cluster.db}-older`;
+  const home = homeOf(cluster, key);
+  await writeIndex(db, `HASH${md5Hex(recorded)}${home}`);
+  const { store } = readEpoch(readFileSync(join(db, "EPOCH"), "utf8"))!;
+  writeFileSync(join(db, "EPOCH"), encodeEpoch({ store, count: 0 }));
+  expect(await rebuildOf(db, [zeros, old, old])).toMatchObject({ exitCode: 0, indexed: [0, 1, 2], named: [] });
+  const record = (await indexOf(db))[Buffer.from(key).toString("latin1")]!;
+  expect(/^HASH(.{32})/.exec(record)?.[1]).toBe(md5);
+});
 
 test.each([
   ["the value before a replacement, put back later", [old, young], [0]],

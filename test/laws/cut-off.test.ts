@@ -6,7 +6,7 @@ import { fileOf } from "../jobs/damage";
 import { indexOf, runJob, startJob } from "../jobs/job";
 import { plainKeys } from "../jobs/keys";
 import { type Cluster, startCluster } from "../support/cluster";
-import { copiesOf, copiesOn, homeOf } from "../support/copies";
+import { copiesOf, copiesOn, homeOf, keyFirstOn } from "../support/copies";
 import { type GatedCluster, startGatedCluster } from "../support/gated";
 import { follow } from "../support/http";
 import { placedOn } from "../support/placement";
@@ -110,18 +110,49 @@ test.concurrent.each(cuts)(
 );
 
 test.concurrent.each(cuts)(
-  "law 2: old copies stay while what a move made is cut off, and a repair takes them (%s)",
+  "law 2: old copies stay while what a move made is cut off, and the value comes back from them (%s)",
   async (_, bytesOf) => {
     await using cluster = await startCluster({ volumes: 4 });
-    const { key, value, strays, now } = await movedAndCut(cluster, bytesOf);
-    await cluster.startMaster(["-grace", "0"]);
-    await Bun.sleep(2500); // The old copies are due at once, and are looked at every second.
-    expect(copiesOf(cluster, key)).toMatchObject(copiesOn(strays, value));
-    const master = cluster.master.url;
-    const { exitCode, output } = await runJob(cluster, "verify", { master, flags: ["-md5", "-repair"] });
-    expect([exitCode, output]).toEqual([0, expect.stringMatching(/damaged/)]);
+    const { key, value, now } = await movedAndCut(cluster, bytesOf);
+    await cluster.startMaster(["-grace", "0", "-heal", "100"]);
     const isHome = () => Bun.deepEquals(sorted(copiesOf(cluster, key)), sorted(copiesOn(now, value)));
-    await until(isHome, { what: "the value is where it belongs, and the old copies go", deadlineMs: 20_000 });
+    await until(isHome, { what: "the value is where it belongs, and the old copies go", deadlineMs: 40_000 });
     expect((await follow(await cluster.ask("GET", key))).text).toBe(value);
+  },
+);
+
+test.concurrent("law 2: with -heal 0 the old copies stay, and verify -repair takes the value from them", async () => {
+  await using cluster = await startCluster({ volumes: 4 });
+  const { key, value, now, strays } = await movedAndCut(cluster, () => 40_000);
+  await cluster.startMaster(["-grace", "0", "-heal", "0"]);
+  await until(() => /is longer than the copies/.test(cluster.master.output), {
+    what: "why they stay",
+    deadlineMs: 20_000,
+  });
+  expect(copiesOf(cluster, key)).toMatchObject(copiesOn(strays, value));
+  const master = cluster.master.url;
+  const { exitCode, output } = await runJob(cluster, "verify", { master, flags: ["-md5", "-repair"] });
+  expect([exitCode, output]).toEqual([0, expect.stringMatching(/1 damaged, .* 1 repaired/)]);
+  const isHome = () => Bun.deepEquals(sorted(copiesOf(cluster, key)), sorted(copiesOn(now, value)));
+  await until(isHome, { what: "the value is where it belongs, and the old copies go", deadlineMs: 20_000 });
+});
+
+test.concurrent.each(["rebuild", "server"])(
+  "law 2: the last old copy stays while all that a move made has no more than its length (%s)",
+  async (how) => {
+    await using cluster = await startCluster({ volumes: 2, flags: ["-replicas", "1", "-grace", "0"] });
+    const key = keyFirstOn(cluster, 1, "only");
+    const value = "value ".repeat(20_000);
+    await cluster.startMaster(["-replicas", "1"], cluster.addresses.slice(0, 1));
+    await cluster.store(key, value);
+    await cluster.master.stop();
+    const moved = await runJob(cluster, "rebalance", { flags: ["-replicas", "1", "-grace", "2m"] });
+    expect(moved.exitCode).toBe(0);
+    const [now] = homeOf(cluster, key, 1);
+    cutOff(fileOf(cluster, key, now!), value.length);
+    if (how === "rebuild") expect((await runJob(cluster, "rebuild", { flags: ["-replicas", "1"] })).exitCode).toBe(0);
+    await cluster.startMaster(["-replicas", "1", "-grace", "0", "-heal", "100"]);
+    const isServed = async () => (await follow(await cluster.ask("GET", key))).text === value;
+    await until(isServed, { what: "the value is served", deadlineMs: 20_000 });
   },
 );

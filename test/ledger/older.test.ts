@@ -98,6 +98,25 @@ test("a copy of all but what is remembered, made during a run and put back after
   }
 });
 
+test("an index whose disk was mounted anew lacks what its journals have not come to either", async () => {
+  await using at = await start();
+  await change(at.one, "/early", ...write);
+  const early = dirname(at.copy());
+  const noted = at.memory.get("reached") as number;
+  await change(at.one, "/late", ...write);
+  await until(() => (at.memory.get("reached") as number) > noted, { what: "how far the journals have come is noted" });
+  const late = at.copy();
+  await changeRemembered(late, "index", (entry) => ({ ...(entry as object), mount: "another" }));
+  expect(await isOlder(late)).toBe(false); // All is there.
+  const cut = at.copy();
+  for (const name of readdirSync(early).filter((name) => name !== ".index.mkv")) {
+    rmSync(join(dirname(cut), name), { recursive: true });
+    cpSync(join(early, name), join(dirname(cut), name), { recursive: true });
+  }
+  await changeRemembered(cut, "index", (entry) => ({ ...(entry as object), mount: "another" }));
+  expect(await isOlder(cut)).toBe(true);
+});
+
 test.each(["stopped", "killed"])(
   "an index of another store, put in the place of one that was %s, is not taken for it",
   async (how) => {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { type Age, type Memory } from "../../src/ledger/ledger";
 import { type Begun, forgetBegun, recallJob, rememberJob } from "../../src/store/job-memory";
+import { rememberPutBack } from "../../src/store/places/put-back";
 
 const begun = (atMs: number): Begun => ({
   ...{ task: "this", sinceMs: 0, atMs, over: "keys", after: "/key", counts: { keys: 5 }, later: [], isForeign: false },
@@ -13,7 +14,7 @@ function memoryOf(): Memory & { readonly values: Map<string, object> } {
   return {
     values,
     get: (name: string) => values.get(name),
-    page: async () => [],
+    page: async (prefix: string) => [...values].filter(([name]) => name.startsWith(prefix)),
     put: async (name: string, value: object) => void values.set(name, value),
   } as unknown as Memory & { values: Map<string, object> };
 }
@@ -41,8 +42,11 @@ const restarted = (memory: ReturnType<typeof memoryOf>) => {
   memory.values.set(name, { ...value, boot: "another" });
 };
 
+const putBack = (memory: ReturnType<typeof memoryOf>) => rememberPutBack(memory, "a:1", { isEarlier: true });
+
 test.each<[string, (memory: ReturnType<typeof memoryOf>) => unknown, Age, number]>([
   ["after a restart of the machine, which may have lost what it did", restarted, "current", 0],
+  ["after a disk has lost what was written to it", putBack, "current", 0],
   ["over an older ledger", () => {}, "older", 0],
   ["after a disk was replaced, or the index made anew", (memory: Memory) => forgetBegun(memory), "current", 0],
   ["two days later", () => {}, "current", 48 * 3_600_000],

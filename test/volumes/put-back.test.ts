@@ -1,7 +1,7 @@
 // A volume that was put back from a backup of its own has values from before a replacement: it is told, and read last.
 import { $ } from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { Epochs, type Noted, type NotedMemory } from "../../src/volumes/epochs";
 import { limits } from "../../src/limits";
 import { runJob } from "../jobs/job";
@@ -82,6 +82,21 @@ test.concurrent("a volume that was put back is told and read last, until a verif
   expect(cluster.master.output).not.toContain("of an earlier time");
   expect((await status()).stdout).not.toContain("of an earlier time");
 });
+
+test.concurrent.each([0, 40])(
+  "a disk whose note is %i zeros has lost writes: it is told as one that was put back",
+  async (bytes) => {
+    await using cluster = await startCluster({ volumes: 1, flags: ["-replicas", "1", "-subvolumes", "2"] });
+    const { dir, address } = cluster.volumes[0]!;
+    const note = `${dir}/sv01/mkv/epoch`;
+    await until(async () => (await noteOf(`${dir}/sv01`)) !== "", { what: "the disk has noted something" });
+    await cluster.master.stop();
+    writeFileSync(note, new Uint8Array(bytes));
+    await cluster.startMaster();
+    const warning = `${address}/sv01 may have values of an earlier time (put back`;
+    await until(() => cluster.master.output.includes(warning), { what: "it is told" });
+  },
+);
 
 test.concurrent("a disk that is adopted with files on it is told and read last as well", async () => {
   const flags = ["-replicas", "2", "-subvolumes", "1", "-heal", "0"];

@@ -1,7 +1,7 @@
 // Owns what is on the disk before the next step: files that are written as a whole, and names. One is the file EPOCH in the
 // folder of an index: how far the store had come. LevelDB, that of Go as well, leaves alone what it does not know. So it goes
 // wherever the index is copied.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
 import { type Epoch, encodeEpoch, readEpoch } from "../../format/epoch";
@@ -47,4 +47,11 @@ export function setEpoch(index: string, epoch: Epoch): Epoch {
   } catch (error) {
     throw new MkvError("failed", `${path} cannot be written: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** Writes all of this, and returns its length in bytes. */
+export function writeAll(file: number, text: string): number {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+  return bytes.length;
 }

@@ -9,7 +9,7 @@
 //    debt is paid rides with the next line, or follows soon.
 // 2. Each thread appends to a file of its own; the first thread takes over what all earlier ones owe.
 // 3. The file is rewritten with what is owed whenever it is long and mostly done with.
-import { closeSync, fdatasync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -20,6 +20,7 @@ import { limits } from "../../limits";
 import { isOutOfFiles } from "../../open-files";
 import { type BareDebt, type Debt, debtKinds } from "../ledger";
 import { keysOwed } from "../measures";
+import { sync, writeAll } from "./durable";
 import { type LineNumbers } from "./reached";
 
 export type Line = {
@@ -134,10 +135,11 @@ export class Journal {
     if (owing) this.#owing.set(hex, { ...owing, dueMs });
   }
 
-  /** From now on nothing can be written. */
+  /** From now on nothing can be written. What is owed is on the disk: that it was closed soon is, too. */
   async close(): Promise<void> {
     await this.#writes.next();
     clearTimeout(this.#tidy);
+    if (this.#owing.size > 0) for (const path of [this.#path, dirname(this.#path)]) sync(path);
     closeSync(this.#file);
     this.#file = -1; // The number may soon be another file's.
   }
@@ -229,13 +231,6 @@ export function textOf(hex: string, { n, record, owed }: Line): string {
     if (volumes !== "") debts += `${debts && ","}"${kind}":[${volumes}]`;
   }
   return `{"key":"${hex}","n":${n},"record":${record === undefined ? "null" : JSON.stringify(record)},"owed":{${debts}}}\n`;
-}
-
-/** Writes all of this, and returns its length in bytes. */
-function writeAll(file: number, text: string): number {
-  const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
-  return bytes.length;
 }
 
 /** A file to write, and the folder to sync if there is one; both or none. */

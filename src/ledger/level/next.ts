@@ -42,7 +42,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
   }
   const journals = readJournals(path);
   const old = found.kind === "whole" ? undo.use(await openLevelIndex(path)) : undefined;
-  const doubt = known ?? (await judgeByJournals(memory, { found, index: old, journals }));
+  const doubt = known?.isCertain ? known : ((await judgeByJournals(memory, { found, index: old, journals })) ?? known);
   const earlier = remembered(memory)?.suspect;
   const suspect = bothSuspect(doubt?.suspect, earlier);
   // Where it has served since it was put back, it may have learnt of any of those files.

@@ -64,7 +64,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
   const journals = readJournals(path);
   const index = undo.use(await openLevelIndex(path, { ...options, make: found.kind === "none" }));
   if (found.kind === "none") lockForGo(path);
-  const doubt = known ?? (await judgeByJournals(memory, { found, index, journals }));
+  const doubt = known?.isCertain ? known : ((await judgeByJournals(memory, { found, index, journals })) ?? known);
 
   const facts = undo.use(await openFacts(path, { ...options, make: true }));
   const inDoubt = doubt !== undefined;
