@@ -70,10 +70,14 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   };
   const hasEmpty = key && file.copies.some(({ bytes }) => bytes === 0);
   const mayBeEmpty = hasEmpty && leastBytesOf((await oldRecord(job, key))?.md5) === 0;
+  const isUnpaid = ({ volume, modified }: Copy) =>
+    owed?.unpaid?.includes(volume) === true && !isSuspect(job.suspect, modified);
+  const isGone = key && file.copies.some(isUnpaid) && (await isAbsent(job, key));
   const whole = file.copies.filter((copy) => {
     if (!key) reject(copy, "not where its name belongs");
     else if (copy.bytes === 0 && !mayBeEmpty) reject(copy, "empty");
     else if (owed?.rubbish.includes(copy.volume)) reject(copy, "left by an unfinished write");
+    else if (isGone && isUnpaid(copy)) reject(copy, "left by a delete");
     else return true;
     return false;
   });
@@ -140,9 +144,14 @@ async function asHashed(
 
 /** Whether all copies lie on disks that were put back, and an index that lacks nothing does not know the key. */
 async function isDeleted(job: Gathering, key: Key, copies: readonly Copy[]): Promise<boolean> {
-  if (!job.old || job.suspect || !copies.every(({ volume }) => job.putBack.has(volume))) return false;
+  if (job.suspect || !copies.every(({ volume }) => job.putBack.has(volume))) return false;
+  return await isAbsent(job, key);
+}
+
+/** Whether there is an old index, and it does not know the key. */
+async function isAbsent({ old }: Gathering, key: Key): Promise<boolean> {
   try {
-    return (await job.old.get(key)) === undefined;
+    return old !== undefined && (await old.get(key)) === undefined;
   } catch (error) {
     if (error instanceof MkvError) return false; // It is damaged there.
     throw error;

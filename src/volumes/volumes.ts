@@ -236,11 +236,9 @@ export class Volumes {
     const other = beside?.get(volume);
     try {
       const file = other && (await this.head(volume, path));
-      if (file && file.bytes > other.bytes && file.modified === other.modified)
-        return {
-          ...{ volume, wasAsked: true, isLonger: true },
-          reason: `${volume}${path} is longer than the copies that its record names`,
-        };
+      const isLonger = file !== undefined && file.bytes > other!.bytes && file.modified === other!.modified;
+      const reason = `${volume}${path} is longer than the copies that its record names`;
+      if (isLonger) return { volume, reason, wasAsked: true, isLonger };
       await this.remove(volume, path);
       return undefined;
     } catch (error) {

@@ -7,7 +7,9 @@ import { startGatedCluster } from "../support/gated";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { indexOf, runJob, shelf, shelfOf, storeAll } from "./job";
+import { age, fileOf } from "./damage";
 import { plainKeys } from "./keys";
+import { changeRemembered } from "./remembered";
 import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(60_000);
@@ -76,3 +78,31 @@ test.concurrent("old copies that a move leaves for a while are not indexed, and 
   const isHome = () => Bun.deepEquals(shelf(cluster), home);
   await until(isHome, { what: "old copies are removed", deadlineMs: 20_000 });
 });
+
+test.concurrent.each([
+  ["does not come to life, where a rebuild follows at once", { starts: 0, hours: 1, keys: ["/kept"] }],
+  ["does not come to life, where a master served in between", { starts: 1, hours: 1, keys: ["/kept"] }],
+  ["may be one whose record is lost, if it is as young", { starts: 1, hours: 0, keys: ["/gone", "/kept"] }],
+])(
+  "after a power cut of the master what a delete left on a volume that was down %s",
+  async (_, { starts, hours, keys }) => {
+    await using cluster = await startCluster();
+    for (const key of ["/kept", "/gone"]) await cluster.store(key);
+    const [owing] = homeOf(cluster, "/gone") as [string];
+    const volume = cluster.volumes[volumeIndexOf(cluster, owing)]!;
+    age(fileOf(cluster, "/gone", owing), hours);
+    await volume.kill();
+    expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+    await cluster.master.kill();
+    await changeRemembered(cluster.db, "index", (entry) => ({ ...(entry as object), boot: "an earlier one" }));
+    for (let i = 0; i < starts; i++) {
+      await cluster.startMaster();
+      expect(cluster.master.output).toContain("the machine was restarted under it");
+      await cluster.master.stop();
+    }
+    await volume.restart();
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    expect(Object.keys(await indexOf(cluster.db))).toEqual(keys);
+    expect(Object.keys(copiesOf(cluster, "/gone"))).toEqual([owing]); // Nothing is removed on the word of such a journal.
+  },
+);

@@ -42,10 +42,15 @@ export class Cluster implements AsyncDisposable {
     return request(this.master.port, { method, target, ...rest });
   }
 
-  /** Stores a value; what the program says if it does not is in the error. */
+  /** Stores a value, as soon as volumes that a busy machine kept silent answer again; what the program says if not is in the error. */
   async store(key: string, value: string | Uint8Array = `value of ${key}`): Promise<void> {
-    const { status, text } = await this.ask("PUT", targetOf(key), { body: value });
-    if (status !== 201) throw new Error(`PUT ${key}: ${status} ${text}`);
+    const untilMs = performance.now() + 20_000;
+    for (;;) {
+      const { status, text } = await this.ask("PUT", targetOf(key), { body: value });
+      if (status === 201) return;
+      if (status !== 503 || performance.now() > untilMs) throw new Error(`PUT ${key}: ${status} ${text}`);
+      await Bun.sleep(100);
+    }
   }
 
   /** Waits until writing works, after volumes were down: the master is careful with those that have just come back. */

@@ -22,6 +22,7 @@ import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, swapIndex } from "./swap";
+import { type Unpaid, forgetUnpaid, rememberUnpaid, unpaidIn } from "./unpaid";
 
 /**
  * Begins to make a new index.
@@ -47,6 +48,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
   const suspect = bothSuspect(doubt?.suspect, earlier);
   // Where it has served since it was put back, it may have learnt of any of those files.
   const laterMs = (earlier ? undefined : doubt?.laterMs) ?? Number.POSITIVE_INFINITY;
+  const unpaid = doubt ? await rememberUnpaid(memory, journals) : await unpaidIn(memory);
   const folder = cleared(path);
   const next = await makeIn(undo, folder);
   return Object.assign(undo.move(), {
@@ -56,7 +58,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
     memory,
     suspect: suspect && { ...suspect, laterMs },
     owedBy: (currentName: (volume: string) => string) =>
-      doubt ? new Map() : owedIn(journals.lines, { old, currentName }),
+      owedIn(doubt ? new Map() : journals.lines, { old, unpaid, currentName }),
     async swap() {
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
@@ -67,6 +69,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       swapIndex(path);
       if (before?.doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
+      await forgetUnpaid(memory);
     },
   });
 }
@@ -82,8 +85,9 @@ export async function joinLevelRebuild(names: IndexNames): Promise<Indexes> {
 /** What must not be taken for values. Where the index cannot be read, the journal says what it held. */
 function owedIn(
   lines: ReadonlyMap<string, ReadLine>,
-  { old, currentName }: { old: LevelIndex | undefined; currentName: (volume: string) => string },
+  how: { old: LevelIndex | undefined; unpaid: Unpaid; currentName: (volume: string) => string },
 ): Owed {
+  const { old, unpaid, currentName } = how;
   const owed = new Map<string, OwedByKey>();
   for (const [hex, { key, record, marks, owed: debts }] of lines) {
     if (debts.length === 0) continue;
@@ -91,6 +95,10 @@ function owedIn(
     const isAbsent = found !== undefined && (found.text === undefined || marks.includes(found.text));
     const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
     owed.set(hex, accountedFor(known, debts, currentName));
+  }
+  for (const [hex, volumes] of unpaid) {
+    const rest = owed.get(hex) ?? accountedFor(undefined, [], currentName);
+    owed.set(hex, { ...rest, unpaid: volumes.map(currentName) });
   }
   return owed;
 }

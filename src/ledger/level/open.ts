@@ -26,6 +26,7 @@ import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, 
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeDone, replay } from "./replay";
+import { rememberUnpaid } from "./unpaid";
 
 type LevelOptions = Surroundings & {
   readonly sync: boolean;
@@ -68,6 +69,7 @@ export async function openLevelLedger(path: string, options: LevelOptions): Prom
 
   const facts = undo.use(await openFacts(path, { ...options, make: true }));
   const inDoubt = doubt !== undefined;
+  if (inDoubt) await rememberUnpaid(memory, journals); // Before the journals are begun anew.
   const { inherited, redone, doubtful, barred } = await replay(index, journals, { ...options, inDoubt });
   const suspect = bothSuspect(before?.suspect, doubt?.isCertain || redone > 0 ? doubt?.suspect : unseen);
   if (doubt) {
