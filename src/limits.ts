@@ -129,6 +129,8 @@ export const limits = {
   debts: 100_000, // Keys whose unfinished work waits for a volume; more are not begun.
   debtsWithMoves: 80_000, // With so many, moves wait.
   paidAtOnce: 16, // Keys whose debts are paid at once.
+  zerosAtOnce: 4 * 1024 * 1024, // Bytes that are hashed before clients have a turn.
+  proofBytes: 200_000_000, // So much a second is read of copies on the strength of which others go.
   longestPauseMs: 300_000, // What a volume answers and does not remove is tried again ever more rarely, at least so often.
   waitingLogMs: 60_000, // Why a volume is waited for is said so often at most.
 

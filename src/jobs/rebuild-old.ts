@@ -160,14 +160,19 @@ export async function withFacts({ suspect, owed, volumes }: Facts, found: Found,
   if (!mayBeLater && !isElsewhere) return { key, record: { ...old, volumes: record.volumes } };
   if (old.md5 === undefined) return found;
   const isLater = suspect !== undefined && Date.parse(found.modified) >= suspect.laterMs;
-  const hashes = new Set<string>();
+  const hashes = new Set<string | undefined>();
   for (const volume of record.volumes) {
-    const md5 = await md5Of(volumes, volume, pathOf(key));
+    const md5 = await md5Of(volumes, volume, pathOf(key)).catch(unknownHash);
     if (md5 === old.md5 && !isLater) return { key, record: { ...old, volumes: record.volumes } };
     hashes.add(md5);
   }
   const [md5] = hashes.size === 1 ? hashes : []; // After a loss of power a copy may have no more than its length.
   return { key, record: { ...record, md5 } };
+}
+
+/** Of what cannot be read: a rebuild goes on, and `verify` finds it. */
+export function unknownHash(error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
 }
 
 /** Whether a file of this date may be of a write that the old index does not know of. */
@@ -194,5 +199,5 @@ function byCurrentNames(record: ValueRecord, { renamed }: Pick<Facts, "renamed">
 
 function unreadable(progress: JobProgress, key: Key, error: unknown): undefined {
   if (!(error instanceof MkvError)) throw error;
-  progress.note(`${JSON.stringify(showKey(key))}: whether it was unlinked is lost: ${error.message}`);
+  progress.note(`${JSON.stringify(showKey(key))}: its old record cannot be read: if it was unlinked, UNLINK it again`);
 }

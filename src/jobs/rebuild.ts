@@ -14,7 +14,7 @@ import { md5Of } from "../store/copy";
 import { type Copy, type FoundFile, type Share } from "../volumes/folders";
 import { files, folders, folderNumber, hashFolders, readable, withEarlier } from "../volumes/folders";
 import { forEach } from "./pool";
-import { type Facts, type Found, isSuspect, oldRecord, withFacts } from "./rebuild-old";
+import { type Facts, type Found, isSuspect, oldRecord, unknownHash, withFacts } from "./rebuild-old";
 
 /** Copies are counted, not keys, in `files` and `rejected`. */
 export type RebuildCounts = { keys: number; files: number; rejected: number };
@@ -121,7 +121,7 @@ function provenOf(copies: readonly Copy[], owed: OwedByKey | undefined): readonl
 
 /**
  * These copies, or what the old index's hash leaves of them and of the strays, where some may have no more than their length
- * after a loss of power: of more than there should be, those that a move has added; where as many are on their way out, all.
+ * after a loss of power: of more than there should be those that a move has added; all, where others are on their way out.
  */
 async function asHashed(
   job: Gathering,
@@ -130,7 +130,7 @@ async function asHashed(
 ): Promise<readonly Copy[]> {
   const { copies, strays, hashOf } = how;
   const areMany = copies.length > job.volumes.topology.replicas;
-  const areNew = strays.length >= copies.length && !strays.includes(copies[0]!);
+  const areNew = strays.length > 0 && !strays.includes(copies[0]!);
   if (!areMany && !areNew) return copies;
   const { md5, volumes = [] } = (await oldRecord(job, key)) ?? {};
   if (md5 === undefined || (!areNew && copies.every(({ volume }) => volumes.includes(volume)))) return copies;
@@ -210,11 +210,6 @@ async function writesOf(
     copies: writes.flatMap(({ copies }) => copies).sort((a, b) => Date.parse(b.modified) - Date.parse(a.modified)),
     hash: writes[0]!.hash,
   }));
-}
-
-/** Of what cannot be read: a rebuild goes on, and `verify` finds it. */
-function unknownHash(error: unknown): undefined {
-  if (!(error instanceof MkvError)) throw error;
 }
 
 function isGreater(a: readonly number[], b: readonly number[]): boolean {

@@ -13,15 +13,15 @@ import { MkvError, reasonOf } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord } from "../format/record";
-import { isConfigured, serverOf } from "../format/volume";
+import { isConfigured, serverOf, volumesOf } from "../format/volume";
 import { type Claim, type Debt, fileOf } from "../ledger/ledger";
 import { limits } from "../limits";
 import { counted, warn } from "../log";
 import { gauge } from "../metrics";
 import { Turns } from "../turns";
 import { type FileInfo } from "../volumes/read";
-import { straysIn } from "./debts";
 import { asItIs, moveLate, moveStaged, stagedPathOf } from "./forward";
+import { type Pace, paceOf } from "./pace";
 import { isFirstRight, provenCopy } from "./proof";
 import { type Store } from "./store";
 
@@ -30,6 +30,8 @@ const waitedFor = gauge(
   "Volumes where something waits to be removed, as each thread counts.",
 );
 
+type CleanUpOptions = { readonly waitMs?: number; readonly wholeSinceMs?: number; readonly pace?: Pace | undefined };
+
 /** What could not be removed, by volume, with the reason. */
 export type Waiting = ReadonlyMap<string, string>;
 
@@ -37,11 +39,12 @@ export type Waiting = ReadonlyMap<string, string>;
  * Pays what a key owes, as far as it may be and as the volumes can be reached, and ends the claim; the rest stays owed.
  * @param options.waitMs how long volumes that are there are waited for until they have settled
  * @param options.wholeSinceMs since when, by `nowMs`, each recorded copy has been seen whole, or has been stored whole
+ * @param options.pace how fast copies may be read
  */
 export async function cleanUp(
   store: Store,
   claim: Claim,
-  { waitMs = 0, wholeSinceMs = Number.NEGATIVE_INFINITY } = {},
+  { waitMs = 0, wholeSinceMs = Number.NEGATIVE_INFINITY, pace }: CleanUpOptions = {},
 ): Promise<Waiting> {
   const { late } = await moveStaged(store, claim);
   if (late.size > 0) {
@@ -55,8 +58,10 @@ export async function cleanUp(
   const { currentName } = store;
   const named = record?.volumes.map(currentName) ?? [];
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
-  const { removable, beside } = await removableOf(store, claim.key, { record, open, wholeSinceMs });
-  const waiting = new Map<string, string>();
+  const { removable, beside, kept } = await removableOf(store, claim.key, { record, open, wholeSinceMs, pace });
+  const waiting = new Map(
+    kept?.map((volume) => [volume, `${volume} keeps an old copy of a key whose new ones are damaged`]),
+  );
   const [unconfirmed, asked, longer] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
     const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
@@ -73,7 +78,7 @@ export async function cleanUp(
       for (const debt of debts) if (currentName(debt.volume) === volume) unconfirmed.add(fileOf(debt));
     }
   }
-  const isOther = longer.size > 0 && (await isFirstRight(store, claim.key, record!)) === true;
+  const isOther = longer.size > 0 && (await isFirstRight(store, claim.key, record!, pace)) === true;
   const now = nowMs();
   const left = owed.flatMap((debt) => {
     if (open.includes(debt) && !removable.includes(debt)) return [debt]; // It may not go yet.
@@ -108,13 +113,14 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   const { topology, volumes, currentName, ledger } = store;
   const waiting = new Map<string, string>();
   const turns = new Turns(limits.paidAtOnce);
+  const pace = paceOf(limits.proofBytes, stop);
   let failure: unknown;
   let count = 0;
   async function pay(key: Key): Promise<void> {
     try {
       await using claim = await ledger.claim(key, asItIs);
       await moveLate(store, claim);
-      for (const [name, reason] of await cleanUp(store, claim)) waiting.set(serverOf(name), reason);
+      for (const [name, reason] of await cleanUp(store, claim, { pace })) waiting.set(serverOf(name), reason);
     } catch (error) {
       if (!(error instanceof MkvError)) failure ??= error;
       // Busy: whoever has it cleans up at its end. Away: the ledger says so itself.
@@ -161,12 +167,20 @@ export class WaitingLog {
   }
 }
 
-/** The debts that may be paid now; `beside`: by volume, the recorded copy beside which another one goes. */
+/**
+ * The debts that may be paid now; `beside`: by volume, the recorded copy beside which another one goes; `kept`: the volumes
+ * where files stay since the recorded copies are damaged.
+ */
 async function removableOf(
   store: Store,
   key: Key,
-  { record, open, wholeSinceMs }: { record: ValueRecord | undefined; open: readonly Debt[]; wholeSinceMs: number },
-): Promise<{ removable: readonly Debt[]; beside?: ReadonlyMap<string, FileInfo> }> {
+  how: { record: ValueRecord | undefined; open: readonly Debt[]; wholeSinceMs: number; pace: Pace | undefined },
+): Promise<{
+  removable: readonly Debt[];
+  beside?: ReadonlyMap<string, FileInfo>;
+  kept?: readonly string[] | undefined;
+}> {
+  const { record, open, wholeSinceMs, pace } = how;
   if (record === undefined) return { removable: open };
   const { volumes, topology, places, currentName } = store;
   const now = nowMs();
@@ -187,10 +201,12 @@ async function removableOf(
   const areFresh =
     nowMs() - wholeSinceMs < limits.freshMs && record.volumes.every((volume) => volumes.health.isUp(volume));
   if (areFresh || !due.some(needsProof)) return { removable: due };
-  const proof = await provenCopy(store, key, { record, strays: straysIn(due).length });
-  if (!proof) return { removable: due.filter((debt) => !needsProof(debt)) };
-  const beside = due.filter((debt) => needsProof(debt) && debt.kind !== "staged");
-  return { removable: due, beside: new Map(beside.map(({ volume }) => [currentName(volume), proof])) };
+  const others = due.filter(needsProof);
+  const sinceMs = Math.min(...others.map((debt) => debt.sinceMs));
+  const proof = await provenCopy(store, key, { record, sinceMs, pace });
+  const names = volumesOf(others.filter(({ kind }) => kind !== "staged")).map(currentName);
+  if (proof && proof !== "damaged") return { removable: due, beside: new Map(names.map((name) => [name, proof])) };
+  return { removable: due.filter((debt) => !others.includes(debt)), kept: proof && names };
 }
 
 /**

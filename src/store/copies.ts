@@ -2,13 +2,15 @@
 // Good is what has the recorded MD5 if the copies are read, or what most of the others have: the MD5 if they are read, the
 // length if not. Of two lengths in equal number the larger is good, since damage shortens; of two MD5s none is.
 // Copies that agree outvote the record: where none has the recorded MD5, and two or more have one and the same, it is the
-// record that is wrong.
+// record that is wrong. Not while one cannot be asked; and not if they hold zeros alone, as a loss of power leaves them.
+import { setImmediate } from "node:timers/promises";
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { volumesOf } from "../format/volume";
+import { limits } from "../limits";
 import { type OpenFile } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
 import { md5Of } from "./copy";
@@ -77,7 +79,9 @@ export async function inspectCopies(
     opened?.file.close();
     return await inspectCopies(volumes, key, record, { depth: "md5", pace });
   }
-  const right = rightOf(prints, depth, record.md5);
+  const voted = rightOf(prints, depth, record.md5);
+  const isOutvoted = depth === "md5" && record.md5 !== undefined && voted !== record.md5;
+  const right = isOutvoted && !(await mayOutvote(seen, voted)) ? record.md5 : voted;
   const copies = seen.map(({ volume, bytes, print, state }): CopySeen => {
     return { volume, print, state: state ?? (bytes < least ? "empty" : print === right ? "good" : "differs") };
   });
@@ -113,6 +117,23 @@ async function look(
     if (isOpened && error.code === "absent") return { volume, bytes: 0, print: "", state: "missing" };
     return { volume, bytes: 0, print: error.message, state: "unknown" };
   }
+}
+
+/** Whether what these copies agree in may be the value. */
+async function mayOutvote(seen: readonly Look[], voted: string | undefined): Promise<boolean> {
+  if (seen.some(({ state }) => state === "unknown")) return false;
+  const { bytes } = seen.find(({ print }) => print === voted) ?? { bytes: 0 };
+  return voted !== (await md5OfZeros(bytes));
+}
+
+async function md5OfZeros(bytes: number): Promise<string> {
+  const hasher = new Bun.CryptoHasher("md5");
+  const zeros = new Uint8Array(limits.zerosAtOnce);
+  for (let left = bytes; left > 0; left -= zeros.length) {
+    hasher.update(zeros.subarray(0, left));
+    await setImmediate();
+  }
+  return hasher.digest("hex");
 }
 
 /** What the good copies have; undefined if there is no telling. */

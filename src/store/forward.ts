@@ -191,7 +191,9 @@ export async function moveLate(store: Store, claim: Claim): Promise<void> {
     .map(({ volume }) => store.currentName(volume))
     .filter((volume) => volumes.health.isSettled(volume));
   if (late.length === 0) return;
-  if (isWhole(await inspectCopies(volumes, claim.key, record, { depth: "length" }))) return;
+  const synced = await Promise.all(record.volumes.map((volume) => volumes.canSync(volume)));
+  const depth = synced.every(Boolean) ? "length" : "md5"; // After a loss of power a copy may have no more than its length.
+  if (isWhole(await inspectCopies(volumes, claim.key, record, { depth }))) return;
   const moved: string[] = [];
   for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
   if (moved.length === 0) return;

@@ -200,6 +200,12 @@ async function withoutGood(
   if (depth === "length")
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
   if (ledger.age === "older") throw older(`the copies on ${where} are not what the index says`);
+  const prints = seen.copies.filter(({ state }) => state === "differs").map(({ print }) => print);
+  if (new Set(prints).size < prints.length)
+    throw new MkvError(
+      "corrupt",
+      `the copies on ${where} hold zeros alone, as after a loss of power: put one back, or DELETE it`,
+    );
   if (dryRun) throw new MkvError("corrupt", `no good copy is left; the damaged ones on ${where} would be set aside`);
   const path = pathOf(claim.key);
   const aside = `/damaged${path}`;

@@ -29,7 +29,7 @@ export async function requireAbsent({ volumes, ledger }: Store, key: Key, ranked
       const isOfFile = (debt: Debt) => debt.volume === volume && debt.kind !== "staged";
       const isOwed = async () => (await ledger.owedBy(key, isOfFile)).some(isOfFile); // It may be slow.
       if ((await isAbsent()) || (await isOwed()) || (await isAbsent())) return; // What was owed may have been removed meanwhile.
-      const text = `${volume} has, or may have, a value of this key, and the index is older than the volumes`;
+      const text = `${volume} has, or may have, a value of this key, and the index may lack it`;
       throw new MkvError("unavailable", `${text}: stop the master and run rebuild`);
     }),
   );
@@ -55,8 +55,8 @@ export async function requireHarmless(
 
 /** The refusal of what would have to wait for a rebuild. */
 export function older(what: string): MkvError {
-  return new MkvError("unavailable", `${what}, and the index is older than the volumes: run rebuild first`);
+  return new MkvError("unavailable", `${what}, and the index may lack what lies on the volumes: run rebuild first`);
 }
 
 /** Why a file stays that no record names. */
-export const mayBeOnly = "may be the only copy: the index is older than the volumes, run rebuild";
+export const mayBeOnly = "may be the only copy: the index may lack what lies on the volumes, run rebuild";

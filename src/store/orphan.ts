@@ -19,7 +19,6 @@ import { type Claim, type Debt, type Memory, entriesOf } from "../ledger/ledger"
 import { limits } from "../limits";
 import { shaped } from "../shape";
 import { type FileInfo } from "../volumes/read";
-import { type Volumes } from "../volumes/volumes";
 import { mayBeOnly } from "./older";
 import { cleanUp } from "./cleanup";
 import { type Inspected, inspectCopies, isWhole, volumesIn } from "./copies";
@@ -66,20 +65,24 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   const isNamed = !isStaged && record?.volumes.includes(volume);
   const file = isOwed || isNamed ? undefined : await store.volumes.head(volume, path);
   if (!file) return { state: "accounted" };
-  let isProven = false;
+  let seen: Inspected | undefined;
   if (store.ledger.age !== "current" && (isStaged || !record)) return { state: "kept", why: mayBeOnly };
   if (record && (record.state === "live" || !isStaged)) {
-    const ofValue = isStaged ? 0 : file.bytes; // What is staged may be of a longer value.
-    const seen = await copiesBeside(store.volumes, key, { record, bytes: ofValue, remove: remove && !dryRun });
-    if (!isWhole(seen) || seen.md5 !== record.md5)
-      return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
-    isProven = seen.depth === "md5";
+    seen = await inspectCopies(store.volumes, key, record, { depth: "length" });
+    const isLonger = !isStaged && file.bytes > seen.bytes; // After a loss of power all of them may be cut off.
+    if (isLonger && isWhole(seen)) seen = await read(store, key, record, seen);
+    if (!isValue(record, seen)) return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
   }
   if (store.ledger.age === "older") return { state: "kept", why: mayBeOnly };
   const ageMs = await ageOf(store.ledger.memory, volume + path, { ...file, remember: !dryRun });
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };
   if (dryRun) return { state: "removed" };
+  if (record && seen && !isStaged && file.bytes === seen.bytes) {
+    seen = await read(store, key, record, seen); // Or they have no more than their length.
+    if (!isValue(record, seen)) return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
+  }
+  const isProven = seen?.depth === "md5";
   const kind = isStaged ? "staged" : record && !isProven ? "stray" : "left-over";
   await claim.put({ record, owed: owe(claim.entry.owed, [volume], { kind }) });
   const why = (await cleanUp(store, claim)).get(volume);
@@ -90,19 +93,13 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   return { state: "removed" };
 }
 
-/**
- * The recorded copies; read, where their MD5 is known, if a file beside them is longer, or is to go and no shorter: after a
- * loss of power all of them may be cut off, or have no more than their length.
- */
-async function copiesBeside(
-  volumes: Volumes,
-  key: Key,
-  { record, bytes, remove }: { record: ValueRecord; bytes: number; remove: boolean },
-): Promise<Inspected> {
-  const seen = await inspectCopies(volumes, key, record, { depth: "length" });
-  const isShorter = bytes < seen.bytes || (bytes === seen.bytes && !remove);
-  if (!isWhole(seen) || record.md5 === undefined || isShorter) return seen;
-  return await inspectCopies(volumes, key, record, { depth: "md5" });
+/** The recorded copies, by their MD5 where that is known. */
+async function read({ volumes }: Store, key: Key, record: ValueRecord, seen: Inspected): Promise<Inspected> {
+  return record.md5 === undefined ? seen : await inspectCopies(volumes, key, record, { depth: "md5" });
+}
+
+function isValue({ md5 }: ValueRecord, seen: Inspected): boolean {
+  return isWhole(seen) && seen.md5 === md5;
 }
 
 /** Rule 1: where copies of the recorded value are lost, a file that is the value becomes one, and any other one stays. */

@@ -1,49 +1,59 @@
 // Owns the proof that the recorded copies of a value are whole, on the strength of which others go.
 // 1. All of them are there, and of one length.
-// 2. After a loss of power a copy may have no more than its length, and all of them may be cut off alike. So one is read,
-//    where its MD5 is known: before the last copy goes that was there before a move whose copies could not be synced; and
-//    where a file that is to go is longer, and of their date. Of other files that proves nothing: they go.
+// 2. After a loss of power a copy may have no more than its length, and all of them may be cut off alike. One is safe if its
+//    volume has been up since before the others were to go, and all are if they could be synced. Otherwise one is read, where
+//    the MD5 is known. So it is where a file that is to go is longer, and of their date.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { type FileInfo } from "../volumes/read";
 import { md5Of } from "./copy";
+import { type Pace } from "./pace";
 import { type Store } from "./store";
 
-/** The first recorded copy, if these prove the value so far that so many strays may go. If not, somebody is to mend that. */
+/**
+ * The first recorded copy, if these prove the value; `damaged` if they are not whole: somebody is to mend that then.
+ * @param how.sinceMs since when others are to go, by `nowMs`
+ * @param how.pace how fast a copy may be read
+ */
 export async function provenCopy(
   store: Store,
   key: Key,
-  { record, strays }: { record: ValueRecord; strays: number },
-): Promise<FileInfo | undefined> {
-  const { volumes, hints } = store;
+  { record, sinceMs, pace }: { record: ValueRecord; sinceMs: number; pace: Pace | undefined },
+): Promise<FileInfo | "damaged" | undefined> {
+  const { volumes } = store;
   if (!record.volumes.every((volume) => volumes.health.isUp(volume))) return undefined;
-  const path = pathOf(key);
-  const seen = await Promise.all(record.volumes.map((volume) => volumes.head(volume, path).catch(() => undefined)));
+  const asked = record.volumes.map((volume) => volumes.head(volume, pathOf(key)));
+  const seen = await Promise.all(asked).catch(nothing);
+  if (!seen) return undefined; // One does not say.
   const [first] = seen;
   if (!first || first.bytes < leastBytesOf(record.md5) || seen.some((file) => file?.bytes !== first.bytes)) {
-    await hints.add(key, { why: "damaged" });
-    return undefined;
+    await tellDamaged(store, key, record);
+    return "damaged";
   }
-  if (strays < record.volumes.length) return first; // One of them at least was there before.
+  if (record.volumes.some((volume) => volumes.health.isUpSince(volume, sinceMs))) return first;
   const synced = await Promise.all(record.volumes.map((volume) => volumes.canSync(volume)));
-  return synced.every(Boolean) || (await isFirstRight(store, key, record)) !== false ? first : undefined;
+  return synced.every(Boolean) || (await isFirstRight(store, key, record, pace)) !== false ? first : "damaged";
 }
 
 /** Whether the first recorded copy has the recorded MD5; undefined without one. If it has not, somebody is to mend that. */
 export async function isFirstRight(
-  { volumes, hints }: Store,
+  store: Store,
   key: Key,
   record: ValueRecord,
+  pace: Pace | undefined,
 ): Promise<boolean | undefined> {
   if (record.md5 === undefined) return undefined;
-  try {
-    if ((await md5Of(volumes, record.volumes[0]!, pathOf(key))) === record.md5) return true;
-  } catch (error) {
-    if (!(error instanceof MkvError)) throw error;
-    return false;
-  }
-  await hints.add(key, { why: "damaged" });
-  return false;
+  const md5 = await md5Of(store.volumes, record.volumes[0]!, pathOf(key), pace).catch(nothing);
+  if (md5 !== undefined && md5 !== record.md5) await tellDamaged(store, key, record);
+  return md5 === record.md5;
+}
+
+async function tellDamaged({ hints }: Store, key: Key, { md5 }: ValueRecord): Promise<void> {
+  if (md5 !== undefined) await hints.add(key, { why: "damaged" }); // Without one nobody knows what is.
+}
+
+function nothing(error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
 }

@@ -78,7 +78,7 @@ export class Transfer {
     const { value } = way;
     const { topology, minreplicas } = store;
     const targets = await store.volumes.choose(this.#ranked, { wanted: topology.replicas, atLeast: minreplicas });
-    this.#require(targets.length, "answer");
+    this.#require(targets.length, "can be written to");
     way.require?.(targets);
     if (!sameVolumes(targets, way.likely)) await claim.put(way.owing(claim.entry, targets));
     const date = await store.dates.next(claim.key, await this.#dateBefore());

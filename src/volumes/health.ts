@@ -12,7 +12,7 @@ import { type Topology, placesOf } from "../format/placement";
 import { serverOf, volumeOf } from "../format/volume";
 import { limits } from "../limits";
 
-const fields = 13;
+const fields = 14;
 const heardAt = 0; // Minus infinity before the first answer.
 const lostAt = 1; // 0: it is up.
 const settledAt = 2;
@@ -26,6 +26,7 @@ const stranger = 9; // Of which return it is that nobody has asked yet who it is
 const clockMost = 10; // What its clock is ahead of ours, at most.
 const identity = 11; // The first 48 bits of the id that it had; 0 if that is not known.
 const putBack = 12; // 1: it may have files of an earlier time.
+const returnedAt = 13; // 0 before the first answer.
 
 // The first slot is nobody's: it counts.
 const returns = 0; // A whole number of 32 bits: threads add to it at once.
@@ -38,7 +39,7 @@ export type Clock = { readonly leastMs: number; readonly mostMs: number };
 /** What others may ask of it. */
 export type Beliefs = Pick<
   Health,
-  "returns" | "isKnown" | "isUp" | "isSettled" | "isWritable" | "isForeign" | "isFenced" | "isPutBack"
+  "returns" | "isKnown" | "isUp" | "isUpSince" | "isSettled" | "isWritable" | "isForeign" | "isFenced" | "isPutBack"
 >;
 
 /** The health of the configured volumes. A volume that is not configured has none: it always counts as up. */
@@ -83,6 +84,7 @@ export class Health {
     if (isNews && this.#numbers[watched] === 1) this.#set(server, stranger, this.askAll());
     this.#set(server, heardAt, nowMs());
     if (!isNews) return;
+    this.#set(server, returnedAt, nowMs());
     this.#set(server, lostAt, 0);
     if (this.#get(server, settledAt) === Number.POSITIVE_INFINITY)
       this.#set(server, settledAt, Math.max(nowMs() + limits.settleMs, this.#get(server, fencedUntil)));
@@ -125,6 +127,11 @@ export class Health {
 
   isUp(volume: string): boolean {
     return this.#get(serverOf(volume), lostAt) === 0;
+  }
+
+  /** Whether it has been up since then, by `nowMs`, as far as was seen: it has not lost power meanwhile. */
+  isUpSince(volume: string, sinceMs: number): boolean {
+    return this.isKnown(volume) && this.#get(serverOf(volume), returnedAt, Number.POSITIVE_INFINITY) <= sinceMs;
   }
 
   /** Whether it has answered so lately that there is no need to ask before relying on it. */
@@ -234,9 +241,7 @@ export class Health {
   }
 }
 
-function numberOf(id: string): number {
-  return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
-}
+const numberOf = (id: string) => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 
 /** Servers, volumes and disks: each has a slot. So have disks that a volume may have had: there may be values until a rebalance. */
 function namesOf(topology: Topology): Set<string> {

@@ -90,12 +90,12 @@ test("with -subvolumes 1 the volumes are named without a folder", async () => {
 });
 
 test("with hundreds of subvolumes their names are upper-case hex of as many digits as it takes", async () => {
-  await using cluster = await startCluster({ flags: ["-subvolumes", "500"] });
+  await using cluster = await startCluster({ flags: ["-subvolumes", "300"] });
   const keys = Array.from({ length: 10 }, (_, i) => `/wide-${i}`);
   for (const key of keys) await cluster.store(key, "wide");
   await cluster.master.stop();
   const records = (await recordsIn(cluster.db)).map(({ value }) => value.slice(36));
-  expect(records).toEqual(keys.map((key) => placedOn(key, { volumes: cluster.addresses, subvolumes: 500 }).join(",")));
+  expect(records).toEqual(keys.map((key) => placedOn(key, { volumes: cluster.addresses, subvolumes: 300 }).join(",")));
   expect(records.join()).toMatch(/\/sv[0-9A-F]{3}/);
 });
 

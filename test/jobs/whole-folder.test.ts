@@ -210,7 +210,7 @@ test.concurrent("an index that was moved alone: one line says what to bring alon
     await using master = await cluster.anotherMaster(flags, { db });
     return master.output;
   };
-  const line = `${db} was moved or copied without what lay beside it: stop this, put .index.mkv, .index.facts, index.journal-* beside it`;
+  const line = `${db} was moved or copied without what lay beside it: unless you moved that away, stop this, put .index.mkv, .index.facts, index.journal-* beside it`;
   expect(await start()).toContain(line);
   for (const name of readdirSync(moved.path)) if (name !== "index") rmSync(join(moved.path, name), { recursive: true });
   expect((await runJob(cluster, "rebuild", { db, flags })).stderr).toContain(line);

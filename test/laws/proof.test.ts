@@ -1,6 +1,6 @@
 // The laws of trust (CONTRIBUTING.md), 1, 3 and 4: what must be known before a file goes, or a value counts as gone.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync, truncateSync } from "node:fs";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileOf } from "../jobs/damage";
 import { runJob } from "../jobs/job";
@@ -140,6 +140,19 @@ test.concurrent(
     expect(pathOf("/rewritten")).toMatch(/^\//);
   },
 );
+
+test.concurrent("law 4: copies that agree in zeros, as a loss of power leaves them, change nothing", async () => {
+  await using cluster = await startCluster();
+  await cluster.store("/zeros", "what was there");
+  const files = homeOf(cluster, "/zeros").map((volume) => fileOf(cluster, "/zeros", volume));
+  for (const file of files) writeFileSync(file, new Uint8Array(14));
+  const before = copiesOf(cluster, "/zeros");
+  const master = cluster.master.url;
+  const { exitCode, output } = await runJob(cluster, "verify", { master, flags: ["-md5", "-repair"] });
+  expect([exitCode, output]).toEqual([1, expect.stringMatching(/not repaired: the copies on .* hold zeros alone/)]);
+  expect(copiesOf(cluster, "/zeros")).toEqual(before);
+  expect((await cluster.ask("GET", "/zeros")).headers.get("content-md5")).toBe(md5Hex("what was there"));
+});
 
 /** The order in which `copiesOf` goes through the volumes. */
 function inOrderOf(addresses: readonly string[]): (a: string, b: string) => number {

@@ -21,6 +21,22 @@ test("a volume that nobody has heard of yet is up, but has given no sign of life
   expect(health.isFresh("stranger:1")).toBe(false);
 });
 
+test("a volume has been up since it was first heard of, or came back", () => {
+  const health = new Health(topology, Health.share(topology));
+  const isUpSince = (sinceMs: number) => ["a:1", "b:2", "stranger:1"].map((name) => health.isUpSince(name, sinceMs));
+  expect(isUpSince(nowMs())).toEqual([false, false, false]);
+  const startMs = nowMs();
+  for (const name of ["a:1", "b:2"]) health.heard(name);
+  expect(isUpSince(startMs)).toEqual([false, false, false]);
+  const heardMs = nowMs();
+  health.heard("a:1");
+  expect(isUpSince(heardMs)).toEqual([true, true, false]);
+  health.lost("a:1");
+  expect(isUpSince(nowMs())).toEqual([false, true, false]);
+  health.heard("a:1");
+  expect(isUpSince(heardMs)).toEqual([false, true, false]);
+});
+
 for (const [how, byMs] of [
   ["back", -HOUR_MS],
   ["forward", HOUR_MS],

@@ -22,7 +22,7 @@ import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, swapIndex } from "./swap";
-import { type Unpaid, forgetUnpaid, rememberUnpaid, unpaidIn } from "./unpaid";
+import { type Unpaid, rememberUnpaid, unpaidIn } from "./unpaid";
 
 /**
  * Begins to make a new index.
@@ -69,7 +69,6 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       swapIndex(path);
       if (before?.doubt) for (const journal of journalsOf(path)) rmSync(journal);
       await rememberNew(memory, path, {});
-      await forgetUnpaid(memory);
     },
   });
 }

@@ -94,9 +94,9 @@ export async function replay(
     if (options.inDoubt) doubtful++;
     else {
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
-      const sinceMs = nowMs(); // The last requests of that process may still be on their way.
+      const now = nowMs(); // The last requests of that process may still be on their way.
       const dated = owed.map(({ volume, kind }) => {
-        return { volume, kind, sinceMs, untilMs: sinceMs + (kind === "stray" ? options.graceMs : limits.fenceOverMs) };
+        return { volume, kind, sinceMs: 0, untilMs: now + (kind === "stray" ? options.graceMs : limits.fenceOverMs) };
       });
       const known = readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
       inherited.push({ key, n, record: known, owed: dated, dueMs: 0 });

@@ -35,7 +35,7 @@ export function startHealing(
 ): AsyncDisposable {
   const noHealing = bytesPerSecond === 0 ? "-heal" : undefined;
   const isCurrent = store.ledger.age === "current";
-  const blockedBy = isCurrent ? noHealing : "a rebuild: the index is older than the volumes";
+  const blockedBy = isCurrent ? noHealing : "a rebuild: the index may lack what lies on the volumes";
   return inBackground(async (stop) => {
     const [bytes, keys] = [paceOf(bytesPerSecond, stop), paceOf(limits.healedKeys, stop)];
     const care = { store, stop, blockedBy, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };

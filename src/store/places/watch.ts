@@ -82,7 +82,8 @@ export async function watchPlaces(
     if (!isDue && nowMs() < comparedMs + limits.compareMs) return;
     try {
       if (!isDue) return void (await lookAtEpochs());
-      for (const names of await check()) warn(`${names.join(" and ")} are one and the same place`);
+      for (const names of await check())
+        warn(`${names.join(" and ")} are one and the same place: name each volume once in -volumes`);
     } catch (error) {
       await Bun.sleep(limits.probeMs); // It is due at once.
       throw error;

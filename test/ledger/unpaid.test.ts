@@ -1,0 +1,29 @@
+// What journals in doubt owe is remembered for rebuilds: all of it that may lie where values do, from every doubt.
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { openMemory } from "../../src/ledger/level/memory";
+import { type Journals, type ReadLine } from "../../src/ledger/level/replay";
+import { rememberUnpaid, unpaidIn } from "../../src/ledger/level/unpaid";
+import { temporaryFolder } from "../support/folder";
+import { debt, keyOf } from "./ledgers";
+
+function journalsOf(owedBy: Record<string, ReturnType<typeof debt>[]>): Journals {
+  const lines = Object.entries(owedBy).map(([name, owed], n): [string, ReadLine] => {
+    const line = { key: keyOf(name), n, record: undefined, owed, isDone: false, marks: [], records: [] };
+    return [line.key.toHex(), line];
+  });
+  return { lines: new Map(lines), floor: 0, last: lines.length };
+}
+
+test("each doubt adds volumes, of whatever a write, a move or a delete has left at the place of a value", async () => {
+  await using at = temporaryFolder();
+  await using memory = await openMemory(join(at.path, "index"));
+  const hex = (name: string) => keyOf(name).toHex();
+  await rememberUnpaid(memory, journalsOf({ "/a": [debt("a:1", "left-over"), debt("s:1", "staged")], "/done": [] }));
+  await rememberUnpaid(memory, journalsOf({ "/a": [debt("b:1", "in-flight")], "/b": [debt("a:1", "stray")] }));
+  await rememberUnpaid(memory, journalsOf({}));
+  expect([...(await unpaidIn(memory))]).toEqual([
+    [hex("/a"), ["a:1", "b:1"]],
+    [hex("/b"), ["a:1"]],
+  ]);
+});
