@@ -66,7 +66,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
 function onBroken(error: MkvError): void {
   const advice = isOutOfFiles(error)
     ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
-    : "make room";
+    : "make room, or see dmesg if its disk fails";
   stopNow(`${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`);
 }
 

@@ -98,7 +98,7 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
 function orEnd(noteEpoch: NoteEpoch): NoteEpoch {
   return async (seen, note) => {
     if ((await noteEpoch(seen, note)) === "current") return "current";
-    const why = "a copy was put back, or another master serves them";
+    const why = "a copy was put back, or a master over another index writes to them: end that one for good";
     stopNow(`the index is older than the volumes: ${why}; start again`);
   };
 }

@@ -47,7 +47,11 @@ export async function verify(job: Verify): Promise<void> {
   if (from?.over !== "files") await forEach(each(target.scan(keyFrom)), limits.movesAtOnce, work, pause);
   // With the wrong index, or other names for the volumes, every file would look like an orphan.
   const removeOrphans = job.removeOrphans && counts.keys > 0 && !cursor.isForeign;
-  if (job.removeOrphans && !removeOrphans) progress.note("no orphan is removed: the index does not fit -volumes");
+  if (job.removeOrphans && !removeOrphans) {
+    const why =
+      counts.keys > 0 ? "records name volumes that -volumes does not: rebalance" : "the index has no keys: rebuild";
+    progress.note(`no orphan is removed: ${why} first`);
+  }
   const pauseInFiles = cursor.pauses<Folder>("files", ({ path }) => path);
   const folderFrom = from?.over === "files" ? from.after : undefined;
   const isAllSeen = await verifyAllFiles({ ...job, removeOrphans }, folderFrom, pauseInFiles);

@@ -94,7 +94,7 @@ async function ask(client: Client, volume: string, path: string): Promise<Expect
   }
   if (status === 204) return "there";
   if (status === 410) return "gone";
-  if (status === 401) throw unexpected(volume, status);
+  if (status === 401 || status === 403) throw unexpected(volume, status);
   if (status === 500) throw new MkvError("volume-failed", `${volume} cannot sync ${path}: its log says why`);
   return undefined;
 }

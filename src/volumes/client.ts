@@ -215,12 +215,14 @@ export class Client {
 /** The failure of a volume that wants another password or signature. */
 export class AccessRefused extends MkvError {
   constructor(volume: string, status: number) {
-    super("volume-failed", `${volume} refuses access (${status}): check its AUTH and LINK_KEY, -userpass and -linkkey`);
+    const advice = "check its AUTH and LINK_KEY, -userpass and -linkkey, and who owns its files: its log says which";
+    super("volume-failed", `${volume} refuses access (${status}): ${advice}`);
   }
 }
 
 /** The failure of a volume that answered with a status it should not. */
 export function unexpected(volume: string, status: number): MkvError {
   if (status === 401 || status === 403) return new AccessRefused(volume, status);
-  return new MkvError("volume-failed", `${volume} answered ${status}`);
+  const advice = status >= 500 ? ": its disk is full, read-only or fails, its log says which" : "";
+  return new MkvError("volume-failed", `${volume} answered ${status}${advice}`);
 }

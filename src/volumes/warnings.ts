@@ -8,9 +8,11 @@ export function foreignWarning(name: string, why?: "no id" | "another id"): stri
   return `is not the disk it was${because}: if it was replaced, run "mkv adopt ${name}"; if it is not mounted, mount it`;
 }
 
-/** Throws MkvError unavailable if the volume's disk is not the one it was. */
+/** Throws MkvError unavailable if the volume's disk is not the one it was, or new and maybe another store's. */
 export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
-  if (health.isForeign(volume)) throw new MkvError("unavailable", `${volume} ${foreignWarning(volume)}`);
+  if (!health.isForeign(volume)) return;
+  const text = "is not used: it is not the disk it was, or is new and has files: the log says which, and what to do";
+  throw new MkvError("unavailable", `${volume} ${text}`);
 }
 
 /** Of one that has the id of another place of the store, and had one of its own. */

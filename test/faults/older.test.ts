@@ -26,7 +26,7 @@ test("a key that an older index does not know is neither overwritten nor deleted
   expect((await cluster.ask("GET", "/acknowledged")).status).toBe(404);
   for (const body of ["x", "another value"]) {
     const { status, text } = await cluster.ask("PUT", "/acknowledged", { body });
-    expect([status, text]).toEqual([503, expect.stringMatching(/older than the volumes.*rebuild/)]);
+    expect([status, text]).toEqual([503, expect.stringMatching(/may lack it.*rebuild/)]);
   }
   expect((await cluster.ask("PUT", "/new", { body: "new" })).status).toBe(201);
   const home = homeOf(cluster, "/acknowledged");

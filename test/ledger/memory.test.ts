@@ -160,7 +160,9 @@ test.each(["CURRENT", "MANIFEST-", ".log"])(
     const before = files();
     for (let attempt = 0; attempt < 2; attempt++) {
       const refused = (await openMemory(indexIn(at)).catch((error: unknown) => error)) as Error;
-      expect(refused.message).toMatch(/ is missing. It only holds what mkv remembers of the volumes: .* move it away /);
+      expect(refused.message).toMatch(
+        / is missing. It holds what mkv remembers of the volumes, and .* of S3: .* move it away /,
+      );
       expect(refused.message).toStartWith(`${folder} cannot be opened: `);
     }
     expect(files()).toEqual(before);

@@ -68,7 +68,7 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
     () => upload.finish(new Uint8Array(1)),
     () => volumes.upload(bad, path, { bytes: 1, date: "" }).write(new Uint8Array(1)),
   ];
-  for (const ask of asks) await expect(ask()).rejects.toThrow(`${bad} is not the disk it was: if it was replaced`);
+  for (const ask of asks) await expect(ask()).rejects.toThrow(`${bad} is not used: it is not the disk it was`);
   expect(await volumes.removeAll([good, bad], path, { waitMs: 0 })).toMatchObject([{ volume: bad }]);
   expect(existsSync(join(volume.dir, "sv01", "ab"))).toBe(false);
   expect(existsSync(join(volume.dir, "sv01", "mkv"))).toBe(false);
@@ -86,8 +86,10 @@ test.each([2, 1])(
     await identity.check();
     const disk = `${volume.address}/sv03`;
     expect(said).toEqual([expect.stringContaining(`${disk} is not the disk it was (no id)`)]);
-    await expect(volumes.remove(disk, "/ab/cd/value")).rejects.toThrow(`${disk} is not the disk it was`);
-    await expect(volumes.head(disk, "/ab/cd/value")).rejects.toThrow(`${disk} is not the disk it was`);
+    await expect(volumes.remove(disk, "/ab/cd/value")).rejects.toThrow(
+      `${disk} is not used: it is not the disk it was`,
+    );
+    await expect(volumes.head(disk, "/ab/cd/value")).rejects.toThrow(`${disk} is not used: it is not the disk it was`);
   },
 );
 
@@ -106,7 +108,7 @@ test.each(["emptied", "swapped"])("a disk that was %s since it was asked confirm
     ] as const)
       renameSync(join(volume.dir, `sv${from}`), join(volume.dir, `sv${to}`));
   const { returns } = volumes.health;
-  await expect(volumes.remove(disk, path)).rejects.toThrow(`${disk} is not the disk it was: if it was replaced`);
+  await expect(volumes.remove(disk, path)).rejects.toThrow(`${disk} is not used: it is not the disk it was`);
   expect([volumes.health.isForeign(disk), volumes.health.isWritable(disk)]).toEqual([true, false]);
   expect(volumes.health.returns).toBeGreaterThan(returns); // The watch asks all of them at once.
 });

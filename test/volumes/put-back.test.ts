@@ -207,6 +207,6 @@ test.concurrent("a rebuild brings back nothing that was deleted since from a vol
     0,
     expect.stringContaining(": 2 keys in 2 files; 1 file reported"),
     `${volume.address}${pathOf("/gone")}: on a disk that was put back, and deleted since, not indexed\n` +
-      '"/damaged": whether it was unlinked is lost: the index holds a damaged record ("no record"): run rebuild\n',
+      '"/damaged": its old record cannot be read: if it was unlinked, UNLINK it again\n',
   ]);
 });

@@ -21,7 +21,8 @@ export function stateLog(): (reports: readonly VolumeReport[]) => void {
     const seen = down.get(name);
     if (state === "down") {
       if (!seen) down.set(name, { sinceMs: nowMs(), isTold: false });
-      else if (!seen.isTold) warn(`${name} is down: reads go to other copies, writes to other volumes`);
+      else if (!seen.isTold)
+        warn(`${name} is down: reads go to other copies, writes to other volumes if there are enough`);
       if (seen) seen.isTold = true;
     } else if (seen) {
       down.delete(name);

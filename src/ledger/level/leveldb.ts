@@ -55,7 +55,7 @@ export async function openLevelIndex(
   } catch (error) {
     if (isLocked(error)) throw inUse(folder, error);
     const why = reasonOf((error as Error).cause ?? error);
-    throw new MkvError("failed", `the index ${folder} cannot be opened: ${why}`, { cause: error });
+    throw new MkvError("failed", `${options.name ?? "the index"} ${folder} cannot be opened: ${why}`, { cause: error });
   }
   return new LevelIndex(db, options);
 }

@@ -153,13 +153,18 @@ function trueMemoryOf(index: string): string {
     return join(realpathSync(above), basename(memoryOf(index)));
   } catch (error) {
     const text = `the folder ${above} of the index cannot be written to: ${reasonOf(error)}`;
-    throw new MkvError("failed", `${text}: make it, and give it to the user that mkv runs as`, { cause: error });
+    throw new MkvError(
+      "failed",
+      `${text}: make it, and give it to the user that mkv runs as; see dmesg if it is read-only`,
+      { cause: error },
+    );
   }
 }
 
 function cannotOpen(folder: string, cause: unknown): MkvError {
   const text = `${folder} cannot be opened: ${reasonOf(cause)}`;
   const isWhole = reasonOf(cause).startsWith("IO error"); // No room, for one: without it more would be forgotten than need be.
-  const damaged = ". It only holds what mkv remembers of the volumes: if it is damaged, move it away and start again";
+  const holds = "It holds what mkv remembers of the volumes, and the buckets and open uploads of S3";
+  const damaged = `. ${holds}: if it is damaged, restore it, or move it away to go on without them`;
   return new MkvError("failed", text + (isWhole ? ": mend that and start again" : damaged), { cause });
 }

@@ -139,7 +139,7 @@ export function warnIfAlone(path: string, memory: LevelMemory): boolean {
   if (remembered(memory) || !epochOf(path)) return false;
   const rest = [memoryOf(path), factsOf(path), `${path}.journal-*`].map((each) => basename(each)).join(", ");
   warn(
-    `${path} was moved or copied without what lay beside it: stop this, put ${rest} beside it, start again; ` +
+    `${path} was moved or copied without what lay beside it: unless you moved that away, stop this, put ${rest} beside it, start again; ` +
       "without them S3 attributes are lost, and what was deleted while a volume was down may come back",
   );
   return true;

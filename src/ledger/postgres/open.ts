@@ -2,7 +2,7 @@
 // opening: its tables are made at the first start of a store, and never where volumes have values already.
 import { type Key } from "../../format/key";
 import { databaseLimits } from "../../database-limits";
-import { MkvError } from "../../errors";
+import { MkvError, hasCode } from "../../errors";
 import { shaped } from "../../shape";
 import { log, warn } from "../../log";
 import { type Epoch, after, encodeEpoch, furtherThan, furthest, readEpoch } from "../../format/epoch";
@@ -51,12 +51,19 @@ export async function openPostgresLedger(
     leftOn: [],
     abandon() {},
     noteEpoch: epochsOf(database, memory, age),
-    takeTurn: (what) =>
-      retryBusy(
-        () => ledger.claim(turnKey(what), (before) => before, { expect: "nothing" }),
-        2 * (databaseLimits.leaseMs + databaseLimits.leaseGraceMs),
-      ),
+    takeTurn: (what) => takeTurn(ledger, what),
   };
+}
+
+/** Waits for as long as a master that died may have had it. Throws MkvError busy: another one has it still. */
+async function takeTurn(ledger: Ledger, what: "ids" | "notes"): Promise<AsyncDisposable> {
+  const take = () => ledger.claim(turnKey(what), (before) => before, { expect: "nothing" });
+  const longestMs = 2 * (databaseLimits.leaseMs + databaseLimits.leaseGraceMs);
+  return await retryBusy(take, longestMs).catch((error: unknown) => {
+    if (!hasCode(error, "busy")) throw error;
+    const text = `another master has been busy with the ${what} on the volumes for ${Math.round(longestMs / 1000)} s`;
+    throw new MkvError("busy", `${text}: its log says why`, { cause: error });
+  });
 }
 
 /** Says which settings let the database forget what it has acknowledged. */

@@ -7,7 +7,10 @@ import { databaseLimits } from "../../database-limits";
 import { warn } from "../../log";
 import { type Database } from "./connection";
 
-type ProcessKind = "master" | "rebuild";
+type ProcessKind = keyof typeof kindsOf;
+
+/** What they are for people. */
+const kindsOf = { master: "master or job", rebuild: "rebuild or import" } as const;
 
 const say = `insert into mkv_processes (id, kind, name, seen) values ($1::uuid, $2, $3, now())
   on conflict (id) do update set seen = excluded.seen`;
@@ -37,7 +40,7 @@ export async function enter(database: Database, kind: ProcessKind): Promise<Pres
     const there = (await database.run(others, [id, databaseLimits.absentMs])) as [ProcessKind, string][];
     const inTheWay = there.filter(([other]) => kind === "rebuild" || other === "rebuild");
     if (inTheWay.length === 0) return;
-    const who = inTheWay.map(([other, name]) => `a ${other} on ${name}`).join("; ");
+    const who = inTheWay.map(([other, name]) => `a ${kindsOf[other]} on ${name}`).join("; ");
     const advice = kind === "rebuild" ? "stop it first" : "wait until it has ended";
     const seconds = databaseLimits.absentMs / 1000;
     throw new MkvError("failed", `at work on this store: ${who}: ${advice} (one that died is gone after ${seconds} s)`);
