@@ -64,10 +64,12 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
 
 /** See rule 2 of ledger/level/leveldb.ts. */
 function onBroken(error: MkvError): void {
-  const advice = isOutOfFiles(error)
-    ? `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`
-    : "make room, or see dmesg if its disk fails";
-  stopNow(`${error.message}: stopping, since nothing more could be promised; ${advice}, then start again`);
+  stopNow(`${error.message}: stopping, since nothing more could be promised; ${adviceOn(error)}, then start again`);
+}
+
+function adviceOn(error: MkvError): string {
+  if (isOutOfFiles(error)) return `raise the number of open files (LimitNOFILE, ulimit -n: ${mostOpenFiles} now)`;
+  return /no space|quota/i.test(error.message) ? "make room" : "see dmesg, since its disk fails or is read-only";
 }
 
 /** Ends the process at once, with a line that says why. */
