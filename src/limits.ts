@@ -130,6 +130,9 @@ export const limits = {
   debtsWithMoves: 80_000, // With so many, moves wait.
   paidAtOnce: 16, // Keys whose debts are paid at once.
   zerosAtOnce: 4 * 1024 * 1024, // Bytes that are hashed before clients have a turn.
+  upBeforeMs: 10_000, // A volume was up for so long before a move if it is to have lost nothing of that.
+  unheardMs: 5_000, // A server that nobody has heard of for so long may have lost power meanwhile.
+  proofsAtOnce: 4, // Such copies that a thread reads at once.
   proofBytes: 200_000_000, // So much a second is read of copies on the strength of which others go.
   longestPauseMs: 300_000, // What a volume answers and does not remove is tried again ever more rarely, at least so often.
   waitingLogMs: 60_000, // Why a volume is waited for is said so often at most.

@@ -148,7 +148,11 @@ function alongside(
 }
 
 /** A value with state and hash of an old record, where that speaks of this write; if in doubt, the value is read. */
-export async function withFacts({ suspect, owed, volumes }: Facts, found: Found, old: ValueRecord): Promise<KeyRecord> {
+export async function withFacts(
+  { suspect, owed, volumes, progress }: Facts,
+  found: Found,
+  old: ValueRecord,
+): Promise<KeyRecord> {
   const { key, record } = found;
   const isReplaced = owed.size > 0 && owed.get(key.toHex())?.isReplaced === true;
   const mayBeLater = isReplaced || isSuspect(suspect, found.modified);
@@ -166,6 +170,7 @@ export async function withFacts({ suspect, owed, volumes }: Facts, found: Found,
     if (md5 === old.md5 && !isLater) return { key, record: { ...old, volumes: record.volumes } };
     hashes.add(md5);
   }
+  if (hashes.has(undefined)) unreadable(progress, key, new MkvError("volume-failed", "a copy cannot be read"));
   const [md5] = hashes.size === 1 ? hashes : []; // After a loss of power a copy may have no more than its length.
   return { key, record: { ...record, md5 } };
 }

@@ -70,8 +70,12 @@ async function valueOf(job: Gathering, counts: RebuildCounts, file: FoundFile): 
   };
   const hasEmpty = key && file.copies.some(({ bytes }) => bytes === 0);
   const mayBeEmpty = hasEmpty && leastBytesOf((await oldRecord(job, key))?.md5) === 0;
+  const unpaid = owed?.unpaid;
   const isUnpaid = ({ volume, modified }: Copy) =>
-    owed?.unpaid?.includes(volume) === true && !isSuspect(job.suspect, modified);
+    unpaid !== undefined &&
+    unpaid.volumes.includes(volume) &&
+    Date.parse(modified) < unpaid.beforeMs &&
+    !isSuspect(job.suspect, modified);
   const isGone = key && file.copies.some(isUnpaid) && (await isAbsent(job, key));
   const whole = file.copies.filter((copy) => {
     if (!key) reject(copy, "not where its name belongs");

@@ -49,7 +49,9 @@ export async function verify(job: Verify): Promise<void> {
   const removeOrphans = job.removeOrphans && counts.keys > 0 && !cursor.isForeign;
   if (job.removeOrphans && !removeOrphans) {
     const why =
-      counts.keys > 0 ? "records name volumes that -volumes does not: rebalance" : "the index has no keys: rebuild";
+      counts.keys > 0
+        ? "records name volumes that -volumes does not: name them, or rebalance"
+        : "the index has no keys: rebuild";
     progress.note(`no orphan is removed: ${why} first`);
   }
   const pauseInFiles = cursor.pauses<Folder>("files", ({ path }) => path);

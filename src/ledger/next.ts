@@ -49,8 +49,8 @@ export type OwedByKey = {
   readonly strays: readonly string[];
   /** Where a move was making copies of the live value: after a power cut they may have its length alone. */
   readonly unproven: readonly string[];
-  /** Where files are no values unless the old index knows the key, or they are of what it may lack. */
-  readonly unpaid?: readonly string[];
+  /** Where files that are older than this are no values, unless the old index knows the key, or may lack it. */
+  readonly unpaid?: { readonly volumes: readonly string[]; readonly beforeMs: number };
   /** The value was about to be replaced: of which write the files are, only their bytes tell. */
   readonly isReplaced: boolean;
 };

@@ -60,7 +60,7 @@ export async function cleanUp(
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
   const { removable, beside, kept } = await removableOf(store, claim.key, { record, open, wholeSinceMs, pace });
   const waiting = new Map(
-    kept?.map((volume) => [volume, `${volume} keeps an old copy of a key whose new ones are damaged`]),
+    kept?.map((volume) => [volume, `${volume} keeps a copy of a key whose recorded ones are damaged`]),
   );
   const [unconfirmed, asked, longer] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {

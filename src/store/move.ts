@@ -201,7 +201,7 @@ async function withoutGood(
     throw new MkvError("corrupt", `every copy is damaged, on ${where}: verify -md5 -repair sets them aside`);
   if (ledger.age === "older") throw older(`the copies on ${where} are not what the index says`);
   const prints = seen.copies.filter(({ state }) => state === "differs").map(({ print }) => print);
-  if (new Set(prints).size < prints.length)
+  if (prints.length > 1 && new Set(prints).size === 1)
     throw new MkvError(
       "corrupt",
       `the copies on ${where} hold zeros alone, as after a loss of power: put one back, or DELETE it`,

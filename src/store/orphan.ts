@@ -78,7 +78,7 @@ export async function lookAtOrphan(store: Store, key: Key, look: OrphanLook): Pr
   if (ageMs < limits.orphanMs) return { state: "young" };
   if (!remove) return { state: "orphan" };
   if (dryRun) return { state: "removed" };
-  if (record && seen && !isStaged && file.bytes === seen.bytes) {
+  if (record && seen && (isStaged || file.bytes === seen.bytes)) {
     seen = await read(store, key, record, seen); // Or they have no more than their length.
     if (!isValue(record, seen)) return await useAsCopy(store, claim, { look, path, bytes: file.bytes, seen });
   }

@@ -82,9 +82,9 @@ export class Health {
     const isNews = !this.isUp(server) || this.#get(server, heardAt) === Number.NEGATIVE_INFINITY;
     // First: another thread may rely on it at once. The number is its own: whoever has seen that asks after this return.
     if (isNews && this.#numbers[watched] === 1) this.#set(server, stranger, this.askAll());
+    if (isNews || nowMs() - this.#get(server, heardAt) > limits.unheardMs) this.#set(server, returnedAt, nowMs());
     this.#set(server, heardAt, nowMs());
     if (!isNews) return;
-    this.#set(server, returnedAt, nowMs());
     this.#set(server, lostAt, 0);
     if (this.#get(server, settledAt) === Number.POSITIVE_INFINITY)
       this.#set(server, settledAt, Math.max(nowMs() + limits.settleMs, this.#get(server, fencedUntil)));

@@ -11,8 +11,9 @@ export function foreignWarning(name: string, why?: "no id" | "another id"): stri
 /** Throws MkvError unavailable if the volume's disk is not the one it was, or new and maybe another store's. */
 export function refuseForeign(health: Pick<Health, "isForeign">, volume: string): void {
   if (!health.isForeign(volume)) return;
-  const text = "is not used: it is not the disk it was, or is new and has files: the log says which, and what to do";
-  throw new MkvError("unavailable", `${volume} ${text}`);
+  const text =
+    "is not used: it is not the disk it was, or is new and has files, maybe of another store (the log says which)";
+  throw new MkvError("unavailable", `${volume} ${text}: if it was replaced, run "mkv adopt ${volume}"`);
 }
 
 /** Of one that has the id of another place of the store, and had one of its own. */

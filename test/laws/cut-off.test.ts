@@ -125,7 +125,7 @@ test.concurrent("law 2: with -heal 0 the old copies stay, and verify -repair tak
   await using cluster = await startCluster({ volumes: 4 });
   const { key, value, now, strays } = await movedAndCut(cluster, () => 40_000);
   await cluster.startMaster(["-grace", "0", "-heal", "0"]);
-  await until(() => /keeps an old copy of a key whose new ones are damaged/.test(cluster.master.output), {
+  await until(() => /keeps a copy of a key whose recorded ones are damaged/.test(cluster.master.output), {
     what: "why they stay",
     deadlineMs: 20_000,
   });

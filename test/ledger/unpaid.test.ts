@@ -1,4 +1,4 @@
-// What journals in doubt owe is remembered for rebuilds: all of it that may lie where values do, from every doubt.
+// What journals in doubt owe is remembered for rebuilds, from every doubt: what is no value for certain.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openMemory } from "../../src/ledger/level/memory";
@@ -15,14 +15,17 @@ function journalsOf(owedBy: Record<string, ReturnType<typeof debt>[]>): Journals
   return { lines: new Map(lines), floor: 0, last: lines.length };
 }
 
-test("each doubt adds volumes, of whatever a write, a move or a delete has left at the place of a value", async () => {
+test("each doubt adds volumes, of what a move or a delete has left at the place of a value", async () => {
   await using at = temporaryFolder();
   await using memory = await openMemory(join(at.path, "index"));
   const hex = (name: string) => keyOf(name).toHex();
   await rememberUnpaid(memory, journalsOf({ "/a": [debt("a:1", "left-over"), debt("s:1", "staged")], "/done": [] }));
-  await rememberUnpaid(memory, journalsOf({ "/a": [debt("b:1", "in-flight")], "/b": [debt("a:1", "stray")] }));
+  await rememberUnpaid(
+    memory,
+    journalsOf({ "/a": [debt("b:1", "left-over")], "/b": [debt("a:1", "stray"), debt("c:1", "in-flight")] }),
+  );
   await rememberUnpaid(memory, journalsOf({}));
-  expect([...(await unpaidIn(memory))]).toEqual([
+  expect([...(await unpaidIn(memory))].map(([name, { volumes }]) => [name, volumes])).toEqual([
     [hex("/a"), ["a:1", "b:1"]],
     [hex("/b"), ["a:1"]],
   ]);

@@ -22,7 +22,7 @@ import { warnIfAlone } from "./open";
 import { type ReadLine, readJournals } from "./replay";
 import { bothSuspect, judgeByJournals, judgeIndex, rememberNew, remembered } from "./remembered";
 import { cleared, swapIndex } from "./swap";
-import { type Unpaid, rememberUnpaid, unpaidIn } from "./unpaid";
+import { type Unpaid, forgetKnown, rememberUnpaid, unpaidIn } from "./unpaid";
 
 /**
  * Begins to make a new index.
@@ -60,6 +60,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
     owedBy: (currentName: (volume: string) => string) =>
       owedIn(doubt ? new Map() : journals.lines, { old, unpaid, currentName }),
     async swap() {
+      await forgetKnown(memory, unpaid, next); // Whatever becomes of the swap: their files are values.
       await next[Symbol.asyncDispose]();
       await old?.[Symbol.asyncDispose]();
       const epoch = furthest(epochOf(path), seen);
@@ -95,9 +96,9 @@ function owedIn(
     const known = isAbsent ? undefined : (readRecord(found?.text) ?? readRecord(record));
     owed.set(hex, accountedFor(known, debts, currentName));
   }
-  for (const [hex, volumes] of unpaid) {
+  for (const [hex, { volumes, beforeMs }] of unpaid) {
     const rest = owed.get(hex) ?? accountedFor(undefined, [], currentName);
-    owed.set(hex, { ...rest, unpaid: volumes.map(currentName) });
+    owed.set(hex, { ...rest, unpaid: { volumes: volumes.map(currentName), beforeMs } });
   }
   return owed;
 }

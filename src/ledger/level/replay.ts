@@ -96,7 +96,8 @@ export async function replay(
       if (found !== undefined && marks.includes(found)) await index.put(key, (found = undefined), { sync: true });
       const now = nowMs(); // The last requests of that process may still be on their way.
       const dated = owed.map(({ volume, kind }) => {
-        return { volume, kind, sinceMs: 0, untilMs: now + (kind === "stray" ? options.graceMs : limits.fenceOverMs) };
+        const forMs = kind === "stray" ? options.graceMs : limits.fenceOverMs;
+        return { volume, kind, sinceMs: kind === "staged" ? now : 0, untilMs: now + forMs };
       });
       const known = readRecord(found) ? found : record; // A damaged one says nothing to a rebuild.
       inherited.push({ key, n, record: known, owed: dated, dueMs: 0 });
