@@ -81,40 +81,42 @@ test.each([
   }
 });
 
-test("a copy of all but what is remembered, made during a run and put back after a kill, is an older one", async () => {
-  await using at = await start();
+/**
+ * Changes two keys, and waits until how far the journals have come is noted after that. What this returns makes a copy in
+ * which all is as it was after the first one, but for what is remembered.
+ */
+async function changeNoted(at: Awaited<ReturnType<typeof start>>): Promise<() => string> {
   await change(at.one, "/early", ...write);
   const early = dirname(at.copy());
   const noted = at.memory.get("reached") as number;
   await change(at.one, "/late", ...write);
   await until(() => (at.memory.get("reached") as number) > noted, { what: "how far the journals have come is noted" });
-  for (const open of [isOlder, isRebuiltAsOlder]) {
-    const late = at.copy();
+  return () => {
+    const path = at.copy();
     for (const name of readdirSync(early).filter((name) => name !== ".index.mkv")) {
-      rmSync(join(dirname(late), name), { recursive: true });
-      cpSync(join(early, name), join(dirname(late), name), { recursive: true });
+      rmSync(join(dirname(path), name), { recursive: true });
+      cpSync(join(early, name), join(dirname(path), name), { recursive: true });
     }
-    expect(await open(late)).toBe(true);
-  }
+    return path;
+  };
+}
+
+test("a copy of all but what is remembered, made during a run and put back after a kill, is an older one", async () => {
+  await using at = await start();
+  const earlierCopy = await changeNoted(at);
+  for (const open of [isOlder, isRebuiltAsOlder]) expect(await open(earlierCopy())).toBe(true);
 });
 
 test("an index whose disk was mounted anew lacks what its journals have not come to either", async () => {
   await using at = await start();
-  await change(at.one, "/early", ...write);
-  const early = dirname(at.copy());
-  const noted = at.memory.get("reached") as number;
-  await change(at.one, "/late", ...write);
-  await until(() => (at.memory.get("reached") as number) > noted, { what: "how far the journals have come is noted" });
-  const late = at.copy();
-  await changeRemembered(late, "index", (entry) => ({ ...(entry as object), mount: "another" }));
-  expect(await isOlder(late)).toBe(false); // All is there.
-  const cut = at.copy();
-  for (const name of readdirSync(early).filter((name) => name !== ".index.mkv")) {
-    rmSync(join(dirname(cut), name), { recursive: true });
-    cpSync(join(early, name), join(dirname(cut), name), { recursive: true });
+  const earlierCopy = await changeNoted(at);
+  for (const [path, expected] of [
+    [at.copy(), false], // All is there.
+    [earlierCopy(), true],
+  ] as const) {
+    await changeRemembered(path, "index", (entry) => ({ ...(entry as object), mount: "another" }));
+    expect(await isOlder(path)).toBe(expected);
   }
-  await changeRemembered(cut, "index", (entry) => ({ ...(entry as object), mount: "another" }));
-  expect(await isOlder(cut)).toBe(true);
 });
 
 test.each(["stopped", "killed"])(
