@@ -84,12 +84,14 @@ export function chunk(bytes: string | Uint8Array): Buffer {
 /** An open connection, for tests that dose the bytes. */
 export class Wire implements Disposable {
   closed = false;
-  private received = Buffer.alloc(0);
+  /** What has come and was not taken yet, with room for more: a long answer comes in hundreds of pieces. */
+  private store = Buffer.alloc(0);
+  private length = 0;
   private wake: () => void = () => {};
 
   constructor(private readonly socket: Socket) {
     socket.on("data", (data: Buffer) => {
-      this.received = Buffer.concat([this.received, data]);
+      this.append(data);
       this.wake();
     });
     const end = () => {
@@ -107,6 +109,20 @@ export class Wire implements Disposable {
   /** Closes its side, as a client does that has nothing more to say. */
   end(): void {
     this.socket.end();
+  }
+
+  private get received(): Buffer {
+    return this.store.subarray(0, this.length);
+  }
+
+  private append(data: Buffer): void {
+    if (this.length + data.length > this.store.length) {
+      const wider = Buffer.allocUnsafe(2 * (this.length + data.length));
+      this.received.copy(wider);
+      this.store = wider;
+    }
+    data.copy(this.store, this.length);
+    this.length += data.length;
   }
 
   /** From now on nothing is read from the kernel. */
@@ -138,14 +154,18 @@ export class Wire implements Disposable {
       for (;;) {
         const parsed = parse(this.received, { toHead, ended: this.closed });
         if (parsed) {
-          this.received = this.received.subarray(parsed.length);
+          this.store = this.store.subarray(parsed.length);
+          this.length -= parsed.length;
           if (parsed.answer.status !== 100) return { ...parsed.answer, continued };
           continued = true;
           continue;
         }
-        const so = `got ${JSON.stringify(this.received.toString("latin1").slice(0, 300))}`;
-        if (late) throw new Error(`no complete answer within ${timeoutMs} ms: ${so}`);
-        if (this.closed) throw new Error(`connection closed without a complete answer: ${so}`);
+        if (late || this.closed) {
+          const why = late
+            ? `no complete answer within ${timeoutMs} ms`
+            : "connection closed without a complete answer";
+          throw new Error(`${why}: got ${JSON.stringify(this.received.subarray(0, 300).toString("latin1"))}`);
+        }
         await new Promise<void>((resolve) => (this.wake = resolve));
       }
     } finally {
