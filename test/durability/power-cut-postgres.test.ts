@@ -26,8 +26,8 @@ test.skipIf(why !== undefined)(
     await store.database!.start();
     await store.startVolumes();
     // Who held keys, and counts as present for a while, is gone.
-  await store.database!.query("update mkv_keys set due = now() where held");
-  await store.database!.query("delete from mkv_processes");
+    await store.database!.query("update mkv_keys set due = now() where held");
+    await store.database!.query("delete from mkv_processes");
     await store.startMaster();
     const settled = async () =>
       (await store.database!.query("select 1 from mkv_keys where due is not null")).length === 0;
