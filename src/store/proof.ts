@@ -1,8 +1,8 @@
 // Owns the proof that the recorded copies of a value are whole, on the strength of which others go.
 // 1. All of them are there, and of one length.
 // 2. After a loss of power a copy may have no more than its length, and all of them may be cut off alike. One is safe if its
-//    volume has been up since before the others were to go. Where none is, one is read, if its MD5 is known. So
-//    it is where a file that is to go is longer, and of their date.
+//    volume has been up since before the others were to go. Where none is safe, one is read, if its MD5 is known. One is also
+//    read where a file that is to go is longer, and of their date.
 import { MkvError } from "../errors";
 import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
