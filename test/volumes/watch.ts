@@ -10,8 +10,8 @@ import { type Volume } from "../support/volume";
 
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/;
 export const settings: VolumeSettings = {
-  voltimeoutMs: 1000,
-  stalltimeoutMs: 2000,
+  voltimeoutMs: 3000, // A busy machine keeps a sound volume silent for more than one second.
+  stalltimeoutMs: 4000,
   sync: false,
   credentials: undefined,
 };
