@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startMkvVolume } from "../durability/mkv-volume";
 import { startCluster, type Cluster } from "../support/cluster";
 import { startFaultyVolume } from "../support/faulty";
 import { temporaryFolder, type Folder } from "../support/folder";
@@ -149,6 +150,18 @@ test("a master with another key writes nothing, and says why", async () => {
   const { status, text } = await locked.ask("PUT", "/x", { body: "x" });
   expect([status, text]).toEqual([503, expect.stringMatching(/403[^\n]*-linkkey/)]);
   expect(locked.remains()).toEqual([]);
+});
+
+test("a volume that refuses the key is not told to lack its sync service, which it has", async () => {
+  await using locked = await startMkvVolume({ env: { LINK_KEY: file } });
+  const other = keyFile(folder.path, { name: "other.key", keys: [newKey()] });
+  for (const wrong of [[], ["-linkkey", other]]) {
+    const db = join(folder.path, crypto.randomUUID());
+    const flags = ["-sync", "-replicas", "1", "-port", "0", "-db", db, "-volumes", locked.address];
+    const { exitCode, stderr } = await runMkv([...flags, ...wrong, "server"]);
+    expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/\nmkv: [^\n]*403[^\n]*LINK_KEY[^\n]*\n$/)]);
+    expect(stderr).not.toContain("sync service");
+  }
 });
 
 test("a master says once of a volume without a fence that the key does not protect it", async () => {
