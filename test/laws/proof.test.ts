@@ -154,6 +154,19 @@ test.concurrent("law 4: copies that agree in zeros, as a loss of power leaves th
   expect((await cluster.ask("GET", "/zeros")).headers.get("content-md5")).toBe(md5Hex("what was there"));
 });
 
+test.concurrent("of four copies in two pairs, none of them the value, it is not said that all hold zeros", async () => {
+  const flags = ["-replicas", "4"];
+  await using cluster = await startCluster({ volumes: 4, flags });
+  await cluster.store("/pairs", "what was there");
+  const home = homeOf(cluster, "/pairs", 4);
+  const files = home.map((volume) => fileOf(cluster, "/pairs", volume));
+  for (const [i, file] of files.entries()) writeFileSync(file, i < 2 ? new Uint8Array(14) : "something else");
+  const how = { master: cluster.master.url, flags: [...flags, "-md5", "-repair"] };
+  const { exitCode, output } = await runJob(cluster, "verify", how);
+  const said = `not repaired: no good copy is left; the damaged ones now lie at /damaged${pathOf("/pairs")} on ${home.join(", ")}`;
+  expect([exitCode, output]).toEqual([1, expect.stringContaining(said)]);
+});
+
 /** The order in which `copiesOf` goes through the volumes. */
 function inOrderOf(addresses: readonly string[]): (a: string, b: string) => number {
   return (a, b) => addresses.indexOf(a.split("/")[0]!) - addresses.indexOf(b.split("/")[0]!);
