@@ -1,7 +1,7 @@
 // A staged file of which the journal knows nothing: verify names it, and removes it by the rules of orphans. One that is the
 // value of a key that lacks copies is never removed.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { startLiveAndSoft, type Cluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf } from "../support/copies";
 import { withoutGrace } from "../support/grace";
@@ -80,4 +80,18 @@ test("what is staged is never removed while the value lacks copies, and takes it
   expect(copiesOf(cluster, key)).toEqual(copiesOn(home.toSorted(), "the value"));
   expect(await staged(key, `${home[0]!}&remove`)).toEqual({ state: "removed" });
   expect(existsSync(other.file)).toBe(false);
+});
+
+test("a staged file that is the value stays while the recorded copies have no more than its length, and takes its place", async () => {
+  const [key, value] = ["/zeros", "the value"];
+  await cluster.store(key, value);
+  using same = stage(elsewhere(cluster, key), { key, content: value });
+  const how = `${elsewhere(cluster, key)}&remove`;
+  expect(await staged(key, how)).toEqual({ state: "young" });
+  await passTime(cluster, 600);
+  for (const volume of homeOf(cluster, key)) writeFileSync(fileOf(cluster, key, volume), new Uint8Array(value.length));
+  expect(await staged(key, how)).toEqual({ state: "copy" });
+  expect(existsSync(same.file)).toBe(true);
+  expect(await staged(key, `${how}&repair`)).toEqual({ state: "recorded" });
+  expect(copiesOf(cluster, key)).toEqual(copiesOn(homeOf(cluster, key).toSorted(), value));
 });
