@@ -170,7 +170,8 @@ export async function withFacts(
     if (md5 === old.md5 && !isLater) return { key, record: { ...old, volumes: record.volumes } };
     hashes.add(md5);
   }
-  if (hashes.has(undefined)) unreadable(progress, key, new MkvError("volume-failed", "a copy cannot be read"));
+  const said = "a copy cannot be read: if it is of what was unlinked, UNLINK it again";
+  if (hashes.has(undefined) && old.state === "unlinked") progress.note(`${JSON.stringify(showKey(key))}: ${said}`);
   const [md5] = hashes.size === 1 ? hashes : []; // After a loss of power a copy may have no more than its length.
   return { key, record: { ...record, md5 } };
 }

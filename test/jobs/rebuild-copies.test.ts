@@ -1,6 +1,6 @@
 // Copies of one key that are not of one write are never taken for one value: a rebuild indexes one write, and names the rest.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeEpoch, readEpoch } from "../../src/format/epoch";
 import { startCluster, type Cluster } from "../support/cluster";
@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster[Symbol.asyncDispose]());
 
-type Copy = [content: string, second: number];
+type Copy = [content: string, second: number, mode?: number];
 const [old, young, long]: [Copy, Copy, Copy] = [
   ["value", 1_600_000_000],
   ["VALUE", 1_600_000_001],
@@ -30,6 +30,9 @@ const [old, young, long]: [Copy, Copy, Copy] = [
 
 /** What a power cut leaves of one that was not on its disk yet. */
 const zeros: Copy = ["\0\0\0\0\0", old[1]];
+
+/** One that nginx is not let read. */
+const locked: Copy = [old[0], old[1], 0];
 
 /** The copies of the volumes where the key belongs, in the order of placement, and which of them are indexed. */
 const cases: [what: string, copies: Copy[], indexed: number[]][] = [
@@ -46,14 +49,22 @@ const cases: [what: string, copies: Copy[], indexed: number[]][] = [
   ["two of two times, of the same bytes, and a younger one", [old, ["value", 1_500_000_000], young], [0, 1]],
 ];
 
-async function rebuildOf(db: string, copies: Copy[], flags: string[] = []) {
-  using planted = new DisposableStack();
+/** Puts them there, until this is disposed of. */
+function plantCopies(key: string, copies: readonly Copy[]): DisposableStack {
+  const planted = new DisposableStack();
   const home = homeOf(cluster, key);
-  for (const [i, [content, second]] of copies.entries()) {
+  for (const [i, [content, second, mode = 0o644]] of copies.entries()) {
     const volume = cluster.volumes[volumeIndexOf(cluster, home[i]!)]!;
     const { file } = planted.use(plant(volume, `${home[i]!.split("/")[1]}${pathOf(key)}`, content));
     utimesSync(file, second, second);
+    chmodSync(file, mode);
   }
+  return planted;
+}
+
+async function rebuildOf(db: string, copies: Copy[], flags: string[] = []) {
+  using _planted = plantCopies(key, copies);
+  const home = homeOf(cluster, key);
   const { exitCode, last, stderr } = await runJob(cluster, "rebuild", { db, flags });
   const named = stderr
     .trimEnd()
@@ -86,15 +97,15 @@ test.each(cases)("%s: one write is indexed, the others are named and counted", a
 });
 
 /** An index of this store, as a master has left it but for its records. */
-async function writeIndex(db: string, record: string): Promise<void> {
+async function writeIndex(db: string, ...records: [key: string, record: string][]): Promise<void> {
   rmSync(db, { recursive: true, force: true });
-  await writeRecords(db, [[key, record]]);
+  await writeRecords(db, records);
   copyFileSync(join(cluster.db, "EPOCH"), join(db, "EPOCH"));
 }
 
 test("the copies that the old index names go before others, even if those are more, and younger", async () => {
   const db = `${cluster.db}-old`;
-  await writeIndex(db, homeOf(cluster, key)[0]!);
+  await writeIndex(db, [key, homeOf(cluster, key)[0]!]);
   expect(await rebuildOf(db, [old, young, young])).toMatchObject({ exitCode: 0, named: [1, 2], indexed: [0] });
 });
 
@@ -106,25 +117,37 @@ test.each([
   async (_, hash, indexed) => {
     const db = `${cluster.db}-named`;
     const home = homeOf(cluster, key);
-    await writeIndex(db, `${hash}${home[0]},${home[2]}`);
+    await writeIndex(db, [key, `${hash}${home[0]},${home[2]}`]);
     const { exitCode, ...found } = await rebuildOf(db, [old, zeros, old], ["-replicas", "2"]);
     const others = [0, 1, 2].filter((i) => !indexed.includes(i));
     expect([exitCode, found.indexed?.toSorted(), found.named]).toEqual([0, indexed, others]);
   },
 );
 
-test.each([
-  ["is the old one, if one copy has it", "value", md5Hex("value")],
-  ["is left out, if none has it, and they differ", "other", undefined],
-])("of an index that is older the hash of copies, of which one may be zeros, %s", async (_, recorded, md5) => {
+/** What is unlinked in an older index, its copies, the value whose hash is known there, and whether that is what they are. */
+const unlinked: [key: string, copies: Copy[], recorded: string, isKept: boolean][] = [
+  ["/one-is-zeros", [zeros, old, old], "value", true],
+  ["/one-is-zeros-of-another", [zeros, old, old], "other", false],
+  ["/one-is-locked", [locked, old, old], "value", true],
+  ["/one-is-locked-of-another", [locked, old, old], "other", false],
+];
+
+test("of an index that is older, what it says counts of values of which a copy that can be read has its hash", async () => {
   const db = `${cluster.db}-older`;
-  const home = homeOf(cluster, key);
-  await writeIndex(db, `HASH${md5Hex(recorded)}${home}`);
+  using planted = new DisposableStack();
+  for (const [key, copies] of unlinked) planted.use(plantCopies(key, copies));
+  const recordOf = (key: string, recorded: string) => `DELETEDHASH${md5Hex(recorded)}${homeOf(cluster, key)}`;
+  await writeIndex(db, ...unlinked.map(([key, , recorded]): [string, string] => [key, recordOf(key, recorded)]));
   const { store } = readEpoch(readFileSync(join(db, "EPOCH"), "utf8"))!;
   writeFileSync(join(db, "EPOCH"), encodeEpoch({ store, count: 0 }));
-  expect(await rebuildOf(db, [zeros, old, old])).toMatchObject({ exitCode: 0, indexed: [0, 1, 2], named: [] });
-  const record = (await indexOf(db))[Buffer.from(key).toString("latin1")]!;
-  expect(/^HASH(.{32})/.exec(record)?.[1]).toBe(md5);
+  const { exitCode, stderr } = await runJob(cluster, "rebuild", { db });
+  const after = unlinked.map(([key, , recorded, isKept]) => [
+    key,
+    isKept ? recordOf(key, recorded) : homeOf(cluster, key).join(","),
+  ]);
+  expect([exitCode, await indexOf(db)]).toEqual([0, Object.fromEntries(after)]);
+  const said = `"/one-is-locked-of-another": a copy cannot be read: if it is of what was unlinked, UNLINK it again`;
+  expect(stderr.split("\n").filter((line) => line.includes("cannot be read"))).toEqual([said]);
 });
 
 test.each([
@@ -135,7 +158,7 @@ test.each([
   async (_, copies, indexed) => {
     const db = `${cluster.db}-hash`;
     const [one, other] = homeOf(cluster, key);
-    await writeIndex(db, `HASH${md5Hex(old[0])}${one},${other}`);
+    await writeIndex(db, [key, `HASH${md5Hex(old[0])}${one},${other}`]);
     expect(await rebuildOf(db, copies)).toMatchObject({
       exitCode: 0,
       named: [0, 1].filter((i) => !indexed.includes(i)),
