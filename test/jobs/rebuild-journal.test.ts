@@ -79,6 +79,12 @@ test.concurrent("old copies that a move leaves for a while are not indexed, and 
   await until(isHome, { what: "old copies are removed", deadlineMs: 20_000 });
 });
 
+/** What the machine of the master has been through, as its next process sees it. */
+async function cutPower(cluster: Cluster): Promise<void> {
+  await cluster.master.kill();
+  await changeRemembered(cluster.db, "index", (entry) => ({ ...(entry as object), boot: "an earlier one" }));
+}
+
 test.concurrent.each([
   ["does not come to life, where a rebuild follows at once", { starts: 0, hours: 1, keys: ["/kept"] }],
   ["does not come to life, where a master served in between", { starts: 1, hours: 1, keys: ["/kept"] }],
@@ -93,8 +99,7 @@ test.concurrent.each([
     age(fileOf(cluster, "/gone", owing), hours);
     await volume.kill();
     expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
-    await cluster.master.kill();
-    await changeRemembered(cluster.db, "index", (entry) => ({ ...(entry as object), boot: "an earlier one" }));
+    await cutPower(cluster);
     for (let i = 0; i < starts; i++) {
       await cluster.startMaster();
       expect(cluster.master.output).toContain("the machine was restarted under it");
@@ -106,5 +111,28 @@ test.concurrent.each([
       expect(Object.keys(await indexOf(cluster.db))).toEqual(keys);
     }
     expect(Object.keys(copiesOf(cluster, "/gone"))).toEqual([owing]); // Nothing is removed on the word of such a journal.
+  },
+);
+
+test.concurrent(
+  "after a power cut of the master what a write had left on a volume, before its key was deleted, does not come to life",
+  async () => {
+    await using cluster = await startGatedCluster({ volumes: 4, flags: ["-stalltimeout", "1s"] });
+    await cluster.store("/kept");
+    const [hung] = homeOf(cluster, "/gone") as [string];
+    const at = volumeIndexOf(cluster, hung);
+    const [volume, gate] = [cluster.volumes[at]!, cluster.gates[at]!];
+    gate.hold("PUT", "answer");
+    gate.hold("DELETE", "arrival");
+    await cluster.store("/gone"); // On another volume in its place.
+    await volume.kill();
+    gate.open();
+    age(fileOf(cluster, "/gone", hung), 1);
+    expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+    await cutPower(cluster);
+    await volume.restart();
+    expect(Object.keys(copiesOf(cluster, "/gone"))).toEqual([hung]);
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    expect(Object.keys(await indexOf(cluster.db))).toEqual(["/kept"]);
   },
 );
