@@ -14,7 +14,8 @@ import { type Permit, type Store } from "./store";
 
 /**
  * Deletes a key and its value for good.
- * @throws MkvError absent, busy, forbidden (protected), too-much-owed (the key is unlinked then); what `permit` throws
+ * @throws MkvError absent, busy, forbidden (protected), too-much-owed (without a `permit` the key is unlinked then); what
+ * `permit` throws
  */
 export async function deleteKey(store: Store, key: Key, permit?: Permit): Promise<void> {
   await using claim = await claimDeleted(store, key, permit); // 1.
@@ -38,7 +39,8 @@ async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Cl
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });
   } catch (error) {
-    if (!hasCode(error, "too-much-owed")) throw error;
+    // Who asks for a live one would not find it again, and its files would stay.
+    if (!hasCode(error, "too-much-owed") || permit) throw error;
     await using claim = await claimKey(store, key);
     await claim.end({ record: { ...demand(claim.entry), state: "unlinked" }, owed: claim.entry.owed });
     throw new MkvError("too-much-owed", `${error.message}; the key is unlinked, DELETE it again later`, {
