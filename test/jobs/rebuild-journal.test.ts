@@ -117,7 +117,7 @@ test.concurrent.each([
 test.concurrent(
   "after a power cut of the master what a write had left on a volume, before its key was deleted, does not come to life",
   async () => {
-    await using cluster = await startGatedCluster({ volumes: 4, flags: ["-stalltimeout", "1s"] });
+    await using cluster = await startGatedCluster({ volumes: 4, flags: ["-stalltimeout", "1s", "-threads", "1"] });
     await cluster.store("/kept");
     const [hung] = homeOf(cluster, "/gone") as [string];
     const at = volumeIndexOf(cluster, hung);
