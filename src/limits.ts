@@ -12,7 +12,8 @@ export const limits = {
   pageKeys: 1000, // A page with a `limit` of so many keys does not wait,
   pageRecords: 20_000, // as long as it has read no more records than this.
   sendingBytes: 384 * 1024 * 1024, // Memory of a thread for lists that are gathered or still being sent; more get 503.
-  pagesBytes: 64 * 1024 * 1024, // The same for such pages.
+  pagesBytes: 128 * 1024 * 1024, // The same for such pages.
+  shortAnswerBytes: 64 * 1024, // A list of no more bytes goes out at once, and counts no longer: Bun keeps it until it is read.
   slowReaderMs: 30_000, // A client has so long for each piece of an answer,
   slowReaderBytes: 64 * 1024, // and a second more for each so many bytes of it.
   exportsAtOnce: 2, // Backups that a thread sends at once.

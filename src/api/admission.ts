@@ -10,8 +10,9 @@ import { warn } from "../log";
 import { mostOpenFiles, openFiles } from "../open-files";
 
 /** Open files above which clients are refused; nearly all are their connections. */
-export const mostConnections =
-  mostOpenFiles - Math.max(limits.reservedFiles, Math.ceil(mostOpenFiles * limits.reservedShare));
+export const mostConnections = Number.isFinite(mostOpenFiles)
+  ? mostOpenFiles - Math.max(limits.reservedFiles, Math.ceil(mostOpenFiles * limits.reservedShare))
+  : mostOpenFiles;
 
 /** The door of one thread. */
 export class Admission {

@@ -29,6 +29,19 @@ export function requireWhole({ headers }: Request): void {
     throw new MkvError("bad-request", "trailers are not taken: send the body without Trailer");
 }
 
+/**
+ * Refuses what is to be done on a condition only: none is looked at here. That nothing is there a plain PUT demands anyhow.
+ * @throws MkvError unsupported
+ */
+export function requireUnconditional({ headers }: Request, isPlainPut: boolean): void {
+  const isMet = isPlainPut && headers.get("if-none-match")?.trim() === "*";
+  for (const name of conditions)
+    if (headers.has(name) && !(isMet && name === "if-none-match"))
+      throw new MkvError("unsupported", `${name} of a write is for S3: nothing is changed`);
+}
+
+const conditions = ["if-match", "if-none-match", "if-unmodified-since"];
+
 /** How a body is taken: how long its client may be silent, and what the log is to be told. */
 export type Receiving = { readonly clienttimeoutMs: number; readonly about: About | undefined };
 

@@ -43,7 +43,8 @@ function locateRecord(
   const balanced = sameVolumes(record.volumes, place(key, store.topology));
   const volume = pickVolume(record.volumes, store.volumes);
   const least = leastBytesOf(record.md5);
-  const said = (store.probe === "volume" && earlier === undefined) || store.volumes.holds(volume, path, least);
+  const isTrusted = store.probe === "volume" && earlier === undefined && !store.volumes.health.isForeign(volume);
+  const said = isTrusted || store.volumes.holds(volume, path, least);
   const location = { volume, path, record, balanced };
   if (said === true) return location;
   const found = findHolder(store, key, location, said);
@@ -123,13 +124,13 @@ async function findHolder(
 
 const slow = () => new MkvError("timeout", "it takes long");
 
-/** One of these volumes at random, of those that are up if any is, and of them one that was not put back. */
+/** One of these volumes at random, of those that are up and no other disk than they were, if any is; rather not one put back. */
 export function pickVolume(candidates: readonly string[], { health }: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
   let found: string | undefined;
   for (let i = 0; i < candidates.length; i++) {
     const volume = candidates[(start + i) % candidates.length]!;
-    if (!health.isUp(volume)) continue;
+    if (!health.isUp(volume) || health.isForeign(volume)) continue;
     if (!health.isPutBack(volume)) return volume;
     found ??= volume;
   }

@@ -74,3 +74,23 @@ test("a page that is long to find takes its turn with the long lists, a short on
   turns.dispose();
   expect(await long).toBe(found);
 });
+
+test("a page counts until it is read, unless it is short", async () => {
+  using _little = limited(limits, { pagesBytes: 2 * limits.shortAnswerBytes });
+  const lists = new Lists();
+  const pageOf = (bytes: number) => {
+    async function* list() {
+      yield [[`/${"k".repeat(bytes)}`, "a:1"]] as const;
+    }
+    const asked = { request: new Request("http://localhost/"), method: "GET", cut() {} };
+    const parameters = [{ name: "limit", value: Buffer.from("1") }];
+    const store = { ledger: { list } } as unknown as Store;
+    return answerList({ store, lists }, parseKey("/"), { kind: "list", parameters, asked });
+  };
+  const long = 1.5 * limits.shortAnswerBytes;
+  const unread = await pageOf(long);
+  await expect(pageOf(long)).rejects.toThrow("too many long answers");
+  for (let i = 0; i < 5; i++) await pageOf(limits.shortAnswerBytes / 4);
+  expect((await unread.text()).length).toBeGreaterThan(long);
+  await (await pageOf(long)).text();
+});

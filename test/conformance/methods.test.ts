@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
-import { dial, head, raw } from "../support/http";
+import { dial, follow, head, raw } from "../support/http";
 import { withoutGrace } from "../support/grace";
 
 setDefaultTimeout(30_000);
@@ -101,4 +101,41 @@ test("a connection serves one request after the other", async () => {
     if (method === "PUT") wire.write("v");
     expect((await wire.answer({ toHead: method === "HEAD" })).status).toBe(status);
   }
+});
+
+test("what is to be done on a condition only is 501, and not done", async () => {
+  await cluster.ask("PUT", "/conditional", { body: "value" });
+  const conditions = [
+    { "If-Match": '"x"' },
+    { "If-None-Match": "*" },
+    { "If-Unmodified-Since": new Date().toUTCString() },
+  ];
+  for (const headers of conditions) {
+    for (const [method, target] of [
+      ["PUT", "/conditional?replace"],
+      ["DELETE", "/conditional"],
+      ["UNLINK", "/conditional"],
+    ] as const) {
+      const { status, text } = await cluster.ask(method, target, {
+        headers,
+        ...(method === "PUT" && { body: "other" }),
+      });
+      expect([status, text]).toEqual([
+        501,
+        expect.stringMatching(/^if-[a-z-]+ of a write is for S3: nothing is changed\n$/),
+      ]);
+    }
+  }
+  expect((await follow(await cluster.ask("GET", "/conditional"))).text).toBe("value");
+  expect((await cluster.ask("PUT", "/conditional-new", { headers: { "If-Match": "*" }, body: "x" })).status).toBe(501);
+  const ifAbsent = { headers: { "If-None-Match": "*" }, body: "x" };
+  expect((await cluster.ask("PUT", "/conditional-new", ifAbsent)).status).toBe(201);
+  expect((await cluster.ask("PUT", "/conditional-new", ifAbsent)).status).toBe(403);
+});
+
+test("?replace takes no value: a false one is no word for a plain PUT", async () => {
+  await cluster.ask("PUT", "/replaceless", { body: "value" });
+  for (const query of ["replace=false", "replace=0", "replace=true"])
+    expect((await cluster.ask("PUT", `/replaceless?${query}`, { body: "other" })).status).toBe(403);
+  expect((await follow(await cluster.ask("GET", "/replaceless"))).text).toBe("value");
 });

@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { pickVolume } from "../../src/store/find";
 import { Identity } from "../../src/volumes/identity";
 import { Volumes } from "../../src/volumes/volumes";
 import { startVolume } from "../support/volume";
@@ -57,6 +58,7 @@ test("an emptied disk is foreign at once: one line, no write, and nothing on it 
   expect([volumes.health.isForeign(good), volumes.health.isForeign(bad)]).toEqual([false, true]);
   expect([volumes.health.isWritable(good), volumes.health.isWritable(bad)]).toEqual([true, false]);
   expect(await volumes.choose([bad, good], { wanted: 2, atLeast: 2 })).toEqual([good]);
+  for (let i = 0; i < 20; i++) expect(pickVolume([bad, good], volumes)).toBe(good);
   const path = "/ab/cd/value";
   const upload = volumes.upload(bad, path, { bytes: 1, date: new Date().toUTCString() });
   const asks = [

@@ -8,7 +8,7 @@ import { put } from "../../store/put";
 import { type Location, locate, unlink } from "../../store/find";
 import { type Store } from "../../store/store";
 import { isReserved } from "../../store/uploads";
-import { announcedBytes, chunksOf, requireWhole, shortBodyOf } from "../body";
+import { announcedBytes, chunksOf, requireUnconditional, requireWhole, shortBodyOf } from "../body";
 import { type Authorizer, asUserInfo, userOf } from "../authorize";
 import { answerJob, answerJobQuestion } from "./jobs";
 import { type Lists, answerList } from "./list";
@@ -75,8 +75,10 @@ function dispatch(native: Native, asked: Asked): Response | Promise<Response> {
     case "PUT":
       return whenFree(() => receive(native, key, asked, "nothing"));
     case "DELETE":
+      requireUnconditional(asked.request, false);
       return whenFree(() => deleteKey(native.store, key).then(() => empty(204)));
     case "UNLINK":
+      requireUnconditional(asked.request, false);
       return whenFree(() => unlink(native.store, key).then(() => empty(204)));
     default:
       throw new MkvError("method", `${method} is not a method for a key`, { allow: methodsOfKeys });
@@ -124,7 +126,8 @@ function operate(
     return answerList(native, key, { kind: name, parameters, asked });
   if (method === "GET" && (name === "topology" || name === "job")) return answerJobQuestion(store, operation!);
   if (method === "GET" && name === "export") return lists.exports.answer(store, () => asked.cut());
-  if (method === "PUT" && name === "replace" && parameters.length === 0) return receive(native, key, asked, "anything");
+  const isReplace = name === "replace" && operation!.value.length === 0 && parameters.length === 0;
+  if (method === "PUT" && isReplace) return receive(native, key, asked, "anything");
   // Any page sends a POST wherever its browser gets to, with the password that it knows; other changes it has to ask for.
   if (method === "POST" && request.headers.has("origin"))
     throw new MkvError("forbidden", "a POST is not taken from the page of a browser (it has an Origin)");
@@ -181,6 +184,7 @@ async function receive(
   over: "nothing" | "anything",
 ): Promise<Response> {
   requireWhole(request);
+  requireUnconditional(request, over === "nothing");
   const md5 = readMd5(request.headers.get("content-md5"));
   const bytes = announcedBytes(request);
   const withdrawn = bytes === undefined ? request.signal : undefined;

@@ -51,7 +51,7 @@ export async function answerList(
   share.hold(bytes);
   const headers = { "content-type": "application/json" };
   if (asked.method === "HEAD") return new Response(Buffer.concat(pieces), { headers });
-  if (bytes <= limits.scanBytes) return withBody(Buffer.concat(pieces), { headers });
+  if (bytes <= limits.shortAnswerBytes) return withBody(Buffer.concat(pieces), { headers });
   held.move();
   const body = streamed(dropping(pieces, { bytes, share }), () => asked.cut());
   return ofLength(new Response(body, { headers }), bytes);
