@@ -2,7 +2,7 @@
 // line.
 import { MkvError } from "../errors";
 import { type Task } from "../jobs/cursor";
-import { noFindings, problems } from "../jobs/findings";
+import { noFindings, problems, wrongIn } from "../jobs/findings";
 import { masterTarget } from "../jobs/master";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { rebalance } from "../jobs/rebalance";
@@ -123,7 +123,7 @@ export async function runVerify(config: Config): Promise<void> {
     await using opened = await openTarget(config, "verify");
     const job = { ...opened, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
     await withProgress("verify", (progress) => verify({ ...job, progress }));
-    const wrong = problems.reduce((sum, problem) => sum + counts[problem], 0);
+    const wrong = wrongIn(counts);
     if (task.dryRun && (repair || removeOrphans)) {
       const would = `would repair ${counts.repaired} of ${counted(wrong, "problem")}`;
       print(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);

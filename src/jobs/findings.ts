@@ -20,6 +20,11 @@ export function noFindings(): VerifyCounts {
   return Object.fromEntries(names.map((name) => [name, 0])) as VerifyCounts;
 }
 
+/** How much is wrong, of all kinds. */
+export function wrongIn(counts: VerifyCounts): number {
+  return problems.reduce((sum, problem) => sum + counts[problem], 0);
+}
+
 /** What to compare, and what to do about differences. */
 export type Verify = {
   readonly target: JobTarget;

@@ -10,7 +10,7 @@ import { limits } from "../limits";
 import { type Healed, findProblems } from "../store/heal";
 import { retryBusy } from "../ledger/retry-busy";
 import { Cursor } from "./cursor";
-import { type Verify, note } from "./findings";
+import { type Verify, note, wrongIn } from "./findings";
 import { type Folder } from "../volumes/folders";
 import { each, forEach } from "./pool";
 import { verifyAllFiles } from "./verify-files";
@@ -62,9 +62,7 @@ export async function verify(job: Verify): Promise<void> {
   await forEach(cursor.later(), limits.movesAtOnce, ([unrepaired, forMs]) =>
     verifyAgain({ ...job, repair: job.repair && isAllSeen }, unrepaired, { forMs, forget }),
   );
-  const { missing, damaged, unknown, orphans, repaired } = counts;
-  const isProof = job.depth === "md5" && missing + damaged + unknown + orphans <= repaired;
-  await cursor.end({ isWhole: isAllSeen, isProof });
+  await cursor.end({ isWhole: isAllSeen, isProof: job.depth === "md5" && wrongIn(counts) === counts.repaired });
 }
 
 async function verifyKey(job: Verify, key: Key, record: ValueRecord, cursor: Cursor<Unrepaired>): Promise<void> {

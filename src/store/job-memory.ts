@@ -48,7 +48,7 @@ export type Ended = {
   readonly atMs: number;
   readonly seconds: number;
   readonly counts: Readonly<Record<string, number>>;
-  /** Of a verify that has read every copy, and left none that is not as recorded, and no orphan: as in `Begun`. */
+  /** Of a verify that has read every copy, and left nothing that is wrong: as in `Begun`. */
   readonly putBack?: readonly string[] | undefined;
 };
 

@@ -7,7 +7,12 @@ import { openMemory } from "../../src/ledger/level/memory";
 import { type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
 import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/places/put-back";
+import { startCluster } from "../support/cluster";
+import { homeOf, keyFirstOn } from "../support/copies";
 import { temporaryFolder } from "../support/folder";
+import { plantOn } from "./damage";
+import { runJob } from "./job";
+import { countsOf } from "./verified";
 
 const HOUR = 3_600_000;
 const topology = { volumes: ["a:1"], replicas: 1, subvolumes: 1 };
@@ -51,4 +56,29 @@ test("what earlier versions remembered of places still counts: by one count each
   const cursor = await Cursor.open(targetOf(memory), { task, progress, counts: { keys: 1 } });
   await cursor.end({ isWhole: true, isProof: true });
   expect(await putBackPlaces(memory, "all")).toBeEmpty();
+});
+
+test("a verify that leaves an orphan proves nothing, though it has brought a key to where it belongs", async () => {
+  await using cluster = await startCluster({ volumes: 4 });
+  const placed = { flags: ["-md5", "-repair"], volumes: cluster.addresses };
+  const key = keyFirstOn(cluster, 3, "misplaced");
+  await cluster.startMaster([], cluster.addresses.slice(0, 3));
+  await cluster.store(key);
+  await cluster.master.stop();
+  await using held = new AsyncDisposableStack();
+  const remembers = async () => {
+    await using memory = await openMemory(cluster.db);
+    return [...(await putBackPlaces(memory, "all"))];
+  };
+  {
+    await using memory = await openMemory(cluster.db);
+    await rememberPutBack(memory, "before:1", { isEarlier: true });
+  }
+  held.use(plantOn(cluster, homeOf(cluster, "/orphan")[0]!, { key: "/orphan" }));
+  const left = await runJob(cluster, "verify", placed);
+  expect(countsOf(left.last)).toEqual(countsOf({ keys: 1, files: 5, misplaced: 1, orphans: 1, repaired: 1 }));
+  expect(await remembers()).toEqual(["before:1"]);
+  await held.disposeAsync();
+  const proven = await runJob(cluster, "verify", placed);
+  expect([proven.exitCode, await remembers()]).toEqual([0, []]);
 });
