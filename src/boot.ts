@@ -1,6 +1,7 @@
 // Owns the question whether memory may have been lost since: which start of the machine this is, and which mount of a disk.
-import { readFileSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { uptime } from "node:os";
+import { basename } from "node:path";
 
 /** An id of this start of the machine. */
 export function bootId(): string {
@@ -14,20 +15,20 @@ export function sinceBootMs(): number {
 }
 
 /**
- * An id of the mount of the file system that holds this folder, empty where there is no telling. Of a whole file system
- * alone: a container gets the folders that it shares with the machine anew at each start, though no disk lost anything.
+ * An id of the mount of the file system that holds this folder, the same in every container and unit; empty where there is no
+ * telling, as with btrfs and ZFS. Numbers of mounts and of their groups will not do: they differ by container, or are given
+ * again. What the kernel shows of a mounted file system below /sys has a number that is never given again.
  */
 export function mountId(folder: string): string {
-  let found = { point: "", id: "" };
-  const path = realpathSync(folder);
-  for (const line of read("/proc/self/mountinfo").split("\n")) {
-    const [id = "", , , root, point = ""] = line.split(" ");
-    const type = / - (\S+)/.exec(line)?.[1];
-    const holds = path === point || path.startsWith(point.endsWith("/") ? point : `${point}/`);
-    if (!holds || point.length < found.point.length) continue;
-    found = { point, id: root === "/" && type !== "overlay" && type !== "tmpfs" ? id : "" };
+  const { dev } = statSync(folder);
+  const numbers = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`; // As Linux packs them.
+  try {
+    const device = basename(readlinkSync(`/sys/dev/block/${numbers}`));
+    const shown = ["ext4", "xfs", "f2fs"].map((type) => `/sys/fs/${type}/${device}`).find((path) => existsSync(path));
+    return shown ? String(statSync(shown, { bigint: true }).ino) : "";
+  } catch {
+    return "";
   }
-  return found.id;
 }
 
 /** A file of the system; empty where there is none. */

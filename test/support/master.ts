@@ -11,6 +11,8 @@ export interface MasterOptions {
   volumes: string[];
   flags?: string[];
   env?: Record<string, string> | undefined;
+  /** The command line of what starts it, as another user or in a namespace, and becomes it. */
+  by?: string[];
 }
 
 export interface Outcome {
@@ -65,7 +67,7 @@ export function mkv(args: string[]): string[] {
 }
 
 /** A master on a port of the kernel's choice, ready for requests. */
-export async function startMaster({ db, volumes, flags = [], env }: MasterOptions): Promise<Master> {
+export async function startMaster({ db, volumes, flags = [], env, by = [] }: MasterOptions): Promise<Master> {
   const folder = db === undefined ? temporaryFolder() : undefined;
   const index = db ?? join(folder!.path, "index");
   const heal = flags.includes("-heal") ? [] : ["-heal", "0"]; // Most tests say themselves what is brought home, and when.
@@ -83,7 +85,7 @@ export async function startMaster({ db, volumes, flags = [], env }: MasterOption
     ...flags,
     "server",
   ];
-  const process = new RunningProcess({ command: mkv(args), env });
+  const process = new RunningProcess({ command: [...by, ...mkv(args)], env });
   try {
     const [, port] = await process.says(/listening on port (\d+)/);
     return new Master(process, index, Number(port), folder);

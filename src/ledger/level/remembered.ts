@@ -225,7 +225,8 @@ function restartDoubt(path: string, before: Remembered, found: IndexState): Doub
   const lastWriteMs = Math.max(0, ...names.map((name) => statSync(join(path, name)).mtimeMs));
   const suspect = { fromMs: lastWriteMs - limits.unsyncedMs };
   if (before.boot !== bootId()) return { why: "the machine was restarted under it", isCertain: true, suspect };
-  if (before.mount === mountId(dirname(path))) return undefined;
+  const mount = mountId(dirname(path));
+  if (!mount || !before.mount || mount === before.mount) return undefined;
   return { why: "its disk was mounted anew under it", isCertain: false, suspect };
 }
 
