@@ -123,7 +123,8 @@ export const limits = {
   busyPauseMs: 100, // A request that finds its key busy tries once more after so long,
   busyMs: 1000, // a job after longer pauses, up to so long.
   datesAheadMs: 10_000, // The dates of writes may be ahead of the clock by so much: no two writes of a key are of one second.
-  datesReserved: 5, // So many seconds of that are remembered at once.
+  datesReserved: 5, // So many seconds of that are remembered at once,
+  slotsRemembered: 1000, // of so many slots each for itself.
   dateSlots: 65_536, // Keys that have a slot of their own for the second of their last write.
   forwardMs: 60_000, // A replacement that is committed waits so long for its volumes, before it ends with those that are there.
   readersMs: 10_000, // Readers that were sent to an old copy come for it within so long.

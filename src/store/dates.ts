@@ -5,6 +5,7 @@
 //
 // A key that is written more than once a second is dated ahead of the clock. How far is remembered in the ledger first, so
 // that the next process begins after it: a rebuild takes the later of two values for the one that was acknowledged last.
+// It is remembered for each slot, so that other keys are not dated ahead as well; where these are many, once for all.
 import { type Key } from "../format/key";
 import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
@@ -17,8 +18,8 @@ export class WriteDates {
   readonly #memory: Memory;
   readonly #name: string;
   readonly #seconds: Int32Array;
-  /** Up to this second the dates of this thread may run ahead of the clock. */
-  #remembered = 0;
+  /** Up to where the dates of this thread may run ahead of the clock. */
+  #remembered = aheadIn(undefined);
   #saving: Promise<void> | undefined;
 
   /**
@@ -34,10 +35,12 @@ export class WriteDates {
   /** What the threads of a process share. Throws MkvError if the memory cannot be read. */
   static async share(memory: Memory): Promise<SharedArrayBuffer> {
     const shared = new SharedArrayBuffer(limits.dateSlots * Int32Array.BYTES_PER_ELEMENT);
-    const ahead = await memory.page(PREFIX, { atMost: limits.threads });
+    const seconds = new Int32Array(shared);
+    const remembered = (await memory.page(PREFIX, { atMost: limits.threads })).map(([, found]) => aheadIn(found));
     // This second may have been used by a process that has just ended.
-    const last = Math.max(now(), ...ahead.map(([, second]) => secondIn(second)));
-    new Int32Array(shared).fill(last);
+    seconds.fill(Math.max(now(), ...remembered.map(({ all }) => all)));
+    for (const { slots } of remembered)
+      for (const [slot, second] of slots) seconds[slot] = Math.max(seconds[slot] ?? 0, second);
     return shared;
   }
 
@@ -56,26 +59,37 @@ export class WriteDates {
       const last = Atomics.load(this.#seconds, slot);
       const second = Math.max(now(), last + 1);
       if (Atomics.compareExchange(this.#seconds, slot, last, second) !== last) continue;
-      while (second > Math.max(now(), this.#remembered))
-        await (this.#saving ??= this.#save(second + limits.datesReserved));
+      while (second > Math.max(now(), this.#remembered.all, this.#remembered.slots.get(slot) ?? 0))
+        await (this.#saving ??= this.#save());
       return second;
     }
   }
 
-  async #save(second: number): Promise<void> {
+  async #save(): Promise<void> {
     try {
-      const earlier = secondIn(await this.#memory.get(this.#name)); // Of another master, perhaps.
-      await this.#memory.put(this.#name, Math.max(second, earlier));
-      this.#remembered = second;
+      const { all, slots } = aheadIn(await this.#memory.get(this.#name)); // Of another master, perhaps.
+      const nowS = now();
+      for (const [slot, second] of slots) if (second <= nowS) slots.delete(slot);
+      for (const [slot, second] of this.#seconds.entries())
+        if (second > nowS) slots.set(slot, Math.max(second + limits.datesReserved, slots.get(slot) ?? 0));
+      const isMany = slots.size > limits.slotsRemembered;
+      const latest = [...slots.values()].reduce((a, b) => Math.max(a, b), all);
+      const ahead: Ahead = isMany ? { all: latest, slots: new Map() } : { all, slots };
+      await this.#memory.put(this.#name, { all: ahead.all, slots: [...ahead.slots] });
+      this.#remembered = ahead;
     } finally {
       this.#saving = undefined;
     }
   }
 }
 
-/** What is remembered; 0 for what is damaged. */
-function secondIn(remembered: unknown): number {
-  return shaped<number>(remembered, 0) ?? 0;
+/** Up to which second dates may have run ahead of the clock: of all slots, and of some. */
+type Ahead = { readonly all: number; readonly slots: Map<number, number> };
+
+/** What is remembered; nothing of what is damaged. */
+function aheadIn(remembered: unknown): Ahead {
+  const found = shaped<{ all: number; slots: [number, number][] }>(remembered, { all: 0, slots: [[0]] });
+  return { all: found?.all ?? 0, slots: new Map(found?.slots) };
 }
 
 function now(): number {
