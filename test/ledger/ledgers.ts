@@ -53,6 +53,15 @@ export async function openPostgres(server: Postgres): Promise<Opened> {
   };
 }
 
+/** A new database with an empty store. */
+export async function emptyStore(server: Postgres, name: string) {
+  await server.query(`create database ${name}`);
+  const address = parseDatabaseUrl(server.urlOf(name));
+  await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();
+  const query = (text: string) => server.queryIn(name, text);
+  return { address, query, keys: () => query("select convert_from(key, 'utf8') as key from mkv_keys") };
+}
+
 /** A ledger that was made of these keys, with nothing lacking. */
 export async function draftedLevel(path: string, keys: readonly Known[]): Promise<Ledger> {
   await fill(await draftLevel(path, { lack: undefined }), keys);

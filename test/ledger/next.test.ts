@@ -8,26 +8,17 @@ import { type KeysTable, draftPostgres, makeNext } from "../../src/ledger/postgr
 import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { limited } from "../support/limited";
-import { codeOf, debt, holding, isNew, opening, keyOf, live, same } from "./ledgers";
+import { codeOf, debt, emptyStore, holding, isNew, opening, keyOf, live, same } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
 beforeAll(async () => void (server = await startPostgres()));
 afterAll(async () => await server[Symbol.asyncDispose]());
 
-/** A new database with an empty store. */
-async function emptyStore(name: string) {
-  await server.query(`create database ${name}`);
-  const address = parseDatabaseUrl(server.url.replace(/postgres$/, name));
-  await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();
-  const query = (text: string) => server.queryIn(name, text);
-  return { address, query, keys: () => query("select convert_from(key, 'utf8') as key from mkv_keys") };
-}
-
 const put = (table: KeysTable, key: string) => codeOf(table.putAll([{ key: keyOf(key), record: live("a:1") }]));
 
 test("nothing is put in place if a master is back that had been cut off when the rebuild began", async () => {
-  const { address, query, keys } = await emptyStore("cut_off");
+  const { address, query, keys } = await emptyStore(server, "cut_off");
   await using made = await makeNext(address, { of: "volumes", allEpochs: async () => [] });
   await put(made.next, "/new");
   await query("insert into mkv_processes values (gen_random_uuid(), 'master', 'far away', now())");
@@ -36,7 +27,7 @@ test("nothing is put in place if a master is back that had been cut off when the
 });
 
 test("one that counts as dead puts nothing into a later one, nor in its place", async () => {
-  const { address, query, keys } = await emptyStore("dead");
+  const { address, query, keys } = await emptyStore(server, "dead");
   await using dead = await makeNext(address, { of: "backup" });
   expect(await put(dead.next, "/dead")).toBe("done");
   await query("update mkv_processes set seen = now() - interval '1 hour'");
@@ -52,7 +43,7 @@ test("one that counts as dead puts nothing into a later one, nor in its place", 
 });
 
 test("a record that cannot be read does not stand in the way of a rebuild, and its file is not taken for a left-over", async () => {
-  const { address, query } = await emptyStore("damaged");
+  const { address, query } = await emptyStore(server, "damaged");
   const owed = `'{"in-flight 0 0 a:1"}', gen_random_uuid()`;
   await query(`insert into mkv_keys (key, record, owed, version)
     values ('/damaged', 'no record', ${owed}), ('/owing', null, ${owed})`);
@@ -62,7 +53,7 @@ test("a record that cannot be read does not stand in the way of a rebuild, and i
 });
 
 test("what lies beside the records, and what is owed, goes along for all keys, however many", async () => {
-  const { address, query } = await emptyStore("many");
+  const { address, query } = await emptyStore(server, "many");
   const number = "'/' || lpad(i::text, 5, '0')";
   await query(`insert into mkv_keys (key, record, facts, owed, version)
     select convert_to(${number}, 'utf8'), 'a:1', 'facts of ' || i, '{"left-over 0 0 b:1"}', gen_random_uuid()
@@ -79,13 +70,13 @@ test("what lies beside the records, and what is owed, goes along for all keys, h
 });
 
 test("an import is refused where a store has no keys, but files that are no values", async () => {
-  const { address, query } = await emptyStore("owing");
+  const { address, query } = await emptyStore(server, "owing");
   await query(`insert into mkv_keys (key, owed, version) values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid())`);
   await expect(draftPostgres(address, { lack: undefined })).rejects.toThrow("is not empty");
 });
 
 test("an import knows nothing of how far the store had come when the database was emptied: the volumes do", async () => {
-  const { address, query } = await emptyStore("emptied");
+  const { address, query } = await emptyStore(server, "emptied");
   const store = crypto.randomUUID();
   await query(`insert into mkv_memory values ('epoch', '${JSON.stringify({ store, count: 3 })}')`);
   await using draft = await draftPostgres(address, { lack: undefined });
@@ -97,7 +88,7 @@ test("an import knows nothing of how far the store had come when the database wa
 });
 
 test("a ledger that was put back forgets once what was owed and claimed then", async () => {
-  const { address, query } = await emptyStore("put_back");
+  const { address, query } = await emptyStore(server, "put_back");
   const rows = () => query("select convert_from(key, 'utf8') as key, owed, held, due from mkv_keys");
   const open = async () => (await openPostgresLedger(address, opening)).ledger;
   const claim = (ledger: Ledger, key: string) =>
@@ -115,7 +106,7 @@ test("a ledger that was put back forgets once what was owed and claimed then", a
 });
 
 test("a database that went on from a standby is older, unless that was known to have all", async () => {
-  const { address, query } = await emptyStore("failed_over");
+  const { address, query } = await emptyStore(server, "failed_over");
   const behind = () => query("select 1 from mkv_memory where name = 'behind'");
   const open = async () => await (await openPostgresLedger(address, opening)).ledger[Symbol.asyncDispose]();
   await open();
@@ -131,7 +122,7 @@ test("a database that went on from a standby is older, unless that was known to 
 const fromVolumes = { of: "volumes", allEpochs: async () => [] } as const;
 
 test("a rebuild is refused while keys are claimed by a master that died, or too many owe something", async () => {
-  const { address, query } = await emptyStore("claimed");
+  const { address, query } = await emptyStore(server, "claimed");
   await query(`insert into mkv_keys (key, owed, version, held, due)
     values ('/key', '{"in-flight 0 0 a:1"}', gen_random_uuid(), true, now() + interval '1 minute')`);
   await expect(makeNext(address, fromVolumes)).rejects.toThrow("keys are still claimed by a master that died");
@@ -142,7 +133,7 @@ test("a rebuild is refused while keys are claimed by a master that died, or too 
 });
 
 test("a rebuild whose table could not be put in place has failed, and nothing has changed", async () => {
-  const { address, query, keys } = await emptyStore("in_the_way");
+  const { address, query, keys } = await emptyStore(server, "in_the_way");
   await using made = await makeNext(address, fromVolumes);
   await made.next.putAll([{ key: keyOf("/key"), record: live("a:1") }]);
   await query("alter index mkv_keys_due rename to other");
@@ -155,7 +146,7 @@ test("a rebuild whose table could not be put in place has failed, and nothing ha
 });
 
 test("a ledger out of a backup that is not the latest is older", async () => {
-  const { address } = await emptyStore("of_before");
+  const { address } = await emptyStore(server, "of_before");
   await using draft = await draftPostgres(address, { lack: { why: "was imported", fromMs: 0, laterMs: undefined } });
   await draft.finish(new Map());
   await draft[Symbol.asyncDispose]();
@@ -179,7 +170,7 @@ test("a master that finds values where it would make a store goes on if another 
 });
 
 test("a claim that another has taken over ends nothing of his, and is told why the database refuses", async () => {
-  const { address, query } = await emptyStore("taken");
+  const { address, query } = await emptyStore(server, "taken");
   await using ledger = (await openPostgresLedger(address, opening)).ledger;
   const [lost, refused] = [await ledger.claim(keyOf("/lost"), same), await ledger.claim(keyOf("/refused"), same)];
   await query("update mkv_keys set version = gen_random_uuid() where key = '/lost'");

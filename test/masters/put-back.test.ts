@@ -124,3 +124,30 @@ test.concurrent(
     expect((await follow(await cluster.ask("GET", "/later"))).text).toBe("value of /later");
   },
 );
+
+test.concurrent(
+  "what was deleted over an older database while a volume was down is not back after a rebuild",
+  async () => {
+    await using server = await startPostgres();
+    await using cluster = await startCluster({ db: server.url });
+    await cluster.store("/gone");
+    await cluster.store("/kept");
+    await cluster.master.stop();
+    await server.query("insert into mkv_memory values ('behind', 'true')");
+    await cluster.startMaster();
+    expect(cluster.master.output).toContain(warning);
+    await cluster.volumes[0]!.stop();
+    expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
+    await cluster.master.stop();
+    await cluster.volumes[0]!.start();
+    expect(Object.keys(copiesOf(cluster, "/gone"))).toHaveLength(1);
+    const rebuilt = await runMkv(["-db", server.url, "-volumes", cluster.addresses.join(","), "rebuild"]);
+    expect([rebuilt.exitCode, rebuilt.stdout]).toEqual([
+      0,
+      expect.stringMatching(/: 1 key in 3 files; 1 file reported/),
+    ]);
+    await cluster.startMaster();
+    expect(cluster.master.output).not.toContain(warning);
+    expect(await cluster.keys("list")).toEqual(["/kept"]);
+  },
+);

@@ -97,17 +97,18 @@ export async function makeNext(
   });
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
   const memory = sharedMemory(database);
-  const isBehind = (await memory.get(behindName)) !== undefined;
+  const behind = await memory.get(behindName);
+  const areOfThen = behind === true; // Otherwise masters have made all debts since, which hold whatever it lacks.
   return Object.assign(undo.move(), {
     next: tableOf(database, table),
     old: tableOf(database, keysTable),
     names: { old: keysTable, next: table },
     memory,
-    suspect: isBehind ? { fromMs: 0, laterMs: Number.POSITIVE_INFINITY } : undefined,
+    suspect: behind !== undefined ? { fromMs: 0, laterMs: Number.POSITIVE_INFINITY } : undefined,
     owedBy: (currentName: (volume: string) => string) =>
-      isBehind ? Promise.resolve(new Map()) : owedIn(database, currentName),
+      areOfThen ? Promise.resolve(new Map()) : owedIn(database, currentName),
     async swap() {
-      if (source.of === "volumes") await keepRest(database, table, { owed: !isBehind });
+      if (source.of === "volumes") await keepRest(database, table, { owed: !areOfThen });
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
       await swapTables(database, table, presence);
       await markMade(database);
