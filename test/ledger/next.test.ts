@@ -28,7 +28,7 @@ test("nothing is put in place if a master is back that had been cut off when the
 
 test("one that counts as dead puts nothing into a later one, nor in its place", async () => {
   const { address, query, keys } = await emptyStore(server, "dead");
-  await using dead = await makeNext(address, { of: "backup" });
+  await using dead = await makeNext(address, { of: "backup", lack: undefined });
   expect(await put(dead.next, "/dead")).toBe("done");
   await query("update mkv_processes set seen = now() - interval '1 hour'");
   expect(await codeOf(dead.swap())).toBe("failed");

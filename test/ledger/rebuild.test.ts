@@ -1,8 +1,12 @@
 // A rebuild of a ledger in a database: which debts it goes by and keeps, and when what it has made is put in place.
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { makeNext } from "../../src/ledger/postgres/next";
+import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
+import { draftPostgres, makeNext } from "../../src/ledger/postgres/next";
+import { temporaryFolder } from "../support/folder";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { emptyStore, keyOf, live } from "./ledgers";
+import { codeOf, emptyStore, keyOf, live } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -34,4 +38,27 @@ test.each([
   const moved = { key: "/moved", owes: areKept };
   expect(rows).toEqual(areKept ? [{ key: "/deleted", owes: true }, moved] : [moved]);
   expect(await query("select 1 from mkv_memory where name = 'behind'")).toEqual([]);
+});
+
+test("nothing is put in place if the database went on from a standby since a rebuild or an import began", async () => {
+  await using folder = temporaryFolder();
+  chmodSync(folder.path, 0o777);
+  await using primary = await startPostgres();
+  const { address, query } = await emptyStore(primary, "rebuilt");
+  await query("insert into mkv_keys (key, record, version) values ('/old', 'a:1', gen_random_uuid())");
+  await primary.query("create database imported");
+  await using rebuild = await makeNext(address, fromVolumes);
+  await using draft = await draftPostgres(parseDatabaseUrl(primary.urlOf("imported")), { lack: undefined });
+  await primary.copyTo(join(folder.path, "standby"));
+  await rebuild.next.putAll([{ key: keyOf("/new"), record: live("a:1") }]);
+  await draft.putAll([{ key: keyOf("/new"), record: "a:1", owed: [] }]);
+  await primary.stop("SIGQUIT");
+  await using standby = await startPostgres({ data: join(folder.path, "standby"), port: primary.port });
+  await standby.query("select pg_promote()");
+  expect(await codeOf(rebuild.swap())).toBe("failed");
+  const inRebuilt = (text: string) => standby.queryIn("rebuilt", text);
+  expect(await inRebuilt("select convert_from(key, 'utf8') as key from mkv_keys")).toEqual([{ key: "/old" }]);
+  expect(await inRebuilt("select value from mkv_memory where name = 'behind'")).toEqual([{ value: "true" }]);
+  expect(await codeOf(draft.finish(new Map()))).toBe("failed");
+  expect(await standby.queryIn("imported", "select 1 from mkv_schema")).toEqual([]);
 });

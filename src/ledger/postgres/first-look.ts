@@ -54,6 +54,9 @@ const noRoom = /^53/;
 /** Under this name it is remembered that the ledger is not current, until a rebuild. */
 export const behindName = "behind";
 
+/** Under this name it is noted where the database is in its history. */
+export const lineName = "timeline";
+
 /** Says that it is, with what is known of the cause. */
 export function warnOfLack(cause?: string): void {
   const because = cause === undefined ? "" : `: ${cause}`;
@@ -96,20 +99,18 @@ async function unlessItCannot<T>(work: () => Promise<T>): Promise<T | undefined>
 }
 
 async function compare(ask: Ask): Promise<void> {
-  const [row] = await ask(lineNow, [lineName]);
+  const [row] = await ask(lineNow, [Buffer.from(lineName)]);
   const [cluster, file, isSynchronous, noted] = row as [string, string, boolean, string | null];
   const now: Line = { cluster, timeline: Number.parseInt(file.slice(0, 8), 16), isSynchronous };
   const text = JSON.stringify(now);
   if (text === noted) return;
   const before = shaped<Line>(parsed(noted ?? ""), { cluster: "", timeline: 0, isSynchronous: false });
   const hasMoved = before?.cluster === cluster && before.timeline !== now.timeline;
-  if (!hasMoved || before.isSynchronous) return void (await ask(note, [lineName, text, noted]));
-  const moved = await ask(fallBehind, [lineName, text, noted, Buffer.from(behindName)]);
+  if (!hasMoved || before.isSynchronous) return void (await ask(note, [Buffer.from(lineName), text, noted]));
+  const moved = await ask(fallBehind, [Buffer.from(lineName), text, noted, Buffer.from(behindName)]);
   if (moved.length === 0) return; // Another thread or master was first.
   warnOfLack("it went on from a standby that was not synchronous, or from a backup");
 }
-
-const lineName = Buffer.from("timeline");
 
 const lineNow = `select system_identifier::text, pg_walfile_name(pg_current_wal_insert_lsn()),
   current_setting('synchronous_standby_names') <> '' and current_setting('synchronous_commit') not in ('off', 'local'),

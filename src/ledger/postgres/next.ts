@@ -13,14 +13,14 @@ import { factsOfKnown } from "../facts";
 import { type AllEpochs, type Draft, type IndexNames, type Indexes, type Lack, type Owed } from "../next";
 import { type OwedByKey, type Rebuild, accountedFor } from "../next";
 import { type DatabaseAddress } from "./address";
-import { behindName } from "./first-look";
+import { behindName, lineName, lookForFailover } from "./first-look";
 import { Database } from "./connection";
 import { sharedMemory } from "./memory";
 import { epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
 import { knownKeys, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
-import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, markMade, undefinedTable } from "./schema";
+import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, setMade, undefinedTable } from "./schema";
 import { sqlState } from "./sql-state";
 
 export type KeysTable = ReturnType<typeof tableOf>;
@@ -67,7 +67,9 @@ export function joinPostgresRebuild(address: DatabaseAddress, names: IndexNames)
 }
 
 /** What a new table is made of. */
-type Source = { readonly of: "volumes"; readonly allEpochs: AllEpochs } | { readonly of: "backup" };
+type Source =
+  | { readonly of: "volumes"; readonly allEpochs: AllEpochs }
+  | { readonly of: "backup"; readonly lack: Lack | undefined };
 
 /**
  * Begins to make a new table, out of what volumes have or out of a backup.
@@ -96,8 +98,10 @@ export async function makeNext(
     await database.run(`drop table if exists ${table}`).catch(() => {}); // The next run does.
   });
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
+  await lookForFailover((text, values) => database.run(text, values)); // New connections had no tables to note it in.
+  const before = await historyOf(database);
   const memory = sharedMemory(database);
-  const behind = await memory.get(behindName);
+  const behind = await memory.get(behindName); // Later than that: what has changed since is found before the swap.
   const areOfThen = behind === true; // Otherwise masters have made all debts since, which hold whatever it lacks.
   return Object.assign(undo.move(), {
     next: tableOf(database, table),
@@ -110,9 +114,7 @@ export async function makeNext(
     async swap() {
       if (source.of === "volumes") await keepRest(database, table, { owed: !areOfThen });
       await presence.requireRoom(); // A master may have been cut off when this began, and be back.
-      await swapTables(database, table, presence);
-      await markMade(database);
-      if (source.of === "volumes") await memory.delete(behindName); // The new table knows all that they have.
+      await swapTables(database, { table, presence, before, then: `${setMade}; ${behindAfter(source)}` });
     },
   });
 }
@@ -122,22 +124,54 @@ async function tablesIn(database: Database): Promise<string[]> {
   return rows.map(([name]) => name as string);
 }
 
+/** What becomes of it that the ledger may lack something: a table that was made of volumes knows all that they have. */
+function behindAfter(source: Source): string {
+  if (source.of === "volumes") return `delete from mkv_memory where name = '${behindName}'`;
+  if (!source.lack) return "";
+  return `insert into mkv_memory (name, value, version) values ('${behindName}', 'true', gen_random_uuid())
+    on conflict (name) do update set value = excluded.value, version = excluded.version`;
+}
+
+type History = { readonly line: string | null; readonly behind: string | null };
+
+/** By sums of both, which are read while nobody else changes them but who finds that the database went on elsewhere. */
+const history = `select
+  (select md5(concat(value::jsonb ->> 'cluster', ' ', value::jsonb ->> 'timeline')) from mkv_memory
+    where name = '${lineName}') as line,
+  (select md5(value) from mkv_memory where name = '${behindName}') as behind`;
+
+/** Where the database is in its history, as far as it tells, and what is known of what it lacks. */
+async function historyOf(database: Database): Promise<History> {
+  const [row] = await database.run(history);
+  const [line, behind] = row as [string | null, string | null];
+  return { line, behind };
+}
+
 /**
- * Sent as one text these are one transaction, which fails at its last statement if this process no longer counts as present:
- * run late, it would take the place of what masters have acknowledged since.
+ * Sent as one text these are one transaction, which fails if the database went on elsewhere since `before`, or this process
+ * no longer counts as present: run late, it would take the place of what masters have acknowledged since.
+ * @param how.then statements that go along
  * @throws MkvError failed, unavailable
  */
-async function swapTables(database: Database, table: string, { isPresent }: Presence): Promise<void> {
+async function swapTables(
+  database: Database,
+  how: { table: string; presence: Presence; before: History; then: string },
+): Promise<void> {
+  const { table, presence, before, then } = how;
+  const is = (sum: string | null) => `is not distinct from ${sum === null ? "null" : `'${sum}'`}`;
   const text = `drop table ${keysTable}; alter table ${table} rename to ${keysTable};
-    alter index ${table}_due rename to ${keysTable}_due; select 1 / count(*) from (${isPresent}) as present`;
+    alter index ${table}_due rename to ${keysTable}_due;
+    select 1 / count(*) from (${presence.isPresent}) as present, (${history}) as now
+      where line ${is(before.line)} and behind ${is(before.behind)}; ${then}`;
+  const failed = "the database went on elsewhere, or did not hear of this process for too long: run it again";
   try {
     await database.run(text, [], "long");
   } catch (error) {
     const state = sqlState(error);
-    if (state === divisionByZero)
-      throw new MkvError("failed", "the database did not hear of this process for too long: run it again");
+    if (state === divisionByZero) throw new MkvError("failed", failed);
     if (state !== undefinedTable || (await tablesIn(database)).includes(table)) throw error;
-    // Otherwise an earlier try has come through, whose answer was lost.
+    // Otherwise an earlier try has come through, whose answer was lost; or the table was, elsewhere.
+    if ((await historyOf(database)).line !== before.line) throw new MkvError("failed", failed);
   }
 }
 
@@ -186,14 +220,13 @@ async function owedIn(database: Database, currentName: (volume: string) => strin
  * @throws MkvError failed if there is one that is not empty, or masters are at work on it
  */
 export async function draftPostgres(address: DatabaseAddress, { lack }: { lack: Lack | undefined }): Promise<Draft> {
-  const made = await makeNext(address, { of: "backup" });
+  const made = await makeNext(address, { of: "backup", lack });
   const { next, memory } = made;
   return Object.assign(made, {
     putAll: next.putKnown,
     async finish(entries: ReadonlyMap<string, unknown>) {
       await addMissing(memory, entries); // What is remembered here already is of a later time than a backup.
       await memory.delete(epochName); // But for this: the volumes may have come further with another ledger.
-      if (lack) await memory.put(behindName, true);
       await made.swap();
     },
   });

@@ -17,7 +17,7 @@ import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { shown } from "../shown";
 import { debtsOf, knownKeys, readsOf, scanTable } from "./reads";
-import { hasSchema, keysTable, makeTables, markMade } from "./schema";
+import { hasSchema, keysTable, makeTables, setMade } from "./schema";
 
 /** What the threads of a process share. */
 export type PostgresShared = { readonly address: DatabaseAddress; readonly age: Age };
@@ -192,7 +192,7 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
     throw error;
   });
   await makeTables(database);
-  await markMade(database);
+  await database.run(setMade);
   if (!isSure) await sharedMemory(database).put(behindName, asNew);
   log(`the tables of a new store are made in ${database.address.shown}`);
 }

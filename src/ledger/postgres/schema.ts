@@ -65,7 +65,7 @@ async function addMemoryVersion(database: Database): Promise<void> {
   }
 }
 
-/** Makes the tables of a store, which does not count as made before `markMade`. Another master may do so at the same time. */
+/** Makes the tables of a store, which does not count as made before `setMade`. Another master may do so at the same time. */
 export async function makeTables(database: Database): Promise<void> {
   const key = await keyOrder(database);
   for (const statement of [createKeys(keysTable, key), createDue(keysTable), ...createOthers]) {
@@ -81,10 +81,8 @@ export async function makeTables(database: Database): Promise<void> {
   await addMemoryVersion(database);
 }
 
-/** From now on the store is there. */
-export async function markMade(database: Database): Promise<void> {
-  await database.run(`insert into mkv_schema values (${version}) on conflict (version) do nothing`);
-}
+/** From then on the store is there. */
+export const setMade = `insert into mkv_schema values (${version}) on conflict (version) do nothing`;
 
 /** YugabyteDB scatters keys by their hash unless it is told that they have an order. */
 export async function keyOrder(database: Database): Promise<"key" | "key asc"> {
