@@ -53,7 +53,8 @@ export async function cleanUp(
     });
     return late;
   }
-  const { record, owed } = claim.entry;
+  const { record } = claim.entry;
+  const owed = record ? claim.entry.owed : claim.entry.owed.map(asLeftOver);
   const volumes = store.volumes.within(claim);
   const { currentName } = store;
   const named = record?.volumes.map(currentName) ?? [];
@@ -91,6 +92,11 @@ export async function cleanUp(
   });
   await claim.end({ record, owed: left }, { againMs: pauseOf(store, left, { waiting, asked }) });
   return waiting;
+}
+
+/** What is owed of a key without a record: whatever was in flight is of no value any more, or never was. */
+function asLeftOver(debt: Debt): Debt {
+  return debt.kind === "in-flight" ? { ...debt, kind: "left-over" } : debt;
 }
 
 /**

@@ -4,11 +4,11 @@
 import { MkvError, hasCode } from "../errors";
 import { type Key } from "../format/key";
 import { rank } from "../format/placement";
-import { union, volumesOf } from "../format/volume";
+import { union } from "../format/volume";
 import { type Claim, type Entry } from "../ledger/ledger";
 import { limits } from "../limits";
 import { cleanUpCommitted } from "./cleanup";
-import { owe } from "./debts";
+import { owe, straysIn } from "./debts";
 import { claimKey } from "./forward";
 import { type Permit, type Store } from "./store";
 
@@ -33,8 +33,7 @@ async function claimDeleted(store: Store, key: Key, permit?: Permit): Promise<Cl
   };
   try {
     return await claimKey(store, key, (before) => {
-      const placed = before.owed.filter(({ kind }) => kind !== "staged"); // Its copies, or what is left of earlier writes.
-      const known = union(demand(before).volumes, volumesOf(placed));
+      const known = union(demand(before).volumes, straysIn(before.owed));
       const volumes = store.ledger.age === "older" ? union(known, rank(key, store.topology)) : known; // It may have been moved since.
       return { record: undefined, owed: owe(before.owed, volumes, { kind: "left-over" }) };
     });

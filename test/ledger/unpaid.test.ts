@@ -7,15 +7,15 @@ import { rememberUnpaid, unpaidIn } from "../../src/ledger/level/unpaid";
 import { temporaryFolder } from "../support/folder";
 import { debt, keyOf } from "./ledgers";
 
-function journalsOf(owedBy: Record<string, ReturnType<typeof debt>[]>): Journals {
+function journalsOf(owedBy: Record<string, ReturnType<typeof debt>[]>, record?: string): Journals {
   const lines = Object.entries(owedBy).map(([name, owed], n): [string, ReadLine] => {
-    const line = { key: keyOf(name), n, record: undefined, owed, isDone: false, marks: [], records: [] };
+    const line = { key: keyOf(name), n, record, owed, isDone: false, marks: [], records: [] };
     return [line.key.toHex(), line];
   });
   return { lines: new Map(lines), floor: 0, last: lines.length };
 }
 
-test("each doubt adds volumes, of what a move or a delete has left at the place of a value", async () => {
+test("each doubt adds volumes, of what a move, a delete or a write has left at the place of a value", async () => {
   await using at = temporaryFolder();
   await using memory = await openMemory(join(at.path, "index"));
   const hex = (name: string) => keyOf(name).toHex();
@@ -24,9 +24,11 @@ test("each doubt adds volumes, of what a move or a delete has left at the place 
     memory,
     journalsOf({ "/a": [debt("b:1", "left-over")], "/b": [debt("a:1", "stray"), debt("c:1", "in-flight")] }),
   );
+  await rememberUnpaid(memory, journalsOf({ "/c": [debt("a:1"), debt("b:1"), debt("s:1", "staged")] }, "b:1,c:1"));
   await rememberUnpaid(memory, journalsOf({}));
   expect([...(await unpaidIn(memory))].map(([name, { volumes }]) => [name, volumes])).toEqual([
     [hex("/a"), ["a:1", "b:1"]],
     [hex("/b"), ["a:1"]],
+    [hex("/c"), ["a:1"]],
   ]);
 });

@@ -14,7 +14,7 @@ import { volumesOf } from "../../format/volume";
 import { limits } from "../../limits";
 import { warn } from "../../log";
 import { parsed, shaped } from "../../shape";
-import { debtsByKind, owedByBoth } from "../ledger";
+import { type BareDebt, debtsByKind, owedByBoth } from "../ledger";
 import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
 import { type LevelIndex } from "./leveldb";
 
@@ -106,12 +106,14 @@ export async function replay(
   return { inherited, redone, doubtful, barred };
 }
 
-/** What two journals say of a key. Each thread knows its own debts alone. */
+/** What two journals say of a key. Each thread knows its own debts alone: what was in flight may have been deleted since. */
 function together(later: ReadLine, earlier: ReadLine | undefined): ReadLine {
   if (!earlier) return later;
+  const isOver = ({ kind }: BareDebt) => kind === "in-flight" && later.record === undefined;
+  const before = earlier.owed.map((debt) => (isOver(debt) ? { ...debt, kind: "left-over" as const } : debt));
   return {
     ...later,
-    owed: owedByBoth(later.owed, earlier.owed),
+    owed: owedByBoth(later.owed, before),
     marks: [...later.marks, ...earlier.marks],
     records: [...later.records, ...earlier.records],
   };

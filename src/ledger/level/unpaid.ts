@@ -1,11 +1,12 @@
-// Owns what deletes and moves have left on volumes, as journals say that nobody acts upon any more: over an index in doubt no
+// Owns what deletes, moves and writes have left on volumes, as journals say that nobody acts upon any more: over an index in doubt no
 // debt is paid. A rebuild does not take those files for values, if the index does not know the key, and they are older than
 // the doubt, and than what the index may lack. That holds for later rebuilds, too, until one finds a value of the key.
 //   "unpaid" -> {key in hex: {"volumes", "beforeMs"}}     in the memory beside the index; wall time
 import { type Key } from "../../format/key";
+import { readRecord } from "../../format/record";
 import { union, volumesOf } from "../../format/volume";
 import { shaped } from "../../shape";
-import { type Memory } from "../ledger";
+import { type BareDebt, type Memory } from "../ledger";
 import { type LevelIndex } from "./leveldb";
 import { type Journals } from "./replay";
 
@@ -26,10 +27,11 @@ export async function unpaidIn(memory: Memory): Promise<Unpaid> {
 export async function rememberUnpaid(memory: Memory, { lines }: Journals): Promise<Unpaid> {
   const unpaid = new Map(await unpaidIn(memory));
   let isNews = false;
-  for (const [hex, { owed }] of lines) {
+  for (const [hex, { record, owed }] of lines) {
     const { volumes: before = [] } = unpaid.get(hex) ?? {};
-    const left = owed.filter(({ kind }) => kind === "left-over" || kind === "stray"); // The others may be of a value by now.
-    const volumes = union(before, volumesOf(left));
+    const named = readRecord(record)?.volumes; // What a write under way has in flight may be of a value by now.
+    const isLeft = ({ kind, volume }: BareDebt) => kind !== "in-flight" || named?.includes(volume) === false;
+    const volumes = union(before, volumesOf(owed.filter((debt) => debt.kind !== "staged" && isLeft(debt))));
     if (volumes.length === before.length) continue;
     unpaid.set(hex, { volumes, beforeMs: Date.now() });
     isNews = true;
