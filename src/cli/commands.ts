@@ -8,7 +8,7 @@ import { type Environment, type Given, adminOf, flagsGiven, readConfig, requireG
 import { type CommandName, type Flag, type FlagName, commands, flags, goFlags } from "./flags";
 import { helpOf } from "./help";
 import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runVerify } from "./jobs";
-import { closeToOthers } from "./owner";
+import { becomeOwner } from "./owner";
 import { type ServerTask, runServer, serveTask } from "./server";
 import { type ThreadContext } from "./threads";
 import { runStatus } from "./status";
@@ -99,18 +99,14 @@ async function runOnStore(
   const config = await readConfig(given, { volumes, source: takes(flags.master) ? "any" : "db" });
   logAs(config.log);
   if (command === "server") requireGuarded(config);
-  const giveBack = config.source.kind === "folder" ? closeToOthers(config.source.db) : undefined;
-  try {
-    if (command === "server") await runServer(config, context);
-    else if (command === "rebuild") await runRebuild(config, context);
-    else if (command === "rebalance") await runRebalance(config);
-    else if (command === "verify") await runVerify(config);
-    else if (command === "export") await runExport(config);
-    else if (command === "import") await runImport(config);
-    else await runAdopt(config, words);
-  } finally {
-    giveBack?.();
-  }
+  if (config.source.kind === "folder") becomeOwner(config.source.db);
+  if (command === "server") await runServer(config, context);
+  else if (command === "rebuild") await runRebuild(config, context);
+  else if (command === "rebalance") await runRebalance(config);
+  else if (command === "verify") await runVerify(config);
+  else if (command === "export") await runExport(config);
+  else if (command === "import") await runImport(config);
+  else await runAdopt(config, words);
 }
 
 /** Throws MkvError usage for a word too many, or none where there should be some. */

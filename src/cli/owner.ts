@@ -1,41 +1,41 @@
-// Owns the owner of an index: what root does to one leaves it to the user whose it is, who could not open it otherwise. That
-// user may swap folders meanwhile: so only files with names that an index has are handed over, wherever they turn out to be.
-import { type Stats, chmodSync, lchownSync, lstatSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+// Owns the owner of an index, who alone is at work on it. Started as root, this process becomes that user before it opens
+// anything there: so nothing of root's is left, however it ends, and that user can have root do nothing by swapping folders.
+import { type Stats, chmodSync, lstatSync } from "node:fs";
+import { dirname } from "node:path";
+import { MkvError, reasonOf } from "../errors";
+import { inspectIndex } from "../ledger/level/inspect";
 import { memoryOf } from "../ledger/level/memory";
-import { inspectIndex, isOfIndex } from "../ledger/level/inspect";
-import { journalsOf } from "../ledger/level/journal";
-import { factsOf } from "../ledger/level/leveldb";
 
 /**
- * From now on what this process makes is closed to other users, and so is the index. What it returns gives all that root has
- * made of it to the owner that it had, or that the folder above it has.
+ * Becomes the owner of the index, or of the folder where it is to be made. From now on what this process makes is closed to
+ * other users, and so is the index. Throws MkvError failed.
  */
-export function closeToOthers(index: string): () => void {
+export function becomeOwner(index: string): void {
   process.umask(0o077);
   const owner = lookAt(index) ?? lookAt(memoryOf(index)) ?? lookAt(dirname(index));
   try {
-    // A folder of something else is refused later, and stays as it is: it may be `/`.
-    if (isFolder(index) && inspectIndex(index).kind !== "other") chmodSync(index, 0o700);
-  } catch {
-    // It is another user's, and stays as it is.
+    if (owner && owner.uid !== 0 && process.getuid?.() === 0) become(owner.uid, owner.gid);
+  } catch (error) {
+    const text = `${index} belongs to user ${owner!.uid}, who root cannot become here: ${reasonOf(error)}`;
+    throw new MkvError("failed", `${text}: run mkv as that user`, { cause: error });
   }
-  return () => {
-    if (!owner || owner.uid === 0 || process.getuid?.() !== 0) return;
-    for (const folder of [index, memoryOf(index), factsOf(index)]) {
-      const names = isFolder(folder) ? readdirSync(folder) : [];
-      for (const name of names.filter(isOfIndex)) give(join(folder, name), owner);
-      give(folder, owner);
-    }
-    if (isFolder(dirname(index))) for (const path of journalsOf(index)) give(path, owner);
-  };
+  try {
+    // A folder of something else is refused later, and stays as it is: it may be `/`.
+    if (inspectIndex(index).kind !== "other") chmodSync(index, 0o700);
+  } catch {
+    // There is none yet, or it is another user's, and stays as it is.
+  }
 }
 
-/** Gives what is root's, and is no other file by another name, to this owner. */
-function give(path: string, { uid, gid }: Stats): void {
-  const found = lookAt(path);
-  if (found?.uid !== 0 || !(found.isDirectory() || (found.isFile() && found.nlink === 1))) return;
-  lchownSync(path, uid, gid);
+/** Becomes this user for good, with all its threads: root no more. */
+export function become(user: string | number, group: string | number): void {
+  try {
+    (process as unknown as { initgroups(...of: [typeof user, typeof group]): void }).initgroups(user, group);
+  } catch {
+    process.setgroups!([group]); // A user without a name, as in a container.
+  }
+  process.setgid!(group);
+  process.setuid!(user);
 }
 
 /** Nothing also of what may not be looked at: the opening of the index says why. */
@@ -45,8 +45,4 @@ function lookAt(path: string): Stats | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isFolder(path: string): boolean {
-  return lookAt(path)?.isDirectory() === true;
 }

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import script from "../../volume" with { type: "text" };
 import { MkvError, reasonOf } from "../errors";
 import { type Environment } from "./config";
+import { become } from "./owner";
 import { serveBeside } from "./volume-service";
 
 /** What the environment says of a volume. */
@@ -32,7 +33,7 @@ export async function runVolume(
   let folder: string | undefined;
   try {
     if (process.getuid!() === 0) {
-      const code = becomeOwner(dir, env);
+      const code = handOver(dir, env);
       if (code !== 0) return code;
     }
     mkdirSync(dir, { recursive: true });
@@ -52,16 +53,14 @@ export async function runVolume(
 }
 
 /** Has the script hand the folder over, and becomes its user. Returns the script's exit code. */
-function becomeOwner(dir: string, env: Environment): number {
+function handOver(dir: string, env: Environment): number {
   const { exitCode, stdout } = Bun.spawnSync(["bash", "-c", script, "volume", dir], {
     env: { ...env, PREPARE: "1" },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [user, group] = stdout.toString().trim().split(" ");
   if (exitCode !== 0 || !user || !group) return exitCode || 1;
-  (process as unknown as { initgroups(user: string, group: string): void }).initgroups(user, group);
-  process.setgid!(group);
-  process.setuid!(user);
+  become(user, group);
   return 0;
 }
 

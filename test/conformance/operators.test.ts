@@ -1,12 +1,11 @@
 // Slips of an operator: each is said in one line, and none loses anything.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { smallDisk, whyNoDisk } from "../support/disk";
 import { temporaryFolder, type Folder } from "../support/folder";
-import { request } from "../support/http";
 import { mkv, runMkv, startMaster } from "../support/master";
 import { RunningProcess } from "../support/process";
 import { withoutGrace } from "../support/grace";
@@ -14,8 +13,6 @@ import { writeRecords } from "../support/records";
 
 setDefaultTimeout(60_000);
 withoutGrace();
-const isRoot = process.getuid?.() === 0;
-const nobody = 65_534;
 const volumes = "localhost:1,localhost:2,localhost:3";
 let folder: Folder;
 let cluster: Cluster;
@@ -27,16 +24,6 @@ afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
   await folder[Symbol.asyncDispose]();
 });
-
-/** The index, what lies beside it, and all that is in them. */
-function pathsOf(db: string): string[] {
-  const beside = readdirSync(dirname(db)).filter((name) => name.includes(basename(db)));
-  return beside
-    .map((name) => join(dirname(db), name))
-    .flatMap((path) =>
-      lstatSync(path).isDirectory() ? [path, ...readdirSync(path).map((name) => join(path, name))] : [path],
-    );
-}
 
 function isTaken(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -115,69 +102,6 @@ test("SIGHUP ends no master", async () => {
   expect(cluster.master.process.ended).toBe(false);
 });
 
-test("index, journal, and what lies beside them are closed to other users", async () => {
-  await cluster.store("/closed");
-  for (const path of pathsOf(cluster.db)) {
-    const stats = lstatSync(path);
-    expect([path, stats.mode & 0o777]).toEqual([path, stats.isDirectory() ? 0o700 : 0o600]);
-  }
-});
-
-test("an index that was open to others is closed with the next start", async () => {
-  await cluster.master.stop();
-  chmodSync(cluster.db, 0o755);
-  await cluster.startMaster();
-  expect(lstatSync(cluster.db).mode & 0o777).toBe(0o700);
-});
-
-test.each(["server", "rebuild", "export"])(
-  "%s over a folder of something else leaves it as it is, and open",
-  async (command) => {
-    const other = join(folder.path, `of-others-${command}`);
-    mkdirSync(other);
-    writeFileSync(join(other, "notes"), "");
-    chmodSync(other, 0o755);
-    const flags = command === "export" ? [] : ["-volumes", volumes];
-    const { exitCode, stderr } = await runMkv(["-db", other, ...flags, command]);
-    expect([exitCode, stderr]).toEqual([
-      1,
-      `mkv: ${other} is not an index (it holds notes): name another -db, or move it away\n`,
-    ]);
-    expect(lstatSync(other).mode & 0o777).toBe(0o755);
-  },
-);
-
-test.skipIf(!isRoot).each([
-  ["the index", "index"],
-  ["the folder above it", ""],
-])("a user who may not read %s is told so, and nothing is called damaged", async (_, closed) => {
-  const above = join(folder.path, `closed-${closed}`);
-  mkdirSync(join(above, "index"), { recursive: true });
-  writeFileSync(join(above, "index", "CURRENT"), "");
-  chownSync(above, nobody, nobody);
-  chmodSync(join(above, closed), closed ? 0o700 : 0o500);
-  const user = ["setpriv", `--reuid=${closed ? nobody : nobody - 1}`, `--regid=${nobody - 1}`, "--clear-groups"];
-  const command = [...user, ...mkv(["-db", join(above, "index"), "-volumes", volumes, "rebuild"])];
-  await using process = new RunningProcess({ command });
-  expect(await process.exited).toBe(1);
-  expect(process.stderr).toMatch(
-    /^mkv: [^\n]*(cannot be read \(EACCES\): run mkv as|of the index cannot be written to)[^\n]*\n$/,
-  );
-});
-
-test.skipIf(!isRoot).each(["rebuild", "rebalance", "verify"])(
-  "a %s by root leaves the index to its owner",
-  async (command) => {
-    await cluster.store(`/owned-${command}`);
-    await cluster.master.stop();
-    for (const path of pathsOf(cluster.db)) chownSync(path, nobody, nobody);
-    const args = ["-db", cluster.db, "-volumes", cluster.addresses.join(",")];
-    expect((await runMkv([...args, command])).exitCode).toBe(0);
-    for (const path of pathsOf(cluster.db)) expect([path, lstatSync(path).uid]).toEqual([path, nobody]);
-    await cluster.startMaster();
-  },
-);
-
 const unused: [command: string, flags: string[], named: string][] = [
   ["rebalance", ["-repair", "-rate", "5"], "-repair"],
   ["adopt", ["-rate", "5"], "-rate"],
@@ -228,8 +152,4 @@ test.each(["rebalance", "verify", "adopt localhost:1"])("%s says when its master
   expect(outcome.exitCode).toBe(1);
   expect(outcome.stderr).toMatch(/the master at http:\/\/localhost:1 cannot be reached \(\w+\): is it running/);
   expect(outcome.stderr).not.toMatch(/computer|typo|url/);
-});
-
-test("a server that was started so serves", async () => {
-  expect((await request(cluster.master.port, { target: "/closed" })).status).toBe(302);
 });

@@ -24,11 +24,6 @@ export type IndexState =
 const NOTHING_YET = /^(LOCK|LOG|LOG\.old|lost\+found|MANIFEST-000001|000001\.dbtmp)$/;
 const OF_INDEX = /^(\d+\.(ldb|sst|log|dbtmp|tmp)|MANIFEST-\d+|CURRENT.*|EPOCH(\.new)?|LOCK|LOG|LOG\.old)$/;
 
-/** Whether a file of this name in the folder of an index is LevelDB's, or mkv's. */
-export function isOfIndex(name: string): boolean {
-  return OF_INDEX.test(name);
-}
-
 /**
  * Looks at this folder, which nobody may be at work on.
  * @throws MkvError failed if this user may not: that says nothing of the index
@@ -39,7 +34,10 @@ export function inspectIndex(folder: string): IndexState {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EACCES" || code === "EPERM")
-      throw new MkvError("failed", `${folder} cannot be read (${code}): run mkv as the user to whom it belongs`);
+      throw new MkvError(
+        "failed",
+        `${folder} cannot be read (${code}): run mkv as the user to whom it belongs, with all that lies in it (chown -R)`,
+      );
     return damaged(`it cannot be read: ${reasonOf(error)}`); // What cannot be looked at is not known to be whole.
   }
 }
@@ -61,7 +59,7 @@ function inspect(folder: string): IndexState {
   const names = readdirSync(folder).sort();
   const others = names.filter((name) => !NOTHING_YET.test(name));
   if (others.length === 0) return { kind: "none" };
-  if (!others.some(isOfIndex)) return { kind: "other", why: `it holds ${others[0]}` };
+  if (!others.some((name) => OF_INDEX.test(name))) return { kind: "other", why: `it holds ${others[0]}` };
   if (!names.includes("CURRENT")) return damaged("CURRENT is missing");
 
   const [, name, number] = /^(MANIFEST-(\d+))\n$/.exec(readFileSync(join(folder, "CURRENT"), "latin1")) ?? [];
