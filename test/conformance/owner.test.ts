@@ -142,6 +142,20 @@ testAsRoot(
   },
 );
 
+testAsRoot("an index with a log that its user may not read is refused, and keeps it", async () => {
+  await giveToNobody("/before");
+  expect(await servesAsNobody("/before")).toBe(true);
+  await cluster.store("/in-the-log");
+  await cluster.master.kill();
+  const log = pathsOf(cluster.db).find((path) => dirname(path) === cluster.db && path.endsWith(".log"))!;
+  chownSync(log, 0, 0);
+  await using process = new RunningProcess({ command: [...asNobody, ...mkv(["-db", cluster.db, "export"])] });
+  expect(await process.exited).toBe(1);
+  expect(process.stderr).toMatch(/^mkv: [^\n]* cannot be read \(EACCES\): run mkv as [^\n]*\n$/);
+  chownSync(log, nobody, nobody);
+  expect(await servesAsNobody("/in-the-log")).toBe(true);
+});
+
 function openFiles(pid: number): string[] {
   const names = readdirSync(`/proc/${pid}/fd`);
   return names.flatMap((name) => {

@@ -4,7 +4,7 @@
 // 2. Whatever a kill leaves of an index in use is whole: tables and logs that are not named yet or no more, a MANIFEST
 //    that CURRENT does not name yet, temporary files. (A log is made before a MANIFEST names it, a table is complete.)
 // 3. The folder must be at rest. Looked at while another process works on it, it may seem to be damaged.
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
 import { readEpoch } from "../../format/epoch";
@@ -67,13 +67,15 @@ function inspect(folder: string): IndexState {
   if (!names.includes(name)) return damaged(`${name}, which CURRENT names, is missing`);
   if (names.includes("EPOCH") && !readEpoch(readFileSync(join(folder, "EPOCH"), "latin1")))
     return damaged("EPOCH does not say how far the store had come");
+  const bytes = readFileSync(join(folder, name));
+  let says: Manifest;
   try {
-    const says = readManifest(readFileSync(join(folder, name)));
-    const why = lossOf(folder, names, says);
-    return why ? damaged(why) : { kind: "whole", manifest: Number(number), says };
+    says = readManifest(bytes);
   } catch (error) {
     return damaged(`${name} cannot be read: ${reasonOf(error)}`);
   }
+  const why = lossOf(folder, names, says);
+  return why ? damaged(why) : { kind: "whole", manifest: Number(number), says };
 }
 
 /** What of the files that the MANIFEST relies on is not there. */
@@ -88,6 +90,7 @@ function lossOf(folder: string, names: readonly string[], manifest: Manifest): s
   const logs = byNumber(names, /^(\d+)\.log$/);
   const lost = [manifest.previousLog, manifest.log].find((number) => number > 0 && !logs.has(number));
   if (lost !== undefined) return `${fileName(lost, "log")} is missing`;
+  for (const name of logs.values()) accessSync(join(folder, name), constants.R_OK); // LevelDB would take it for an empty one.
 
   // A flush writes tables that no MANIFEST names yet, but then its log is there. Tables that were merged into nothing
   // may lie there, but then the MANIFEST has counted past them.
