@@ -98,8 +98,9 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
 function orEnd(noteEpoch: NoteEpoch): NoteEpoch {
   return async (seen, note) => {
     if ((await noteEpoch(seen, note)) === "current") return "current";
-    const why = "a copy was put back, or a master over another index writes to them: end that one for good";
-    stopNow(`the index is older than the volumes: ${why}; start again`);
+    const why = "a copy was put back, or a master over another index writes to them";
+    const advice = "end that one for good (systemctl disable --now mkv-master on its machine), start again";
+    stopNow(`the index is older than the volumes: ${why}: ${advice}`);
   };
 }
 

@@ -1,11 +1,13 @@
 // Making the index in a database anew: out of the volumes, out of the index of one master, and the other way.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster, type Cluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { runMkv, type Outcome } from "../support/master";
 import { startPostgres, type Postgres } from "../support/postgres";
 import { md5Hex } from "../support/values";
+import { CHECKOUT } from "../support/volume";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -71,6 +73,22 @@ test("an empty database is not taken for the index of volumes that have values, 
   }
   const { exitCode, stdout } = await job(lost, "rebuild");
   expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/20 keys in 60 files/)]);
+});
+
+test("tables that were made by hand, as the document says, are those of no store until a rebuild or a first start marks them", async () => {
+  const document = readFileSync(join(CHECKOUT, "docs/several-masters.md"), "utf8");
+  const [byHand] = /(?<=instead of letting the first start do it:\n\n)(?: {4}.*\n)+/.exec(document)!;
+  for (const name of ["by_hand", "fresh"]) {
+    await server.query(`create database ${name}`);
+    await server.queryIn(name, byHand);
+  }
+  const full = server.urlOf("by_hand");
+  const refused = await job(full, "-port", "0", "server");
+  expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringMatching(/has values: run rebuild first/)]);
+  expect((await job(full, "rebuild")).stdout).toMatch(/20 keys in 60 files/);
+  await using fresh = await startCluster({ db: server.urlOf("fresh") });
+  await fresh.store("/key");
+  expect(fresh.master.output).toContain("the tables of a new store are made in ");
 });
 
 test("a store goes from a database into a folder and back, with hashes and unlinked keys", async () => {
