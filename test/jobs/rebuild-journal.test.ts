@@ -1,6 +1,6 @@
 // The index is lost, its journal is not: what that knows of files that are no values, or on their way, holds in a rebuild.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { startCluster, type Cluster } from "../support/cluster";
 import { copiesOf, homeOf, indexOf as volumeIndexOf } from "../support/copies";
 import { startGatedCluster } from "../support/gated";
@@ -90,13 +90,14 @@ test.concurrent.each([
   ["does not come to life, where a master served in between", { starts: 1, hours: 1, keys: ["/kept"] }],
   ["may be one whose record is lost, if it is as young", { starts: 1, hours: 0, keys: ["/gone", "/kept"] }],
 ])(
-  "after a power cut of the master what a delete left on a volume that was down %s",
+  "after a power cut of the master what a delete left on a volume that was down %s; what is stored there since counts",
   async (_, { starts, hours, keys }) => {
     await using cluster = await startCluster();
     for (const key of ["/kept", "/gone"]) await cluster.store(key);
     const [owing] = homeOf(cluster, "/gone") as [string];
     const volume = cluster.volumes[volumeIndexOf(cluster, owing)]!;
-    age(fileOf(cluster, "/gone", owing), hours);
+    const file = fileOf(cluster, "/gone", owing);
+    age(file, hours);
     await volume.kill();
     expect((await cluster.ask("DELETE", "/gone")).status).toBe(204);
     await cutPower(cluster);
@@ -110,7 +111,12 @@ test.concurrent.each([
       expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
       expect(Object.keys(await indexOf(cluster.db))).toEqual(keys);
     }
+    const knownMs = Date.now(); // By now what was left is remembered.
     expect(Object.keys(copiesOf(cluster, "/gone"))).toEqual([owing]); // Nothing is removed on the word of such a journal.
+    await until(() => Date.now() > knownMs + 1_000, { what: "a later second" });
+    writeFileSync(file, "of another program");
+    expect((await runJob(cluster, "rebuild")).exitCode).toBe(0);
+    expect(Object.keys(await indexOf(cluster.db))).toEqual(["/gone", "/kept"]);
   },
 );
 

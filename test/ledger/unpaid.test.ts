@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openMemory } from "../../src/ledger/level/memory";
+import { rebuildLevel } from "../../src/ledger/level/next";
 import { type Journals, type ReadLine } from "../../src/ledger/level/replay";
 import { rememberUnpaid, unpaidIn } from "../../src/ledger/level/unpaid";
 import { temporaryFolder } from "../support/folder";
-import { debt, keyOf } from "./ledgers";
+import { debt, keyOf, live, opening } from "./ledgers";
 
 function journalsOf(owedBy: Record<string, ReturnType<typeof debt>[]>, record?: string): Journals {
   const lines = Object.entries(owedBy).map(([name, owed], n): [string, ReadLine] => {
@@ -31,4 +32,23 @@ test("each doubt adds volumes, of what a move, a delete or a write has left at t
     [hex("/b"), ["a:1"]],
     [hex("/c"), ["a:1"]],
   ]);
+});
+
+test("what was left of a key is forgotten with the rebuild that finds a value of it", async () => {
+  await using at = temporaryFolder();
+  const path = join(at.path, "index");
+  {
+    await using memory = await openMemory(path);
+    const left = [debt("a:1", "left-over")];
+    await rememberUnpaid(memory, journalsOf({ "/found": left, "/gone": left }));
+  }
+  const known: string[][] = [];
+  for (let rebuilds = 0; rebuilds < 2; rebuilds++) {
+    await using rebuild = await rebuildLevel(path, opening.seenEpochs);
+    known.push([...(await rebuild.owedBy((volume) => volume)).keys()]);
+    await rebuild.next.putAll([{ key: keyOf("/found"), record: live("a:1") }]);
+    await rebuild.swap();
+  }
+  const [found, gone] = ["/found", "/gone"].map((name) => keyOf(name).toHex()) as [string, string];
+  expect(known).toEqual([[found, gone], [gone]]);
 });
