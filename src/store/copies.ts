@@ -3,6 +3,7 @@
 // length if not. Of two lengths in equal number the larger is good, since damage shortens; of two MD5s none is.
 // Copies that agree outvote the record: where none has the recorded MD5, and two or more have one and the same, it is the
 // record that is wrong. Not while one cannot be asked; and not if they hold zeros alone, as a loss of power leaves them.
+// Without a recorded MD5, a disk that was put back has no say where another one has a copy: all of them are read then.
 import { setImmediate } from "node:timers/promises";
 import { nowMs } from "../clock";
 import { MkvError } from "../errors";
@@ -34,7 +35,7 @@ export type OpenCopy = { readonly volume: string; readonly file: OpenFile };
 export type Inspected = {
   /** When the volumes were asked, by `nowMs`: nothing of this is older. */
   readonly sinceMs: number;
-  /** What the prints are: where lengths differ, the copies are read if their MD5 is known. */
+  /** What the prints are: copies are read where lengths do not tell. */
   readonly depth: Depth;
   readonly copies: readonly CopySeen[];
   /** Length of the good copies in bytes; 0 if there is none. */
@@ -74,8 +75,12 @@ export async function inspectCopies(
   );
   const opened = seen.find(({ file }) => file !== undefined) as OpenCopy | undefined;
   const least = leastBytesOf(record.md5);
-  const prints = seen.filter(({ bytes, state }) => !state && bytes >= least).map(({ print }) => print);
-  if (depth === "length" && record.md5 !== undefined && new Set(prints).size > 1) {
+  const there = seen.filter(({ bytes, state }) => !state && bytes >= least);
+  const now = record.md5 === undefined ? there.filter(({ volume }) => !volumes.health.isPutBack(volume)) : there;
+  const voters = now.length > 0 ? now : there;
+  const prints = voters.map(({ print }) => print);
+  const isUnsure = record.md5 === undefined ? voters.length < there.length : new Set(prints).size > 1;
+  if (depth === "length" && isUnsure) {
     opened?.file.close();
     return await inspectCopies(volumes, key, record, { depth: "md5", pace });
   }
