@@ -25,7 +25,7 @@ export interface Hold {
 }
 
 interface Rule extends Hold {
-  point: Point | "cut";
+  point: Point | "cut" | "broken";
 }
 
 export class Gate implements AsyncDisposable {
@@ -52,6 +52,11 @@ export class Gate implements AsyncDisposable {
   /** From now on breaks the connection in the middle of the body of every request of this method. */
   cut(method: string): void {
     this.rules.set(method, { point: "cut" });
+  }
+
+  /** From now on breaks off the answer to every GET of this path behind its head, as nginx does where it cannot read the file. */
+  breakOff(path: string): void {
+    this.rules.set(`GET ${path}`, { point: "broken" });
   }
 
   /** Waits until so many requests of this method have been held since the gate was last open. */
@@ -109,6 +114,7 @@ class Passage {
   private heldUp: Buffer[] | undefined; // What waits to go to the volume, if it must wait.
   private heldDown: Buffer[] | undefined;
   private method: string | undefined; // Of the request that is under way.
+  private isBroken = false; // Its answer is broken off.
   private isLate = false;
   private wasLate = false; // Others that were under way when their sender died do not count as late.
 
@@ -152,8 +158,9 @@ class Passage {
     if (this.method !== undefined) return this.forward(data);
     const [method, path] = data.toString("latin1", 0, 200).split(" ", 2) as [string, string];
     this.method = path.endsWith("/mkv/epoch") ? NOTE : path === "/" ? SIGN : method;
-    const rule = this.gate.applied(this.method);
-    if (rule === undefined) return this.forward(data);
+    const rule = this.gate.applied(`${method} ${path}`) ?? this.gate.applied(this.method);
+    this.isBroken = rule?.point === "broken";
+    if (rule === undefined || this.isBroken) return this.forward(data);
     this.isLate = this.wasLate = rule.late ?? false;
     if (rule.point === "answer") {
       this.heldDown = [];
@@ -173,6 +180,10 @@ class Passage {
       return void this.heldDown.push(data);
     }
     this.method = undefined;
+    if (this.isBroken) {
+      this.client.end(data.subarray(0, data.indexOf("\r\n\r\n") + 4));
+      return void this.volume.destroy();
+    }
     if (this.client.destroyed) {
       if (this.wasLate) this.gate.lateArrivals++;
       return this.close();

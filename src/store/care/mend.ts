@@ -6,6 +6,7 @@ import { type ValueRecord, decodeRecord } from "../../format/record";
 import { isConfigured } from "../../format/volume";
 import { entriesOf } from "../../ledger/ledger";
 import { counted, log } from "../../log";
+import { type Volumes } from "../../volumes/volumes";
 import { type Care } from "./care";
 import { type Depth } from "../copies";
 import { type Finding, findProblems, healKey } from "../heal";
@@ -17,7 +18,7 @@ import { walkOn } from "./walk";
 export type Mended = { readonly findings: readonly Finding[]; readonly isMended: boolean };
 
 /**
- * Looks at the copies of a key, and mends what is missing or damaged. What cannot be mended now leaves a hint.
+ * Looks at the copies of a key, and mends what is missing, damaged or cannot be read. What cannot be mended now leaves a hint.
  * @param options.reading how fast copies are read to be compared
  * @throws MkvError if the ledger fails
  */
@@ -36,7 +37,10 @@ export async function mend(
   const look = { depth, pace: reading, targets: record.volumes };
   const suspected = await findProblems(store.volumes, key, record, look);
   if (care.stop.aborted) return { findings: [], isMended: false }; // It may have been cut short, and is looked at again.
-  const isMendable = suspected.some(({ problem }) => problem === "missing" || problem === "damaged");
+  const isUnknown = suspected.some(({ problem }) => problem === "unknown");
+  const isMendable =
+    suspected.some(({ problem }) => problem === "missing" || problem === "damaged") ||
+    (isUnknown && (await areThere(store.volumes, record)));
   if (!isMendable) return { findings: suspected, isMended: false };
   let findings: readonly Finding[] = []; // Seen without a claim, it may have been on its way.
   try {
@@ -57,6 +61,12 @@ export async function mend(
     await store.hints.add(key, { why: depth === "md5" ? "damaged" : "missing" });
     return { findings, isMended: false };
   }
+}
+
+/** Whether all volumes of a record answer: a copy that could not be read may lie on a bad part of its disk then. */
+async function areThere(volumes: Volumes, record: ValueRecord): Promise<boolean> {
+  if (record.volumes.some((volume) => volumes.health.isForeign(volume))) return false;
+  return (await Promise.all(record.volumes.map((volume) => volumes.wake(volume)))).every(Boolean);
 }
 
 /** Fills the disks that are there, one after another, as far as that is possible now. */
