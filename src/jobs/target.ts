@@ -44,7 +44,7 @@ export function ownTarget(store: Store, { bytesPerSecond }: { bytesPerSecond: nu
     heal: (key, how) => healKey(store, key, how),
     orphan: (key, look) => lookAtOrphan(store, key, look),
     adopt: (name) => adoptPlace(store, name),
-    recall: (job) => recallJob(store.ledger, job),
+    recall: (job) => recallJob(store, job),
     remember: (job, told) => rememberJob(store.ledger.memory, job, told),
   };
 }

@@ -4,11 +4,13 @@
 // Where a job was counts only for as long as what it did still holds: not after a power cut, which the ledger may have lost
 // something by and this memory not; not for a ledger that is not current, or made anew; not when a disk was replaced since.
 import { bootId } from "../boot";
-import { type Ledger, type Memory } from "../ledger/ledger";
+import { isConfigured } from "../format/volume";
+import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
 import { shaped } from "../shape";
 import { forgetPutBack, putBackIds } from "./places/put-back";
+import { type Store } from "./store";
 
 export const rememberedJobs = ["rebalance", "verify"] as const;
 export type RememberedJob = (typeof rememberedJobs)[number];
@@ -76,11 +78,11 @@ export function readJob(told: unknown): (JobMemory & { boot?: string }) | undefi
 
 /** What is remembered of a job. If where it was counts no more, its task is empty. */
 export async function recallJob(
-  { memory, age }: Pick<Ledger, "memory" | "age">,
+  { ledger: { memory, age }, topology, currentName }: Pick<Store, "ledger" | "topology" | "currentName">,
   job: RememberedJob,
 ): Promise<JobMemory> {
   const found = readJob(await memory.get(jobName(job)));
-  const putBack = await putBackIds(memory);
+  const putBack = await putBackIds(memory, (place) => isConfigured(topology, currentName(place)));
   if (!found?.begun) return { ended: found?.ended, putBack };
   const { boot, begun, ended } = found;
   const isLater = putBack.some((id) => !begun.putBack?.includes(id)); // A disk has lost something since it began.

@@ -4,7 +4,9 @@
 // 2. A good copy is streamed to every target that has none, and synced where the volumes can. A damaged copy is never the
 //    source, and on a target it is replaced; where no copy is good, nothing is removed. Where copies are to go, one that
 //    stays has been read to its end, even if no target lacks one.
-// 3. The record names the targets: the commit. The old copies elsewhere are owed with it, as strays.
+// 3. The record names the targets: the commit. The old copies elsewhere are owed with it, as strays. Not those that the move could
+//    not see, on volumes that are nobody's any more: they may be dead for good, and it is remembered of the volume instead that
+//    its files are of an earlier time.
 // 4. They stay for a while: until the new ones are surely on the disks, and nobody reads the old ones any more. With no such
 //    while they go at once, if what the move has seen, read and stored is not a second old; else after another look.
 import { MkvError } from "../errors";
@@ -23,6 +25,7 @@ import { type Depth, type Inspected, inspectCopies, volumesIn } from "./copies";
 import { copy } from "./copy";
 import { asItIs, claimKey } from "./forward";
 import { type Pace } from "./pace";
+import { rememberLeft } from "./places/put-back";
 import { type Store } from "./store";
 import { withStrays } from "./strays";
 
@@ -86,9 +89,11 @@ export async function bringHome(
 
   const strays = without(record.volumes, targets);
   if (store.ledger.age === "older") await requireHarmless(store, claim, { seen, strays, lacking });
-  await store.places.requireDistinct(strays, targets);
+  const lost = await leftBehind(store, seen, strays);
+  const owing = without(strays, lost);
+  await store.places.requireDistinct(owing, targets);
   const bytes = lacking.length * seen.bytes;
-  if (dryRun) return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
+  if (dryRun) return { changed: true, leftBehind: lost, bytes };
   const synced = await Promise.all(targets.map((volume) => store.volumes.canSync(volume)));
   const isSynced = synced.every(Boolean);
   try {
@@ -107,11 +112,12 @@ export async function bringHome(
   const rest = claim.entry.owed.filter(({ kind, volume }) => kind === "staged" || !targets.includes(volume));
   const forMs = isSynced ? Math.min(limits.readersMs, store.graceMs) : store.graceMs;
   const isKnown = seen.depth === "md5" && record.md5 !== undefined && isRight;
-  const wrong = isKnown ? volumesIn(seen, "differs").filter((volume) => strays.includes(volume)) : [];
-  const left = owe(owe(rest, wrong, { kind: "left-over" }), without(strays, wrong), { kind: "stray", forMs });
+  const wrong = isKnown ? volumesIn(seen, "differs").filter((volume) => owing.includes(volume)) : [];
+  const left = owe(owe(rest, wrong, { kind: "left-over" }), without(owing, wrong), { kind: "stray", forMs });
+  for (const volume of lost) await rememberLeft(store.ledger.memory, volume);
   await claim.put({ record: moved, owed: left }, { sync: isSynced }); // 3. The commit.
   await cleanUpCommitted(store, claim, { wholeSinceMs: seen.sinceMs }); // 4.
-  return { changed: true, leftBehind: await leftBehind(store, strays), bytes };
+  return { changed: true, leftBehind: lost, bytes };
 }
 
 const unchanged: Moved = { changed: false, leftBehind: [], bytes: 0 };
@@ -223,9 +229,14 @@ async function withoutGood(
   );
 }
 
-/** The strays on volumes that nobody configures and that do not answer. */
-async function leftBehind({ topology, volumes }: Store, strays: readonly string[]): Promise<string[]> {
-  const foreign = strays.filter((volume) => !isConfigured(topology, volume));
-  const answers = await Promise.all(foreign.map((volume) => volumes.wake(volume)));
-  return foreign.filter((_, i) => !answers[i]);
+/** The strays on volumes that nobody configures and that do not answer: this move has seen nothing of those copies. */
+async function leftBehind(
+  { topology, volumes, currentName }: Store,
+  seen: Inspected,
+  strays: readonly string[],
+): Promise<string[]> {
+  const isGone = (volume: string) => strays.includes(volume) && !isConfigured(topology, currentName(volume));
+  const gone = volumesIn(seen, "unknown").filter(isGone);
+  const answers = await Promise.all(gone.map((volume) => volumes.wake(volume)));
+  return gone.filter((_, i) => !answers[i]);
 }

@@ -25,8 +25,8 @@ export function sameIdWarning(name: string, other: string): string {
 /** Of some that say that their store has come less far than they had noted, or had files before they were the store's. */
 export function putBackWarning(places: readonly string[]): string {
   return (
-    `${places.join(", ")} may have values of an earlier time (put back from a backup, adopted with files, or writes were lost ` +
-    'with the power): run "mkv verify -md5 -repair", an hour later with -orphans; until all is well other copies are read first'
+    `${places.join(", ")} may have values of an earlier time (put back from a backup, adopted with files, taken out with ` +
+    'them once, or writes were lost with the power): run "mkv verify -md5 -repair", an hour later with -orphans; until all is well other copies are read first'
   );
 }
 

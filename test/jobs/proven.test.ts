@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Cursor } from "../../src/jobs/cursor";
 import { type JobTarget } from "../../src/jobs/target";
 import { openMemory } from "../../src/ledger/level/memory";
-import { type Memory } from "../../src/ledger/ledger";
+import { type Ledger, type Memory } from "../../src/ledger/ledger";
 import { recallJob, rememberJob } from "../../src/store/job-memory";
 import { notedIn, putBackPlaces, rememberPutBack } from "../../src/store/places/put-back";
 import { startCluster } from "../support/cluster";
@@ -15,14 +15,20 @@ import { runJob } from "./job";
 import { countsOf } from "./verified";
 
 const HOUR = 3_600_000;
-const topology = { volumes: ["a:1"], replicas: 1, subvolumes: 1 };
+const topology = { volumes: ["before:1", "meanwhile:1"], replicas: 1, subvolumes: 1 };
 const task = { job: "verify", topology, flags: [], fromStart: false, dryRun: false } as const;
 const progress = { at: () => {}, note: () => {} };
+
+const storeOf = (memory: Memory) => ({
+  topology,
+  ledger: { memory, age: "current" } as Ledger,
+  currentName: (name: string) => name,
+});
 
 /** A master that is asked over HTTP, with this memory. */
 const targetOf = (memory: Memory) =>
   ({
-    recall: async (job) => JSON.parse(JSON.stringify(await recallJob({ memory, age: "current" }, job))),
+    recall: async (job) => JSON.parse(JSON.stringify(await recallJob(storeOf(memory), job))),
     remember: (job, told) => rememberJob(memory, job, JSON.parse(JSON.stringify(told))),
   }) as JobTarget;
 
@@ -61,6 +67,7 @@ test("what earlier versions remembered of places still counts: by one count each
 test("a verify that leaves an orphan proves nothing, though it has brought a key to where it belongs", async () => {
   await using cluster = await startCluster({ volumes: 4 });
   const placed = { flags: ["-md5", "-repair"], volumes: cluster.addresses };
+  const [place] = cluster.addresses;
   const key = keyFirstOn(cluster, 3, "misplaced");
   await cluster.startMaster([], cluster.addresses.slice(0, 3));
   await cluster.store(key);
@@ -72,12 +79,12 @@ test("a verify that leaves an orphan proves nothing, though it has brought a key
   };
   {
     await using memory = await openMemory(cluster.db);
-    await rememberPutBack(memory, "before:1", { isEarlier: true });
+    await rememberPutBack(memory, place!, { isEarlier: true });
   }
   held.use(plantOn(cluster, homeOf(cluster, "/orphan")[0]!, { key: "/orphan" }));
   const left = await runJob(cluster, "verify", placed);
   expect(countsOf(left.last)).toEqual(countsOf({ keys: 1, files: 5, misplaced: 1, orphans: 1, repaired: 1 }));
-  expect(await remembers()).toEqual(["before:1"]);
+  expect(await remembers()).toEqual([place!]);
   await held.disposeAsync();
   const proven = await runJob(cluster, "verify", placed);
   expect([proven.exitCode, await remembers()]).toEqual([0, []]);

@@ -1,8 +1,8 @@
 // Where a job was that was killed counts only for as long as what it had done still holds.
 import { expect, test } from "bun:test";
-import { type Age, type Memory } from "../../src/ledger/ledger";
+import { type Age, type Ledger, type Memory } from "../../src/ledger/ledger";
 import { type Begun, forgetBegun, recallJob, rememberJob } from "../../src/store/job-memory";
-import { rememberPutBack } from "../../src/store/places/put-back";
+import { rememberLeft, rememberPutBack } from "../../src/store/places/put-back";
 
 const begun = (atMs: number): Begun => ({
   ...{ task: "this", sinceMs: 0, atMs, over: "keys", after: "/key", counts: { keys: 5 }, later: [], isForeign: false },
@@ -19,6 +19,12 @@ function memoryOf(): Memory & { readonly values: Map<string, object> } {
   } as unknown as Memory & { values: Map<string, object> };
 }
 
+const storeOf = (memory: Memory, age: Age) => ({
+  topology: { volumes: ["a:1"], replicas: 1, subvolumes: 1 },
+  ledger: { memory, age } as Ledger,
+  currentName: (name: string) => name,
+});
+
 /** The task that is recalled, after this was done to what is remembered. */
 async function recalled(
   change: (memory: ReturnType<typeof memoryOf>) => unknown,
@@ -28,7 +34,7 @@ async function recalled(
   const memory = memoryOf();
   await rememberJob(memory, "verify", { begun: begun(atMs), ended });
   await change(memory);
-  const found = await recallJob({ memory, age }, "verify");
+  const found = await recallJob(storeOf(memory, age), "verify");
   expect(found?.ended).toEqual(ended);
   return found?.begun?.task;
 }
@@ -43,6 +49,11 @@ const restarted = (memory: ReturnType<typeof memoryOf>) => {
 };
 
 const putBack = (memory: ReturnType<typeof memoryOf>) => rememberPutBack(memory, "a:1", { isEarlier: true });
+const leftBehind = (memory: ReturnType<typeof memoryOf>) => rememberLeft(memory, "gone:1");
+
+test("a job that leaves copies behind, on a volume that is nobody's any more, goes on where it was killed", async () => {
+  expect(await recalled(leftBehind)).toBe("this");
+});
 
 test.each<[string, (memory: ReturnType<typeof memoryOf>) => unknown, Age, number]>([
   ["after a restart of the machine, which may have lost what it did", restarted, "current", 0],

@@ -82,7 +82,7 @@ export async function answerJob(
 /** Answers a GET of what jobs must know. Throws MkvError bad-request. */
 export async function answerJobQuestion(store: Store, operation: Parameter): Promise<Response> {
   if (operation.name === "topology") return Response.json(store.topology);
-  return Response.json(await recallJob(store.ledger, jobIn(operation)));
+  return Response.json(await recallJob(store, jobIn(operation)));
 }
 
 function jobIn({ value }: Parameter): RememberedJob {

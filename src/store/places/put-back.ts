@@ -1,5 +1,6 @@
 // Owns what is remembered of places that may have files of an earlier time: they were put back from a backup of their own, were
-// adopted with files, or have lost writes with the power. Until a verify has read all copies, other places are read first.
+// adopted with files, have lost writes with the power, or were left behind. Until a verify has read all copies, other places are
+// read first.
 // In the ledger's memory:
 //   "noted" -> {"store", "counts": {place: {"last", "before"}}}    the counts of the store that each place has noted
 //   "put-back " place -> {"id", "isEarlier"}      a new id whenever that is seen; whether it notes less than it had
@@ -46,6 +47,12 @@ export async function rememberPutBack(
   await memory.put(putBackPrefix + place, { id: crypto.randomUUID(), isEarlier } satisfies PutBack);
 }
 
+/** Remembers a place that has copies which nobody is to remove: if it comes back, they are of an earlier time. */
+export async function rememberLeft(memory: Memory, place: string): Promise<void> {
+  const seen = await memory.get(putBackPrefix + place);
+  if (seen === undefined || !isEarlier(seen)) await rememberPutBack(memory, place, { isEarlier: true });
+}
+
 /** Forgets of a place what its files were: it is adopted without any. */
 export async function forgetEmptied(memory: Memory, place: string): Promise<void> {
   await memory.delete(putBackPrefix + place);
@@ -59,9 +66,10 @@ export async function putBackPlaces(memory: Memory, which: "all" | "earlier"): P
   return places;
 }
 
-/** What has been seen of places that were put back, and not forgotten, by ids. */
-export async function putBackIds(memory: Memory): Promise<string[]> {
-  return await Array.fromAsync(entriesOf(memory, putBackPrefix), ([, seen]) => idOf(seen));
+/** What has been seen of places that were put back, and not forgotten, by ids; of those that a job can look at. */
+export async function putBackIds(memory: Memory, canLookAt: (place: string) => boolean): Promise<string[]> {
+  const found = await Array.fromAsync(entriesOf(memory, putBackPrefix));
+  return found.flatMap(([name, seen]) => (canLookAt(name.slice(putBackPrefix.length)) ? [idOf(seen)] : []));
 }
 
 /** Forgets what had been seen with these ids before all copies were read. */
