@@ -125,7 +125,7 @@ export async function cleanUpDue(store: Store, stop: AbortSignal): Promise<Waiti
   async function pay(key: Key): Promise<void> {
     try {
       await using claim = await ledger.claim(key, asItIs);
-      await moveLate(store, claim);
+      await moveLate(store, claim, pace);
       for (const [name, reason] of await cleanUp(store, claim, { pace })) waiting.set(serverOf(name), reason);
     } catch (error) {
       if (!(error instanceof MkvError)) failure ??= error;

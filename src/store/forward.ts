@@ -6,7 +6,7 @@
 //    and others may yet, nothing changes: for as long as `limits.forwardMs`, since nobody can read the key by S3 meanwhile.
 // 3. Where the key has another record than the one that was to be replaced, somebody wrote it who knows of no replacements, as
 //    the Go program over the same index: nothing is moved over that. It was never acknowledged.
-// 4. Where the recorded copies are not all whole any more, what was late for the end may be the last good one: if it is the
+// 4. Where the recorded copies are not proven (`proof.ts`), what was late for the end may be the last good one: if it is the
 //    recorded value, by its MD5, it takes its place, and the record names its volume.
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
@@ -14,15 +14,16 @@ import { type Key } from "../format/key";
 import { pathOf } from "../format/path";
 import { place } from "../format/placement";
 import { type ValueRecord, readRecord } from "../format/record";
-import { sameVolumes, union, without } from "../format/volume";
+import { sameVolumes, union, volumesOf, without } from "../format/volume";
 import { type Claim, type ClaimOptions, type Debt, type Entry, type Forward } from "../ledger/ledger";
 import { limits } from "../limits";
 import { type FileInfo } from "../volumes/read";
 import { type Volumes } from "../volumes/volumes";
-import { inspectCopies, isWhole } from "./copies";
 import { md5Of } from "./copy";
 import { owe, straysIn } from "./debts";
 import { writtenUnder } from "./hints";
+import { type Pace } from "./pace";
+import { provenCopy } from "./proof";
 import { type Store } from "./store";
 
 /** Where the value of a key lies before it takes the place of another: on the same disk, so that a rename brings it there. */
@@ -181,21 +182,23 @@ function isOld(owed: readonly Debt[]): boolean {
   return since.length > 0 && nowMs() - Math.min(...since) > limits.forwardMs;
 }
 
-/** Moves what is staged of the recorded value of a claimed key, if it is needed. Throws MkvError if the ledger fails. */
-export async function moveLate(store: Store, claim: Claim): Promise<void> {
+/**
+ * Moves what is staged of the recorded value of a claimed key, if it is needed. Throws MkvError if the ledger fails.
+ * @param pace how fast copies may be read
+ */
+export async function moveLate(store: Store, claim: Claim, pace: Pace): Promise<void> {
   const { record, owed, forward } = claim.entry;
   if (forward || record?.state !== "live" || record.md5 === undefined) return;
   const volumes = store.volumes.within(claim);
-  const late = owed
-    .filter(({ kind, untilMs }) => kind === "staged" && untilMs <= nowMs())
-    .map(({ volume }) => store.currentName(volume))
-    .filter((volume) => volumes.health.isSettled(volume));
+  const isReady = (volume: string) => volumes.health.isSettled(store.currentName(volume));
+  const late = owed.filter((debt) => debt.kind === "staged" && debt.untilMs <= nowMs() && isReady(debt.volume));
   if (late.length === 0) return;
-  const synced = await Promise.all(record.volumes.map((volume) => volumes.canSync(volume)));
-  const depth = synced.every(Boolean) ? "length" : "md5"; // After a loss of power a copy may have no more than its length.
-  if (isWhole(await inspectCopies(volumes, claim.key, record, { depth }))) return;
+  const sinceMs = Math.min(...late.map((debt) => debt.sinceMs));
+  const proof = await provenCopy(store, claim.key, { record, sinceMs, pace });
+  if (proof && proof !== "damaged") return;
   const moved: string[] = [];
-  for (const volume of late) if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
+  for (const volume of volumesOf(late).map(store.currentName))
+    if (await moveIfSame(volumes, claim.key, { volume, md5: record.md5 })) moved.push(volume);
   if (moved.length === 0) return;
   const named = union(record.volumes.map(store.currentName), moved);
   await claim.put({ record: { ...record, volumes: named }, owed }, { sync: true });

@@ -2,11 +2,16 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { StandIn } from "../durability/stand-in";
+import { runJob } from "../jobs/job";
+import { temporaryFolder } from "../support/folder";
 import { type GatedCluster, startGatedCluster } from "../support/gated";
+import { holding } from "../support/holding";
 import { follow } from "../support/http";
 import { pathOf } from "../support/placement";
 import { recordOf, writeRecords } from "../support/records";
 import { until } from "../support/until";
+import { startVolume, type Volume } from "../support/volume";
 
 setDefaultTimeout(60_000);
 
@@ -38,12 +43,19 @@ test.concurrent.each([1, 3])(
   },
 );
 
-/** What a loss of power leaves of a staged file that nobody has synced: a part of it, or zeros, with its time. */
+/** What a loss of power leaves of a file that nobody has synced: a part of it, or zeros. */
 const leaves: [what: string, left: (content: Buffer) => Uint8Array][] = [
   ["a part", (content) => content.subarray(0, 3)],
   ["nothing", () => new Uint8Array()],
   ["its length", ({ length }) => new Uint8Array(length)],
 ];
+
+/** Leaves that of a file, with its time. */
+function loseData(file: string, left: (content: Buffer) => Uint8Array): void {
+  const { atime, mtime } = statSync(file);
+  writeFileSync(file, left(readFileSync(file)));
+  utimesSync(file, atime, mtime);
+}
 
 test.concurrent.each(leaves)(
   "where power was lost, and %s is left of what was staged, the old value stays",
@@ -52,12 +64,7 @@ test.concurrent.each(leaves)(
     await using _cluster = cluster;
     await cluster.master.kill();
     await put;
-    for (const { dir } of cluster.volumes) {
-      const file = join(dir, "staged", pathOf("/key"));
-      const { atime, mtime } = statSync(file);
-      writeFileSync(file, left(readFileSync(file)));
-      utimesSync(file, atime, mtime);
-    }
+    for (const { dir } of cluster.volumes) loseData(join(dir, "staged", pathOf("/key")), left);
     cluster.openAll();
     await cluster.startMaster();
     const ended = async () => (await cluster.ask("POST", "/key?rebalance")).status === 204;
@@ -66,6 +73,49 @@ test.concurrent.each(leaves)(
     await until(() => cluster.remains().length === 3, { what: "nothing else is left", deadlineMs: 20_000 });
   },
 );
+
+test.concurrent.each([false, true])(
+  "where power was lost, and the value in its place has no more than its length, what was late takes its place (sync: %p)",
+  async (canSync) => {
+    const flags = ["-subvolumes", "1", "-minreplicas", "1", "-voltimeout", "2s"];
+    await using cluster = await startGatedCluster({ flags });
+    await cluster.store("/key", "old");
+    const late = [1, 2].map((at) => ({ gate: cluster.gates[at]!, volume: cluster.volumes[at]! }));
+    for (const { gate } of late) gate.hold("MOVE", "arrival");
+    const put = cluster.ask("PUT", "/key?replace", { body: "the new value" });
+    for (const { gate, volume } of late) {
+      await gate.holds("MOVE");
+      await volume.kill();
+    }
+    cluster.openAll();
+    expect((await put).status).toBe(201);
+    await cluster.volumes[0]!.kill();
+    loseData(join(cluster.volumes[0]!.dir, pathOf("/key")), ({ length }) => new Uint8Array(length));
+    await using held = new AsyncDisposableStack();
+    for (const volume of cluster.volumes) {
+      if (canSync)
+        held.use(await startSyncing(volume)); // It could not when the value came.
+      else await volume.restart();
+    }
+    if (canSync) await cluster.startMaster();
+    const isBack = () =>
+      late.every(({ volume }) => readFileSync(join(volume.dir, pathOf("/key")), "utf8") === "the new value");
+    await until(isBack, { what: "the new value is at its place", deadlineMs: 30_000 });
+    const verify = { master: cluster.master.url, flags: ["-subvolumes", "1", "-md5", "-repair"] };
+    expect((await runJob(cluster, "verify", verify)).exitCode).toBe(0);
+    expect(await valueOf(cluster)).toBe("the new value");
+  },
+);
+
+/** The same volume, with a service that syncs. */
+async function startSyncing({ dir, port }: Volume): Promise<AsyncDisposable> {
+  return await holding(async (held) => {
+    const socket = join(held.use(temporaryFolder()).path, "sync");
+    held.use(new StandIn(dir, socket)).start();
+    held.use(await startVolume({ dir, port, env: { SYNC_SOCKET: socket } }));
+    return held;
+  });
+}
 
 test.concurrent(
   "what another program has stored without an MD5 is not moved over, nor guessed at while no volume answers",
