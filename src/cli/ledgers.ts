@@ -41,7 +41,7 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
     const { address } = source;
     return {
       shown: address.shown,
-      open: (surroundings) => openPostgresLedger(address, surroundings),
+      open: (surroundings) => openPostgresLedger(address, { ...surroundings, onRebuild }),
       join: async ({ shared }) => joinPostgresLedger(shared as PostgresShared),
       openWithoutIndex: async () => undefined,
       rebuild: (allEpochs) => makeNext(address, { of: "volumes", allEpochs }),
@@ -65,6 +65,11 @@ export function ledgerAt({ source, sync, grace: graceMs }: Config): LedgerKind {
 /** See rule 2 of ledger/level/leveldb.ts. */
 function onBroken(error: MkvError): void {
   stopNow(`${error.message}: stopping, since nothing more could be promised; ${adviceOn(error)}, then start again`);
+}
+
+/** See `enter` of ledger/postgres/processes.ts. */
+function onRebuild(why: string): void {
+  stopNow(`the database had not heard of this process for too long: stopping, since ${why}`);
 }
 
 function adviceOn(error: MkvError): string {

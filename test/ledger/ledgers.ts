@@ -1,4 +1,5 @@
 // Owns new ledgers of both kinds, and what tests put into them.
+import { expect } from "bun:test";
 import { join } from "node:path";
 import { nowMs } from "../../src/clock";
 import { type Key } from "../../src/format/key";
@@ -19,7 +20,12 @@ export type Opened = AsyncDisposable & { readonly one: Ledger; readonly other: L
 export const isNew = async () => ({ isSure: true });
 
 /** How a LevelDB is opened where there are no volumes. */
-export const opening = { sync: false, graceMs: 0, onMissing: isNew, seenEpochs: async () => [] };
+export const opening = {
+  ...{ sync: false, graceMs: 0 },
+  onMissing: isNew,
+  seenEpochs: async () => [],
+  onRebuild: (why: string) => expect.unreachable(why),
+};
 
 export async function openLevel(): Promise<Opened> {
   const folder = temporaryFolder();

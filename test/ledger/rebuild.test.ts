@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { draftPostgres, makeNext } from "../../src/ledger/postgres/next";
+import { openPostgresLedger } from "../../src/ledger/postgres/open";
 import { temporaryFolder } from "../support/folder";
 import { startPostgres, type Postgres } from "../support/postgres";
-import { codeOf, emptyStore, keyOf, live } from "./ledgers";
+import { codeOf, emptyStore, holding, keyOf, live, opening } from "./ledgers";
 
 setDefaultTimeout(60_000);
 let server: Postgres;
@@ -61,4 +62,16 @@ test("nothing is put in place if the database went on from a standby since a reb
   expect(await inRebuilt("select value from mkv_memory where name = 'behind'")).toEqual([{ value: "true" }]);
   expect(await codeOf(draft.finish(new Map()))).toBe("failed");
   expect(await standby.queryIn("imported", "select 1 from mkv_schema")).toEqual([]);
+});
+
+test("nothing is put in place if a master was cut off as a rebuild began, came back, and has ended since", async () => {
+  const { address, query, keys } = await emptyStore(server, "cut_off");
+  const { ledger } = await openPostgresLedger(address, opening);
+  await query("update mkv_processes set seen = now() - interval '1 hour' where kind = 'master'");
+  await using rebuild = await makeNext(address, fromVolumes);
+  const claim = await ledger.claim(keyOf("/acknowledged"), () => holding("a:1"), { expect: "nothing" });
+  await claim.end(holding("a:1"));
+  await ledger[Symbol.asyncDispose]();
+  expect(await codeOf(rebuild.swap())).toBe("failed");
+  expect(await keys()).toEqual([{ key: "/acknowledged" }]);
 });

@@ -57,6 +57,17 @@ test("a rebuild beside masters is refused; without them it keeps what only the o
   expect(indexes.map(({ indexname }) => indexname)).toContain("mkv_keys_due");
 });
 
+test("a master that was cut off while a rebuild began ends as soon as it finds it", async () => {
+  await using other = await cluster.anotherMaster();
+  await server.query("insert into mkv_processes values (gen_random_uuid(), 'rebuild', 'far away', now())");
+  expect(await other.process.exited).toBe(1);
+  expect(other.output).toMatch(
+    /not heard of this process for too long: stopping, since at work on this store: a rebuild/,
+  );
+  await server.query("delete from mkv_processes where kind = 'rebuild'");
+  await cluster.startMaster();
+});
+
 test("an empty database is not taken for the index of volumes that have values, also after a rebuild that failed", async () => {
   await cluster.master.stop();
   await server.query("create database lost");

@@ -99,7 +99,7 @@ export async function makeNext(
   });
   if (source.of === "volumes") await lookBack(database, await source.allEpochs());
   await lookForFailover((text, values) => database.run(text, values)); // New connections had no tables to note it in.
-  const before = await historyOf(database);
+  const [before] = await database.run(history);
   const memory = sharedMemory(database);
   const behind = await memory.get(behindName); // Later than that: what has changed since is found before the swap.
   const areOfThen = behind === true; // Otherwise masters have made all debts since, which hold whatever it lacks.
@@ -113,8 +113,7 @@ export async function makeNext(
       areOfThen ? Promise.resolve(new Map()) : owedIn(database, currentName),
     async swap() {
       if (source.of === "volumes") await keepRest(database, table, { owed: !areOfThen });
-      await presence.requireRoom(); // A master may have been cut off when this began, and be back.
-      await swapTables(database, { table, presence, before, then: `${setMade}; ${behindAfter(source)}` });
+      await swapTables(database, { table, presence, before: before![0], then: `${setMade}; ${behindAfter(source)}` });
     },
   });
 }
@@ -132,47 +131,43 @@ function behindAfter(source: Source): string {
     on conflict (name) do update set value = excluded.value, version = excluded.version`;
 }
 
-type History = { readonly line: string | null; readonly behind: string | null };
-
-/** By sums of both, which are read while nobody else changes them but who finds that the database went on elsewhere. */
-const history = `select
-  (select md5(concat(value::jsonb ->> 'cluster', ' ', value::jsonb ->> 'timeline')) from mkv_memory
-    where name = '${lineName}') as line,
-  (select md5(value) from mkv_memory where name = '${behindName}') as behind`;
-
-/** Where the database is in its history, as far as it tells, and what is known of what it lacks. */
-async function historyOf(database: Database): Promise<History> {
-  const [row] = await database.run(history);
-  const [line, behind] = row as [string | null, string | null];
-  return { line, behind };
-}
+/** A sum of where the database is in its history, as far as it tells, and of what is known that it lacks. */
+const history = `select md5(concat(
+  (select concat(value::jsonb ->> 'cluster', ' ', value::jsonb ->> 'timeline') from mkv_memory where name = '${lineName}'),
+  ' ', (select value from mkv_memory where name = '${behindName}')))`;
 
 /**
- * Sent as one text these are one transaction, which fails if the database went on elsewhere since `before`, or this process
- * no longer counts as present: run late, it would take the place of what masters have acknowledged since.
+ * Sent as one text these are one transaction, which fails if the database went on elsewhere since then, anybody else was at
+ * work, or this process no longer counts as present: it would take the place of what masters have acknowledged since.
+ * @param how.before what `history` said when this began
  * @param how.then statements that go along
  * @throws MkvError failed, unavailable
  */
 async function swapTables(
   database: Database,
-  how: { table: string; presence: Presence; before: History; then: string },
+  how: { table: string; presence: Presence; before: unknown; then: string },
 ): Promise<void> {
   const { table, presence, before, then } = how;
-  const is = (sum: string | null) => `is not distinct from ${sum === null ? "null" : `'${sum}'`}`;
   const text = `drop table ${keysTable}; alter table ${table} rename to ${keysTable};
     alter index ${table}_due rename to ${keysTable}_due;
-    select 1 / count(*) from (${presence.isPresent}) as present, (${history}) as now
-      where line ${is(before.line)} and behind ${is(before.behind)}; ${then}`;
-  const failed = "the database went on elsewhere, or did not hear of this process for too long: run it again";
+    select 1 / count(*) from (${presence.isAlone}) as alone where (${history}) = '${before}'; ${then}`;
+  const why =
+    "a master was at work, too, or the database went on elsewhere, or had not heard of this process for too long";
+  const failed = new MkvError("failed", `not put in place: ${why}: stop all masters, then run it again`);
+  const id = await idOf(database, table);
   try {
     await database.run(text, [], "long");
   } catch (error) {
     const state = sqlState(error);
-    if (state === divisionByZero) throw new MkvError("failed", failed);
-    if (state !== undefinedTable || (await tablesIn(database)).includes(table)) throw error;
-    // Otherwise an earlier try has come through, whose answer was lost; or the table was, elsewhere.
-    if ((await historyOf(database)).line !== before.line) throw new MkvError("failed", failed);
+    if (state === undefinedTable && (await idOf(database, keysTable)) === id) return; // By an earlier try, whose answer was lost.
+    throw state === undefinedTable || state === divisionByZero ? failed : error;
   }
+}
+
+/** A table keeps it, whatever its name. */
+async function idOf(database: Database, table: string): Promise<unknown> {
+  const [row] = await database.run(`select to_regclass('${table}')::oid::text`);
+  return row![0];
 }
 
 const divisionByZero = "22012";

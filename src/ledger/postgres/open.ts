@@ -24,18 +24,19 @@ export type PostgresShared = { readonly address: DatabaseAddress; readonly age: 
 
 /**
  * Opens the ledger for the first thread of a process.
+ * @param onRebuild is told why the process must end, which was cut off while a rebuild began
  * @throws MkvError away if the database cannot be asked, failed if it refuses or a rebuild is at work
  */
 export async function openPostgresLedger(
   address: DatabaseAddress,
-  { onMissing, seenEpochs }: Surroundings,
+  { onMissing, seenEpochs, onRebuild }: Surroundings & { readonly onRebuild: (why: string) => void },
 ): Promise<Opened<PostgresShared>> {
   await using undo = new AsyncDisposableStack();
   const database = undo.use(new Database(address));
   if (address.showsPassword) warn("ps shows the password in -db: PGPASSWORD or MKV_DB in the environment does not");
   if (!(await hasSchema(database))) await begin(database, onMissing);
   await warnOfForgetting(database);
-  const presence = undo.use(await enter(database, "master"));
+  const presence = undo.use(await enter(database, "master", onRebuild));
   const memory = sharedMemory(database);
   const isNews = await lookBack(database, (await seenEpochs()) ?? []);
   const age = ageBy(await memory.get(behindName));
