@@ -59,10 +59,7 @@ export async function cleanUp(
   const { currentName } = store;
   const named = record?.volumes.map(currentName) ?? [];
   const open = owed.filter(({ volume, kind }) => kind === "staged" || !named.includes(currentName(volume)));
-  const { removable, beside, kept } = await removableOf(store, claim.key, { record, open, wholeSinceMs, pace });
-  const waiting = new Map(
-    kept?.map((volume) => [volume, `${volume} keeps a copy of a key whose recorded ones are damaged`]),
-  );
+  const { removable, beside, waiting } = await removableOf(store, claim.key, { record, open, wholeSinceMs, pace });
   const [unconfirmed, asked, longer] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for (const kind of ["placed", "staged"] as const) {
     const debts = removable.filter((debt) => (debt.kind === "staged") === (kind === "staged"));
@@ -173,10 +170,7 @@ export class WaitingLog {
   }
 }
 
-/**
- * The debts that may be paid now; `beside`: by volume, the recorded copy beside which another one goes; `kept`: the volumes
- * where files stay since the recorded copies are damaged.
- */
+/** The debts that may be paid now; `beside`: by volume, the recorded copy beside which another one goes; what else waits. */
 async function removableOf(
   store: Store,
   key: Key,
@@ -184,35 +178,36 @@ async function removableOf(
 ): Promise<{
   removable: readonly Debt[];
   beside?: ReadonlyMap<string, FileInfo>;
-  kept?: readonly string[] | undefined;
+  waiting: Map<string, string>;
 }> {
   const { record, open, wholeSinceMs, pace } = how;
-  if (record === undefined) return { removable: open };
+  const waiting = new Map<string, string>();
+  if (record === undefined) return { removable: open, waiting };
   const { volumes, topology, places, currentName } = store;
   const now = nowMs();
   const due: Debt[] = [];
   for (const debt of open) {
     if (debt.kind === "stray" && debt.untilMs > now) continue;
     // A name of old may be that of a place which the record has under another: it waits until both say who they are.
-    if (
-      debt.kind !== "staged" &&
-      !isConfigured(topology, debt.volume) &&
-      (await places.mayBeAmong(debt.volume, record.volumes))
-    )
-      continue;
-    due.push(debt);
+    const isOld = debt.kind !== "staged" && !isConfigured(topology, debt.volume);
+    const twin = isOld ? await places.mayBeAmong(debt.volume, record.volumes) : undefined;
+    if (twin?.silent !== undefined) waiting.set(twin.silent, `${twin.silent} does not say who it is`);
+    if (!twin) due.push(debt);
   }
   // What a move was copying is the value, too, and the only copy perhaps; so is what was late for the end of a replacement.
   const needsProof = ({ kind }: Debt) => kind === "stray" || (kind !== "left-over" && record.state === "live");
   const areFresh =
     nowMs() - wholeSinceMs < limits.freshMs && record.volumes.every((volume) => volumes.health.isUp(volume));
-  if (areFresh || !due.some(needsProof)) return { removable: due };
+  if (areFresh || !due.some(needsProof)) return { removable: due, waiting };
   const others = due.filter(needsProof);
   const sinceMs = Math.min(...others.map((debt) => debt.sinceMs));
   const proof = await provenCopy(store, key, { record, sinceMs, pace });
   const names = volumesOf(others.filter(({ kind }) => kind !== "staged")).map(currentName);
-  if (proof && proof !== "damaged") return { removable: due, beside: new Map(names.map((name) => [name, proof])) };
-  return { removable: due.filter((debt) => !others.includes(debt)), kept: proof && names };
+  if (proof && proof !== "damaged")
+    return { removable: due, waiting, beside: new Map(names.map((name) => [name, proof])) };
+  if (proof)
+    for (const name of names) waiting.set(name, `${name} keeps a copy of a key whose recorded ones are damaged`);
+  return { removable: due.filter((debt) => !others.includes(debt)), waiting };
 }
 
 /**

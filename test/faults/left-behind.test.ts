@@ -65,7 +65,7 @@ test.concurrent("what was deleted while a volume was dead and taken out does not
 });
 
 test.concurrent(
-  "an old copy on a volume that was taken out and answers is owed, and goes when the volume is back",
+  "an old copy on a volume that was taken out and answers is owed: the log tells of it, and it goes",
   async () => {
     await using cluster = await startCluster({ flags });
     const keys = plainKeys("key", 10);
@@ -79,6 +79,8 @@ test.concurrent(
     expect([exitCode, owing(cluster.db)]).toEqual([0, left()]);
     await leaving!.kill();
     await cluster.startMaster(flags, rest);
+    const told = new RegExp(`waits: .*${leaving!.address}/sv\\d+ does not say who it is`);
+    await until(() => told.test(cluster.master.output), { what: "the log says what it waits for" });
     await leaving!.restart();
     await settledOwing(cluster.db);
     expect([left(), existsSync(leaving!.dir)]).toEqual([0, true]);

@@ -20,18 +20,19 @@ export class Places {
     }
   }
 
-  /** Whether this may be one of these places by another name: not if all have said who they are. */
-  async mayBeAmong(name: string, others: readonly string[]): Promise<boolean> {
-    return (await this.#among(name, others)).some(({ isSame }) => isSame !== false);
+  /** Whether this may be one of these places by another name: not if all have said who they are. `silent`: one that has not. */
+  async mayBeAmong(name: string, others: readonly string[]): Promise<{ silent: string | undefined } | undefined> {
+    return (await this.#among(name, others)).find(({ isSame, silent }) => isSame || silent !== undefined);
   }
 
-  /** Of each of these whether it is the same place; undefined where one of both cannot be asked. */
-  async #among(name: string, others: readonly string[]): Promise<{ name: string; isSame: boolean | undefined }[]> {
+  /** Of each of these whether it is the same place; not if one of both cannot be asked, which is `silent`. */
+  async #among(name: string, others: readonly string[]) {
     const own = await this.#idOf(name);
     return await Promise.all(
       others.map(async (other) => {
         const its = await this.#idOf(other);
-        return { name: other, isSame: own && its && own.id !== undefined && own.id === its.id };
+        const isSame = own?.id !== undefined && own.id === its?.id;
+        return { name: other, isSame, silent: !own ? name : !its ? other : undefined };
       }),
     );
   }
