@@ -68,7 +68,7 @@ export const groups = {
     minreplicas: { is: count({ to: 100 }), shown: "as -replicas", by: serves,
       help: "fewest copies that may be acknowledged while volumes are down" },
     md5sum: { is: toggle, default: "true", by: serves, help: "compute and store the MD5 of values" },
-    protect: { is: toggle, default: "false", by: serves, help: "a key must be unlinked before it can be deleted" },
+    protect: { is: toggle, default: "false", by: serves, help: "a key must be unlinked before it can be deleted or replaced" },
     fallback: { is: server, by: serves, help: "server that missing keys are redirected to" },
     probe: { is: oneOf(["key", "volume"]), default: "key", by: serves,
       help: "before a redirect, ask the volume for the key, or trust the index and the volume's health" },

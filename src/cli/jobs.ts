@@ -151,7 +151,9 @@ export async function runAdopt(config: Config, names: readonly string[]): Promis
   const adopt = (await adoptionWithoutIndex(config, held)) ?? held.use(await openTarget(config, "verify")).target.adopt;
   for (const name of names) {
     await adopt(name);
-    print(`${name} is the store's own now: the master fills it, no faster than -heal; a rebalance does not wait`);
+    print(
+      `${name} is the store's own now: the master fills it, no faster than -heal; a rebalance does so at once, with -heal 0, too`,
+    );
   }
 }
 

@@ -59,10 +59,12 @@ export class Cursor<T> {
     if (cursor.from) {
       const where = `after ${JSON.stringify(begun.after)}, where one was cut short at ${when}`;
       progress.note(`${task.job}: goes on ${where}: what it counts is of both; -from-start begins anew`);
-    } else if (!task.fromStart)
-      progress.note(
-        `${task.job}: begins anew, the one that was cut short at ${when} had another task, or another store`,
-      );
+    } else if (!task.fromStart) {
+      const one = `the one that was cut short at ${when}`;
+      const why =
+        begun.task === "" ? `what ${one} has done may not hold any more` : `${one} had another task, or another store`;
+      progress.note(`${task.job}: begins anew, ${why}`);
+    }
     return cursor;
   }
 

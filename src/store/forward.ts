@@ -57,16 +57,16 @@ export async function claimKey(
     }
     await using claim = await store.ledger.claim(key, asItIs);
     const { late } = await moveStaged(store, claim);
-    if (late.size > 0) throw notYet(late);
+    const ofEarlier = "an earlier replacement of the value has not ended, and nothing of this request is done";
+    if (late.size > 0) throw notYet(ofEarlier, late);
   }
 }
 
 class Unfinished extends Error {}
 
 /** The failure of what has to wait for a replacement. */
-export function notYet(late: ReadonlyMap<string, string>): MkvError {
-  const why = [...late.values()].join("; ");
-  return new MkvError("unavailable", `the value is being replaced, which goes on when this is over: ${why}`);
+export function notYet(text: string, late: ReadonlyMap<string, string>): MkvError {
+  return new MkvError("unavailable", `${text}: ${[...late.values()].join("; ")}`);
 }
 
 /**

@@ -46,7 +46,7 @@ export async function replace(store: Store, claim: Claim, write: Write): Promise
     throw error;
   }
   const { late, moved } = await moveStaged(store, claim, { isFresh: true }); // 4, and the record of 5.
-  if (late.size > 0) throw notYet(late);
+  if (late.size > 0) throw notYet("the value is being replaced, which goes on when this is over", late);
   if (moved < store.minreplicas)
     throw new MkvError(
       "unavailable",

@@ -169,6 +169,10 @@ test.concurrent(
     expect(text).toContain("is being replaced");
     const reading = reader(cluster, key);
     expect((await cluster.ask("DELETE", key)).status).toBeOneOf([409, 503]);
+    const again = () => cluster.ask("PUT", `${key}?replace`, { body: "another" });
+    const whenFree = async () => [await again()].find(({ status }) => status !== 409)?.text;
+    const notStored = /^an earlier replacement of the value has not ended, and nothing of this request is done: /;
+    expect(await until(whenFree, { what: "nobody is at work on the key" })).toMatch(notStored);
     await volume.restart();
     await expectRemains(cluster, key, copiesOn(home, newValue(key)));
     await settled(cluster);

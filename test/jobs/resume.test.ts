@@ -4,6 +4,7 @@ import { cpSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Cluster, startCluster } from "../support/cluster";
 import { withoutGrace } from "../support/grace";
+import { runMkv } from "../support/master";
 import { pathOf } from "../support/placement";
 import { contents } from "../support/process";
 import { until } from "../support/until";
@@ -59,6 +60,10 @@ test.concurrent(
     await killed(cluster, "verify", { db: copy, volumes, flags: ["-md5"] }, isWritten);
     const other = await runJob(cluster, "verify", { db: copyIndex(copy, "other"), volumes });
     expect(other.stderr).toMatch(/^verify: begins anew, [^\n]* had another task, or another store\n/);
+    const changed = copyIndex(copy, "changed");
+    await runMkv(["-db", changed, "-volumes", volumes.join(","), "adopt", volumes[0]!]);
+    const anew = await runJob(cluster, "verify", { db: changed, volumes, flags: ["-md5"] });
+    expect(anew.stderr).toMatch(/^verify: begins anew, what the one [^\n]* has done may not hold any more\n/);
     const { stderr, last } = await runJob(cluster, "verify", { db: copy, volumes, flags: ["-md5"] });
     expect(stderr).toMatch(/^verify: goes on after "\/key-\d+", where one was cut short [^\n]*-from-start[^\n]*\n/);
     expect(countsOf(last).keys).toBe(KEYS);

@@ -85,7 +85,7 @@ testByDpkg("the program says for which architecture the package is, and what is 
   const file = join(folder.path, "program");
   header.writeUInt16LE(0xb7, 18);
   writeFileSync(file, header);
-  expect(build(file, "other").stdout).toEndWith("_arm64.deb\n");
+  expect(build(file, "other").stdout).toEndWith("/mkv_arm64.deb\n");
   header.writeUInt16LE(0x3e, 18);
   writeFileSync(file, header);
   const amd64 = build(file, "other").stdout.trim();

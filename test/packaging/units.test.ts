@@ -4,7 +4,9 @@ import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/folder";
 import { startCluster } from "../support/cluster";
+import { keyFile, newKey } from "../support/link-key";
 import { mkv, runMkv } from "../support/master";
+import { basic } from "../support/password";
 import { CHECKOUT } from "../support/volume";
 
 setDefaultTimeout(60_000);
@@ -99,4 +101,17 @@ test("the units of jobs work through the master of their machine, and a backup t
   const before = saved().map(textOf);
   for (const name of jobs) expect(await runUnit(name, { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 1 });
   expect(saved().map(textOf)).toEqual(before);
+});
+
+test("with a link key and passwords the units of jobs need no more than the settings of the master", async () => {
+  await using folder = temporaryFolder();
+  const login = { user: "admin", password: "secret" };
+  const LINK_KEY = keyFile(folder.path, { keys: [newKey()] });
+  const env = { MKV_LINKKEY: LINK_KEY, MKV_BASICAUTH: "true", MKV_USERPASS: "admin:secret" };
+  await using cluster = await startCluster({ login, volumeEnv: { LINK_KEY }, env });
+  expect((await cluster.ask("PUT", "/key", { body: "x" })).status).toBe(401);
+  expect((await cluster.ask("PUT", "/key", { body: "x", headers: { Authorization: basic(login) } })).status).toBe(201);
+  const read = { ...env, MKV_BIND: "localhost", MKV_PORT: String(cluster.master.port), MKV_BACKUP_DIR: folder.path };
+  for (const name of jobs) expect(await runUnit(name, read)).toMatchObject({ exitCode: 0 });
+  for (const name of jobs) expect(await runUnit(name, { ...read, MKV_USERPASS: "" })).toMatchObject({ exitCode: 1 });
 });

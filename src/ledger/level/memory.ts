@@ -165,6 +165,7 @@ function cannotOpen(folder: string, cause: unknown): MkvError {
   const text = `${folder} cannot be opened: ${reasonOf(cause)}`;
   const isWhole = reasonOf(cause).startsWith("IO error"); // No room, for one: without it more would be forgotten than need be.
   const holds = "It holds what mkv remembers of the volumes, and the buckets and open uploads of S3";
-  const damaged = `. ${holds}: if it is damaged, restore it, or move it away to go on without them`;
+  const mend = "mount all disks, whose ids are learnt anew, move it away and start again; then run verify -repair";
+  const damaged = `. ${holds}: if it is damaged, ${mend}`;
   return new MkvError("failed", text + (isWhole ? ": mend that and start again" : damaged), { cause });
 }
