@@ -10,6 +10,7 @@ export const s3Limits = {
   pageKeys: 1000, // Entries of a page,
   statsAtOnce: 256, // and how many volumes are asked at once for what is on it.
   skipKeys: 32, // After so many keys with one prefix the next ones are passed over by a seek.
+  deletesAtOnce: 32, // So many objects of one request, or parts of an upload, are deleted at once.
   bucketSteps: 10_000, // Keys outside of buckets that are read for a list of buckets.
   parts: 10_000, // Parts of an upload;
   leastPartBytes: 5 * 1024 * 1024, // how small all but the last may be.

@@ -1,9 +1,11 @@
 // Owns uploads in parts: what is remembered of one, and its parts, which are values under keys that no list shows.
 //   "upload " key in hex " " ID -> Upload          in the ledger's memory
+//   "ended upload " ID -> true                     the same: it is over, and its parts are to be removed
 //   part := "/mkv:uploads/" ID "/" NNNNN           ID begins with the time of its start, in milliseconds of the wall
-// 1. A part counts if its upload is remembered before and after it is written. So none is left of an upload that is over:
-//    whoever ends one removes its parts, then forgets it, then looks for parts once more.
-// 2. What a crash has left of an upload is swept when uploads of its age are.
+// 1. A part counts if its upload is remembered before and after it is written. So whoever ends one forgets it before its parts
+//    are removed: nobody adds to it, or completes it with what is left.
+// 2. What cannot be removed then is swept, as are uploads whose object is there. What else a crash has left of an upload is
+//    swept when uploads of its age are.
 // 3. The age of an upload is by the wall's clock, which may jump: none is ended that this process has not known as too old for
 //    `s3Limits.knownOldMs`, by a clock that does not.
 import { nowMs } from "../clock";
@@ -16,9 +18,10 @@ import { shaped } from "../shape";
 import { warn } from "../log";
 import { deleteKey } from "./delete";
 import { again, inBackground } from "./maintain";
-import { lookAt } from "./read";
+import { lookAt, recordedAt } from "./read";
 import { retryBusy } from "../ledger/retry-busy";
 import { type Store } from "./store";
+import { inBatches } from "../turns";
 
 /** What is remembered of an upload. */
 export type Upload = {
@@ -42,6 +45,9 @@ const reservedName = "/mkv:uploads/";
 const reserved = Buffer.from(reservedName);
 /** Under which names uploads are remembered. */
 export const uploadPrefix = "upload ";
+const endedPrefix = "ended upload ";
+/** The attribute of an object that names the upload that it came by. */
+export const uploadName = "upload";
 
 /** Whether a key as `showKey` shows it is that of a part: it is nobody's but the upload's. */
 export function isReservedName(shown: string): boolean {
@@ -82,18 +88,21 @@ export async function* partsOf(store: Store, id: string, after = 0): AsyncGenera
   }
 }
 
-/** Ends an upload: nothing is left of it. Throws MkvError if a part cannot be removed; it may be ended again then. */
-export async function endUpload(store: Store, key: Key, id: string): Promise<void> {
-  await removeParts(store, id);
-  await store.ledger.memory.delete(nameOf(key, id));
-  await removeParts(store, id);
+/** Ends an upload: it is over once this has returned. `gone`: nothing is left of it. What that throws is left to the sweep. */
+export async function endUpload(store: Store, key: Key, id: string): Promise<{ readonly gone: Promise<void> }> {
+  const { memory } = store.ledger;
+  await memory.put(endedPrefix + id, true);
+  await memory.delete(nameOf(key, id));
+  return { gone: removeEnded(store, id) };
 }
 
-/** Ends all uploads of keys that begin with this. Throws as `endUpload`. */
+/** Ends all uploads of keys that begin with this. Throws MkvError if a part cannot be removed; they may be ended again then. */
 export async function endUploads(store: Store, prefix: Uint8Array): Promise<void> {
   for await (const entry of entriesOf(store.ledger.memory, uploadPrefix + prefix.toHex())) {
     const { key, id } = entryOf(entry);
-    await endUpload(store, key, id);
+    await (
+      await endUpload(store, key, id)
+    ).gone;
   }
 }
 
@@ -152,22 +161,30 @@ function rangeOf(id: string, first = 0): KeyRange {
   return { start: partKey(id, first), end: prefixEnd(partKey(id, 0).subarray(0, -5)) };
 }
 
-async function removeParts(store: Store, id: string): Promise<void> {
-  for await (const page of store.ledger.scan(rangeOf(id))) for (const [key] of page) await removePart(store, key);
+async function removeEnded(store: Store, id: string): Promise<void> {
+  for await (const page of store.ledger.scan(rangeOf(id)))
+    await inBatches(page, s3Limits.deletesAtOnce, ([key]) => removePart(store, key));
+  await store.ledger.memory.delete(endedPrefix + id);
 }
 
 /** Since when uploads, by their ids, are known as too old, by `nowMs`. */
 export type OldUploads = Map<string, number>;
 
-/** Ends the uploads that are too old, and what crashes have left of others, again and again until it is disposed of. */
+/** Ends the uploads that are over, or too old, and what has been left of others, again and again until it is disposed of. */
 export function sweepUploads(store: Store): AsyncDisposable {
   const old: OldUploads = new Map();
   const fail = (error: unknown) => warn(`old uploads are not all removed: ${reasonOf(error)}`);
   return inBackground((stop) => again(stop, s3Limits.sweepMs, () => sweep(store, old, stop).catch(fail)));
 }
 
-/** Ends what has been known as too old for long, and remembers in `old` what else is too old now. */
+/**
+ * Ends what is over, or has been known as too old for long, and remembers in `old` what else is too old now. Throws the first
+ * failure, at the end: none keeps the others from being ended.
+ */
 export async function sweep(store: Store, old: OldUploads, stop: AbortSignal): Promise<void> {
+  const { memory } = store.ledger;
+  let failure: unknown;
+  const noted = (work: Promise<void>) => work.catch((error: unknown) => void (failure ??= error));
   const seen = new Set<string>();
   const isOver = (id: string) => {
     const sinceMs = old.get(id) ?? nowMs();
@@ -176,18 +193,27 @@ export async function sweep(store: Store, old: OldUploads, stop: AbortSignal): P
     return nowMs() - sinceMs >= s3Limits.knownOldMs;
   };
   const beforeMs = Date.now() - s3Limits.uploadMs;
-  for await (const entry of entriesOf(store.ledger.memory, uploadPrefix)) {
-    const { key, id, startedMs } = entryOf(entry);
+  const endIfOver = async ({ key, id, startedMs }: Remembered) => {
+    const isDue =
+      (startedMs < beforeMs && isOver(id)) || (await recordedAt(store, key))?.attributes?.[uploadName] === id;
+    if (isDue) await (await endUpload(store, key, id)).gone;
+  };
+  for await (const [name] of entriesOf(memory, endedPrefix)) {
     if (stop.aborted) return;
-    if (startedMs < beforeMs && isOver(id)) await endUpload(store, key, id);
+    await noted(removeEnded(store, name.slice(endedPrefix.length)));
+  }
+  for await (const entry of entriesOf(memory, uploadPrefix)) {
+    if (stop.aborted) return;
+    await noted(endIfOver(entryOf(entry)));
   }
   const end = Buffer.from(reservedName + timeInHex(beforeMs));
   for await (const page of store.ledger.scan({ start: reserved, end })) {
     for (const [key] of page) {
       if (stop.aborted) return;
       const id = Buffer.from(key.subarray(reserved.length)).toString().split("/", 1)[0]!;
-      if (isOver(id)) await removePart(store, key);
+      if (isOver(id)) await noted(removePart(store, key));
     }
   }
   for (const id of old.keys()) if (!seen.has(id)) old.delete(id);
+  if (failure) throw failure;
 }

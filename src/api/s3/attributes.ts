@@ -2,15 +2,15 @@
 // is not the MD5 of a value that came in parts. A value that was put by the native dialect has none.
 import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, type Value } from "../../store/read";
+import { uploadName } from "../../store/uploads";
 import { bytesName, dateName } from "../../store/written";
 import { type Sum, algorithmOf, headerOf } from "./checksums";
 import { S3Error } from "./errors";
 import { type S3Request, headerText, objectOf } from "./request";
 import { node } from "./xml";
 
-/** Names of attributes that are no headers: of an object in parts its entity tag, the upload that it came by, its parts. */
+/** Names of attributes that are no headers: of an object in parts its entity tag, its parts. */
 export const tagName = "etag";
-export const uploadName = "upload";
 export const partsName = "parts";
 
 const ofBytes = [tagName, uploadName, partsName, bytesName, dateName];

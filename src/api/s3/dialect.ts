@@ -80,7 +80,7 @@ const operations = ["location", "uploads", "uploadId", "partNumber", "delete", "
 const isCopy = ({ header }: Asked) => header("x-amz-copy-source") !== undefined;
 
 function later(work: Promise<Document>, { goesOn, about }: Known): Promise<Response> {
-  goesOn(work);
+  goesOn(work.then(({ rest }) => rest));
   return keptAlive(work, about);
 }
 

@@ -5,8 +5,8 @@ import { streamed } from "../stream";
 import { errorNodes, s3ErrorOf } from "./errors";
 import { declaration, xmlAnswer, xmlElement } from "./xml";
 
-/** A document that is worked on. */
-export type Document = { readonly root: string; readonly inner: string };
+/** A document that is worked on; `rest` goes on when it is there. */
+export type Document = { readonly root: string; readonly inner: string; readonly rest?: Promise<void> | undefined };
 
 /** The answer that this work leads to. Throws what it throws, if that is soon. */
 export async function keptAlive(work: Promise<Document>, about: { resource: string; id: string }): Promise<Response> {

@@ -1,10 +1,11 @@
 // Owns uploads in parts: their beginning, their parts, their end.
+import { MkvError } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
 import { type SeenValue, lookAt, openValue } from "../../store/read";
 import { type BadCopies, fromGoodCopies } from "../../store/recopy";
-import { type Store } from "../../store/store";
+import { type Permit, type Store } from "../../store/store";
 import {
   type Part,
   type Upload,
@@ -13,11 +14,12 @@ import {
   partKey,
   partsOf,
   removePart,
+  uploadName,
   uploadOf,
 } from "../../store/uploads";
 import { bytesName, writtenFile } from "../../store/written";
 import { type ByteRange } from "../../volumes/read";
-import { attributesIn, sumNode, sumOf, tagName, uploadName } from "./attributes";
+import { attributesIn, sumNode, sumOf, tagName } from "./attributes";
 import { requireBucket } from "./buckets";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
@@ -79,7 +81,8 @@ async function storePart(store: Store, asked: S3Request, payload: Payload) {
 export async function abortUpload(store: Store, asked: S3Request): Promise<Response> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   if (!(await attributesBy(store, key, id))) await requireUpload(store, asked);
-  await endUpload(store, key, id);
+  const { gone } = await endUpload(store, key, id);
+  await gone.catch(unlessExpected);
   return new Response(null, { status: 204 });
 }
 
@@ -87,48 +90,59 @@ export async function abortUpload(store: Store, asked: S3Request): Promise<Respo
 export async function completeUpload(store: Store, asked: Asked): Promise<Document> {
   const [key, id] = [asked.key!, asked.query("uploadId")!];
   const named = partsIn(await documentIn(asked.payload()), id);
-  const before = await attributesBy(store, key, id);
-  const upload = before ? await uploadOf(store, key, id) : await requireUpload(store, asked);
-  if (upload && !before) await join(store, asked, { upload, parts: await partsToJoin(store, id, { named, upload }) });
-  if (upload) await endUpload(store, key, id);
-  const attributes = (await attributesBy(store, key, id)) ?? before;
+  const attributes =
+    (await attributesBy(store, key, id)) ??
+    (await join(store, asked, named).catch(async (error: unknown) => {
+      const byAnother = await attributesBy(store, key, id); // The same request, which was faster.
+      if (!byAnother) throw error;
+      return byAnother;
+    }));
+  // It is acknowledged, whatever becomes of the rest: what is not ended now the sweep ends.
+  const isOpen = uploadOf(store, key, id);
+  const ended = await isOpen.then((upload) => upload && endUpload(store, key, id)).catch(unlessExpected);
   const sum = sumOf({ attributes });
   const scheme = asked.header("x-forwarded-proto")?.startsWith("https") ? "https" : "http"; // Some store the Location.
   const place = [node("Location", `${scheme}://${asked.header("host")}${asked.path}`), node("Bucket", asked.bucket)];
-  const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${attributes?.[tagName]}"`)];
+  const nodes = [...place, node("Key", objectOf(key, asked.bucket)), node("ETag", `"${attributes[tagName]}"`)];
   nodes.push(sumNode(sum), node("ChecksumType", sum?.type));
-  return { root: "CompleteMultipartUploadResult", inner: nodes.join("") };
+  return { root: "CompleteMultipartUploadResult", inner: nodes.join(""), rest: ended?.gone };
 }
 
-async function join(
-  store: Store,
-  asked: S3Request,
-  { upload, parts }: { upload: Upload; parts: readonly Part[] },
-): Promise<void> {
-  const permit = permitOf(asked);
+/** Stores the object; returns its attributes. */
+async function join(store: Store, asked: S3Request, named: readonly NamedPart[]): Promise<Attributes> {
+  const id = asked.query("uploadId")!;
+  const upload = await requireUpload(store, asked);
+  const parts = await partsToJoin(store, id, { named, upload });
+  const permitTag = permitOf(asked);
+  const permit: Permit = (before) => {
+    if (before.attributes?.[uploadName] === id) throw noSuchUpload(id); // Another request was faster.
+    permitTag?.(before);
+  };
   const sums = Buffer.concat(parts.map(({ md5 }) => Buffer.from(md5, "hex")));
   const etag = `${new Bun.CryptoHasher("md5").update(sums).digest("hex")}-${parts.length}`;
   const composite = await compositeOf(upload, parts);
   const summing = summingOf(asked, { upload, composite });
   const lengths = parts.map(({ attributes }) => Number(attributes[bytesName]));
-  const ofUpload = { [tagName]: etag, [uploadName]: asked.query("uploadId")!, ...partsAttribute(lengths) };
+  const ofUpload = { [tagName]: etag, [uploadName]: id, ...partsAttribute(lengths) };
   const attributes = { ...upload.attributes, ...composite, ...ofUpload };
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
   const bytesMeant = asked.header("x-amz-mp-object-size");
   if (bytesMeant !== undefined && bytesMeant !== String(bytes))
     throw new S3Error("InvalidRequest", `the parts have ${bytes} bytes, not the ${bytesMeant} of x-amz-mp-object-size`);
-  try {
-    await fromGoodCopies((bad) => {
-      const body = payloadFrom(joined(store, parts, bad), bytes, summing);
-      const sum = sumOf({ attributes: composite }) ? () => undefined : body.sum; // It has one already.
-      return storeBody(store, asked.key!, { ...body, sum }, { attributes, permit });
-    });
-  } catch (error) {
-    if (!(await attributesBy(store, asked.key!, asked.query("uploadId")!))) throw error; // Else another one was faster.
-  }
+  return await fromGoodCopies(async (bad) => {
+    const body = payloadFrom(joined(store, asked, { parts, bad }), bytes, summing);
+    const sum = sumOf({ attributes: composite }) ? () => undefined : body.sum; // It has one already.
+    await storeBody(store, asked.key!, { ...body, sum }, { attributes, permit });
+    return { ...attributes, ...sumAttribute({ ...body, sum }) };
+  });
 }
 
-async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): AsyncGenerator<Uint8Array> {
+/** The bytes of these parts, which come to their end only if the upload is not over. */
+async function* joined(
+  store: Store,
+  asked: S3Request,
+  { parts, bad }: { parts: readonly Part[]; bad: BadCopies },
+): AsyncGenerator<Uint8Array> {
   for (const { key, md5 } of parts) {
     const replaced = () => new S3Error("InvalidPart", "a part was replaced while the upload was completed");
     const wholeOfPart = (seen: SeenValue) => {
@@ -139,6 +153,7 @@ async function* joined(store: Store, parts: readonly Part[], bad: BadCopies): As
     if (!opened) throw replaced();
     if (opened.chunks) yield* opened.chunks;
   }
+  await requireUpload(store, asked);
 }
 
 type NamedPart = { readonly number: number; readonly etag: string; readonly sums: ReadonlyMap<Algorithm, string> };
@@ -208,6 +223,10 @@ export async function requireUpload(store: Store, asked: S3Request): Promise<Upl
   if (upload) return upload;
   await requireBucket(store, asked.bucket);
   throw noSuchUpload(id);
+}
+
+function unlessExpected(error: unknown): undefined {
+  if (!(error instanceof MkvError)) throw error;
 }
 
 function noSuchUpload(UploadId: string): S3Error {

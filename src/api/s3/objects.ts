@@ -25,8 +25,6 @@ import { type S3Request, keyOf, prefixOf, requireOwnVersion } from "./request";
 import { streamed } from "../stream";
 import { nest, node, xmlAnswer } from "./xml";
 
-const deletesAtOnce = 32;
-
 /** An answer to a read, but for its bytes; `range` is undefined if it has none. */
 type Head = { readonly status: number; readonly headers: Headers; readonly range: ByteRange | undefined };
 
@@ -151,7 +149,7 @@ export async function deleteObjects(store: Store, asked: Asked): Promise<Respons
   if (objects.length === 0 || objects.length > s3Limits.pageKeys)
     throw new S3Error("MalformedXML", `a Delete names 1 to ${s3Limits.pageKeys} objects`);
   const isQuiet = textOf(root, "Quiet")?.trim() === "true";
-  const nodes = await inBatches(objects, deletesAtOnce, (object) => remove(store, asked, { object, isQuiet }));
+  const nodes = await inBatches(objects, s3Limits.deletesAtOnce, (object) => remove(store, asked, { object, isQuiet }));
   return xmlAnswer("DeleteResult", nodes.join(""));
 }
 
