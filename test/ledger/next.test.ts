@@ -44,8 +44,8 @@ test("one that counts as dead puts nothing into a later one, nor in its place", 
 
 test("a record that cannot be read does not stand in the way of a rebuild, and its file is not taken for a left-over", async () => {
   const { address, query } = await emptyStore(server, "damaged");
-  const owed = `'{"in-flight 0 0 a:1"}', gen_random_uuid()`;
-  await query(`insert into mkv_keys (key, record, owed, version)
+  const owed = `'{"in-flight 0 0 a:1"}', gen_random_uuid(), now()`;
+  await query(`insert into mkv_keys (key, record, owed, version, due)
     values ('/damaged', 'no record', ${owed}), ('/owing', null, ${owed})`);
   await using made = await makeNext(address, { of: "volumes", allEpochs: async () => [] });
   const found = await made.owedBy((volume) => volume);

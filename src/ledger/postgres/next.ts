@@ -18,7 +18,7 @@ import { Database } from "./connection";
 import { sharedMemory } from "./memory";
 import { epochName, lookBack } from "./open";
 import { type Presence, enter } from "./processes";
-import { knownKeys, scanTable } from "./reads";
+import { keysOwing, scanTable } from "./reads";
 import { bytesArray, textArray } from "./row";
 import { createDue, createKeys, hasSchema, keyOrder, keysTable, makeTables, setMade, undefinedTable } from "./schema";
 import { sqlState } from "./sql-state";
@@ -83,10 +83,10 @@ export async function makeNext(
   const database = undo.use(new Database(address));
   if (!(await hasSchema(database))) await makeTables(database);
   const presence = undo.use(await enter(database, "rebuild"));
-  const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`);
+  const [claimed] = await database.run(`select 1 from ${keysTable} where held and due > now() limit 1`, [], "long");
   if (claimed) throw new MkvError("failed", "keys are still claimed by a master that died: try again in two minutes");
   const anyKey = `select 1 from ${keysTable} where record is not null or owed is not null limit 1`;
-  if (source.of === "backup" && (await database.run(anyKey)).length > 0)
+  if (source.of === "backup" && (await database.run(anyKey, [], "long")).length > 0)
     throw new MkvError("failed", `${address.shown} is not empty: name another database`);
   for (const left of await tablesIn(database))
     // Of runs that were cut short.
@@ -194,7 +194,7 @@ async function keepRest(database: Database, table: string, { owed }: { owed: boo
 
 async function owedIn(database: Database, currentName: (volume: string) => string): Promise<Owed> {
   const owed = new Map<string, OwedByKey>();
-  for await (const page of knownKeys(database, "owing")) {
+  for await (const page of keysOwing(database)) {
     for (const { key, record, owed: debts } of page) {
       const known = readRecord(record);
       // Where nothing is known of the key its files may be the value.

@@ -8,7 +8,15 @@ import { type ValueRecord, decodeRecord } from "../../format/record";
 import { databaseLimits } from "../../database-limits";
 import { limits } from "../../limits";
 import { knownOf, dumpOf } from "../facts";
-import { type Age, type Debt, type Known, type KeyRange, type KnownValue, type RawEntry } from "../ledger";
+import {
+  type Age,
+  type BareDebt,
+  type Debt,
+  type Known,
+  type KeyRange,
+  type KnownValue,
+  type RawEntry,
+} from "../ledger";
 import { getSeconds, keysOwed, timed } from "../measures";
 import { type Database, type Patience } from "./connection";
 import { bytesArray, debtsIn } from "./row";
@@ -85,24 +93,50 @@ export async function* scanTable(
   }
 }
 
-/** All that is known of all keys, or of those that owe something, page by page. */
-export async function* knownKeys(database: Database, which: "all" | "owing" = "all"): AsyncGenerator<readonly Known[]> {
+/** All that is known of all keys, page by page. */
+export async function* knownKeys(database: Database): AsyncGenerator<readonly Known[]> {
   const text = `select key, record, facts, owed from ${keysTable}
-    where key > $1 and (owed is not null${which === "all" ? " or record is not null" : ""}) order by key limit $2::int`;
+    where key > $1 and (owed is not null or record is not null) order by key limit $2::int`;
   let after: Uint8Array = new Uint8Array();
   for (;;) {
     const rows = await database.run(text, [after, limits.scanKeys]);
     if (rows.length === 0) return;
-    yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) => {
-      const debts = debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
-      return dumpOf(key, record ?? undefined, { facts, owed: debts });
-    });
+    yield (rows as [Key, string | null, string | null, unknown][]).map(([key, record, facts, owed]) =>
+      dumpOf(key, record ?? undefined, { facts, owed: bareDebtsIn(owed) }),
+    );
     after = rows.at(-1)![0] as Uint8Array;
   }
 }
 
+/** A key that owes something. */
+type Owing = { readonly key: Key; readonly record: string | undefined; readonly owed: readonly BareDebt[] };
+
+/** All keys that owe something, page by page, while nobody is at work. */
+export async function* keysOwing(database: Database): AsyncGenerator<readonly Owing[]> {
+  const text = `select due::text, key, record, owed from ${keysTable}
+    where due is not null and owed is not null and (due, key) > ($1::timestamptz, $2::bytea) ${byDue} limit $3::int`;
+  for (let after: DueAfter = first; ;) {
+    const rows = (await database.run(text, [...after, limits.scanKeys], "long")) as DueRow[];
+    const last = rows.at(-1);
+    if (!last) return;
+    yield rows.map(([, key, record, owed]) => ({ key, record: record ?? undefined, owed: bareDebtsIn(owed) }));
+    after = [last[0], last[1]];
+  }
+}
+
+function bareDebtsIn(owed: unknown): BareDebt[] {
+  return debtsIn(owed, 0).map(({ volume, kind }) => ({ volume, kind }));
+}
+
+type DueRow = readonly [due: string, key: Key, record: string | null, owed: unknown];
+type DueAfter = readonly [due: string, key: Uint8Array];
+const first: DueAfter = ["-infinity", new Uint8Array()];
+
+/** As its index has them. (What is called `due` alone would be the text that is asked for.) */
+const byDue = `order by ${keysTable}.due, ${keysTable}.key`;
+
 const duePage = `select key, owed, (extract(epoch from now() - written) * 1000)::float8, due::text from ${keysTable}
-  where due <= now() and (due, key) > ($1::timestamptz, $2::bytea) order by due, key limit $3::int`;
+  where due <= now() and owed is not null and (due, key) > ($1::timestamptz, $2::bytea) ${byDue} limit $3::int`;
 
 const countOwing = `select count(*)::int from
   (select 1 from ${keysTable} where due is not null and not held limit $1::int) as owing`;
@@ -111,14 +145,12 @@ const howFar = `select
   (select (value::jsonb ->> 'count')::float8 from mkv_memory where name = 'epoch'),
   (select count(*)::int from mkv_memory where name = 'behind' and value <> '"new"')`;
 
-const first = ["-infinity", new Uint8Array()] as const;
-
 /**
  * The keys that owe something.
  * @param age of the ledger, as it was when it was opened
  */
 export function debtsOf(database: Database, age: Age) {
-  let after: readonly [due: string, key: Uint8Array] = first;
+  let after = first;
   let countedMs = Number.NEGATIVE_INFINITY;
   let owing = 0;
   let farthest = 0;
