@@ -15,7 +15,7 @@ import { pickVolume } from "./find";
 import { claimKey } from "./forward";
 import { type BadCopies, proven } from "./recopy";
 import { retryBusy } from "../ledger/retry-busy";
-import { type Permit, type Store } from "./store";
+import { type Store } from "./store";
 import { writtenFile } from "./written";
 
 /** A live value; nothing is kept beside the record of one that came without attributes. */
@@ -227,15 +227,11 @@ function readingOf(
   return { used, chunks, open: async () => void (file ??= await open()) };
 }
 
-/** Puts other attributes beside a live value. Throws MkvError absent, busy; what `permit` throws. */
-export async function setAttributes(
-  store: Store,
-  key: Key,
-  { attributes, permit }: { attributes: Attributes; permit: Permit },
-): Promise<void> {
+/** Puts other attributes beside a live value: what `change` makes of those of now. Throws MkvError absent, busy; what it throws. */
+export async function setAttributes(store: Store, key: Key, change: (now: Value) => Attributes): Promise<void> {
   await using _claim = await claimKey(store, key, (before) => {
-    if (before.record?.state !== "live") throw new MkvError("absent", "there is no such key");
-    permit(before);
-    return { record: before.record, owed: before.owed, attributes };
+    const now = valueIn(before);
+    if (!now) throw new MkvError("absent", "there is no such key");
+    return { record: now.record, owed: before.owed, attributes: change(now) };
   });
 }

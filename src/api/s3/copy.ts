@@ -1,11 +1,11 @@
 // Owns copies: of an object, and of a part of one into an upload.
 import { type Key } from "../../format/key";
-import { type Attributes } from "../../ledger/ledger";
 import { type SeenValue, openValue, setAttributes } from "../../store/read";
 import { fromGoodCopies } from "../../store/recopy";
 import { type Permit, type Store } from "../../store/store";
 import { type Transferred } from "../../store/transfer";
 import { isReserved } from "../../store/uploads";
+import { writtenFile } from "../../store/written";
 import { type ByteRange } from "../../volumes/read";
 import { attributesIn, attributesOfBytes, attributesOfCopy, etagOf, sumNode, sumOf, typeOf } from "./attributes";
 import { missing, requireBucket } from "./buckets";
@@ -53,8 +53,8 @@ export async function copyObject(store: Store, asked: S3Request): Promise<Docume
   await requireBucket(store, asked.bucket);
   const permit = permitOf(asked);
   const algorithm = algorithmNamed(asked.header("x-amz-checksum-algorithm"));
-  if (isOnto && directive === "REPLACE" && !algorithm)
-    return await retype(store, asked, { attributes: attributesIn(asked), permit });
+  const retyped = isOnto && directive === "REPLACE" && !algorithm && (await retype(store, asked, permit));
+  if (retyped) return retyped;
   const sumBy = (seen: SeenValue) => algorithm ?? sumOf(seen)?.algorithm;
   const how = { source, rangeOf: whole, root: "CopyObjectResult", sumBy };
   return await copyFrom(store, asked, how, async (payload, seen) => {
@@ -75,17 +75,21 @@ function permitSame({ record }: SeenValue, permit: Permit | undefined): Permit {
   };
 }
 
-/** Other attributes for an object that stays where it is. */
-async function retype(
-  store: Store,
-  asked: S3Request,
-  { attributes, permit }: { attributes: Attributes; permit: Permit | undefined },
-): Promise<Document> {
+/** Other attributes for an object that stays where it is; undefined without an MD5, by which they would be known as its own. */
+async function retype(store: Store, asked: S3Request, permit: Permit | undefined): Promise<Document | undefined> {
+  const attributes = attributesIn(asked);
   const seen = await openValue(store, asked.key!, (value) => void requireSource(asked, value));
   if (!seen) throw await missing(store, asked);
-  const kept = { ...attributes, ...attributesOfBytes(seen) };
-  await setAttributes(store, asked.key!, { attributes: kept, permit: permitSame(seen, permit) });
-  return result("CopyObjectResult", { etag: etagOf(seen), date: seen.modified, sum: sumOf(seen) });
+  if (seen.record.md5 === undefined) return undefined;
+  const permitBytes = permitSame(seen, permit);
+  let now = seen;
+  await setAttributes(store, asked.key!, (value) => {
+    permitBytes(value);
+    now = { ...seen, ...value, ...writtenFile(value.attributes) }; // The same bytes may have been put again.
+    requireSource(asked, now);
+    return { ...attributes, ...attributesOfBytes(now) };
+  });
+  return result("CopyObjectResult", { etag: etagOf(now), date: now.modified, sum: sumOf(now) });
 }
 
 /** What is copied, by what it gets a sum, and what the answer is called. */
