@@ -139,7 +139,14 @@ export class Cursor<T> {
 
 type CursorOptions = { task: Task; progress: JobProgress; counts: Record<string, number> };
 
-const passing: ReadonlySet<string> = new Set(["busy", "unavailable", "away", "timeout", "volume-failed"]);
+const passing: ReadonlySet<string> = new Set([
+  "busy",
+  "unavailable",
+  "away",
+  "timeout",
+  "volume-failed",
+  "too-much-owed",
+]);
 
 function textOf({ topology, flags }: Task): string {
   return JSON.stringify([topologyId(topology), ...flags]);

@@ -47,17 +47,21 @@ export function landed({ volumes }: Store, owed: readonly Debt[], written: reado
   });
 }
 
+/** Since when moves have found no room. */
+let fullSinceMs: number | undefined;
+
 /**
- * Waits while so many keys owe something that writes would soon find no room, for longer than old copies stay.
+ * Waits while so many keys owe something that writes would soon find no room, for longer than old copies stay: all moves together.
  * @throws MkvError too-much-owed after that
  */
-export async function roomForStrays({ ledger, graceMs }: Store): Promise<void> {
-  const untilMs = nowMs() + graceMs + limits.unsyncedMs;
+export async function roomForStrays({ ledger, graceMs }: Pick<Store, "ledger" | "graceMs">): Promise<void> {
   while (ledger.owing >= limits.debtsWithMoves) {
-    if (nowMs() > untilMs) {
+    fullSinceMs ??= nowMs();
+    if (nowMs() > fullSinceMs + graceMs + limits.unsyncedMs) {
       const text = `unfinished work of ${ledger.owing} keys waits for volumes that are down: bring those back first`;
       throw new MkvError("too-much-owed", text);
     }
     await Bun.sleep(limits.busyPauseMs);
   }
+  fullSinceMs = undefined;
 }

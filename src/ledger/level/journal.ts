@@ -79,17 +79,12 @@ export class Journal {
     this.#last = floor;
     try {
       for (const owing of inherited ?? []) this.#owing.set(owing.key.toHex(), owing);
-      keysOwed.set(this.#owing.size);
+      this.#count(0);
       this.#file = this.#rewrite();
       if (inherited) for (const path of journalsOf(index)) if (path !== this.#path) rmSync(path);
     } catch (error) {
       throw this.#failure(error);
     }
-  }
-
-  /** How many keys owe something. */
-  get size(): number {
-    return this.#owing.size;
   }
 
   /** All keys that owe something, those that have done so longest first. */
@@ -145,6 +140,7 @@ export class Journal {
   }
 
   #remember(hex: string, owing: Owing): void {
+    const before = this.#owing.size;
     this.#last = owing.n;
     this.#text += textOf(hex, owing);
     if (owing.owed.length > 0) this.#owing.set(hex, owing);
@@ -152,6 +148,11 @@ export class Journal {
       this.#owing.delete(hex);
       this.#text += `"${hex}"\n`;
     }
+    this.#count(before);
+  }
+
+  #count(before: number): void {
+    this.#numbers.addOwing(this.#owing.size - before);
     keysOwed.set(this.#owing.size);
   }
 

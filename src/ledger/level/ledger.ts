@@ -64,7 +64,7 @@ export function levelLedger(parts: LevelParts): Ledger {
     memory,
     age: shared.age,
     get owing() {
-      return journal.size;
+      return parts.numbers.owing;
     },
     get: (key) => index.get(key),
     look: (key) => knownOf(key, index.get(key), facts.getText(key)),
@@ -155,13 +155,13 @@ class LevelClaim implements Claim {
   }
 
   async #put(entry: Entry, { sync, dueMs }: { sync: boolean; dueMs: number }): Promise<void> {
-    const { index, journal } = this.parts;
+    const { index, journal, numbers } = this.parts;
     const before = this.#entry;
     const record = entry.record === before.record ? this.#text : entry.record && encodeRecord(entry.record);
     const isNewRecord = record !== this.#text;
     let written: readonly Debt[] | undefined;
     if (entry.owed.some((debt) => !before.owed.includes(debt))) {
-      if (before.owed.length === 0 && journal.size >= limits.debts) {
+      if (before.owed.length === 0 && numbers.owing >= limits.debts) {
         const text = `${limits.debts} unfinished writes wait for volumes that are down: bring those back first`;
         throw new MkvError("too-much-owed", text);
       }

@@ -1,5 +1,5 @@
-// Owns the numbers of the lines of all journals, and how far those are known to have come, noted beside the index while they
-// are written. Journals that end before that are a copy, made while they were written and put back: together with their index
+// Owns what the journals of all threads count together: the numbers of their lines; the keys that owe something; how far the lines
+// are known to have come, which is noted beside the index while they are written. Journals that end before that are a copy, made while they were written and put back: together with their index
 // they look as a crash leaves them.
 import { limits } from "../../limits";
 import { type Memory } from "../ledger";
@@ -7,7 +7,7 @@ import { type Memory } from "../ledger";
 /** Under this name the memory has how far the journals had come when that was noted last. */
 export const reachedName = "reached";
 
-/** The numbers of lines: the next one, and the highest that a crash does not take away, over the threads that share them. */
+/** Over the threads that share them: the next number of a line, the highest that a crash does not take away, and the keys that owe. */
 export class LineNumbers {
   readonly #numbers: BigInt64Array;
 
@@ -17,7 +17,7 @@ export class LineNumbers {
   }
 
   static share(last: number): SharedArrayBuffer {
-    const shared = new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT);
+    const shared = new SharedArrayBuffer(3 * BigInt64Array.BYTES_PER_ELEMENT);
     new BigInt64Array(shared).set([BigInt(last + 1), BigInt(last)]);
     return shared;
   }
@@ -29,6 +29,16 @@ export class LineNumbers {
 
   get reached(): number {
     return Number(this.#numbers[1]);
+  }
+
+  /** How many keys owe something: one that does so to two threads counts twice. */
+  get owing(): number {
+    return Number(this.#numbers[2]);
+  }
+
+  /** There are so many more keys that owe something. */
+  addOwing(keys: number): void {
+    Atomics.add(this.#numbers, 2, BigInt(keys));
   }
 
   /** A lower number from another thread may win: then less is known than could be, and nothing wrong. */
