@@ -128,7 +128,7 @@ export const groups = {
       help: "say at the end in a line of JSON how it went" },
     repair: { is: toggle, default: "false", by: verifies, help: "heal what can be healed from a good copy" },
     orphans: { is: toggle, default: "false", by: verifies,
-      help: "remove files that have been in no record for an hour" },
+      help: "remove files that a verify has seen in no record an hour ago" },
     admin: { is: url, by: ["status"], help: "admin port of the master, as in http://host:3100" },
     latest: { is: toggle, default: "false", by: ["import"],
       help: "nothing was stored or deleted since the backup was made" },
