@@ -62,8 +62,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const seenEpochs = async () => (changes ? await epochsSoon(volumes) : undefined);
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
-  const isTold = config.subvolumes !== undefined;
-  if (purpose !== "verify") await keepTopology(ledger, config.topology, { by: purpose, isTold });
+  if (changes) await keepTopology(ledger, config.topology, { by: purpose, told: config });
   await forgetOldOrphans(ledger.memory);
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,

@@ -1,4 +1,4 @@
-// Owns what the store looked like last, and that a master keeps to it.
+// Owns what the store looked like last, and that nobody changes it by a flag that was forgotten.
 //   "shape" -> Topology                     in the ledger's memory
 import { MkvError } from "../../errors";
 import { type Topology } from "../../format/placement";
@@ -14,21 +14,21 @@ export async function lastTopology(memory: Memory): Promise<Topology | undefined
   return shaped(await memory.get(topologyName), { volumes: [""], replicas: 0, subvolumes: 0 });
 }
 
+/** Numbers that were given; undefined for those that are defaults. */
+type Told = { readonly [N in "subvolumes" | "replicas"]: number | undefined };
+
 /**
- * Remembers what the store looks like, which a rebalance may change: a master is kept to it. An empty store may look like
- * anything.
- * @param options.isTold whether the number of subvolumes was given, and is no default
- * @throws MkvError failed: `-subvolumes` was forgotten, or the volumes are others
+ * Remembers what the store looks like, unless `by` a verify. An empty store may look like anything.
+ * @throws MkvError failed: a flag was forgotten, or a master has other volumes
  */
 export async function keepTopology(
   ledger: Ledger,
   topology: Topology,
-  { by, isTold }: { by: "server" | "rebalance"; isTold: boolean },
+  { by, told }: { by: "server" | "rebalance" | "verify"; told: Told },
 ): Promise<void> {
   const before = await lastTopology(ledger.memory);
-  if (before && by === "server" && !(await isEmpty(ledger))) {
-    const { volumes, subvolumes } = topology;
-    if (!volumes.some((volume) => before.volumes.includes(volume))) {
+  if (before && !(await isEmpty(ledger))) {
+    if (by === "server" && !topology.volumes.some((volume) => before.volumes.includes(volume))) {
       const was = before.volumes.join(",");
       throw new MkvError(
         "failed",
@@ -36,14 +36,17 @@ export async function keepTopology(
           "if values are to move to other ones, run rebalance with those",
       );
     }
-    if (subvolumes !== before.subvolumes) {
-      const text = `the store has -subvolumes ${before.subvolumes}, not ${subvolumes}`;
-      if (!isTold)
-        throw new MkvError("failed", `${text}: give that flag, or run rebalance with -subvolumes ${subvolumes} first`);
-      warn(`${text}: values stay where they are until a rebalance`);
+    for (const name of ["subvolumes", "replicas"] as const) {
+      if (topology[name] === before[name]) continue;
+      const text = `the store has -${name} ${before[name]}, not ${topology[name]}`;
+      if (told[name] === undefined) {
+        const advice = `give that flag, or run rebalance with -${name} ${topology[name]} to change it`;
+        throw new MkvError("failed", `${text}: ${advice}`);
+      }
+      if (by === "server") warn(`${text}: values stay where they are until a rebalance`);
     }
   }
-  await ledger.memory.put(topologyName, topology);
+  if (by !== "verify") await ledger.memory.put(topologyName, topology);
 }
 
 async function isEmpty(ledger: Ledger): Promise<boolean> {
