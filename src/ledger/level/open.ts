@@ -26,6 +26,7 @@ import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, 
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeDone, replay } from "./replay";
+import { requireNoMount } from "./swap";
 import { rememberUnpaid } from "./unpaid";
 
 type LevelOptions = Surroundings & {
@@ -189,7 +190,7 @@ export async function joinLevelLedger(
 }
 
 /**
- * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one.
+ * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one; or if none can be made there.
  * @returns files that it may lack, if not all volumes could be looked at
  */
 async function requireNoTrace(
@@ -201,6 +202,7 @@ async function requireNoTrace(
   if (journal) {
     throw new MkvError("failed", `there is no index at ${path}, but its journal ${journal}: run rebuild first`);
   }
+  requireNoMount(path);
   const { isSure } = await onMissing(memory.get("index") !== undefined);
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`a new index is made at ${path}`);

@@ -7,14 +7,36 @@
 // 1. Only what is finished, closed and synced is ever called .NAME.new; from that rename on the swap can only go forward.
 // 2. Each rename is on the disk before the next step.
 // 3. Whoever swaps, or finishes a swap, holds the lock beside the index, and nobody has either index open.
-// 4. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
-import { existsSync, readdirSync, rmSync } from "node:fs";
+// 4. Nothing takes the place of a mount point: no index is made there. One that is there is served.
+// 5. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
+import { existsSync, readFileSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
 import { renameDurably, sync } from "./durable";
 
-/** The empty folder where a new index is made: what runs have left that were cut short is removed. */
+/**
+ * Throws MkvError failed where a disk is mounted at this place itself, by whatever path it is named: the kernel renames no
+ * mount point, and all that belongs to the index would lie on another disk.
+ */
+export function requireNoMount(index: string): void {
+  if (!existsSync(index) || !mountPoints().includes(realpathSync(index))) return;
+  throw new MkvError("failed", `${index} is a mount point, where no index can be made: name a folder in it as -db`);
+}
+
+/** None where the system does not tell. */
+function mountPoints(): string[] {
+  const path = "/proc/self/mountinfo";
+  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  const byte = (_: string, octal: string) => String.fromCharCode(Number.parseInt(octal, 8));
+  return lines.map((line) => (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, byte));
+}
+
+/**
+ * The empty folder where a new index is made: what runs have left that were cut short is removed.
+ * @throws MkvError failed: none can be made there
+ */
 export function cleared(index: string): string {
+  requireNoMount(index);
   const folder = beside(index, "rebuild");
   for (const left of [beside(index, "old"), folder]) rmSync(left, { recursive: true, force: true });
   return folder;
@@ -47,7 +69,10 @@ export function finishSwap(index: string): void {
 export function swapSteps(index: string): readonly (() => void)[] {
   const finished = beside(index, "rebuild");
   return [
-    () => syncAll(finished),
+    () => {
+      requireNoMount(index); // One that was mounted meanwhile.
+      syncAll(finished);
+    },
     () => renameDurably(finished, beside(index, "new")), // From here on the new one is the index.
     ...installSteps(index),
   ];
