@@ -34,7 +34,9 @@ testOnDisk("no new index is made at a mount point, but in a folder there", async
   const backup = (await runMkv(["-master", cluster.master.url, "export"])).stdout;
   await cluster.master.stop();
   const ask = (db: string, ...words: string[]) =>
-    runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "-port", "0", ...words], { stdin: Buffer.from(backup) });
+    runMkv(["-db", db, "-volumes", cluster.addresses.join(","), "-port", "0", ...words], {
+      stdin: Buffer.from(backup),
+    });
   for (const command of ["server", "rebuild", "import"]) {
     const { exitCode, stderr } = await ask(disk.path, command);
     expect([command, exitCode, stderr]).toEqual([command, 1, expect.stringContaining(" is a mount point, ")]);

@@ -1,9 +1,10 @@
 // The laws of trust, 7: one process has a ledger, from before it looks at anything until it ends.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startJob, swapPlace } from "../jobs/job";
 import { startGatedCluster, type GatedCluster } from "../support/gated";
+import { temporaryFolder } from "../support/folder";
 import { runMkv } from "../support/master";
 import { until } from "../support/until";
 
@@ -81,4 +82,28 @@ test("law 7: an index that is also reached by a symbolic link is one, with one l
   mkdirSync(join(dirname(link), ".by-another-name.mkv"));
   const left = await server(link);
   expect([left.exitCode, left.stderr]).toEqual([1, expect.stringContaining("put the folder itself in the place")]);
+});
+
+test("law 7: where an index is reached by a link whose disk is not mounted, nothing is made that bars it later", async () => {
+  if (!cluster.master.process.ended) await cluster.master.stop();
+  const disk = dirname(cluster.db);
+  await using folder = temporaryFolder();
+  const link = join(folder.path, "link");
+  symlinkSync(cluster.db, link);
+  renameSync(disk, `${disk}-unmounted`);
+  for (const command of ["server", "rebuild", "verify"]) {
+    const { exitCode, stderr } = await runMkv([
+      "-db",
+      link,
+      "-volumes",
+      cluster.addresses.join(","),
+      ...flags,
+      command,
+    ]);
+    const line = expect.stringMatching(/link leads to nothing \(ENOENT.*\): is its disk mounted\?\n$/);
+    expect([command, exitCode, stderr]).toEqual([command, 1, line]);
+  }
+  renameSync(`${disk}-unmounted`, disk);
+  expect(readdirSync(folder.path)).toEqual(["link"]);
+  await using _ = await cluster.anotherMaster(undefined, { db: link });
 });

@@ -31,14 +31,31 @@ const held = new Set<string>();
 
 /**
  * The folder of an index that may be named by a symbolic link: all else lies beside the folder itself, whatever leads to it.
- * @throws MkvError failed if an earlier version has made that beside the link
+ * @throws MkvError failed if that leads to nothing, or an earlier version has made what lies beside it beside the link
  */
 export function ownNameOf(index: string): string {
-  if (!existsSync(index) || !lstatSync(index).isSymbolicLink()) return index; // If it may not be looked at, the opening says so.
-  const folder = realpathSync(index);
-  if (!existsSync(memoryOf(index))) return folder;
+  const folder = isLink(index) ? targetOf(index) : index;
+  if (folder === index || !existsSync(memoryOf(index))) return folder;
   const why = `${index} leads to ${folder}, but what belongs to the index lies beside ${index}, as ${memoryOf(index)}`;
   throw new MkvError("failed", `${why}: put the folder itself in the place of that link`);
+}
+
+/** If it may not be looked at, the opening says so. */
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
+
+function targetOf(link: string): string {
+  try {
+    return realpathSync(link);
+  } catch (error) {
+    const text = `${link} leads to nothing (${reasonOf(error)}): is its disk mounted?`;
+    throw new MkvError("failed", text, { cause: error });
+  }
 }
 
 /** The folder that lies beside this index; its name begins with a dot, so that nothing that lists `indexdb*` sees it. */
