@@ -5,6 +5,7 @@ import { startCluster } from "../support/cluster";
 import { temporaryFolder } from "../support/folder";
 import { request } from "../support/http";
 import { runMkv, startMaster } from "../support/master";
+import { basic } from "../support/password";
 import { pathOf, placedOn } from "../support/placement";
 import { startPostgres } from "../support/postgres";
 import { until } from "../support/until";
@@ -59,3 +60,42 @@ test.concurrent("the same of a new database", async () => {
   await server.query("create database store");
   await expectKept(server.urlOf("store"));
 });
+
+test.concurrent(
+  "nor over what is on volumes that did not let the master look: each PUT looks with its own password",
+  async () => {
+    await using folder = temporaryFolder();
+    const login = { user: "admin", password: "thisisatest" };
+    const flags = ["-basicauth", ...one];
+    const headers = { Authorization: basic(login) };
+    await using cluster = await startCluster({ login, flags });
+    const put = (port: number, target: string, body: string) => request(port, { method: "PUT", target, headers, body });
+    expect((await put(cluster.master.port, "/kept", "acknowledged")).status).toBe(201);
+    await cluster.master.stop();
+    const db = join(folder.path, "mistyped");
+    for (let start = 0; start < 2; start++) {
+      await using master = await cluster.anotherMaster(flags, { db });
+      const told = "the new one may lack keys: run rebuild with -userpass";
+      expect(master.output.split(told).length - 1).toBe(start === 0 ? 3 : 0);
+      const { status, text } = await put(master.port, "/kept", "new");
+      expect([status, text]).toEqual([503, expect.stringContaining("has, or may have, a value of this key")]);
+      expect((await put(master.port, `/other-${start}`, "new")).status).toBe(201);
+      await master.stop();
+    }
+    const run = (...command: string[]) =>
+      runMkv([
+        "-db",
+        db,
+        "-volumes",
+        cluster.addresses.join(","),
+        ...one,
+        "-userpass",
+        "admin:thisisatest",
+        ...command,
+      ]);
+    expect((await run("verify", "-orphans")).stderr).toContain(`${pathOf("/kept")}: may be the only copy`);
+    expect((await run("rebuild")).exitCode).toBe(0);
+    await using rebuilt = await cluster.anotherMaster(flags, { db });
+    for (const key of ["/kept", "/other-1"]) expect((await put(rebuilt.port, key, "again")).status).toBe(403);
+  },
+);

@@ -60,10 +60,9 @@ export async function deadVolume(): Promise<string> {
   return `localhost:${await freePort()}`;
 }
 
-/** Takes every PUT and DELETE, has every file, and lists this. */
-export function listing(body: string, headers: Record<string, string> = { "Content-Type": "application/json" }) {
-  return ({ method }: SeenRequest): Behaviour =>
-    method === "GET" ? { does: "answer", status: 200, headers, body } : { does: "answer", status: 204 };
+/** What a volume answers that lists no file, where it is asked for a list: a new store may have it, whatever else it says. */
+export function noFiles({ method, path }: SeenRequest): Behaviour | undefined {
+  return method === "GET" && path.endsWith("/") ? { does: "answer", status: 200, body: "[\n]\n" } : undefined;
 }
 
 /** One connection: requests come one after the other. */

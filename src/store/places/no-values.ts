@@ -15,19 +15,20 @@ export async function requireNoValues(
 ): Promise<{ isSure: boolean }> {
   let isSure = true;
   for (const volume of volumes.topology.volumes) {
-    const isThere = await volumes.wake(volume);
     try {
-      if (!isThere) throw new MkvError("unavailable", "it does not answer");
+      if (!(await volumes.wake(volume))) throw new MkvError("unavailable", "it does not answer");
       if (!(await hasValues(volumes, volume))) continue;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
       const why = `whether ${volume} has values is not known: ${reasonOf(error)}`;
       if (hadOne) throw failed(`there is no index at ${db} any more, and ${why}: run rebuild first`);
       // Where the master has none, users bring theirs.
-      const isRefused = error instanceof AccessRefused && volumes.settings.credentials !== undefined;
-      if (isRefused) throw failed(`there is no index at ${db}, and ${why}`);
-      warn(`there is no index at ${db}, and ${why}; if it has, run rebuild when it is back`);
-      isSure &&= isThere; // One that is there and shows no listing is no volume of values.
+      const isRefused = error instanceof AccessRefused;
+      if (isRefused && volumes.settings.credentials !== undefined)
+        throw failed(`there is no index at ${db}, and ${why}`);
+      const when = isRefused ? "with -userpass or -linkkey" : "when it is back";
+      warn(`there is no index at ${db}, and ${why}; the new one may lack keys: run rebuild ${when}`);
+      isSure = false;
       continue;
     }
     throw failed(`there is no index at ${db}, but ${volume} has values: run rebuild first`);
