@@ -87,6 +87,8 @@ export async function readConfig(
   if (settings.s3port === 0 && settings.s3keys !== undefined) throw wrong("-s3keys is of no use without -s3port");
   if (settings.s3port === 0 && settings.s3domain !== undefined) throw wrong("-s3domain is of no use without -s3port");
   if (settings.s3port !== 0 && !settings.md5sum) throw wrong("-s3port needs MD5s: leave out -md5sum=false");
+  const ports = [settings.port, settings.adminport, settings.s3port].filter((port) => port !== 0);
+  if (new Set(ports).size < ports.length) throw wrong("-port, -adminport and -s3port must differ: name another port");
   const minreplicas = settings.minreplicas ?? topology.replicas;
   if (minreplicas > topology.replicas)
     throw wrong(`${named("minreplicas")} is a whole number from 1 to ${topology.replicas}, not "${minreplicas}"`);

@@ -127,6 +127,12 @@ const mistakes: [string, string[], RegExp][] = [
   ["adopt without -db", ["adopt", "localhost:1/sv00"], /-db[^\n]*-master http/],
   ["adopt without names", ["-db", "x", "adopt"], /adopt needs names/],
   ["rebalance without -volumes", ["-db", "x", "rebalance"], /-volumes/],
+  ["the usual port for metrics", ["-db", "x", "-volumes", volumes, "-adminport", "3000", "server"], /must differ/],
+  [
+    "one port for both dialects",
+    ["-db", "x", "-volumes", volumes, "-port", "3004", "-s3port", "3004", "-s3keys", "y", "server"],
+    /must differ/,
+  ],
   ["-s3domain alone", ["-db", "x", "-volumes", volumes, "-s3domain", "s3.example", "server"], /-s3domain.*-s3port/],
 ];
 
