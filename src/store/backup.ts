@@ -7,14 +7,15 @@ import { type Ledger, type Memory, entriesOf } from "../ledger/ledger";
 import { refillPrefix } from "./adopt";
 import { bucketPrefix } from "./buckets";
 import { idPrefix } from "./places/ids";
+import { putBackPrefix } from "./places/put-back";
 import { lastTopology, topologyName } from "./places/topology";
 import { uploadPrefix } from "./uploads";
 
 /**
  * What is remembered goes along if its name begins like this: who the volumes are and what the store looks like, buckets and
- * uploads of S3, disks that are to be filled. What else lacks copies a verify finds.
+ * uploads of S3, disks that are to be filled, places that were put back. What else lacks copies a verify finds.
  */
-const remembered = [bucketPrefix, idPrefix, refillPrefix, topologyName, uploadPrefix];
+const remembered = [bucketPrefix, idPrefix, putBackPrefix, refillPrefix, topologyName, uploadPrefix];
 
 /** The text of a backup of this ledger, in pieces. Throws as `backupOf`. */
 export async function* backup(ledger: Ledger, options: { topology?: Topology } = {}): AsyncGenerator<Uint8Array> {

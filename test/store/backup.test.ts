@@ -11,12 +11,13 @@ const remembered = new Map<string, unknown>([
   ["index", { manifest: 5 }],
   ["job verify", {}],
   ["orphan a:1/sv00/x", {}],
+  ["put-back a:1/sv01", { id: "2f61", isEarlier: true }],
   ["refill a:1/sv00 one", true],
   ["shape", shape],
   ["upload 2f61 00", { startedMs: 1 }],
 ]);
 
-test("ids, shape, buckets, uploads and disks to be filled go along; what only counts here and now does not", async () => {
+test("ids, shape, buckets, uploads, disks to be filled or put back go along; what only counts here and now does not", async () => {
   const memory = {
     get: (name: string) => remembered.get(name),
     page: (prefix: string) => [...remembered].filter(([name]) => name.startsWith(prefix)),
@@ -26,5 +27,12 @@ test("ids, shape, buckets, uploads and disks to be filled go along; what only co
   const [header, ...lines] = Buffer.concat(pieces).toString().trimEnd().split("\n");
   expect(JSON.parse(header!).topology).toEqual(shape);
   const names = lines.slice(0, -1).map((line) => JSON.parse(line).remembered);
-  expect(names).toEqual(["bucket photos", "id a:1", "refill a:1/sv00 one", "shape", "upload 2f61 00"]);
+  expect(names).toEqual([
+    "bucket photos",
+    "id a:1",
+    "put-back a:1/sv01",
+    "refill a:1/sv00 one",
+    "shape",
+    "upload 2f61 00",
+  ]);
 });

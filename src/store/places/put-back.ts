@@ -10,7 +10,8 @@ import { shaped } from "../../shape";
 import { type Noted, type NotedMemory } from "../../volumes/epochs";
 
 const notedName = "noted";
-const putBackPrefix = "put-back ";
+/** Before the names of such places. */
+export const putBackPrefix = "put-back ";
 
 type NotedCounts = { readonly store: string; readonly counts: Readonly<Record<string, Noted | number>> };
 type PutBack = { readonly id: string; readonly isEarlier: boolean };
