@@ -19,7 +19,7 @@ import { type Known, type Ledger, entriesOf } from "./ledger";
 
 /** What a backup says of itself in its first line. */
 export type BackupHeader = {
-  /** Time of the wall at which it was begun. */
+  /** Time of the wall at which it was begun: of the records, if they are of one moment. */
   readonly timeMs: number;
   readonly topology: Topology | undefined;
   readonly isConsistent: boolean;
@@ -57,6 +57,9 @@ export async function* backupOf(
     return piece;
   };
   const { isConsistent, keys } = ledger.dump();
+  await using pages = keys;
+  const first = pages.next(); // Here, so that `time` is that of the records, however long what comes before them takes.
+  first.catch(() => {}); // Its failure is told where it is waited for.
   yield summed(
     line({
       mkv: backupMark,
@@ -69,8 +72,8 @@ export async function* backupOf(
   );
   for (const prefix of options.names)
     for await (const [name, value] of entriesOf(ledger.memory, prefix)) yield summed(line({ remembered: name, value }));
-  for await (const page of keys)
-    if (page.length > 0) yield summed(page.map((known) => line(fieldsOf(known, counts))).join(""));
+  for (let page = await first; !page.done; page = await pages.next())
+    if (page.value.length > 0) yield summed(page.value.map((known) => line(fieldsOf(known, counts))).join(""));
   yield Buffer.from(line({ end: backupMark, ...counts, sha256: sum.digest("hex") }));
 }
 

@@ -166,8 +166,11 @@ export type Ledger = AsyncDisposable & {
   scan(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly RawEntry[]>;
   /** The same, with keys as they are shown: that costs less, where their bytes are not needed. */
   list(range: KeyRange, options?: { atOnce?: number }): AsyncIterable<readonly ShownEntry[]>;
-  /** All that is known of all keys, in order, in pieces. `isConsistent`: the records are of one moment; debts may be of a later one. */
-  dump(): { readonly isConsistent: boolean; readonly keys: AsyncIterable<readonly Known[]> };
+  /**
+   * All that is known of all keys, in order, in pieces. `isConsistent`: the records are of one moment, that of the first
+   * `next`; debts may be of a later one.
+   */
+  dump(): { readonly isConsistent: boolean; readonly keys: AsyncGenerator<readonly Known[]> };
   /**
    * Takes a key, and puts what `begin` makes of what is there.
    * @param begin may be asked again, when something else turns out to be there; what it throws of what is there is thrown,

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { type Ledger } from "../../src/ledger/ledger";
 import { backup } from "../../src/store/backup";
+import { holding, keyOf, openLevel, same } from "../ledger/ledgers";
 
 const shape = { volumes: ["a:1"], replicas: 1, subvolumes: 10 };
 const remembered = new Map<string, unknown>([
@@ -35,4 +36,19 @@ test("ids, shape, buckets, uploads, disks to be filled or put back go along; wha
     "shape",
     "upload 2f61 00",
   ]);
+});
+
+test("its time is that of its records, however long what comes before them takes", async () => {
+  await using at = await openLevel();
+  const store = async (key: string) => {
+    await using claim = await at.one.claim(keyOf(key), same);
+    await claim.end(holding("a:1"));
+  };
+  await store("/before");
+  const text = backup(at.one);
+  const pieces = [(await text.next()).value as Uint8Array];
+  await store("/later");
+  for await (const piece of text) pieces.push(piece);
+  const lines = Buffer.concat(pieces).toString().trimEnd().split("\n").slice(1, -1);
+  expect(lines.map((line) => JSON.parse(line).key)).toEqual(["/before"]);
 });
