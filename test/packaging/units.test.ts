@@ -99,6 +99,15 @@ test("the units of jobs work through the master of their machine, and a backup t
     }
   }
   const before = saved().map(textOf);
+  {
+    await using lacking = await startCluster();
+    await lacking.master.stop();
+    await lacking.volumes[0]!.kill();
+    await using master = await lacking.anotherMaster(undefined, { db: `${lacking.db}-new` });
+    const { exitCode, stderr } = await runUnit("mkv-backup.service", { ...env, MKV_PORT: String(master.port) });
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("so may this backup: run rebuild")]);
+    expect(readdirSync(folder.path).sort()).toEqual(["behind.jsonl.gz", ...saved()]);
+  }
   for (const name of jobs) expect(await runUnit(name, { ...env, MKV_PORT: port })).toMatchObject({ exitCode: 1 });
   expect(saved().map(textOf)).toEqual(before);
 });
