@@ -54,6 +54,11 @@ export function hasCode(error: unknown, code: ErrorCode): error is MkvError {
   return error instanceof MkvError && error.code === code;
 }
 
+/** With which exit code a command ends that fails so. */
+export function exitCodeOf(error: unknown): 1 | 2 {
+  return hasCode(error, "usage") ? 2 : 1;
+}
+
 /** The one-line reason of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);

@@ -3,7 +3,7 @@
 import { isMainThread } from "node:worker_threads";
 import { type Task, readCommandLine, run, runTask } from "./cli/commands";
 import { runThread } from "./cli/threads";
-import { MkvError, hasCode, reasonOf } from "./errors";
+import { MkvError, exitCodeOf, reasonOf } from "./errors";
 import { limits } from "./limits";
 import { lastWordMs, logBug, sayFailure } from "./log";
 
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     process.exit(await run(line, { environment: process.env, stop: stop.signal, reload, entry: import.meta.url }));
   } catch (error) {
     sayFailure(error instanceof MkvError ? error.message : `a bug: ${reasonOf(error)}`, failureWaitMs);
-    process.exit(hasCode(error, "usage") ? 2 : 1);
+    process.exit(exitCodeOf(error));
   }
 }
 

@@ -11,7 +11,7 @@ import { backup } from "../store/backup";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { noIndex } from "./open";
-import { reported, withProgress } from "./progress";
+import { type Report, withProgress } from "./progress";
 
 /** Writes a backup of the ledger to standard output. Throws MkvError failed if it is not whole. */
 export async function runExport(config: Config): Promise<void> {
@@ -37,28 +37,24 @@ export async function runExport(config: Config): Promise<void> {
 }
 
 /** Makes a ledger of the backup on standard input. Throws MkvError failed if it is not whole, or there is a ledger. */
-export async function runImport(config: Config): Promise<void> {
-  const counts = noCounts();
-  await reported("import", { config, counts }, async () => {
-    const kind = ledgerAt(config);
-    if (process.stdin.isTTY)
-      throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
-    const { lack, ...found } = await withProgress("import", (progress) =>
-      importFrom({ chunks: Bun.stdin.stream(), isLatest: config.latest, begin: kind.draft, progress }),
+export async function runImport(config: Config, report: Report): Promise<void> {
+  const counts = Object.assign(report, noCounts());
+  const kind = ledgerAt(config);
+  if (process.stdin.isTTY)
+    throw new MkvError("usage", "import reads a backup from standard input: mkv ... import < FILE");
+  const { lack, ...found } = await withProgress("import", (progress) =>
+    importFrom({ chunks: Bun.stdin.stream(), isLatest: config.latest, begin: kind.draft, progress }),
+  );
+  Object.assign(counts, found.counts);
+  const { keys, unlinked, damaged, owing } = counts;
+  if (lack) {
+    say(
+      `mkv: ${kind.shown} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
+        'word; "mkv rebuild" finds what was stored',
     );
-    Object.assign(counts, found.counts);
-    const { keys, unlinked, damaged, owing } = counts;
-    if (lack) {
-      say(
-        `mkv: ${kind.shown} ${lack.why}: what was stored or deleted since then it does not know, so nothing is removed on its ` +
-          'word; "mkv rebuild" finds what was stored',
-      );
-    }
-    const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
-    print(
-      `imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`,
-    );
-  });
+  }
+  const unfinished = lack ? "unfinished work is left out" : `${owing} with unfinished work`;
+  print(`imported ${counted(keys, "key")} into ${kind.shown}: ${unlinked} unlinked, ${damaged} damaged, ${unfinished}`);
 }
 
 const stdout = 1;

@@ -11,6 +11,7 @@ import { type RebuildTask, rebuildTask, runAdopt, runRebalance, runRebuild, runV
 import { becomeOwner } from "./owner";
 import { type ServerTask, runServer, serveTask } from "./server";
 import { type ThreadContext } from "./threads";
+import { type Report, reported } from "./progress";
 import { runStatus } from "./status";
 import { runVolume } from "./volume";
 
@@ -76,7 +77,8 @@ export async function run({ wants, command, args }: CommandLine, context: Proces
       if (command === "volume") return runVolume(words, context);
       requireWords(command, words);
       const given = flagsGiven(command, typed, context.environment);
-      return command === "status" ? runStatus(adminOf(given)) : runOnStore(command, { words, given, context });
+      if (command === "status") return runStatus(adminOf(given));
+      return reported(command, given, (report) => runOnStore(command, { words, given, context, report }));
     },
   });
   const { result } = await runCommand(definition, { rawArgs: [...args] });
@@ -92,7 +94,12 @@ export function runTask(task: Task, context: ThreadContext): Promise<unknown> {
 
 async function runOnStore(
   command: Exclude<CommandName, "volume" | "status">,
-  { words, given, context }: { words: readonly string[]; given: Given; context: ProcessContext },
+  {
+    words,
+    given,
+    context,
+    report,
+  }: { words: readonly string[]; given: Given; context: ProcessContext; report: Report },
 ): Promise<void> {
   const takes = ({ by }: Flag) => by.includes(command);
   const volumes = takes(flags.volumes) ? "needed" : "optional";
@@ -101,11 +108,11 @@ async function runOnStore(
   if (command === "server") requireGuarded(config);
   if (config.source.kind === "folder") becomeOwner(config.source.db);
   if (command === "server") await runServer(config, context);
-  else if (command === "rebuild") await runRebuild(config, context);
-  else if (command === "rebalance") await runRebalance(config);
-  else if (command === "verify") await runVerify(config);
+  else if (command === "rebuild") await runRebuild(config, report, context);
+  else if (command === "rebalance") await runRebalance(config, report);
+  else if (command === "verify") await runVerify(config, report);
   else if (command === "export") await runExport(config);
-  else if (command === "import") await runImport(config);
+  else if (command === "import") await runImport(config, report);
   else await runAdopt(config, words);
 }
 

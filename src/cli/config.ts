@@ -125,6 +125,11 @@ export function adminOf(given: Given): string {
   throw wrong("-admin is missing (or MKV_ADMIN): the admin port of the master, as in -admin http://localhost:3100");
 }
 
+/** Whether this was asked for, whatever the other flags are. Throws MkvError usage. */
+export function isAskedFor(given: Given, name: "json" | "dry-run"): boolean {
+  return given[name] !== undefined && flags[name].is.parse(given[name].text, given[name].from);
+}
+
 function readSettings(given: Given): Settings {
   const read = ([name, flag]: [string, Flag]) => {
     const { text, from } = given[name as FlagName] ?? { text: "", from: "" };

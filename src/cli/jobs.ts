@@ -22,7 +22,7 @@ import { type Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { ledgerAt } from "./ledgers";
 import { accessVolumes, mayChange, openStore } from "./open";
-import { reported, withProgress } from "./progress";
+import { type Report, withProgress } from "./progress";
 import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
 
 /**
@@ -30,36 +30,33 @@ import { type ThreadContext, firstFailureStopsAll, inThread } from "./threads";
  * the one new index. Throws MkvError if that failed: the old index is as it was then.
  * @param options.entry URL of the program, which worker threads run too
  */
-export async function runRebuild(config: Config, { entry }: { entry: string }): Promise<void> {
-  const counts = { keys: 0, files: 0, rejected: 0 };
-  await reported("rebuild", { config, counts }, async () => {
-    const kind = ledgerAt(config);
-    const volumes = accessVolumes(config);
-    await using rebuild = await kind.rebuild(() => allEpochs(volumes));
-    const { next, old, suspect, names } = rebuild;
-    const { renamed, owed, putBack } = await beforeRebuild(volumes, rebuild);
-    await withProgress("rebuild", async (progress) => {
-      const progressOf = sharesOf(progress, config.threads);
-      const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
-        const part = { owed, suspect, putBack, renamed, share: { number, of: config.threads } };
-        const shown = progressOf(number);
-        if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
-        const task: RebuildTask = { ...part, name: "rebuild", config, names };
-        const onSaid = (said: unknown) => {
-          if (typeof said === "string") shown.note(said);
-          else shown.at(said as Step);
-        };
-        return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
-      });
-      if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, renamed });
-      for (const share of shares)
-        for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
+export async function runRebuild(config: Config, report: Report, { entry }: { entry: string }): Promise<void> {
+  const counts = Object.assign(report, { keys: 0, files: 0, rejected: 0 });
+  const kind = ledgerAt(config);
+  const volumes = accessVolumes(config);
+  await using rebuild = await kind.rebuild(() => allEpochs(volumes));
+  const { next, old, suspect, names } = rebuild;
+  const { renamed, owed, putBack } = await beforeRebuild(volumes, rebuild);
+  await withProgress("rebuild", async (progress) => {
+    const progressOf = sharesOf(progress, config.threads);
+    const shares = await firstFailureStopsAll(config.threads, (number, stop) => {
+      const part = { owed, suspect, putBack, renamed, share: { number, of: config.threads } };
+      const shown = progressOf(number);
+      if (number === 0) return gather({ ...part, next, old, volumes: accessVolumes(config), progress: shown, stop });
+      const task: RebuildTask = { ...part, name: "rebuild", config, names };
+      const onSaid = (said: unknown) => {
+        if (typeof said === "string") shown.note(said);
+        else shown.at(said as Step);
+      };
+      return inThread<RebuildCounts>(number, { entry, task, stop, onSaid });
     });
-    await endRebuild(volumes, rebuild);
-    const { keys, files, rejected } = counts;
-    const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
-    print(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
+    if (old) await keepOldFacts({ next, old, owed, suspect, volumes, progress, renamed });
+    for (const share of shares) for (const name of ["keys", "files", "rejected"] as const) counts[name] += share[name];
   });
+  await endRebuild(volumes, rebuild);
+  const { keys, files, rejected } = counts;
+  const found = `${counted(keys, "key")} in ${counted(files, "file")}`;
+  print(`rebuilt ${kind.shown}: ${found}; ${counted(rejected, "file")} reported and not indexed`);
 }
 
 /** What a worker thread gathers, and where to. */
@@ -91,53 +88,48 @@ function sharesOf(progress: JobProgress, threads: number): (number: number) => J
 }
 
 /** Brings every key to the volumes where it belongs. Throws MkvError if that did not succeed for all. */
-export async function runRebalance(config: Config): Promise<void> {
-  const counts = { keys: 0, moved: 0, failed: 0, leftBehind: 0, bytes: 0 };
-  await reported("rebalance", { config, counts }, async () => {
-    await using opened = await openTarget(config, "rebalance");
-    const task = taskOf(config, { job: "rebalance", flags: [] });
-    await withProgress("rebalance", (progress) => rebalance({ target: opened.target, task, progress, counts }));
-    const { keys, moved, failed, leftBehind, bytes } = counts;
-    const rest = `${keys - moved - failed} in place, ${failed} failed`;
-    if (task.dryRun)
-      print(`would move ${moved} of ${counted(keys, "key")}, and copy ${counted(bytes, "byte")}: ${rest}`);
-    else print(`rebalanced ${counted(keys, "key")}: ${moved} moved, ${rest}`);
-    if (leftBehind > 0)
-      print(
-        `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
-      );
-    if (failed === 0) return;
-    const advice = "mend what is named above, then run it again";
-    throw new MkvError("failed", `${counted(failed, "key")} could not be rebalanced: ${advice}`);
-  });
+export async function runRebalance(config: Config, report: Report): Promise<void> {
+  const counts = Object.assign(report, { keys: 0, moved: 0, failed: 0, leftBehind: 0, bytes: 0 });
+  await using opened = await openTarget(config, "rebalance");
+  const task = taskOf(config, { job: "rebalance", flags: [] });
+  await withProgress("rebalance", (progress) => rebalance({ target: opened.target, task, progress, counts }));
+  const { keys, moved, failed, leftBehind, bytes } = counts;
+  const rest = `${keys - moved - failed} in place, ${failed} failed`;
+  if (task.dryRun) print(`would move ${moved} of ${counted(keys, "key")}, and copy ${counted(bytes, "byte")}: ${rest}`);
+  else print(`rebalanced ${counted(keys, "key")}: ${moved} moved, ${rest}`);
+  if (leftBehind > 0)
+    print(
+      `${leftBehind} old ${leftBehind === 1 ? "copy is" : "copies are"} left on volumes that are neither configured nor reachable`,
+    );
+  if (failed === 0) return;
+  const advice = "mend what is named above, then run it again";
+  throw new MkvError("failed", `${counted(failed, "key")} could not be rebalanced: ${advice}`);
 }
 
 /** Compares index and volumes. Throws MkvError if anything is wrong and was not repaired. */
-export async function runVerify(config: Config): Promise<void> {
-  const counts = noFindings();
+export async function runVerify(config: Config, report: Report): Promise<void> {
+  const counts = Object.assign(report, noFindings());
   const { md5, rate, repair, orphans: removeOrphans } = config;
   const depth = md5 ? "md5" : "length";
   const flags = [depth, repair ? "repair" : "", removeOrphans ? "orphans" : ""];
   const task = taskOf(config, { job: "verify", flags });
-  await reported("verify", { config, counts }, async () => {
-    await using opened = await openTarget(config, "verify");
-    const job = { ...opened, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
-    await withProgress("verify", (progress) => verify({ ...job, progress }));
-    const wrong = wrongIn(counts);
-    if (task.dryRun && (repair || removeOrphans)) {
-      const would = `would repair ${counts.repaired} of ${counted(wrong, "problem")}`;
-      print(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);
-    }
-    const repaired = task.dryRun ? 0 : counts.repaired;
-    const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
-    const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
-    print(`verified ${looked}: ${kinds}; ${repaired} repaired`);
-    if (wrong === repaired) return;
-    const mending = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
-    const advice = counts.unknown > 0 ? `bring up what does not answer; ${mending}` : mending;
-    const left = wrong - repaired;
-    throw new MkvError("failed", `${counted(left, "problem")} ${left === 1 ? "is" : "are"} left: ${advice}`);
-  });
+  await using opened = await openTarget(config, "verify");
+  const job = { ...opened, depth, pace: paceOf(rate * 1e6), repair, removeOrphans, task, counts } as const;
+  await withProgress("verify", (progress) => verify({ ...job, progress }));
+  const wrong = wrongIn(counts);
+  if (task.dryRun && (repair || removeOrphans)) {
+    const would = `would repair ${counts.repaired} of ${counted(wrong, "problem")}`;
+    print(`-repair ${would}, and copy ${counted(counts.bytes, "byte")}`);
+  }
+  const repaired = task.dryRun ? 0 : counts.repaired;
+  const kinds = problems.map((problem) => `${counts[problem]} ${problem}`).join(", ");
+  const looked = `${counted(counts.keys, "key")} and ${counted(counts.files, "file")}`;
+  print(`verified ${looked}: ${kinds}; ${repaired} repaired`);
+  if (wrong === repaired) return;
+  const mending = repair && !task.dryRun ? "mend what is named above, then run it again" : "see -repair and -orphans";
+  const advice = counts.unknown > 0 ? `bring up what does not answer; ${mending}` : mending;
+  const left = wrong - repaired;
+  throw new MkvError("failed", `${counted(left, "problem")} ${left === 1 ? "is" : "are"} left: ${advice}`);
 }
 
 /** What a job is to do, as far as it is remembered for the next one. */

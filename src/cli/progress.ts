@@ -2,13 +2,13 @@
 // 1. How far it has got: a bar on a terminal, plain lines elsewhere. What is not known is not shown: how much there is, how
 //    long it takes.
 // 2. Its last line for programs: one JSON object, whether it went well or not.
-//   {"job", "exit": 0 | 1, "seconds", "dryRun"?, its counts, "error"?}; a dry run counts what would be done
+//   {"job", "exit": 0 | 1 | 2, "seconds", "dryRun"?, its counts, "error"?}; a dry run counts what would be done
 import { Format, type Options, Presets, SingleBar } from "cli-progress";
-import { reasonOf } from "../errors";
+import { exitCodeOf, reasonOf } from "../errors";
 import { type JobProgress, type Step } from "../jobs/pool";
 import { limits } from "../limits";
 import { counted, print, printable, say } from "../log";
-import { type Config } from "./config";
+import { type Given, isAskedFor } from "./config";
 
 type Progress = JobProgress & Disposable;
 
@@ -18,24 +18,21 @@ export async function withProgress<T>(what: string, work: (progress: Progress) =
   return await work(progress);
 }
 
-/**
- * Does the work of a job, and says under -json how it ended.
- * @param options.counts what the work counts, as far as it gets
- * @throws what `work` throws
- */
-export async function reported(
-  job: string,
-  { config, counts }: { config: Config; counts: Readonly<Record<string, number>> },
-  work: () => Promise<void>,
-): Promise<void> {
+/** What a job counts, as far as it gets. */
+export type Report = Record<string, number>;
+
+/** Does the work of a command, and says under -json how it ended. Throws what `work` throws. */
+export async function reported(job: string, given: Given, work: (report: Report) => Promise<void>): Promise<void> {
+  const [isAsked, dryRun] = [isAskedFor(given, "json"), isAskedFor(given, "dry-run") && { dryRun: true }];
   const startMs = performance.now();
+  const report: Report = {};
   let failure: { readonly error: unknown } | undefined;
-  await work().catch((error: unknown) => (failure = { error }));
-  if (config.json) {
+  await work(report).catch((error: unknown) => (failure = { error }));
+  if (isAsked) {
     const seconds = Math.round(performance.now() - startMs) / 1000;
     const error = failure && { error: reasonOf(failure.error) };
-    const dryRun = config["dry-run"] && { dryRun: true };
-    print(printable(JSON.stringify({ job, exit: failure ? 1 : 0, seconds, ...dryRun, ...counts, ...error })));
+    const exit = failure ? exitCodeOf(failure.error) : 0;
+    print(printable(JSON.stringify({ job, exit, seconds, ...dryRun, ...report, ...error })));
   }
   if (failure) throw failure.error;
 }

@@ -123,4 +123,12 @@ test("-json: also where a job fails, the last line says how far it came and why"
     1,
     { job: "verify", exit: 1, keys: 0, error: expect.stringContaining("run rebuild") },
   ]);
+  for (const [how, exit] of [
+    [{ master: "http://localhost:1" }, 1],
+    [{ flags: ["-replicas", "30"] }, 2],
+  ] as const) {
+    const failed = await runJob(cluster, "verify", { ...how, flags: [...(how.flags ?? []), "-json", "-dry-run"] });
+    const said = { job: "verify", exit, dryRun: true, error: expect.any(String) };
+    expect([failed.exitCode, JSON.parse(failed.last)]).toMatchObject([exit, said]);
+  }
 });
