@@ -1,10 +1,11 @@
 // A volume that cannot be listed ends a rebuild: an index without its files would be worse than the old one.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openMemory } from "../../src/ledger/level/memory";
 import { startCluster, type Cluster } from "../support/cluster";
 import { deadVolume, type Behaviour } from "../support/faulty";
+import { temporaryFolder } from "../support/folder";
 import { besides, bytesOf, indexOf, runJob, startJob } from "./job";
 import { plainKeys } from "./keys";
 import { DEEP, listingOf, startFailing, startStandIn } from "./standin";
@@ -138,4 +139,16 @@ test("after all of that the index still holds every key as it was", async () => 
   await cluster.startMaster();
   expect(await cluster.keys("list")).toEqual(keys.slice(1).sort());
   expect(await cluster.keys("unlinked")).toEqual([keys[0]!]);
+});
+
+test.skipIf(process.getuid?.() !== 0)("what another user has left of a rebuild is named, and is no bug", async () => {
+  await using folder = temporaryFolder();
+  const db = join(folder.path, "index");
+  const left = join(folder.path, ".index.rebuild");
+  mkdirSync(left, { mode: 0o755 });
+  writeFileSync(join(left, "CURRENT"), "");
+  chownSync(folder.path, 65534, 65534); // Root rebuilds as this user.
+  const { exitCode, stderr } = await runJob(cluster, "rebuild", { db, flags: ["-replicas", "2"] });
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`mkv: ${left} cannot be removed: EACCES`)]);
+  expect(existsSync(db)).toBe(false);
 });

@@ -3,7 +3,6 @@
 // 2. All is written beside, as .NAME.rebuild and .NAME.facts.rebuild. Whatever is killed before the swap leaves nothing that
 //    anybody reads (`swap.ts`). What a backup says to be owed is kept until then: each process has all of it in memory.
 // 3. An index that may lack something is remembered as what it is, an older copy that was put back, before it is in place.
-import { rmSync } from "node:fs";
 import { MkvError } from "../../errors";
 import { furthest } from "../../format/epoch";
 import { readRecord } from "../../format/record";
@@ -14,7 +13,7 @@ import { type Known, addMissing } from "../ledger";
 import { type AllEpochs, type Draft, type IndexNames, type Indexes, type Lack, type Owed } from "../next";
 import { type OwedByKey, type Rebuild, accountedFor } from "../next";
 import { openMemory, requireUnlocked } from "./memory";
-import { epochOf, setEpoch, writeDurably } from "./durable";
+import { epochOf, remove, setEpoch, writeDurably } from "./durable";
 import { inspectPlace } from "./inspect";
 import { journalsOf, textOf } from "./journal";
 import { type LevelIndex, factsOf, openFacts, openLevelIndex, requireWholeFacts } from "./leveldb";
@@ -68,7 +67,7 @@ export async function rebuildLevel(path: string, allEpochs: AllEpochs): Promise<
       const before = remembered(memory);
       await rememberNew(memory, path, { suspect: before?.suspect, passed: before?.passed, doubt: before?.doubt });
       swapIndex(path);
-      if (before?.doubt) for (const journal of journalsOf(path)) rmSync(journal);
+      if (before?.doubt) for (const journal of journalsOf(path)) remove(journal);
       await rememberNew(memory, path, {});
     },
   });
@@ -164,7 +163,7 @@ async function requireEmpty(path: string, lack: Lack | undefined): Promise<void>
     for await (const page of index.scan({}, { atOnce: 1 }))
       if (page.length > 0) throw new MkvError("failed", `the index ${path} is not empty: ${elsewhere}`);
   }
-  if (found.kind === "none") rmSync(journalFor(path), { force: true }); // Of a run that was killed before its index was in place.
+  if (found.kind === "none") remove(journalFor(path)); // Of a run that was killed before its index was in place.
   const [journal] = journalsOf(path);
   if (journal === undefined) return;
   const { lines } = readJournals(path);
@@ -182,8 +181,7 @@ function journalFor(index: string): string {
 
 /** A new index in this folder, until the stack is disposed of: once it is in its place nothing lies here. */
 async function makeIn(undo: AsyncDisposableStack, folder: string): Promise<LevelIndex> {
-  const remove = () => rmSync(folder, { recursive: true, force: true });
-  remove();
-  undo.defer(remove);
+  remove(folder);
+  undo.defer(() => remove(folder));
   return undo.use(await openLevelIndex(folder, { make: true }));
 }

@@ -5,7 +5,7 @@
 //    write has begun since, nor by lines so old that later ones of the key may have been dropped.
 // 2. That such a copy was put back after a crash shows in a key whose last line is done with and has another record.
 // 3. No other debt is paid: "absent" may only be forgotten, and the file the only copy. The files stay, for `rebuild`.
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { nowMs } from "../../clock";
 import { MkvError, reasonOf } from "../../errors";
 import { type Key } from "../../format/key";
@@ -15,6 +15,7 @@ import { limits } from "../../limits";
 import { warn } from "../../log";
 import { parsed, shaped } from "../../shape";
 import { type BareDebt, debtsByKind, owedByBoth } from "../ledger";
+import { remove } from "./durable";
 import { type Line, type Owing, floorPrefix, journalsOf } from "./journal";
 import { type LevelIndex } from "./leveldb";
 
@@ -53,7 +54,7 @@ export function readJournals(index: string): Journals {
 export function removeDone(index: string): void {
   for (const path of journalsOf(index)) {
     const { lines } = readJournal(path);
-    if (lines.values().every(({ owed }) => owed.length === 0)) rmSync(path);
+    if (lines.values().every(({ owed }) => owed.length === 0)) remove(path);
   }
 }
 

@@ -9,10 +9,10 @@
 // 3. Whoever swaps, or finishes a swap, holds the lock beside the index, and nobody has either index open.
 // 4. Nothing takes the place of a mount point: no index is made there. One that is there is served.
 // 5. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
-import { existsSync, readFileSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MkvError, reasonOf } from "../../errors";
-import { renameDurably, sync } from "./durable";
+import { remove, renameDurably, sync } from "./durable";
 
 /**
  * Throws MkvError failed where a disk is mounted at this place itself, by whatever path it is named: the kernel renames no
@@ -38,7 +38,7 @@ function mountPoints(): string[] {
 export function cleared(index: string): string {
   requireNoMount(index);
   const folder = beside(index, "rebuild");
-  for (const left of [beside(index, "old"), folder]) rmSync(left, { recursive: true, force: true });
+  for (const left of [beside(index, "old"), folder]) remove(left);
   return folder;
 }
 
@@ -81,10 +81,10 @@ export function swapSteps(index: string): readonly (() => void)[] {
 function installSteps(index: string): readonly (() => void)[] {
   const [old, next] = [beside(index, "old"), beside(index, "new")];
   return [
-    () => existsSync(index) && rmSync(old, { recursive: true, force: true }), // Of an earlier swap.
+    () => existsSync(index) && remove(old), // Of an earlier swap.
     () => existsSync(index) && renameDurably(index, old),
     () => renameDurably(next, index),
-    () => rmSync(old, { recursive: true, force: true }),
+    () => remove(old),
   ];
 }
 
