@@ -1,8 +1,10 @@
 // A database in which statements wait for a standby that is away: nobody sees them before it is back, and there are few.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { databaseLimits } from "../../src/database-limits";
 import { parseDatabaseUrl } from "../../src/ledger/postgres/address";
 import { Database } from "../../src/ledger/postgres/connection";
 import { hasSchema, makeTables } from "../../src/ledger/postgres/schema";
+import { limited } from "../support/limited";
 import { type Postgres, startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 
@@ -73,4 +75,17 @@ test("what the database refuses is told with what to do about it", async () => {
   expect(await why(hasSchema(database))).toMatch(new RegExp(`${rights}$`));
   await server.queryIn("guarded", "grant select on mkv_memory to guest");
   expect(await hasSchema(database)).toBe(true);
+});
+
+test("a long statement waits for a database that has been away for long, as a request does not", async () => {
+  await using other = await startPostgres();
+  await using database = new Database(parseDatabaseUrl(other.url));
+  using _soon = limited(databaseLimits, { patienceMs: 200, awayMs: 50 });
+  await other.stop();
+  const ask = () => database.run("select 1").catch(({ code }) => code);
+  for (let i = 0; i < 2; i++) expect(await ask()).toBe("away");
+  const long = database.run("select 1", [], "long").catch(({ code }) => code);
+  expect(await ask()).toBe("away");
+  await other.start();
+  expect(await long).toEqual([[1]]);
 });

@@ -49,8 +49,8 @@ export class Database implements AsyncDisposable {
     const startMs = nowMs();
     // A request has nearly waited in vain for as long as one may: further ones need not wait as long.
     const isLongAway = this.#awaySinceMs !== undefined && startMs - this.#awaySinceMs > databaseLimits.patienceMs / 2;
-    const forMs = isShort ? databaseLimits.patienceMs : databaseLimits.longMs;
-    const untilMs = startMs + (isLongAway ? databaseLimits.awayMs : forMs);
+    const shortMs = isLongAway ? databaseLimits.awayMs : databaseLimits.patienceMs;
+    const untilMs = startMs + (isShort ? shortMs : databaseLimits.longMs);
     for (let pauseMs = databaseLimits.pauseMs; ; pauseMs *= 2) {
       try {
         const rows = await this.#ask(text, values, Math.min(answerMs, untilMs - nowMs()));
