@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { type Ask, dial, head, request } from "../support/http";
+import { dial, head, request } from "../support/http";
 import { type S3Cluster, codeIn, startS3 } from "../support/s3";
 import { type Asked, ask, sign } from "../support/s3-sign";
 import { md5Hex } from "../support/values";
@@ -115,34 +115,6 @@ test("a document in another encoding than UTF-8 names no key by mistake", async 
 test("an Authorization that says nothing is none", async () => {
   const { status, text } = await request(s3.port, { target, headers: { authorization: "" } });
   expect([status, codeIn(text)]).toEqual([403, "AccessDenied"]);
-});
-
-test("a client that sends all before it reads learns why its body was refused, and that forms are not taken", async () => {
-  const body = Buffer.alloc(16 * 1024 * 1024);
-  const headers = { "content-type": "multipart/form-data; boundary=x" };
-  const refuse = async (asked: Ask) => {
-    using wire = await dial(s3.port);
-    wire.pause();
-    wire.write(head({ ...asked, body }, { close: false }));
-    for (let at = 0; at < body.length; at += 65_536) {
-      wire.write(body.subarray(at, at + 65_536));
-      await wire.drained();
-    }
-    wire.resume();
-    return codeIn((await wire.answer()).text);
-  };
-  const put = refuse({ method: "PUT", target: "/bkt/unsigned" });
-  const form = refuse({ method: "POST", target: "/bkt", headers });
-  expect(await Promise.all([put, form])).toEqual(["AccessDenied", "NotImplemented"]);
-});
-
-test("a client that waits to be told sends no body that is not wanted", async () => {
-  const put = (target: string, expect: string) => send({ method: "PUT", target, body: "patient", headers: { expect } });
-  const wanted = await put("/bkt/awaited", "100-continue");
-  expect([wanted.status, wanted.continued, wanted.headers.get("content-length")]).toEqual([200, true, "0"]);
-  const refused = await put("/none/awaited", "100-continue");
-  expect([refused.status, refused.continued]).toEqual([404, false]);
-  expect((await put("/bkt/awaited", "wonders")).status).toBe(200); // As AWS has it.
 });
 
 test.each<Asked & { body: string; status: number }>([

@@ -40,7 +40,7 @@ export async function* unframed(
   { seed, hasTrailers }: Framing,
   trailers: Trailers,
 ): AsyncGenerator<Uint8Array> {
-  const reader = new Reader(body);
+  await using reader = new Reader(body);
   const requireNext = seed && chainFrom(seed);
   for (;;) {
     const [, size, signature] =
@@ -91,8 +91,8 @@ function chainFrom({ key, date, scope, signature: first }: Signed): Chain {
 const longestLine = 4096;
 const mostLines = 20;
 
-/** Bytes as they come, taken by lines and by numbers. */
-class Reader {
+/** Bytes as they come, taken by lines and by numbers; disposing of it lets go of the rest. */
+class Reader implements AsyncDisposable {
   readonly #body: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array();
 
@@ -124,6 +124,10 @@ class Reader {
 
   async isAtEnd(): Promise<boolean> {
     return this.#rest.length === 0 && !(await this.#more());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#body.return?.();
   }
 
   async #more(): Promise<boolean> {
