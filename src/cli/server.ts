@@ -55,10 +55,10 @@ export async function runServer(
   await Promise.race([Promise.all(workers.map(({ serving }) => serving)), died]);
   await using _care = maintain(store, opened.watch);
   await using _sweeping = keys && sweepUploads(store);
-  await using _healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
+  await using healing = startHealing(store, { bytesPerSecond: config.heal * 1e6, scrubMs: config.scrub });
   using _verified = tellOfVerify(store.ledger.memory);
   const observer = new Observer(store, { ports: [service.port, s3port], isAsked: adminport !== 0 });
-  const sources = { store, observer, version: pkg.version, threads: config.threads };
+  const sources = { store, observer, version: pkg.version, threads: config.threads, stop };
   using _admin = adminport === 0 ? undefined : serveAdmin(sources, { port: adminport, bind });
   log(`listening on ${whatIsServed(config, store.volumes, service.port)}`);
   using _observing = observer.start();
@@ -66,7 +66,8 @@ export async function runServer(
   if (!stop.aborted) await Promise.race([once(stop, "abort"), died]);
   log("stopping: running requests end first");
   drain.abort();
-  await Promise.all([service.drain(), s3?.drain(), Promise.allSettled(workers.map(({ ended }) => ended))]);
+  const drained = [service.drain(), s3?.drain(), Promise.allSettled(workers.map(({ ended }) => ended))];
+  await Promise.all([...drained, healing[Symbol.asyncDispose]()]); // What it copies may take as long as a request.
 }
 
 function startS3(config: Config, { store, keys }: { store: Store; keys: Keys }) {

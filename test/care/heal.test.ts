@@ -5,9 +5,10 @@ import { startOperated } from "../admin/operated";
 import { startCluster } from "../support/cluster";
 import { copiesOf, copiesOn, homeOf, indexOf, keyFirstOn } from "../support/copies";
 import { follow } from "../support/http";
-import { filesAt } from "../support/files";
+import { filesAt, remainsOn } from "../support/files";
 import { pathOf } from "../support/placement";
 import { startPostgres } from "../support/postgres";
+import { halfPut } from "../support/under-way";
 import { until } from "../support/until";
 import { valueOf } from "../support/values";
 import { areHome, cameHome, keysOfFirst, storeAll } from "./home";
@@ -160,5 +161,33 @@ test.concurrent(
     expect(performance.now() - before).toBeLessThan(15_000);
     await cluster.startMaster(["-heal", "100", "-grace", "0"]);
     await cameHome(cluster, keys, bytes);
+  },
+);
+
+test.concurrent(
+  "a master that is stopped is not ready, and heals no more, while a request goes on to its end",
+  async () => {
+    const bytes = 20_000_000;
+    await using store = await startOperated({ volumes: 4, flags: ["-heal", "1", "-grace", "0"] });
+    const { cluster } = store;
+    await cluster.volumes[0]!.kill();
+    await storeAll(cluster, keysOfFirst(cluster, 1), bytes);
+    await cluster.volumes[0]!.restart();
+    await until(() => cluster.remains().length === 4, { what: "healing has begun", deadlineMs: 20_000 });
+    const elsewhere = Array.from({ length: 100 }, (_, i) => `/late-${i}`);
+    const late = elsewhere.find((key) => homeOf(cluster, key).every((volume) => indexOf(cluster, volume) !== 0))!;
+    using wire = await halfPut(cluster.master.port, late);
+    const ended = cluster.master.stop();
+    const isStopping = async () => {
+      const { status, text } = await store.ask("/readyz");
+      return status === 503 && text === "stopping\n";
+    };
+    await until(isStopping, { what: "it says that it stops" });
+    const isGone = () => remainsOn(cluster.volumes[0]!.dir).length === 0;
+    await until(isGone, { what: "what was being copied is gone" });
+    expect(cluster.master.process.ended).toBe(false);
+    wire.write("9");
+    expect((await wire.answer()).status).toBe(201);
+    expect(await ended).toBe(0);
   },
 );

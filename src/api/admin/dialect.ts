@@ -39,9 +39,9 @@ async function answer(answers: Answers, request: Request): Promise<Response> {
 }
 
 function answersOf(sources: StatusSources): Answers {
-  const { store, observer, version } = sources;
+  const { store, observer, version, stop } = sources;
   const readiness = new Readiness(store);
-  const whyNotReady = () => readiness.whyNot(observer.reports());
+  const whyNotReady = async () => (stop.aborted ? "stopping" : await readiness.whyNot(observer.reports()));
   return {
     "/": answerPage,
     "/healthz": () => text(200, "the process answers"),

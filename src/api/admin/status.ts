@@ -20,6 +20,8 @@ export type StatusSources = {
   readonly observer: Observer;
   readonly version: string;
   readonly threads: number;
+  /** Aborted when the master is to end. */
+  readonly stop: AbortSignal;
 };
 
 /**

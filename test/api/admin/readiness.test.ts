@@ -42,7 +42,7 @@ test("that the index is older, that very much is owed, and that there are too ma
   const observer = { reports: () => [], jobs: { running: [] } } as unknown as Observer;
   const problems = (age: "current" | "older", connections: number) => {
     const store = { topology, minreplicas: 1, volumes: { topology, health: {} }, ledger: { age } } as unknown as Store;
-    const sources = { store, observer, version: "0", threads: 1 };
+    const sources = { store, observer, version: "0", threads: 1, stop: new AbortController().signal };
     return statusOf(sources, { whyNotReady: undefined, connections }).problems;
   };
   expect(problems("current", mostConnections - 1)).toEqual([]);
