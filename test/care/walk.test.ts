@@ -5,6 +5,7 @@ import { parseKey } from "../../src/format/key";
 import { openLevelLedger } from "../../src/ledger/level/open";
 import { type Walk, walkOn } from "../../src/store/care/walk";
 import { type Folder, temporaryFolder } from "../support/folder";
+import { until } from "../support/until";
 import { opening } from "../ledger/ledgers";
 
 const names = Array.from({ length: 1_500 }, (_, i) => `/key-${String(i).padStart(4, "0")}`);
@@ -112,4 +113,47 @@ test.concurrent("a walk that was ended behind its last key has gone over all of 
   const seen: string[] = [];
   const ended = await walkOn(opened.ledger, walkTo(seen, { name: "over" }), never);
   expect([seen, ended?.done]).toEqual([[], names.length]);
+});
+
+test.concurrent(
+  "a walk whose key takes long says all the while that it goes on",
+  async () => {
+    const { memory } = opened.ledger;
+    const beat = async () => ((await memory.get("walk slow")) as { beat: number }).beat;
+    const beats = new Set<number>();
+    const look = async () => {
+      const isAlive = async () => beats.add(await beat()).size >= 3;
+      if (beats.size === 0) await until(isAlive, { what: "it is written down again and again", deadlineMs: 20_000 });
+    };
+    await walkOn(opened.ledger, walkTo([], { name: "slow", look }), never);
+    expect(beats.size).toBeGreaterThanOrEqual(3);
+  },
+  30_000,
+);
+
+test("keys that come while it goes on count", async () => {
+  await using at = temporaryFolder();
+  const grown = await openLevelLedger(join(at.path, "index"), opening);
+  await using ledger = grown.ledger;
+  const add = async (name: string) => {
+    const claim = await ledger.claim(parseKey(name), (before) => before);
+    await claim.end({ record: { state: "live", md5: undefined, volumes: ["a:1", "b:1"] }, owed: [] });
+  };
+  for (let i = 0; i < 8; i++) await add(`/a${i}`);
+  const totals = new Set<number>();
+  const ended = await walkOn(
+    ledger,
+    walkTo([], {
+      waitMs({ done, total }) {
+        expect(done).toBeLessThanOrEqual(total);
+        totals.add(total);
+        return 0;
+      },
+      async look([key]) {
+        if (Buffer.from(key).toString() === "/a7") for (let i = 0; i < 8; i++) await add(`/b${i}`);
+      },
+    }),
+    never,
+  );
+  expect([[...totals], ended]).toEqual([[8, 16], expect.objectContaining({ done: 16, total: 16 })]);
 });

@@ -1,13 +1,14 @@
 // Owns walks over all keys in the background, which go on where they were after a restart.
 //   "walk " name -> Note                    in the ledger's memory, until the walk has come to its end
 // 1. What is written down once in a while is how far all keys have been looked at.
-// 2. Of several processes one walks: a note of another that changes is left to that one. Should two walk at once, the later
+// 2. Of several processes one walks: a note of another that changes, as it does all the time, is left to that one. Should two walk at once, the later
 //    note counts: everything is looked at twice by that, and nothing is left out.
 import { nowMs } from "../../clock";
 import { type Key, keyAfter } from "../../format/key";
 import { type Ledger, type RawEntry } from "../../ledger/ledger";
 import { limits } from "../../limits";
 import { shaped } from "../../shape";
+import { again, inBackground } from "../maintain";
 import { pause, whileLoaded } from "../pace";
 
 /** How far a walk is: keys, out of so many where they were counted; and for how long it has gone on, by all processes. */
@@ -53,8 +54,8 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   if (!begun) return undefined;
   const { memory } = ledger;
   let note = begun;
-  let notedMs = nowMs();
-  const beganMs = notedMs - note.spentMs;
+  let isOurs = true;
+  const beganMs = nowMs() - note.spentMs;
   const { tally } = walk;
   if (tally) Object.assign(tally, note.tally);
   const passed = (key: Key, count: number) => (note = { ...note, after: key.toHex(), done: note.done + count });
@@ -65,7 +66,6 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
     const spentMs = nowMs() - beganMs;
     note = { ...note, by, beat: note.beat + 1, spentMs, ...(tally && { tally: { ...tally } }) };
     await memory.put(name, note);
-    notedMs = nowMs();
     return true;
   }
 
@@ -73,8 +73,10 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   async function waits(count: number): Promise<boolean> {
     for (;;) {
       await whileLoaded(stop);
-      if (stop.aborted || walk.mayGoOn?.() === false) return false;
-      if (nowMs() > notedMs + limits.walkNoteMs && !(await writeDown(self))) return false;
+      if (walk.counts && note.done + count > note.total)
+        // It has grown.
+        note = { ...note, total: note.done + (await countKeys(ledger, note, stop)) };
+      if (stop.aborted || !isOurs || walk.mayGoOn?.() === false) return false;
       const progress = { done: note.done + count, total: note.total, spentMs: nowMs() - beganMs };
       const waitMs = count === 0 ? 0 : (walk.waitMs?.(progress) ?? 0);
       if (waitMs <= 0) return true;
@@ -97,8 +99,16 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
     return await waits(0);
   }
 
-  for (let page = await pageOf(ledger, note); page.length > 0; page = await pageOf(ledger, note)) {
-    if (await lookAtAll(page)) continue;
+  async function lookAtRest(): Promise<boolean> {
+    await using _beats = inBackground((ended) =>
+      again(ended, limits.walkNoteMs, async () => void (isOurs = await writeDown(self))),
+    );
+    for (let page = await pageOf(ledger, note); page.length > 0; page = await pageOf(ledger, note))
+      if (!(await lookAtAll(page))) return false;
+    return true;
+  }
+
+  if (!(await lookAtRest())) {
     await writeDown(""); // The rest is left to whoever walks on.
     return undefined;
   }
@@ -122,16 +132,17 @@ async function begin(ledger: Ledger, walk: Walk, stop: AbortSignal): Promise<Not
     if (later?.by !== found.by || later.beat !== found.beat) return undefined;
   }
   const fresh = { beat: 0, after: "", done: 0, spentMs: 0 };
-  const note = found ?? { ...fresh, total: walk.counts ? await countKeys(ledger, stop) : 0 };
+  const note = found ?? { ...fresh, total: walk.counts ? await countKeys(ledger, fresh, stop) : 0 };
   if (stop.aborted) return undefined; // The count may not be all.
   const mine = { ...note, by: self, beat: note.beat + 1 };
   await memory.put(name, mine);
   return mine;
 }
 
-async function countKeys(ledger: Ledger, stop: AbortSignal): Promise<number> {
+/** How many keys there are behind the last one that was looked at. */
+async function countKeys(ledger: Ledger, { after }: Pick<Note, "after">, stop: AbortSignal): Promise<number> {
   let count = 0;
-  for await (const page of ledger.scan({})) {
+  for await (const page of ledger.scan({ start: startAfter(after) })) {
     count += page.length;
     if (stop.aborted) break;
     await whileLoaded(stop);
@@ -139,8 +150,11 @@ async function countKeys(ledger: Ledger, stop: AbortSignal): Promise<number> {
   return count;
 }
 
+function startAfter(after: string) {
+  return after === "" ? undefined : keyAfter(Buffer.from(after, "hex"));
+}
+
 async function pageOf(ledger: Ledger, { after }: Note): Promise<readonly RawEntry[]> {
-  const start = after === "" ? undefined : keyAfter(Buffer.from(after, "hex"));
-  for await (const page of ledger.scan({ start }, { atOnce: limits.batchRecords })) return page; // None stays open.
+  for await (const page of ledger.scan({ start: startAfter(after) }, { atOnce: limits.batchRecords })) return page; // None stays open.
   return [];
 }
