@@ -165,11 +165,16 @@ export const limits = {
   healedKeys: 500, // and that are looked at a second, at most.
   healPauseMs: 1000, // A round over the keys to be healed is followed by a pause of so long,
   healPauses: 20, // or of so many times what it took.
+  hintsAtOnce: 20, // So many keys are looked at without a pause, whether they can be healed.
+  healAgainMs: 3_600_000, // A key that fails is tried again ever more rarely, at least so often;
+  retries: 10_000, // of so many it is known when.
   careLogMs: 60_000, // What heals or scrubs says how far it is so often, at most.
   walkNoteMs: 2000, // A walk over all keys writes down how far it is so often;
   walkTurnMs: 5000, // one whose note stays the same for so long has died.
   scrubBytes: 50e6, // Bytes a second that a scrub reads, at most,
-  scrubLate: 0.05, // unless it is late by more than this share of its time.
+  scrubLate: 0.05, // unless it is late by more than this share of its time;
+  scrubLateTimes: 4, // then it goes at most so many times as fast as it would have to on average.
+  scrubEmptyMs: 60_000, // A store without keys is looked at again after so long.
   loadedMs: 50, // A thread that is late by so much serves clients first: work in the background makes
   loadedPauseMs: 200, // pauses of so long,
   loadedPauses: 3, // so many of them.

@@ -110,6 +110,35 @@ test.concurrent("a scrub goes on where it was when the master is started again",
   await cluster.startMaster();
   await cameHome(cluster, keys);
   expect(statSync(last!).ctimeMs).toBeLessThan(statSync(first!).ctimeMs); // Else it would have begun anew.
+  const said = "scrub: all copies of 12 keys were compared: 2 missing, 0 damaged, 0 unknown; 2 keys mended";
+  await until(() => cluster.master.output.includes(said), { what: `it counts on: ${cluster.master.output}` });
+});
+
+test.concurrent("a scrub that could not ask a volume says so, and does not count as whole", async () => {
+  await using store = await startOperated({ flags: ["-scrub", "3s"] });
+  const { cluster } = store;
+  const compared = () => cluster.master.output.match(/scrub: all copies of.*/g) ?? [];
+  await cluster.volumes[0]!.kill();
+  await until(async () => (await store.status()).volumes[0]!.state === "down", { what: "it is down" });
+  await cluster.volumes[0]!.restart();
+  await cluster.recovered();
+  await storeAll(cluster, ["/a", "/b"]);
+  await cluster.volumes[0]!.kill();
+  const but =
+    "scrub: all copies of 2 keys were compared, but for 2 that could not be read: 0 missing, 0 damaged, 2 unknown";
+  await until(() => cluster.master.output.includes(but), { what: but, deadlineMs: 20_000 });
+  expect(compared().map((line) => line.includes("but for"))).not.toContain(false);
+  expect(sampleOf(await store.metrics(), "mkv_scrubbed_timestamp_seconds")).toBe(0);
+  await cluster.volumes[0]!.restart();
+  const scrubbed = async () => sampleOf(await store.metrics(), "mkv_scrubbed_timestamp_seconds") > 1.7e9;
+  await until(scrubbed, { what: "one that could ask all counts", deadlineMs: 20_000 });
+});
+
+test.concurrent("a scrub of a store without keys is none", async () => {
+  await using cluster = await startCluster({ flags: ["-scrub", "2s"] });
+  await cluster.store("/key");
+  await until(() => cluster.master.output.includes("scrub: all copies of "), { what: "a scrub has ended" });
+  expect(cluster.master.output).not.toContain("scrub: all copies of 0 keys");
 });
 
 const oneDisk = ["-subvolumes", "1"];
