@@ -182,12 +182,15 @@ test.concurrent(
   "an emptied volume is filled after mkv adopt, though the master is killed in the middle of it",
   async () => {
     const bytes = 500_000;
-    await using cluster = await startCluster({ flags: [...oneDisk, "-heal", "1"] });
+    await using store = await startOperated({ flags: [...oneDisk, "-heal", "1"] });
+    const { cluster } = store;
     const [{ dir }] = cluster.volumes as [(typeof cluster.volumes)[0]];
     const keys = Array.from({ length: 6 }, (_, i) => `/key-${i}`);
     await storeAll(cluster, keys, bytes);
     await emptyFirst(cluster);
     await adoptFirst(cluster);
+    const unfilled = `${cluster.addresses[0]!} was adopted, and is not filled yet`;
+    await until(async () => (await store.status()).problems.includes(unfilled), { what: "that is a problem" });
     await until(() => filesOn(dir).length > 1, { what: "filling has begun" });
     expect(filesOn(dir).length).toBeLessThan(keys.length);
     await cluster.master.kill();
@@ -202,6 +205,8 @@ test.concurrent(
       );
     await until(isFilled, { what: "it is filled", deadlineMs: 30_000 });
     await saysFilled(cluster);
+    expect(cluster.master.output.split("is filled: ")[0]).not.toContain("0 left");
+    await until(async () => (await store.status()).problems.length === 0, { what: "all is well" });
     await cluster.master.stop();
     expect((await namesRemembered(cluster.db)).filter((name) => /^(heal|refill|walk) /.test(name))).toEqual([]);
   },

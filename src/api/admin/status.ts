@@ -112,6 +112,8 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
   const putBack = putBackIn(store.volumes);
   if (putBack.length > 0) problems.push(putBackWarning(putBack));
   if (store.ledger.age !== "current") problems.push("the index may lack what was acknowledged last: run rebuild");
+  for (const [place, isUnfilled] of Object.entries(byLabel(metrics, "mkv_disk_unfilled")))
+    if (isUnfilled) problems.push(`${place} was adopted, and is not filled yet`);
   const toHeal = totalOf(metrics, "mkv_keys_to_heal");
   if (toHeal > 0) problems.push(`${counted(toHeal, "key")} not on all volumes`);
   const owed = totalOf(metrics, "mkv_keys_owed");

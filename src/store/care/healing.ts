@@ -13,11 +13,11 @@ import { limits } from "../../limits";
 import { log } from "../../log";
 import { gauge } from "../../metrics";
 import { Turns } from "../../turns";
-import { type Care, HealLog } from "./care";
+import { type Care, HealLog, Retries } from "./care";
 import { type HealOptions, healKey } from "../heal";
 import { type HintedKey, topologyId } from "../hints";
 import { again, inBackground, untold } from "../maintain";
-import { refill } from "./mend";
+import { lookAtUnfilled, refill } from "./mend";
 import { pause, paceOf, whileLoaded } from "../pace";
 import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "../store";
@@ -38,10 +38,12 @@ export function startHealing(
   const blockedBy = isCurrent ? noHealing : "a rebuild: the index may lack what lies on the volumes";
   return inBackground(async (stop) => {
     const [bytes, keys] = [paceOf(bytesPerSecond, stop), paceOf(limits.healedKeys, stop)];
-    const care = { store, stop, blockedBy, turns: new Turns(limits.healsAtOnce), bytes, keys, log: new HealLog() };
+    const of = { turns: new Turns(limits.healsAtOnce), unfilled: new Set<string>(), retries: new Retries() };
+    const care = { store, stop, blockedBy, bytes, keys, ...of, log: new HealLog() };
     const seen = new ScrubLog();
     await Promise.all([
       healInRounds(care),
+      again(stop, limits.healPauseMs, () => lookAtUnfilled(care)),
       blockedBy === undefined && again(stop, limits.healPauseMs, () => refill(care)),
       scrubMs > 0 && isCurrent && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
     ]);
@@ -51,12 +53,16 @@ export function startHealing(
 /** Again and again: soon when there is news, ever more rarely when there is none. */
 async function healInRounds(care: Care): Promise<void> {
   const { store, stop } = care;
-  let failure = "";
+  let [failure, writable, isCounted] = ["", writableIn(store), false];
   let longMs: number = limits.healPauseMs;
   while (!stop.aborted) {
-    const [writable, before] = [writableIn(store), store.hints.count];
+    if (writable !== writableIn(store)) care.retries.clear();
+    writable = writableIn(store);
+    const before = store.hints.count;
     let [lookedMs, busy] = [0, 0];
     try {
+      if (!isCounted) await countHinted(care);
+      isCounted = true;
       ({ lookedMs, busy } = await healHinted(care));
       failure = "";
     } catch (error) {
@@ -66,12 +72,12 @@ async function healInRounds(care: Care): Promise<void> {
     }
     const left = store.hints.count;
     toHeal.set(left);
-    care.log.tell(left);
+    care.log.tell(left, care.unfilled);
     longMs = left === before && busy === 0 ? Math.min(2 * longMs, limits.longestPauseMs) : limits.healPauseMs;
     const shortMs = Math.max(limits.healPauseMs, limits.healPauses * lookedMs);
     const endMs = nowMs();
-    const isNews = () => writableIn(store) !== writable || (nowMs() > endMs + shortMs && store.hints.count !== left);
-    while (!stop.aborted && !isNews() && nowMs() < endMs + Math.max(shortMs, longMs)) {
+    const isNews = () => writableIn(store) !== writable || store.hints.count !== left;
+    while (!stop.aborted && nowMs() < endMs + (isNews() ? shortMs : Math.max(shortMs, longMs))) {
       await pause(limits.probeMs, stop);
       toHeal.set(store.hints.count);
     }
@@ -82,6 +88,16 @@ async function healInRounds(care: Care): Promise<void> {
 function writableIn({ topology, volumes }: Store): string {
   const places = topology.volumes.flatMap((volume) => placesOf(topology, volume));
   return places.map((place) => Number(volumes.health.isWritable(place))).join("");
+}
+
+/** Counts the keys with a hint: a round over them may take hours. */
+async function countHinted({ store: { hints }, stop }: Care): Promise<void> {
+  let count = 0;
+  for (let page = await hints.page(undefined); page.length > 0 && !stop.aborted; page = await hints.page(page.at(-1))) {
+    count += page.length;
+    await whileLoaded(stop);
+  }
+  toHeal.set((hints.count = count));
 }
 
 /** Where the copies of a key are to be, for good or until its own volumes are back; or what it waits for. */
@@ -96,22 +112,30 @@ async function healHinted(care: Care): Promise<{ lookedMs: number; busy: number 
   let [left, busy, lookedMs] = [0, 0, 0];
   let page = await store.hints.page(undefined);
   for (; page.length > 0 && !stop.aborted; page = await store.hints.page(page.at(-1))) {
-    const startMs = nowMs();
-    const reasons = await Promise.all(page.map((hinted) => whyNot(care, hinted)));
-    lookedMs += nowMs() - startMs;
-    for (const reason of reasons) if (reason !== undefined) care.log.waits(reason);
-    const ready = page.filter((_, i) => reasons[i] === undefined);
+    const ready: HintedKey[] = [];
+    for (let at = 0; at < page.length && !stop.aborted; at += limits.hintsAtOnce) {
+      await whileLoaded(stop);
+      const startMs = nowMs();
+      const some = page.slice(at, at + limits.hintsAtOnce);
+      const reasons = await Promise.all(some.map((hinted) => whyNot(care, hinted)));
+      lookedMs += nowMs() - startMs;
+      for (const reason of reasons) if (reason !== undefined) care.log.waits(reason);
+      ready.push(...some.filter((_, i) => reasons[i] === undefined));
+    }
     const outcomes = await Promise.all(ready.map((hinted) => heal(care, hinted)));
     left += page.length - outcomes.filter((outcome) => outcome === "whole").length;
     busy += outcomes.filter((outcome) => outcome === "busy").length;
+    toHeal.set(store.hints.count);
   }
   if (!stop.aborted) store.hints.count = left;
+  care.retries.endRound();
   return { lookedMs, busy };
 }
 
 /** What a key waits for; undefined if it can be looked at. */
 async function whyNot(care: Care, hinted: HintedKey): Promise<string | undefined> {
   const { ledger } = care.store;
+  if (!care.retries.isDue(hinted)) return "their next try, since they failed";
   if (ledger.age !== "current") return care.blockedBy;
   try {
     const record = await ledger.get(hinted.key);
@@ -179,6 +203,7 @@ async function heal(care: Care, hinted: HintedKey): Promise<"whole" | "busy" | "
   } catch (error) {
     if (care.stop.aborted || hasCode(error, "busy")) return "busy";
     log.failed(key, error);
+    care.retries.failed(hinted);
   }
   return outcome;
 }

@@ -6,6 +6,7 @@ import { type ValueRecord, decodeRecord } from "../../format/record";
 import { isConfigured } from "../../format/volume";
 import { entriesOf } from "../../ledger/ledger";
 import { counted, log } from "../../log";
+import { gauges } from "../../metrics";
 import { type Volumes } from "../../volumes/volumes";
 import { type Care } from "./care";
 import { type Depth } from "../copies";
@@ -13,6 +14,8 @@ import { type Finding, findProblems, healKey } from "../heal";
 import { type Pace } from "../pace";
 import { refillPrefix } from "../adopt";
 import { walkOn } from "./walk";
+
+const unfilledGauge = gauges("mkv_disk_unfilled", "Whether a disk was adopted, and is not filled yet.", ["place"]);
 
 /** What was found of a key while nobody changed it, and whether all of it was mended. */
 export type Mended = { readonly findings: readonly Finding[]; readonly isMended: boolean };
@@ -69,12 +72,28 @@ async function areThere(volumes: Volumes, record: ValueRecord): Promise<boolean>
   return (await Promise.all(record.volumes.map((volume) => volumes.wake(volume)))).every(Boolean);
 }
 
+/** Looks which disks are to be filled, by whichever process. */
+export async function lookAtUnfilled({ store, unfilled }: Care): Promise<void> {
+  const now = new Set<string>();
+  for await (const [name] of entriesOf(store.ledger.memory, refillPrefix)) now.add(placeIn(name));
+  for (const place of now.union(unfilled)) {
+    const isUnfilled = now.has(place) && isConfigured(store.topology, place);
+    if (isUnfilled) unfilled.add(place);
+    else unfilled.delete(place);
+    unfilledGauge.of(place).set(Number(isUnfilled));
+  }
+}
+
+function placeIn(name: string): string {
+  return name.slice(refillPrefix.length).split(" ", 1)[0]!;
+}
+
 /** Fills the disks that are there, one after another, as far as that is possible now. */
 export async function refill(care: Care): Promise<void> {
   const { store, stop } = care;
   const { ledger, volumes, topology } = store;
   for await (const [name] of entriesOf(ledger.memory, refillPrefix)) {
-    const [place] = name.slice(refillPrefix.length).split(" ") as [string];
+    const place = placeIn(name);
     const isThere = () => isConfigured(topology, place) && volumes.health.isWritable(place);
     if (!isThere()) continue;
     const tally = { healed: 0, left: 0 };
@@ -98,6 +117,7 @@ export async function refill(care: Care): Promise<void> {
     );
     if (!ended) continue;
     await ledger.memory.delete(name);
+    await lookAtUnfilled(care);
     log(`heal: ${place} is filled: ${counted(tally.healed, "key")} healed, ${tally.left} left`);
   }
 }
