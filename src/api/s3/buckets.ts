@@ -4,6 +4,7 @@ import { isUtf8 } from "node:buffer";
 import { isUnlinked } from "../../format/record";
 import { s3Limits } from "../../s3-limits";
 import { keyAfter, prefixEnd } from "../../format/key";
+import { type KeyRange } from "../../ledger/ledger";
 import { type Store } from "../../store/store";
 import { endUploads, isReserved } from "../../store/uploads";
 import { S3Error, badArgument } from "./errors";
@@ -73,23 +74,31 @@ export async function deleteBucket(store: Store, { bucket }: S3Request): Promise
   return new Response(null, { status: 204 });
 }
 
-/** Answers GET of all buckets. A page begins after the bucket that its token names. */
+/**
+ * Answers GET of all buckets, by pages in the order of their keys. One may end early, after many keys that are in no bucket.
+ * The token of the next page is the key that it begins with.
+ */
 export async function listBuckets(store: Store, { query }: S3Request): Promise<Response> {
-  const [prefix, after] = [query("prefix") ?? "", Buffer.from(query("continuation-token") ?? "")];
+  const prefix = query("prefix") ?? "";
   const most = wholeNumber("max-buckets", query("max-buckets")) ?? Infinity;
   if (most === 0) throw badArgument("max-buckets", "0", "max-buckets is a whole number from 1");
-  const buckets = new Map<string, number>();
-  for await (const [name, createdMs] of store.buckets.made()) buckets.set(name, createdMs);
-  for await (const bucket of namedByKeys(store)) if (!buckets.has(bucket)) buckets.set(bucket, 0);
-  const shown = [...buckets]
-    .filter(([name]) => name.startsWith(prefix) && Buffer.compare(Buffer.from(name), after) > 0)
-    .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  const page = shown.slice(0, most);
-  const nodes = page.map(([name, createdMs]) =>
-    nest("Bucket", node("Name", name), node("CreationDate", new Date(createdMs).toISOString())),
+  const first = Buffer.from(`/${prefix}`);
+  const token = query("continuation-token");
+  const start = token ? Buffer.from(token, "base64url") : first;
+  const made = new Map(await Array.fromAsync(store.buckets.made()));
+  const { names, next } = await namedByKeys(store, { start, end: prefixEnd(first) });
+  const isHere = (key: Uint8Array) =>
+    Buffer.compare(key, start) >= 0 && (next === undefined || Buffer.compare(key, next) < 0);
+  const shown = [...made.keys()].filter((name) => name.startsWith(prefix) && isHere(prefixOf(name)));
+  shown.push(...names.filter((name) => !made.has(name)));
+  shown.sort((a, b) => Buffer.compare(prefixOf(a), prefixOf(b)));
+  const after = shown[most] === undefined ? next : prefixOf(shown[most]);
+  const page = shown.slice(0, most).sort();
+  const nodes = page.map((name) =>
+    nest("Bucket", node("Name", name), node("CreationDate", new Date(made.get(name) ?? 0).toISOString())),
   );
-  const next = page.length < shown.length ? page.at(-1)?.[0] : undefined;
-  const rest = node("ContinuationToken", next) + node("Prefix", query("prefix"));
+  const rest =
+    node("ContinuationToken", after && Buffer.from(after).toString("base64url")) + node("Prefix", query("prefix"));
   return xmlAnswer("ListAllMyBucketsResult", nest("Owner", ownerNodes) + nest("Buckets", ...nodes) + rest);
 }
 
@@ -100,22 +109,28 @@ async function hasObjects({ ledger }: Store, bucket: string): Promise<boolean> {
   return false;
 }
 
-/** The first segments of live keys, each by one seek; keys without a second segment are passed over, but not for ever. */
-async function* namedByKeys({ ledger }: Store): AsyncGenerator<string> {
-  let start: Uint8Array | undefined = Buffer.from("/");
-  for (let steps = 0; start && steps < s3Limits.bucketSteps; steps++) {
-    let next: Uint8Array | undefined;
-    for await (const page of ledger.scan({ start }, { atOnce: 1 })) {
-      const found = page.find(([key, record]) => !isUnlinked(record) && !isReserved(key));
+/**
+ * The first segments of live keys, each by one seek; keys without a second segment are passed over, but not for ever: `next` is
+ * what is left to begin with.
+ */
+async function namedByKeys({ ledger }: Store, { start, end }: KeyRange) {
+  const names: string[] = [];
+  let next = start;
+  for (let steps = 0; next && steps < s3Limits.bucketSteps; steps++) {
+    const from: Uint8Array = next;
+    next = undefined;
+    for await (const page of ledger.scan({ start: from, end }, { atOnce: 1 })) {
+      const found = page.find(([, record]) => !isUnlinked(record));
       steps += page.length - 1;
       next = keyAfter(page.at(-1)![0]);
-      if (!found) continue;
+      if (!found && steps < s3Limits.bucketSteps) continue;
+      if (!found) break;
       const slash = found[0].indexOf(0x2f, 1);
       next = slash > 1 ? prefixEnd(found[0].subarray(0, slash + 1)) : keyAfter(found[0]);
-      const name = slash > 1 ? Buffer.from(found[0].subarray(1, slash)) : undefined;
-      if (name && isUtf8(name)) yield name.toString("utf8");
+      const name = slash > 1 && !isReserved(found[0]) ? Buffer.from(found[0].subarray(1, slash)) : undefined;
+      if (name && isUtf8(name)) names.push(name.toString("utf8"));
       break;
     }
-    start = next;
   }
+  return { names, next };
 }
