@@ -29,9 +29,11 @@ test("records that are asked for in one turn are read by statements of bounded l
 });
 
 test("of those who see that the database went on elsewhere one tells of it; what it cannot say is not asked for", async () => {
-  const before = JSON.stringify({ cluster: "7", timeline: 1, isSynchronous: false });
+  const at = (timeline: number, rest = {}) => JSON.stringify({ cluster: "7", timeline, isSynchronous: false, ...rest });
+  const rowWith = (noted: string) => [["7", "00000002000000000000000A", false, noted]];
+  const second = [[], rowWith(at(2, { isOlder: true }))];
   const seen = (isFirst: boolean, failure?: Error): Ask => {
-    const answers = [[["7", "00000002000000000000000A", false, before]], isFirst ? [[1]] : []];
+    const answers = [rowWith(at(1)), ...(isFirst ? [[[1]]] : second)];
     return async () => (failure ? Promise.reject(failure) : answers.shift()!);
   };
   const said: string[] = [];

@@ -7,7 +7,8 @@
 //    be missing there, and what was owed may be files of values: the ledger is older.
 // 3. Whether sessions are left that were given up. Those that wait for a lock are ended, others are not: what waits for a
 //    standby would show to all before it is safe. With too many of them nothing more is asked, since the server has few.
-// 4. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say.
+// 4. Whether replication is synchronous is remembered while it is so. Afterwards nobody could say. It is remembered in the
+//    database, which may be lost before a standby has that, too, and by each master: who saw last that it was not is right.
 import { type SQL } from "bun";
 import { warn } from "../../log";
 import { parsed, shaped } from "../../shape";
@@ -68,8 +69,16 @@ export function warnOfLack(cause?: string): void {
 /** Runs a statement that may run late or twice, and gives its rows. */
 export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly (readonly unknown[])[]>;
 
-/** Where the database is in its history. */
-type Line = { readonly cluster: string; readonly timeline: number; readonly isSynchronous: boolean };
+/** Where the database is in its history; `isOlder`: as it came there it lacked something, as far as anybody knows. */
+type Line = {
+  readonly cluster: string;
+  readonly timeline: number;
+  readonly isSynchronous: boolean;
+  readonly isOlder?: boolean;
+};
+
+/** Where a process saw it last that looks again and again. */
+let lastSeen: Line | undefined;
 
 /**
  * Ends the other sessions of this name that wait for a lock.
@@ -89,6 +98,11 @@ export async function lookForFailover(ask: Ask): Promise<void> {
   await unlessItCannot(() => compare(ask));
 }
 
+/** The same, by a process that does so again and again: what it has seen counts as well at its next look. */
+export async function watchForFailover(ask: Ask): Promise<void> {
+  lastSeen = await unlessItCannot(() => compare(ask));
+}
+
 async function unlessItCannot<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
@@ -98,18 +112,23 @@ async function unlessItCannot<T>(work: () => Promise<T>): Promise<T | undefined>
   }
 }
 
-async function compare(ask: Ask): Promise<void> {
+async function compare(ask: Ask): Promise<Line> {
   const [row] = await ask(lineNow, [Buffer.from(lineName)]);
   const [cluster, file, isSynchronous, noted] = row as [string, string, boolean, string | null];
-  const now: Line = { cluster, timeline: Number.parseInt(file.slice(0, 8), 16), isSynchronous };
+  const timeline = Number.parseInt(file.slice(0, 8), 16);
+  const line = { cluster: "", timeline: 0, isSynchronous: false, "isOlder?": false };
+  const before = shaped<Line>(parsed(noted ?? ""), line);
+  const isOther = (line: Line | undefined) => line?.cluster === cluster && line.timeline !== timeline;
+  const isRemembered = !isOther(before) && before?.isOlder === true;
+  const isOlder = isRemembered || [before, lastSeen].some((line) => isOther(line) && !line!.isSynchronous);
+  const now: Line = { cluster, timeline, isSynchronous, ...(isOlder ? { isOlder } : {}) };
   const text = JSON.stringify(now);
-  if (text === noted) return;
-  const before = shaped<Line>(parsed(noted ?? ""), { cluster: "", timeline: 0, isSynchronous: false });
-  const hasMoved = before?.cluster === cluster && before.timeline !== now.timeline;
-  if (!hasMoved || before.isSynchronous) return void (await ask(note, [Buffer.from(lineName), text, noted]));
-  const moved = await ask(fallBehind, [Buffer.from(lineName), text, noted, Buffer.from(behindName)]);
-  if (moved.length === 0) return; // Another thread or master was first.
-  warnOfLack("it went on from a standby that was not synchronous, or from a backup");
+  if (isOlder && !isRemembered) {
+    const moved = await ask(fallBehind, [Buffer.from(lineName), text, noted, Buffer.from(behindName)]);
+    if (moved.length === 0) return await compare(ask); // Another thread or master was first, which may not know of it.
+    warnOfLack("it went on from a standby that was not synchronous, or from a backup");
+  } else if (text !== noted) await ask(note, [Buffer.from(lineName), text, noted]);
+  return now;
 }
 
 const lineNow = `select system_identifier::text, pg_walfile_name(pg_current_wal_insert_lsn()),

@@ -12,7 +12,7 @@ import { type DatabaseAddress } from "./address";
 import { AwayLog } from "./away-log";
 import { Claims } from "./claims";
 import { Database } from "./connection";
-import { behindName, lookForFailover, warnOfLack } from "./first-look";
+import { behindName, warnOfLack, watchForFailover } from "./first-look";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { shown } from "../shown";
@@ -118,7 +118,7 @@ const fallBehind = `with further as (
 function epochsOf(database: Database, memory: SharedMemory, age: Age): NoteEpoch {
   return async (seen, note) => {
     if (await lookBack(database, seen)) return "older";
-    await lookForFailover((text, values) => database.run(text, values));
+    await watchForFailover((text, values) => database.run(text, values));
     if (age === "older") return "current";
     if (ageBy(await memory.get(behindName)) === "older") return "older";
     if (!note) return "current";
