@@ -3,7 +3,7 @@
 //    key that is being replaced waits for the end of that.
 // 2. A volume that fails in the middle is followed by another one, from the next byte on, if its file is of the same write.
 import { MkvError, hasCode, reasonOf } from "../errors";
-import { type Key } from "../format/key";
+import { type Key, showKey } from "../format/key";
 import { pathOf } from "../format/path";
 import { type ValueRecord, leastBytesOf } from "../format/record";
 import { without } from "../format/volume";
@@ -55,7 +55,7 @@ export async function statValue(store: Store, key: Key): Promise<SeenValue | und
 export async function statRecord(store: Store, key: Key): Promise<SeenValue | undefined> {
   const value = valueIn({ record: await store.ledger.get(key) });
   if (!value) return undefined;
-  const file = await fromAny(store, value.record, async (volume) => {
+  const file = await fromAny(store, key, value.record, async (volume) => {
     const found = await store.volumes.head(volume, pathOf(key));
     if (!found) throw new MkvError("absent", `${volume} has no copy`);
     return found;
@@ -130,7 +130,7 @@ async function askForValue<T extends FileInfo>(
     if (!value) return undefined;
     const { record, attributes } = value;
     const bytes = writtenFile(attributes)?.bytes;
-    const asked = fromAny(store, record, async (volume) => {
+    const asked = fromAny(store, key, record, async (volume) => {
       const file = await ask(volume).catch((error: unknown) => {
         if (!hasCode(error, "absent")) throw error;
       });
@@ -160,6 +160,7 @@ async function askForValue<T extends FileInfo>(
 /** The answer of one volume of a record, those that are up first. Throws MkvError gone, unavailable. */
 async function fromAny<T>(
   { volumes, ledger }: Pick<Store, "volumes" | "ledger">,
+  key: Key,
   record: ValueRecord,
   ask: (volume: string) => Promise<T>,
 ): Promise<T> {
@@ -176,7 +177,7 @@ async function fromAny<T>(
       if (error.code !== "absent") isSilent = true;
     }
   }
-  const text = `no volume has this value, or can be reached: ${reasons.join("; ")}`;
+  const text = `no volume has ${JSON.stringify(showKey(key))}, or can be reached: ${reasons.join("; ")}`;
   throw new MkvError(isSilent || ledger.age !== "current" ? "unavailable" : "gone", text);
 }
 
@@ -198,7 +199,7 @@ function readingOf(
   /** Opens the file on another volume. Throws MkvError gone, unavailable; corrupt if none is left that is to be read. */
   async function open(): Promise<OpenFile> {
     if (left.length === 0) throw new MkvError("corrupt", "no copy of this value that can be read is good");
-    return await fromAny(store, { ...seen.record, volumes: left }, async (volume) => {
+    return await fromAny(store, key, { ...seen.record, volumes: left }, async (volume) => {
       left = without(left, [volume]);
       const opened = await store.volumes.open(volume, pathOf(key), { from, bytes });
       if (opened.bytes === seen.bytes && opened.modified === seen.modified) {
@@ -227,11 +228,15 @@ function readingOf(
   return { used, chunks, open: async () => void (file ??= await open()) };
 }
 
-/** Puts other attributes beside a live value: what `change` makes of those of now. Throws MkvError absent, busy; what it throws. */
+/**
+ * Puts other attributes beside a live value: what `change` makes of those of now.
+ * @throws MkvError absent, busy, forbidden (protected); what `change` throws
+ */
 export async function setAttributes(store: Store, key: Key, change: (now: Value) => Attributes): Promise<void> {
   await using _claim = await claimKey(store, key, (before) => {
     const now = valueIn(before);
     if (!now) throw new MkvError("absent", "there is no such key");
+    if (store.protect) throw new MkvError("forbidden", "protected: UNLINK the key before its metadata are replaced");
     return { record: now.record, owed: before.owed, attributes: change(now) };
   });
 }

@@ -1,12 +1,12 @@
-// S3, and the replacing that it rests on, over volumes that ask who asks, and over those that sync.
+// S3, and the replacing that it rests on, over volumes that ask who asks, and over those that sync; and what is protected.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { startMkvVolume } from "../durability/mkv-volume";
 import { follow, request } from "../support/http";
 import { temporaryFolder } from "../support/folder";
 import { keyFile, newKey } from "../support/link-key";
 import { startMaster } from "../support/master";
-import { type S3Cluster, startS3 } from "../support/s3";
-import { ask } from "../support/s3-sign";
+import { type S3Cluster, codeIn, startS3 } from "../support/s3";
+import { type Asked, ask } from "../support/s3-sign";
 
 setDefaultTimeout(60_000);
 
@@ -42,4 +42,16 @@ test.concurrent("under -sync, over volumes that sync, a value is replaced, too",
     expect([put.status, put.text]).toEqual([201, ""]);
     expect((await follow(await request(master.port, { target: "/k" }))).text).toBe(body);
   }
+});
+
+test.concurrent("with -protect nothing of an object is replaced or deleted, nor what is said of it", async () => {
+  await using s3 = await startS3({ flags: ["-protect"] });
+  const send = (asked: Omit<Asked, "target">) => ask(s3.port, { ...asked, target: "/bkt/kept" });
+  await ask(s3.port, { method: "PUT", target: "/bkt" });
+  expect((await send({ method: "PUT", body: "kept", headers: { "content-type": "a/b" } })).status).toBe(200);
+  const copy = { "x-amz-copy-source": "bkt/kept", "x-amz-metadata-directive": "REPLACE", "content-type": "c/d" };
+  const asked = [{ method: "PUT", headers: copy }, { method: "PUT", body: "other" }, { method: "DELETE" }];
+  for (const each of asked) expect([each, codeIn((await send(each)).text)]).toEqual([each, "AccessDenied"]);
+  const read = await send({});
+  expect([read.text, read.headers.get("content-type")]).toEqual(["kept", "a/b"]);
 });

@@ -148,7 +148,7 @@ test.each([
   expect([status, text]).toEqual([400, expect.stringContaining("InvalidArgument")]);
 });
 
-test("a list says of each object what HEAD says, also when no volume is there to be asked", async () => {
+test("a list says of each object what HEAD says, also when no volume is there; it names a native value that needs one", async () => {
   const put = (target: string, rest: object = {}) => ask(s3.port, { method: "PUT", target, ...rest });
   await put("/sized");
   await put("/sized/copied", { body: "old" });
@@ -158,6 +158,8 @@ test("a list says of each object what HEAD says, also when no volume is there to
   await put("/sized/retyped", { body: "a value" });
   const other = { "x-amz-copy-source": "sized/retyped", "x-amz-metadata-directive": "REPLACE" };
   await put("/sized/retyped", { headers: { ...other, "content-type": "text/plain" } });
+  await s3.cluster.store("/native/first");
+  await s3.cluster.store("/native/second");
   const seen: (string | number)[][] = [];
   for (const name of ["copied", "empty", "in-parts", "retyped"]) {
     const { headers } = await ask(s3.port, { method: "HEAD", target: `/sized/${name}` });
@@ -176,6 +178,8 @@ test("a list says of each object what HEAD says, also when no volume is there to
   ];
   expect(listed.map(told)).toEqual(seen);
   expect(listed).toHaveLength(4);
+  const native = await ask(s3.port, { target: "/native" });
+  expect([native.status, native.text]).toEqual([503, expect.stringMatching(/\/native\/(first|second)/)]);
 });
 
 test("a list waits for no value that is being replaced: it tells of the one before", async () => {
