@@ -5,6 +5,7 @@ import { limits } from "../../limits";
 import { counted, log, warn } from "../../log";
 import { type Measured } from "../../metrics";
 import { type VolumeReport, hasNoRoom } from "../../volumes/report";
+import { totalOf } from "./numbers";
 
 /** The states of disks that take no writes. */
 const refusing = ["full", "read-only"] as const;
@@ -81,13 +82,14 @@ export class JobWatch {
   /** Looks at the counts, and says which jobs have begun or ended since. */
   look(metrics: readonly Measured[]): void {
     const now = nowMs();
+    const isBusy = (job: string) => totalOf(metrics, "mkv_job_keys_in_hand", (name) => name === job) > 0;
     for (const { values, numbers } of metrics.find(({ name }) => name === "mkv_job_keys_total")?.series ?? []) {
       const [name, total] = [values[0]!, numbers[0]!];
       const more = total - (this.#totals.get(name) ?? 0);
       this.#totals.set(name, total);
       const job = this.#running.get(name);
       if (job) {
-        if (more > 0) job.grewMs = now;
+        if (more > 0 || isBusy(name)) job.grewMs = now;
         job.keys += more;
         job.keysPerSecond = (more * 1000) / Math.max(now - job.atMs, 1);
         job.atMs = now;

@@ -13,7 +13,7 @@ import { withDeadline } from "../../deadline";
 import { MkvError } from "../../errors";
 import { type Key, keyOf } from "../../format/key";
 import { limits } from "../../limits";
-import { counters } from "../../metrics";
+import { counters, gauges } from "../../metrics";
 import { healKey } from "../../store/heal";
 import { type RememberedJob, isRememberedJob, readJob, recallJob, rememberJob } from "../../store/job-memory";
 import { type Moved, moveKey } from "../../store/move";
@@ -27,7 +27,14 @@ import { empty } from "../respond";
 import { type Parameter } from "../url";
 
 const asked = counters("mkv_job_keys_total", "Keys that a job has asked this master about.", ["job"]);
-const [rebalanced, verified] = [asked.of("rebalance"), asked.of("verify")];
+const inHand = gauges("mkv_job_keys_in_hand", "Questions of a job that this master is at work on.", ["job"]);
+
+/** Counts a question of a job about so many keys, which is being worked on until this is disposed of. */
+function begin(job: "rebalance" | "verify", keys = 1): Disposable {
+  asked.of(job).add(keys);
+  inHand.of(job).add();
+  return { [Symbol.dispose]: () => inHand.of(job).add(-1) };
+}
 
 /** Answers a POST. Throws MkvError forbidden for what is no operation, and what the operation throws. */
 export async function answerJob(
@@ -39,18 +46,19 @@ export async function answerJob(
   const depth = has("md5") ? "md5" : "length";
   const dryRun = has("dry-run");
   switch (operation.name) {
-    case "rebalance":
-      rebalanced.add();
+    case "rebalance": {
+      using _asked = begin("rebalance");
       return await moveKey(store, key, { depth, dryRun, pace: paceIn(parameters) }).then(moved, asBadRequest);
+    }
     case "examine": {
-      verified.add();
+      using _asked = begin("verify");
       const how = { depth, dryRun, repair: has("repair"), forget: has("forget") } as const;
       const { bytes = 0, ...healed } = await healKey(store, key, how);
       return Response.json(healed, { headers: { "key-bytes": String(bytes) } });
     }
     case "orphan":
     case "staged": {
-      verified.add();
+      using _asked = begin("verify");
       const volume = Buffer.from(operation.value).toString();
       const look = { place: operation.name, volume, repair: has("repair"), remove: has("remove"), dryRun } as const;
       return Response.json(await lookAtOrphan(store, key, look));
@@ -64,7 +72,7 @@ export async function answerJob(
       if (!isKeys || told.length > limits.batchRecords)
         throw new MkvError("bad-request", `the body is a JSON array of at most ${limits.batchRecords} keys`);
       const keys = told.map(keyOf);
-      verified.add(keys.length);
+      using _asked = begin("verify", keys.length);
       return Response.json(await Promise.all(keys.map(async (key) => (await recordText(store, key)) ?? null)));
     }
     case "job": {

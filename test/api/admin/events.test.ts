@@ -20,10 +20,14 @@ beforeEach(() => {
 });
 afterEach(() => mocks.forEach((mock) => mock.mockRestore()));
 
-/** What the counter says after so many keys. */
-function counted(keys: number): Measured[] {
-  const metric = { name: "mkv_job_keys_total", help: "", type: "counter", labels: ["job"], bounds: [] } as const;
-  return [{ ...metric, series: [{ values: ["rebalance"], numbers: [keys] }] }];
+/** What is told after so many keys, of which so many are in hand. */
+function counted(keys: number, inHand = 0): Measured[] {
+  const metric = { help: "", labels: ["job"], bounds: [] } as const;
+  const series = (number: number) => [{ values: ["rebalance"], numbers: [number] }];
+  return [
+    { ...metric, name: "mkv_job_keys_total", type: "counter", series: series(keys) },
+    { ...metric, name: "mkv_job_keys_in_hand", type: "gauge", series: series(inHand) },
+  ];
 }
 
 test("a job begins with its first key, goes on through pauses, and has ended after thirty seconds without one", () => {
@@ -47,6 +51,19 @@ test("a job begins with its first key, goes on through pauses, and has ended aft
     "rebalance through this master has begun",
     "rebalance through this master has ended: it asked about 201 keys",
   ]);
+});
+
+test("a job has not ended while one of its keys is being moved, however long that takes", () => {
+  const watch = new JobWatch();
+  const look = (seconds: number, inHand: number) => {
+    nowMs = seconds * 1000;
+    watch.look(counted(1, inHand));
+  };
+  for (const seconds of [2, 60, 600]) look(seconds, 1);
+  look(610, 0);
+  expect(said).toEqual(["rebalance through this master has begun"]);
+  look(631, 0);
+  expect(said[1]).toBe("rebalance through this master has ended: it asked about 1 key");
 });
 
 test("a disk that is full is told of once, and that it is back when it was not full for half a minute", () => {
