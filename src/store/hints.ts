@@ -1,5 +1,6 @@
 // Owns which keys are to be brought home: hints, which outlive the process.
 //   "heal " key in hex mark? -> Hint        in the ledger's memory; mark := "!missing" | "!damaged"
+//   "hints left out" -> LeftOut             that there was no room for some, until a rebalance has gone over all keys
 // 1. A hint only says where to look. What is wrong with a key, and what may be done about it, is seen under its claim.
 // 2. A write that could not go to the key's own volumes leaves its hint before the commit, under its claim. A hint goes when
 //    the key has been seen whole, under its claim. So none is lost in between. Readers, who have no claim, write hints of
@@ -36,7 +37,7 @@ export class Hints {
   }
 
   static share(): SharedArrayBuffer {
-    return new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
+    return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   }
 
   /** How many keys have one, about: as many as were counted last, and what came and went since. */
@@ -53,7 +54,7 @@ export class Hints {
     const name = nameOf(key, hint);
     const isKnown = (await this.memory.get(name)) !== undefined;
     if (isKnown && hint.why !== "written") return; // It says the same.
-    if (!isKnown && this.count >= limits.hints) return this.#tellFull();
+    if (!isKnown && this.count >= limits.hints) return await this.#leaveOut();
     await this.memory.put(name, hint);
     if (!isKnown) Atomics.add(this.#shared, 0, 1);
   }
@@ -92,10 +93,26 @@ export class Hints {
     });
   }
 
-  #tellFull(): void {
-    if (Atomics.exchange(this.#shared, 1, 1) === 1) return;
+  async #leaveOut(): Promise<void> {
+    const known = await leftOutMs(this.memory);
+    if (Date.now() < known + limits.toldMs) return;
+    await this.memory.put(leftOutName, { atMs: Date.now() } satisfies LeftOut);
+    if (known > 0) return;
     log(`heal: ${limits.hints} keys are to be brought home: more are not remembered, for those run rebalance`);
   }
+}
+
+const leftOutName = "hints left out";
+type LeftOut = { readonly atMs: number };
+
+/** When there was no room for a hint, by the wall's clock and to a minute; 0 if a rebalance has gone over all keys since. */
+export async function leftOutMs(memory: Memory): Promise<number> {
+  return shaped<LeftOut>(await memory.get(leftOutName), { atMs: 0 })?.atMs ?? 0;
+}
+
+/** Tells that a rebalance which began then has gone over all keys. */
+export async function forgetLeftOut(memory: Memory, beganMs: number): Promise<void> {
+  if ((await leftOutMs(memory)) + limits.toldMs < beganMs) await memory.delete(leftOutName);
 }
 
 /** A hint of a write under this topology. */

@@ -9,6 +9,7 @@ import { type Memory } from "../ledger/ledger";
 import { limits } from "../limits";
 import { gauges } from "../metrics";
 import { shaped } from "../shape";
+import { forgetLeftOut } from "./hints";
 import { forgetPutBack, putBackIds } from "./places/put-back";
 import { type Store } from "./store";
 
@@ -93,7 +94,9 @@ export async function recallJob(
 /** Remembers a job. Places that were put back before a verify which proves all copies right are forgotten. */
 export async function rememberJob(memory: Memory, job: RememberedJob, { begun, ended }: JobMemory): Promise<void> {
   await memory.put(jobName(job), { begun, ended, boot: bootId() });
-  if (ended?.putBack && !begun) await forgetPutBack(memory, ended.putBack);
+  if (!ended || begun) return;
+  if (ended.putBack) await forgetPutBack(memory, ended.putBack);
+  if (job === "rebalance") await forgetLeftOut(memory, ended.atMs - 1000 * ended.seconds);
 }
 
 /** Has every job begin anew: what those have done that were killed holds no more. */

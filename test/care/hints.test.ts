@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { parseKey } from "../../src/format/key";
 import { openMemory } from "../../src/ledger/level/memory";
 import { limits } from "../../src/limits";
-import { Hints, writtenUnder } from "../../src/store/hints";
+import { Hints, leftOutMs, writtenUnder } from "../../src/store/hints";
+import { rememberJob } from "../../src/store/job-memory";
 import { temporaryFolder } from "../support/folder";
 import { until } from "../support/until";
 
@@ -66,7 +67,7 @@ test("what readers tell of a key neither replaces what a write told, nor goes wi
   }
 });
 
-test("more keys than there is room for are not remembered, which is said once", async () => {
+test("more keys than there is room for are not remembered, which is said once, and known until a later rebalance", async () => {
   await using at = temporaryFolder();
   await using opened = await hintsIn(at.path);
   const { hints } = opened;
@@ -80,4 +81,11 @@ test("more keys than there is room for are not remembered, which is said once", 
   said.mockRestore();
   expect(lines).toEqual([expect.stringContaining("run rebalance")]);
   expect((await hints.page(undefined)).map((hinted) => hinted.key)).toEqual([key]);
+  const { memory } = opened;
+  const rebalance = (agoMs: number) =>
+    rememberJob(memory, "rebalance", { ended: { atMs: Date.now() - agoMs + 90_000, seconds: 90, counts: {} } });
+  await rebalance(0);
+  expect(await leftOutMs(memory)).toBeGreaterThan(0); // It may have gone over the key before.
+  await rebalance(-120_000);
+  expect(await leftOutMs(memory)).toBe(0);
 });

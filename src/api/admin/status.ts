@@ -116,6 +116,8 @@ function problemsOf(store: Store, { reports, metrics, whyNotReady, connections }
     if (isUnfilled) problems.push(`${place} was adopted, and is not filled yet`);
   const toHeal = totalOf(metrics, "mkv_keys_to_heal");
   if (toHeal > 0) problems.push(`${counted(toHeal, "key")} not on all volumes`);
+  if (totalOf(metrics, "mkv_hints_left_out") > 0)
+    problems.push("more keys are not on all volumes than are remembered: run rebalance when the volumes are back");
   const owed = totalOf(metrics, "mkv_keys_owed");
   if (owed >= limits.debts / 2) problems.push(`${counted(owed, "key")} with files left on volumes that are away`);
   if (connections !== undefined && connections >= mostConnections)

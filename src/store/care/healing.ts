@@ -15,7 +15,7 @@ import { gauge } from "../../metrics";
 import { Turns } from "../../turns";
 import { type Care, HealLog, Retries } from "./care";
 import { type HealOptions, healKey } from "../heal";
-import { type HintedKey, topologyId } from "../hints";
+import { type HintedKey, leftOutMs, topologyId } from "../hints";
 import { again, inBackground, untold } from "../maintain";
 import { lookAtUnfilled, refill } from "./mend";
 import { pause, paceOf, whileLoaded } from "../pace";
@@ -23,6 +23,10 @@ import { ScrubLog, scrub } from "./scrub";
 import { type Store } from "../store";
 
 const toHeal = gauge("mkv_keys_to_heal", "Keys that are to be brought home, or lack a copy.");
+const leftOut = gauge(
+  "mkv_hints_left_out",
+  "Whether more keys are to be brought home than are remembered: rebalance does.",
+);
 
 /**
  * Heals until it is disposed of.
@@ -43,7 +47,10 @@ export function startHealing(
     const seen = new ScrubLog();
     await Promise.all([
       healInRounds(care),
-      again(stop, limits.healPauseMs, () => lookAtUnfilled(care)),
+      again(stop, limits.healPauseMs, async () => {
+        await lookAtUnfilled(care);
+        leftOut.set(Number((await leftOutMs(store.ledger.memory)) > 0));
+      }),
       blockedBy === undefined && again(stop, limits.healPauseMs, () => refill(care)),
       scrubMs > 0 && isCurrent && again(stop, limits.healPauseMs, () => scrub(care, { periodMs: scrubMs, seen })),
     ]);
