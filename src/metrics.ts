@@ -6,10 +6,13 @@
 //   const missing = findings.of("missing"); // Shown from now on, as 0.
 // 1. Each thread writes numbers of its own, which the first thread reads: no message, no lock, no number half written.
 // 2. It also writes down, in front of them, which numbers stand for what, each before it counts with it.
-// 3. There is room for so many numbers. What comes after that is counted nowhere, and not shown.
+// 3. There is room for so many numbers. What comes after that is counted nowhere, and not shown, but for how many series that
+//    are. Series of volumes, of which there may be any number, leave a part of the room to all others.
 
 const mostNumbers = 16_384;
 const mostNameBytes = 2 * 1024 * 1024;
+/** The share of both that series of volumes may take. */
+const shareOfVolumes = 0.75;
 /** The first numbers are nobody's: they take what there was no room for. So a histogram has fewer. */
 const nobodys = 64;
 const numbersAt = 2 * Int32Array.BYTES_PER_ELEMENT;
@@ -52,11 +55,12 @@ class Row {
     if (this.#lengths[1] === 0) this.#lengths[1] = nobodys;
   }
 
-  /** Sets so many numbers aside for a series. Returns where the first of them is. */
-  add(count: number, name: string, values: readonly string[]): number {
+  /** Sets numbers aside for a series, within this share of the room. Returns where the first is; 0 if there is no room. */
+  add({ name, ...metric }: Metric, values: readonly string[], share: number): number {
+    const count = sizeOf(metric);
     const [length, at] = this.#lengths as unknown as [number, number];
     const line = Buffer.from(`${JSON.stringify([at, name, ...values])}\n`);
-    if (at + count > mostNumbers || length + line.length > mostNameBytes) return 0;
+    if (at + count > share * mostNumbers || length + line.length > share * mostNameBytes) return 0;
     this.#names.set(line, length);
     this.#lengths[1] = at + count;
     Atomics.store(this.#lengths, 0, length + line.length); // Last: another thread may read it at once.
@@ -164,7 +168,9 @@ export class Labelled<T> {
     const id = values.join("\0");
     let made = this.#made.get(id);
     if (made === undefined) {
-      made = this.make(own.add(sizeOf(this.metric), this.metric.name, values));
+      const at = own.add(this.metric, values, this.metric.labels.includes("volume") ? shareOfVolumes : 1);
+      if (at === 0) leftOut.add();
+      made = this.make(at);
       this.#made.set(id, made);
     }
     return made;
@@ -189,6 +195,8 @@ function labelled<T>(type: Metric["type"], make: (at: number) => T) {
   };
 }
 
-function sizeOf({ type, bounds }: Metric): number {
+const leftOut = counter("mkv_series_left_out_total", "Series that are not shown, since there is no room for them.");
+
+function sizeOf({ type, bounds }: Pick<Metric, "type" | "bounds">): number {
   return type === "histogram" ? bounds.length + 2 : 1;
 }

@@ -54,13 +54,24 @@ test("what several threads count is added up, also what one has counted before i
   expect(seriesOf("test_level")).toEqual({ "": [8] });
 });
 
-test("what there is no room for is not shown, and changes nothing else", () => {
+test("however many volumes there are, others are still counted", () => {
+  const ofVolumes = counters("test_volumes_total", "Of volumes.", ["volume"]);
+  for (let n = 0; n < 20_000; n++) ofVolumes.of(`v${n}:3001`).add();
+  const late = counters("test_late_total", "Late.", ["n"]);
+  for (let n = 0; n < 1000; n++) late.of(String(n)).add();
+  expect(Object.keys(seriesOf("test_volumes_total")).length).toBeLessThan(20_000);
+  expect(Object.keys(seriesOf("test_late_total")).length).toBe(1000);
+});
+
+test("what there is no room for is not shown but as a number, and changes nothing else", () => {
   const before = readMetrics();
   const many = histograms("test_many_seconds", "Many.", ["n"]);
   for (let n = 0; n < 2000; n++) many.of(String(n)).observe(1);
   expect(Object.values(seriesOf("test_many_seconds")).every((numbers) => numbers.at(-1) === 1)).toBe(true);
   expect(Object.keys(seriesOf("test_many_seconds")).length).toBeLessThan(1000);
-  expect(readMetrics().filter(({ name }) => name !== "test_many_seconds")).toEqual(before);
+  const isOther = ({ name }: { name: string }) => name !== "test_many_seconds" && name !== "mkv_series_left_out_total";
+  expect(readMetrics().filter(isOther)).toEqual(before.filter(isOther));
+  expect(seriesOf("mkv_series_left_out_total")[""]![0]).toBeGreaterThan(1000);
 });
 
 test("a request costs well under a microsecond to count", () => {

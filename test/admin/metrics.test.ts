@@ -1,6 +1,6 @@
 // What a store counts can be read by Prometheus, is right over all threads, and is told at once whatever is slow.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { cpSync, renameSync, rmSync } from "node:fs";
 import { fallen, sampleOf, sumOf } from "../support/exposition";
 import { request } from "../support/http";
 import { runMkv } from "../support/master";
@@ -142,4 +142,21 @@ test("neither port answers what is asked at the other, and the admin port change
   for (const target of ["/metrics?x=1", "/metrics"])
     expect((await request(store.port, { target, method: "HEAD" })).status).toBe(200);
   expect((await cluster.ask("GET", "/kept")).status).toBe(302);
+});
+
+test("that the index was put back is a metric", async () => {
+  await using operated = await startOperated();
+  const { cluster } = operated;
+  const isDoubtful = async () => sampleOf(await operated.metrics(), "mkv_index_doubtful");
+  await cluster.store("/before");
+  expect(await isDoubtful()).toBe(0);
+  await cluster.master.stop();
+  cpSync(cluster.db, `${cluster.db}-saved`, { recursive: true });
+  await cluster.startMaster();
+  await cluster.store("/since");
+  await cluster.master.stop();
+  rmSync(cluster.db, { recursive: true });
+  renameSync(`${cluster.db}-saved`, cluster.db);
+  await cluster.startMaster();
+  expect(await isDoubtful()).toBe(1);
 });

@@ -6,7 +6,7 @@ import { type Listening, portError } from "../listening";
 import { failed } from "../respond";
 import { splitUrl } from "../url";
 import { expose, expositionType } from "./exposition";
-import { connectionMetrics, processMetrics, volumeMetrics } from "./look";
+import { connectionMetrics, indexMetric, processMetrics, volumeMetrics } from "./look";
 import { answerPage } from "./page";
 import { Readiness, type StatusSources, statusOf } from "./status";
 
@@ -52,7 +52,8 @@ function answersOf(sources: StatusSources): Answers {
     async "/metrics"() {
       const ofVolumes = volumeMetrics(observer.reports());
       const ofConnections = connectionMetrics(await observer.connections(), mostConnections);
-      const all = [...readMetrics(), ...ofVolumes, ...ofConnections, ...processMetrics(version)];
+      const ofIndex = indexMetric(store.ledger.age);
+      const all = [...readMetrics(), ...ofVolumes, ...ofConnections, ofIndex, ...processMetrics(version)];
       return new Response(expose(all), { headers: { "content-type": expositionType } });
     },
     async "/status"() {

@@ -1,6 +1,7 @@
 // Owns the metrics that nobody counts, since they can be looked at: volumes, disks, the process, and its connections, which the
 // system counts and Bun does not.
 import { readFile } from "node:fs/promises";
+import { type Ledger } from "../../ledger/ledger";
 import { type Measured } from "../../metrics";
 import { mostOpenFiles, openFiles } from "../../open-files";
 import { type DiskReport, type VolumeReport } from "../../volumes/report";
@@ -80,6 +81,12 @@ function single(name: string, help: string, number: number | undefined): Measure
 export function cpuSeconds(): Measured {
   const { user, system } = process.cpuUsage();
   return measured(["process_cpu_seconds_total", "CPU time of all threads."], [[(user + system) / 1e6]], "counter");
+}
+
+/** Whether anything that was acknowledged may be unknown to the index. */
+export function indexMetric(age: Ledger["age"]): Measured {
+  const help = "Whether the index may lack keys: it is older than the volumes, or incomplete. A rebuild ends that.";
+  return single("mkv_index_doubtful", help, one(age !== "current"));
 }
 
 export function processMetrics(version: string): Measured[] {
