@@ -93,13 +93,11 @@ export function mayChange({ repair, orphans, "dry-run": dryRun }: Config, purpos
   return !dryRun && (purpose !== "verify" || repair || orphans);
 }
 
-/** Compares and notes how far a ledger has come, and ends the process where the volumes know more. */
+/** Compares and notes how far a ledger has come, and ends the process where it lacks something. */
 function orEnd(noteEpoch: NoteEpoch): NoteEpoch {
   return async (seen, note) => {
-    if ((await noteEpoch(seen, note)) === "current") return "current";
-    const why = "a copy was put back, or a master over another index writes to them";
-    const advice = "end that one for good (systemctl disable --now mkv-master on its machine), start again";
-    stopNow(`the index is older than the volumes: ${why}: ${advice}`);
+    const why = await noteEpoch(seen, note);
+    return why === undefined ? undefined : stopNow(why);
   };
 }
 

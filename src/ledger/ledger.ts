@@ -211,12 +211,10 @@ export type Surroundings = {
  * Has the volumes note how far the ledger has come.
  * @param seen what those volumes say now that answer, of which there are some
  * @param note has them note this; without it the two are only compared
- * @returns `older` if it lacks what was acknowledged, as it turns out: that is remembered then, and the process must end
+ * @returns why it lacks what was acknowledged, as it turns out, and what to do; undefined if not. That is remembered then,
+ *   and the process must end
  */
-export type NoteEpoch = (
-  seen: readonly Epoch[],
-  note?: (epoch: Epoch) => Promise<void>,
-) => Promise<"current" | "older">;
+export type NoteEpoch = (seen: readonly Epoch[], note?: (epoch: Epoch) => Promise<void>) => Promise<string | undefined>;
 
 /** A ledger that was opened for the first thread of a process, and what the other threads open the same with. */
 export type Opened<Shared> = {

@@ -16,7 +16,7 @@ test("a master that has seen that replication was not synchronous is right, what
   const { address, query } = await emptyStore(primary, "store");
   const { ledger, noteEpoch } = await openPostgresLedger(address, opening);
   await using _ledger = ledger;
-  expect(await noteEpoch([])).toBe("current");
+  expect(await noteEpoch([])).toBeUndefined();
   // As before an operator took synchronous_standby_names away, which is remembered where the standby is not.
   const set = "jsonb_set(value::jsonb, '{isSynchronous}', 'true')";
   await query(`update mkv_memory set value = ${set}::text where name = 'timeline'`);
@@ -24,5 +24,5 @@ test("a master that has seen that replication was not synchronous is right, what
   await primary.stop("SIGQUIT");
   await using standby = await startPostgres({ data: join(folder.path, "standby"), port: primary.port });
   await standby.query("select pg_promote()");
-  expect(await noteEpoch([])).toBe("older");
+  expect(await noteEpoch([])).toMatch(/^the database may lack what was acknowledged last: /);
 });

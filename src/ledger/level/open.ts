@@ -166,14 +166,18 @@ function epochsOf(
   return async (seen, note) => {
     const further = now || !isUnknown ? furtherThan(now, seen) : furthest(undefined, seen);
     if (further) await rememberOlder(memory, further);
-    if (further || older) return further ? "older" : "current";
+    if (further || older) return further ? ahead : undefined;
     onWhole();
-    if (!note) return "current";
+    if (!note) return undefined;
     if (numbers.reached !== last) [now, last] = [setEpoch(path, after(furthest(now, seen))), numbers.reached];
     await note(now!);
-    return "current";
+    return undefined;
   };
 }
+
+const ahead =
+  "the index is older than the volumes: a copy was put back, or a master over another index writes to them: " +
+  "end that one for good (systemctl disable --now mkv-master on its machine), start again";
 
 /** Opens the same ledger for another thread, with what the first one shares. Throws MkvError failed. */
 export async function joinLevelLedger(

@@ -58,13 +58,11 @@ export const behindName = "behind";
 /** Under this name it is noted where the database is in its history. */
 export const lineName = "timeline";
 
-/** Says that it is, with what is known of the cause. */
-export function warnOfLack(cause?: string): void {
-  const because = cause === undefined ? "" : `: ${cause}`;
-  warn(
-    `the database may lack what was acknowledged last${because}; with all masters stopped, "mkv rebuild" finds what is missing`,
-  );
-}
+/** What is said of that. */
+export const lackText =
+  "the database may lack what was acknowledged last: it went on from a standby that was not synchronous, or from a backup, " +
+  "or a master over another index writes to the volumes (end that one for good); " +
+  'with all masters stopped, "mkv rebuild" finds what is missing';
 
 /** Runs a statement that may run late or twice, and gives its rows. */
 export type Ask = (text: string, values: readonly unknown[]) => Promise<readonly (readonly unknown[])[]>;
@@ -126,7 +124,7 @@ async function compare(ask: Ask): Promise<Line> {
   if (isOlder && !isRemembered) {
     const moved = await ask(fallBehind, [Buffer.from(lineName), text, noted, Buffer.from(behindName)]);
     if (moved.length === 0) return await compare(ask); // Another thread or master was first, which may not know of it.
-    warnOfLack("it went on from a standby that was not synchronous, or from a backup");
+    warn(lackText);
   } else if (text !== noted) await ask(note, [Buffer.from(lineName), text, noted]);
   return now;
 }

@@ -12,7 +12,7 @@ import { type DatabaseAddress } from "./address";
 import { AwayLog } from "./away-log";
 import { Claims } from "./claims";
 import { Database } from "./connection";
-import { behindName, warnOfLack, watchForFailover } from "./first-look";
+import { behindName, lackText, watchForFailover } from "./first-look";
 import { type SharedMemory, sharedMemory } from "./memory";
 import { enter } from "./processes";
 import { shown } from "../shown";
@@ -40,7 +40,7 @@ export async function openPostgresLedger(
   const memory = sharedMemory(database);
   const isNews = await lookBack(database, (await seenEpochs()) ?? []);
   const age = ageBy(await memory.get(behindName));
-  if (age === "older" && !isNews) warnOfLack();
+  if (age === "older" && !isNews) warn(lackText);
   if (age === "older") await database.run(forgetDebts, [Buffer.from(behindName)], "long");
   const ledger = postgresLedger(database, age, presence);
   database.awayLog = new AwayLog(address.shown);
@@ -91,7 +91,7 @@ export async function lookBack(database: Database, seen: readonly Epoch[]): Prom
   if (!further) return false;
   const names = [Buffer.from(epochName), Buffer.from(behindName)];
   await database.run(fallBehind, [...names, JSON.stringify(further), further.count]);
-  warnOfLack("the volumes have seen more");
+  warn(lackText);
   return true;
 }
 
@@ -117,15 +117,15 @@ const fallBehind = `with further as (
 /** The count goes on with each call, of any master; one that finds that another has found the ledger to be older ends as well. */
 function epochsOf(database: Database, memory: SharedMemory, age: Age): NoteEpoch {
   return async (seen, note) => {
-    if (await lookBack(database, seen)) return "older";
+    if (await lookBack(database, seen)) return lackText;
     await watchForFailover((text, values) => database.run(text, values));
-    if (age === "older") return "current";
-    if (ageBy(await memory.get(behindName)) === "older") return "older";
-    if (!note) return "current";
+    if (age === "older") return undefined;
+    if (ageBy(await memory.get(behindName)) === "older") return lackText;
+    if (!note) return undefined;
     await database.run(addEpoch, [Buffer.from(epochName), JSON.stringify(after(undefined))]); // If nobody has come any way yet, it begins.
     const [row] = await database.run(count, [Buffer.from(epochName)]);
     if (row) await note(JSON.parse(row[0] as string));
-    return "current";
+    return undefined;
   };
 }
 
