@@ -26,7 +26,7 @@ export async function firstLook(volumes: Volumes): Promise<void> {
 
 /** The comparison, and the notes, of a process. */
 type KeptEpochs = {
-  /** Returns false while volumes answer, and none says how far the store has come. */
+  /** Returns false while volumes answer, and none says how far the store has come. Has places read last that were put back. */
   compare(): Promise<boolean>;
   /**
    * Compares, has the volumes note how far it has come, and says which of them were put back; at first the volumes alone: so
@@ -77,7 +77,10 @@ export function keepEpochs(
   }
 
   return {
-    compare: () => ask(),
+    async compare() {
+      if (noteEpoch) await tellPutBack(); // Before a place is used again that another process has adopted.
+      return await ask();
+    },
     async note(which = "all") {
       if (!noteEpoch) return;
       if (which === "volumes") await tellPutBack(); // What is remembered holds at once, however long the others take.
