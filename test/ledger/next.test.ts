@@ -169,6 +169,21 @@ test("a master that finds values where it would make a store goes on if another 
   expect(ledger.age).toBe("current");
 });
 
+test("a first start that is cut short leaves no store that counts as complete, where not all volumes could be looked at", async () => {
+  await server.query("create database unsure");
+  const address = parseDatabaseUrl(server.urlOf("unsure"));
+  const query = (text: string) => server.queryIn("unsure", text);
+  const open = () => openPostgresLedger(address, { ...opening, onMissing: async () => ({ isSure: false }) });
+  const refused = `check (value <> '"new"')`; // As if it had died just before.
+  await query(
+    `create table mkv_memory (name bytea primary key, value text not null constraint no ${refused}, version uuid)`,
+  );
+  expect(await codeOf(open())).toBe("failed");
+  await query("alter table mkv_memory drop constraint no");
+  await using ledger = (await open()).ledger;
+  expect(ledger.age).toBe("incomplete");
+});
+
 test("a claim that another has taken over ends nothing of his, and is told why the database refuses", async () => {
   const { address, query } = await emptyStore(server, "taken");
   await using ledger = (await openPostgresLedger(address, opening)).ledger;

@@ -193,8 +193,8 @@ async function begin(database: Database, onMissing: OnMissing): Promise<void> {
     throw error;
   });
   await makeTables(database);
+  if (!isSure) await sharedMemory(database).put(behindName, asNew); // Before it counts as made.
   await database.run(setMade);
-  if (!isSure) await sharedMemory(database).put(behindName, asNew);
   log(`the tables of a new store are made in ${database.address.shown}`);
 }
 
