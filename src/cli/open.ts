@@ -5,7 +5,6 @@ import { WriteDates } from "../store/dates";
 import { epochsSoon } from "../store/places/epochs";
 import { Buckets } from "../store/buckets";
 import { Hints } from "../store/hints";
-import { forgetOldOrphans } from "../store/orphan";
 import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
 import { keepTopology } from "../store/places/topology";
@@ -63,7 +62,6 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
   if (changes) await keepTopology(ledger, config.topology, { by: purpose, told: config });
-  await forgetOldOrphans(ledger.memory);
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? orEnd(opened.noteEpoch) : undefined,

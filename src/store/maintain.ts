@@ -1,9 +1,10 @@
-// Owns the work in the background that keeps a store well: a watch over its volumes, and the paying of what is owed. Neither
-// waits for the other.
+// Owns the work in the background that keeps a store well: a watch over its volumes, the paying of what is owed, and the
+// forgetting of what counts no more. None waits for another.
 import { hasCode, reasonOf } from "../errors";
 import { limits } from "../limits";
 import { warn } from "../log";
 import { WaitingLog, cleanUpDue } from "./cleanup";
+import { forgetOldOrphans } from "./orphan";
 import { pause } from "./pace";
 import { type Store } from "./store";
 import { type Watch } from "./places/watch";
@@ -15,7 +16,7 @@ export function keepWatch(watch: Watch): AsyncDisposable {
 
 /**
  * Pays debts until it is disposed of.
- * @param watch looks after the volumes: one thread does so for all
+ * @param watch looks after the volumes: one thread does so for all, and forgets old orphans
  */
 export function maintain(store: Store, watch?: Watch): AsyncDisposable {
   const waitingLog = new WaitingLog();
@@ -24,7 +25,12 @@ export function maintain(store: Store, watch?: Watch): AsyncDisposable {
     const waiting = await cleanUpDue(store, stop);
     if (performance.now() > saidAfterMs) waitingLog.tell(waiting, store.ledger.owing);
   };
-  return inBackground((stop) => again(stop, limits.probeMs, () => pay(stop)), ...(watch ? roundsOf(watch) : []));
+  const forget = async (stop: AbortSignal) =>
+    await forgetOldOrphans(store.ledger.memory, stop).catch((error) => warn(`in the background: ${reasonOf(error)}`));
+  return inBackground(
+    (stop) => again(stop, limits.probeMs, () => pay(stop)),
+    ...(watch ? [...roundsOf(watch), forget] : []),
+  );
 }
 
 function roundsOf({ rounds, end }: Watch): ((stop: AbortSignal) => Promise<void>)[] {

@@ -158,10 +158,11 @@ async function ageOf(
   return 0;
 }
 
-/** Forgets what was remembered of orphans before the machine was restarted: their hour begins anew. */
-export async function forgetOldOrphans(memory: Memory): Promise<void> {
+/** Forgets, until stopped, what was remembered of orphans before the machine was restarted: their hour begins anew. */
+export async function forgetOldOrphans(memory: Memory, stop: AbortSignal): Promise<void> {
   const boot = bootId();
   for await (const [name, seen] of entriesOf(memory, orphanPrefix)) {
+    if (stop.aborted) return;
     if (readOrphan(seen)?.boot !== boot) await memory.delete(name);
   }
 }

@@ -1,4 +1,5 @@
 // A database that is away, refuses, or was never there: a clear answer in its time, nothing done on a guess.
+import { SQL } from "bun";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
 import { startPgbouncer } from "../support/pgbouncer";
@@ -132,4 +133,18 @@ test("a database that need not keep what it acknowledges is told of at the start
   await using master = await cluster.anotherMaster();
   for (const setting of ["fsync", "synchronous_commit"])
     expect(master.output).toContain(`the database may lack what it acknowledged last: ${setting} is off`);
+});
+
+test("a start does not wait until all orphans are forgotten that were known before the machine was restarted", async () => {
+  const orphan = JSON.stringify({ boot: "another", atMs: 1, bytes: 1, modified: "" });
+  await server.query(`insert into mkv_memory values ('orphan a:1/file', '${orphan}')`);
+  const known = () => server.query("select 1 from mkv_memory where name = 'orphan a:1/file'");
+  await using operator = new SQL(server.url, { max: 1 });
+  await operator.unsafe("begin");
+  await operator.unsafe("select 1 from mkv_memory where name = 'orphan a:1/file' for update");
+  await cluster.startMaster();
+  expect(await known()).toHaveLength(1);
+  await operator.unsafe("rollback");
+  await cluster.startMaster();
+  await until(async () => (await known()).length === 0, { what: "it is forgotten" });
 });
