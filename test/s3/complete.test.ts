@@ -114,3 +114,18 @@ test("what a crash has left of the parts of an object goes with the next start",
   await expectNoParts();
   expect(await complete("crashed", id)).toEqual([200, etagOf(1, 2, 3)]);
 });
+
+test("an upload of which a part is being replaced for long is told to be completed again, and is, then", async () => {
+  const id = await begin("replaced");
+  for (const gate of cluster.gates) gate.hold("GET", "answer", { times: 1 });
+  const done = complete("replaced", id);
+  await Promise.any(cluster.gates.map((gate) => gate.holds("GET", 1)));
+  for (const gate of cluster.gates) gate.hold("MOVE", "arrival");
+  const again = part("replaced", id, 2);
+  await Promise.all(cluster.gates.map((gate) => gate.holds("MOVE", 1)));
+  for (const gate of cluster.gates) gate.open("GET");
+  expect((await done)[1]).toBe("ServiceUnavailable");
+  cluster.openAll();
+  expect((await again).status).toBe(200);
+  expect(await complete("replaced", id)).toEqual([200, etagOf(1, 2, 3)]);
+});

@@ -71,11 +71,11 @@ export class Gate implements AsyncDisposable {
     await until(deserted, { what: `nobody talks to ${this.address}` });
   }
 
-  /** Lets pass what is held, and all that comes. */
-  open(): void {
-    this.rules.clear();
-    this.held.length = 0;
-    this.passages.forEach((passage) => passage.release());
+  /** Lets pass what is held, and all that comes; of one method alone, if one is named. */
+  open(method?: string): void {
+    for (const name of method === undefined ? [...this.rules.keys()] : [method]) this.rules.delete(name);
+    if (method === undefined) this.held.length = 0;
+    for (const passage of this.passages) if (method === undefined || passage.method === method) passage.release();
   }
 
   /** The rule for a request of this method that comes now. */
@@ -113,7 +113,7 @@ export class Gate implements AsyncDisposable {
 class Passage {
   private heldUp: Buffer[] | undefined; // What waits to go to the volume, if it must wait.
   private heldDown: Buffer[] | undefined;
-  private method: string | undefined; // Of the request that is under way.
+  method: string | undefined; // Of the request that is under way.
   private isBroken = false; // Its answer is broken off.
   private isLate = false;
   private wasLate = false; // Others that were under way when their sender died do not count as late.

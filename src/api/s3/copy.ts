@@ -135,6 +135,20 @@ export function whole({ bytes }: SeenValue): ByteRange {
   return { from: 0, bytes };
 }
 
+/** The bytes of a value that a part is to have. Throws S3Error InvalidArgument, InvalidRequest. */
+export function sourceRange(asked: S3Request, seen: SeenValue): ByteRange {
+  const name = "x-amz-copy-source-range";
+  const text = asked.header(name);
+  if (text === undefined) return whole(seen);
+  const match = /^bytes=(\d+)-(\d+)$/.exec(text);
+  const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
+  if (from > to) throw badArgument(name, text, `${name} is bytes=FIRST-LAST`);
+  if (from >= seen.bytes)
+    throw new S3Error("InvalidRequest", "The specified copy range is invalid for the source object size");
+  if (to >= seen.bytes) throw badArgument(name, text, `the source has ${seen.bytes} bytes`);
+  return { from, bytes: to - from + 1 };
+}
+
 /** What is told of a copy; `date` is an HTTP date. */
 function result(root: string, { etag, date, sum }: { etag: string; date: string; sum: Sum | undefined }): Document {
   const modified = node("LastModified", new Date(date).toISOString());

@@ -1,5 +1,5 @@
 // Owns uploads in parts: their beginning, their parts, their end.
-import { MkvError } from "../../errors";
+import { MkvError, hasCode } from "../../errors";
 import { type Key } from "../../format/key";
 import { type Attributes } from "../../ledger/ledger";
 import { s3Limits } from "../../s3-limits";
@@ -18,13 +18,12 @@ import {
   uploadOf,
 } from "../../store/uploads";
 import { bytesName, writtenFile } from "../../store/written";
-import { type ByteRange } from "../../volumes/read";
 import { attributesIn, sumNode, sumOf, tagName } from "./attributes";
 import { requireBucket } from "./buckets";
 import { type Algorithm, algorithmOf, headerOf } from "./checksums";
 import { permitOf } from "./conditions";
-import { copyFrom, sourceOf, whole } from "./copy";
-import { S3Error, badArgument } from "./errors";
+import { copyFrom, sourceOf, sourceRange, whole } from "./copy";
+import { S3Error } from "./errors";
 import { type Document } from "./keep-alive";
 import { storeBody, sumAttribute } from "./objects";
 import { partNumberOf, partsAttribute } from "./parts";
@@ -149,7 +148,7 @@ async function* joined(
       if (seen.record.md5 !== md5) throw replaced();
       return whole(seen);
     };
-    const opened = await openValue(store, key, wholeOfPart, { bad });
+    const opened = await openValue(store, key, wholeOfPart, { bad }).catch(unlessBusy);
     if (!opened) throw replaced();
     if (opened.chunks) yield* opened.chunks;
   }
@@ -225,6 +224,11 @@ export async function requireUpload(store: Store, asked: S3Request): Promise<Upl
   throw noSuchUpload(id);
 }
 
+/** Whoever stores a body and finds its key busy tries again, but not with what is left of the body. */
+function unlessBusy(error: unknown): never {
+  throw hasCode(error, "busy") ? new MkvError("unavailable", error.message, { cause: error }) : error;
+}
+
 function unlessExpected(error: unknown): undefined {
   if (!(error instanceof MkvError)) throw error;
 }
@@ -232,17 +236,4 @@ function unlessExpected(error: unknown): undefined {
 function noSuchUpload(UploadId: string): S3Error {
   const message = "The specified upload does not exist. It may have been aborted or completed.";
   return new S3Error("NoSuchUpload", message, { UploadId });
-}
-
-function sourceRange(asked: S3Request, seen: SeenValue): ByteRange {
-  const name = "x-amz-copy-source-range";
-  const text = asked.header(name);
-  if (text === undefined) return whole(seen);
-  const match = /^bytes=(\d+)-(\d+)$/.exec(text);
-  const [from, to] = match ? [Number(match[1]), Number(match[2])] : [1, 0];
-  if (from > to) throw badArgument(name, text, `${name} is bytes=FIRST-LAST`);
-  if (from >= seen.bytes)
-    throw new S3Error("InvalidRequest", "The specified copy range is invalid for the source object size");
-  if (to >= seen.bytes) throw badArgument(name, text, `the source has ${seen.bytes} bytes`);
-  return { from, bytes: to - from + 1 };
 }
