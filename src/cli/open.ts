@@ -9,7 +9,7 @@ import { Places } from "../store/places/places";
 import { type Store } from "../store/store";
 import { keepTopology } from "../store/places/topology";
 import { requireNoValues } from "../store/places/no-values";
-import { type Watch, distrust, watchPlaces } from "../store/places/watch";
+import { type Watch, distrust, followRenamed, watchPlaces } from "../store/places/watch";
 import { Volumes } from "../volumes/volumes";
 import { type Config } from "./config";
 import { type LedgerKind, type SharedLedger, ledgerAt, stopNow } from "./ledgers";
@@ -111,7 +111,14 @@ export async function joinStore(
 ): Promise<Store & AsyncDisposable> {
   const ledger = await ledgerAt(config).join({ shared: shared.ledger, number });
   const dates = new WriteDates(ledger.memory, shared.dates, number);
-  const store = storeOf(config, { shared, ledger, volumes: accessVolumes(config, shared.volumes), dates });
+  const renamed = new Map(shared.renamed);
+  followRenamed(renamed);
+  const store = storeOf(config, {
+    shared: { ...shared, renamed },
+    ledger,
+    volumes: accessVolumes(config, shared.volumes),
+    dates,
+  });
   return { ...store, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
 }
 

@@ -1,13 +1,16 @@
-// A master is killed in the middle of a write, and started with another name for the volume that still has it in hand.
+// A volume that has another name than it had, and says so late.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { plainKeys } from "../jobs/keys";
+import { startCluster } from "../support/cluster";
+import { filesOn } from "../support/files";
 import { startGatedCluster } from "../support/gated";
 import { placedOn } from "../support/placement";
+import { freePort } from "../support/ports";
 import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
 
-test("what a volume still has in hand lands over no value that it has got under another name", async () => {
+test("a master was killed: what a volume still has in hand lands over no value that it has got under another name", async () => {
   const flags = ["-subvolumes", "1", "-replicas", "1", "-threads", "1"];
   await using cluster = await startGatedCluster({ flags, volumes: 2 });
   const before = cluster.addresses;
@@ -29,4 +32,21 @@ test("what a volume still has in hand lands over no value that it has got under 
   const { status, headers } = await fetch(`http://127.0.0.1:${cluster.master.port}${key}`, { redirect: "manual" });
   expect(status).toBe(302);
   expect(await (await fetch(headers.get("location")!)).text()).toBe("acknowledged");
+});
+
+test("one that is heard of after the start is known to all threads: what they delete is removed from it", async () => {
+  const flags = ["-subvolumes", "1", "-replicas", "1", "-threads", "3"];
+  await using cluster = await startCluster({ flags, volumes: 2 });
+  const [volume] = cluster.volumes;
+  const isOnIt = (key: string) =>
+    placedOn(key, { volumes: cluster.addresses, replicas: 1, subvolumes: 1 })[0] === volume!.address;
+  const keys = plainKeys("key", 40).filter(isOnIt);
+  for (const key of keys) await cluster.store(key);
+  await cluster.master.stop();
+  await volume!.stop();
+  volume!.port = await freePort();
+  await cluster.startMaster();
+  await volume!.start();
+  for (const key of keys) expect((await cluster.ask("DELETE", key)).status).toBe(204); // Each over a connection of its own.
+  await until(() => filesOn(volume!.dir).length === 0, { what: () => `${filesOn(volume!.dir).length} files go` });
 });

@@ -22,6 +22,30 @@ export type Watch = {
   readonly renamed: ReadonlyMap<string, string>;
 };
 
+/** What other threads have copied of `renamed` follows from now on what the one learns that watches. */
+export function followRenamed(renamed: Map<string, string>): void {
+  renamedChannel().onmessage = ({ data }) => {
+    for (const [name, now] of data as typeof renamed) renamed.set(name, now);
+  };
+}
+
+/** What is learnt of renamed places, which other threads are told. */
+function renamedPlaces() {
+  const renamed = new Map<string, string>();
+  const others = renamedChannel();
+  const learn = (news: ReadonlyMap<string, string>) => {
+    for (const [name, now] of news) renamed.set(name, now);
+    others.postMessage(renamed);
+  };
+  return { renamed, learn };
+}
+
+function renamedChannel(): BroadcastChannel {
+  const channel = new BroadcastChannel("renamed places");
+  channel.unref();
+  return channel;
+}
+
 /**
  * Looks at the volumes that answer soon, before anything is written, and goes on looking after them.
  * @param options.takeTurn keeps other processes from giving ids, or from noting, meanwhile, where there are any
@@ -46,7 +70,7 @@ export async function watchPlaces(
   const ending = new AbortController();
   const stop = ending.signal;
   const identity = new Identity(volumes, ids, { gives, stop });
-  const renamed = new Map<string, string>();
+  const { renamed, learn } = renamedPlaces();
   const epochs = keepEpochs(volumes, { memory, takeTurn, noteEpoch, renamed, stop });
   let [checkedMs, comparedMs, returns, isNoteDue] = [0, 0, 0, true];
   async function lookAtEpochs(): Promise<boolean> {
@@ -63,7 +87,7 @@ export async function watchPlaces(
     await ids.written();
     const names = ids.names().filter((name) => isConfigured(volumes.topology, name));
     const configured = new Map(names.map((name) => [ids.get(name), name]));
-    for (const [name, now] of renamedIn(volumes, ids, configured)) renamed.set(name, now);
+    learn(renamedIn(volumes, ids, configured));
     [checkedMs, returns] = [nowMs(), asked];
     return twins;
   }
