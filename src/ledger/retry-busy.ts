@@ -9,7 +9,7 @@ export async function retryBusy<T>(work: () => T | Promise<T>, forMs: number): P
       return await work();
     } catch (error) {
       if (!hasCode(error, "busy") || waitedMs >= forMs) throw error;
-      await Bun.sleep(waitMs);
+      await Bun.sleep(waitMs * (0.5 + Math.random() / 2)); // Not all that wait at once.
     }
   }
 }
