@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
-import { deadVolume, noFiles, startFaultyVolume, type Behaviour } from "../support/faulty";
+import { deadVolume, startFaultyVolume, type Behaviour } from "../support/faulty";
 import { request } from "../support/http";
 import { startMaster } from "../support/master";
 import { until } from "../support/until";
@@ -48,10 +48,9 @@ const behaviours: [string, Behaviour][] = [
 ];
 
 test.each(behaviours)("a volume that %s fails the write cleanly", async (name, onPut) => {
-  await using bad = await startFaultyVolume((request) => {
-    if (request.method === "PUT") return onPut;
-    return noFiles(request) ?? { does: "answer", status: request.method === "DELETE" ? 204 : 200 };
-  });
+  await using bad = await startFaultyVolume(({ method }) =>
+    method === "PUT" ? onPut : { does: "answer", status: method === "DELETE" ? 204 : 200 },
+  );
   await expectCleanFailure(bad.address, `/bad-${name.replaceAll(/\W+/g, "-")}`);
   expect(bad.seen.some(({ method }) => method === "PUT")).toBe(true);
 });
@@ -66,10 +65,9 @@ const stalls: [string, number | undefined][] = [
 test("a volume that stalls fails the write soon after the -stalltimeout, wherever it stalls", async () => {
   const outcomes = stalls.map(async ([name, afterBytes]) => {
     const stall: Behaviour = { does: "stall", ...(afterBytes !== undefined && { afterBytes }) };
-    await using bad = await startFaultyVolume((request) => {
-      if (request.method === "PUT") return stall;
-      return noFiles(request) ?? { does: "answer", status: request.method === "DELETE" ? 204 : 200 };
-    });
+    await using bad = await startFaultyVolume(({ method }) =>
+      method === "PUT" ? stall : { does: "answer", status: method === "DELETE" ? 204 : 200 },
+    );
     await using pair = await startCluster({ volumes: 2, flags: ["-replicas", "2"] });
     await using master = await startMaster({ volumes: [...pair.addresses, bad.address], flags });
     const put = { method: "PUT", target: "/stalled", body: valueOf(name, 30_000_000), timeoutMs: 20_000 };

@@ -180,10 +180,7 @@ test("a server that makes a new index says so, and whom it could not ask whether
   expect(lines).toEqual([
     ...volumes
       .split(",")
-      .map(
-        (volume) =>
-          `there is no index at ${db}, and ${unknown(volume)}; the new one may lack keys: run rebuild when it is back`,
-      ),
+      .map((volume) => `there is no index at ${db}, and ${unknown(volume)}; if it has, run rebuild when it is back`),
     `a new index is made at ${db}`,
   ]);
 });

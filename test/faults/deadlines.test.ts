@@ -1,7 +1,7 @@
 // Whoever falls silent, a client or a volume, holds nobody up for longer than a deadline.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { startCluster, type Cluster } from "../support/cluster";
-import { noFiles, startFaultyVolume, type Behaviour, type FaultyVolume, type SeenRequest } from "../support/faulty";
+import { startFaultyVolume, type Behaviour, type FaultyVolume, type SeenRequest } from "../support/faulty";
 import { chunk, dial, follow, head, request, type Wire } from "../support/http";
 import { runMkv, startMaster } from "../support/master";
 import { isUnderWay } from "../support/under-way";
@@ -102,7 +102,7 @@ async function mute(isMuted: (request: SeenRequest) => boolean): Promise<FaultyV
   return startFaultyVolume((request): Behaviour => {
     if (isMuted(request)) return { does: "stall" };
     if (request.method === "PUT") return { does: "answer", status: 201 };
-    return noFiles(request) ?? { does: "answer", status: request.method === "DELETE" ? 204 : 200, body: "x" };
+    return { does: "answer", status: request.method === "DELETE" ? 204 : 200, body: "x" };
   });
 }
 

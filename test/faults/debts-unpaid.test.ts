@@ -4,7 +4,7 @@ import { mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startCluster } from "../support/cluster";
 import { entangledPairs, type Entangled } from "../support/entangled";
-import { noFiles, startFaultyVolume, type Behaviour, type FaultyVolume } from "../support/faulty";
+import { startFaultyVolume, type Behaviour, type FaultyVolume } from "../support/faulty";
 import { filesOn } from "../support/files";
 import { request } from "../support/http";
 import { owing } from "../support/journals";
@@ -50,16 +50,14 @@ test.concurrent("whatever a volume answers to it, a debt is tried ever more rare
   const volumes: { volume: FaultyVolume; triedMs: number[] }[] = [];
   for (const behaviour of [...answers, { does: "cut" } as const]) {
     const triedMs: number[] = [];
-    const start = startFaultyVolume((request) => {
-      const { method, path } = request;
+    const start = startFaultyVolume(({ method, path }) => {
       if (method === "DELETE") triedMs.push(performance.now());
       if (method === "DELETE") return behaviour;
-      const has: Behaviour = {
+      return {
         does: "answer",
         status: method === "HEAD" ? 200 : 204,
         headers: path === "/" ? {} : { "Content-Length": "1" },
       };
-      return noFiles(request) ?? has;
     });
     volumes.push({ volume: held.use(await start), triedMs });
   }

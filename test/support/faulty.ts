@@ -60,11 +60,6 @@ export async function deadVolume(): Promise<string> {
   return `localhost:${await freePort()}`;
 }
 
-/** What a volume answers that lists no file, where it is asked for a list: a new store may have it, whatever else it says. */
-export function noFiles({ method, path }: SeenRequest): Behaviour | undefined {
-  return method === "GET" && path.endsWith("/") ? { does: "answer", status: 200, body: "[\n]\n" } : undefined;
-}
-
 /** One connection: requests come one after the other. */
 class Conversation {
   private pending = Buffer.alloc(0);

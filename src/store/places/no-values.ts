@@ -15,8 +15,9 @@ export async function requireNoValues(
 ): Promise<{ isSure: boolean }> {
   let isSure = true;
   for (const volume of volumes.topology.volumes) {
+    const isThere = await volumes.wake(volume);
     try {
-      if (!(await volumes.wake(volume))) throw new MkvError("unavailable", "it does not answer");
+      if (!isThere) throw new MkvError("unavailable", "it does not answer");
       if (!(await hasValues(volumes, volume))) continue;
     } catch (error) {
       if (!(error instanceof MkvError)) throw error;
@@ -26,9 +27,11 @@ export async function requireNoValues(
       const isRefused = error instanceof AccessRefused;
       if (isRefused && volumes.settings.credentials !== undefined)
         throw failed(`there is no index at ${db}, and ${why}`);
-      const when = isRefused ? "with -userpass or -linkkey" : "when it is back";
-      warn(`there is no index at ${db}, and ${why}; the new one may lack keys: run rebuild ${when}`);
-      isSure = false;
+      const advice = isRefused
+        ? "the new one may lack keys: run rebuild with -userpass or -linkkey"
+        : "if it has, run rebuild when it is back";
+      warn(`there is no index at ${db}, and ${why}; ${advice}`);
+      isSure &&= isThere && !isRefused; // One that is open to all and shows no listing is no volume of values.
       continue;
     }
     throw failed(`there is no index at ${db}, but ${volume} has values: run rebuild first`);
