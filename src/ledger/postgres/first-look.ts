@@ -137,8 +137,7 @@ const note = `insert into mkv_memory (name, value, version) values ($1, $2, gen_
   on conflict (name) do update set value = excluded.value, version = excluded.version where mkv_memory.value = $3::text`;
 
 /** Only one of several that find it does this: debts are forgotten once, and not those of who has begun since. */
-const fallBehind = `with moved as (
-    update mkv_memory set value = $2, version = gen_random_uuid() where name = $1 and value = $3::text returning 1)
+const fallBehind = `with moved as (${note} returning 1)
   insert into mkv_memory (name, value, version) select $4::bytea, 'true', gen_random_uuid() from moved
   on conflict (name) do update set value = excluded.value, version = excluded.version returning 1`;
 
