@@ -16,7 +16,7 @@ type ValueOf<F> = F extends { is: Kind<infer T> } ? (F extends { default: string
 type Settings = { readonly [N in FlagName]: ValueOf<(typeof flags)[N]> };
 
 /** The settings of the commands that work on a store. */
-export type Config = Omit<Settings, "db" | "master" | "volumes" | "linkkey"> & {
+export type Config = Omit<Settings, "db" | "master" | "volumes" | "replicas" | "linkkey"> & {
   readonly source: Source;
   readonly topology: Topology;
   readonly minreplicas: number;
@@ -66,14 +66,14 @@ export async function readConfig(
   options: { volumes: "needed" | "optional"; source: "any" | "db" } = { volumes: "needed", source: "db" },
 ): Promise<Config> {
   const settings = readSettings(given);
-  const { db, master, volumes = [], linkkey, ...others } = settings;
+  const { db, master, volumes = [], replicas, linkkey, ...others } = settings;
   const named = (name: FlagName) => given[name]?.from ?? `-${name}`;
   const source = master === undefined ? db : ({ kind: "master", url: master } as const);
   if (source === undefined) {
     const text = "-db is missing (or MKV_DB): the folder of the index, as in -db /var/lib/mkv/indexdb";
     throw wrong(options.source === "db" ? text : `${text}; while a master runs, -master http://localhost:3000`);
   }
-  const own = { volumes, replicas: settings.replicas ?? 3, subvolumes: settings.subvolumes ?? 10 };
+  const own = { volumes, replicas, subvolumes: settings.subvolumes ?? 10 };
   const topology = master === undefined ? own : await learn(master, { given, settings });
   const count = topology.volumes.length;
   if (count === 0 && options.volumes === "needed")

@@ -57,7 +57,7 @@ export const groups = {
     db: { is: ledger, by: opens, help: "folder of the index, or postgres://USER@HOST/DATABASE; not with -master" },
     master: { is: url, by: asks, help: "work through this master while it runs, instead of on -db" },
     volumes: { is: volumes, by: all, help: "volumes, comma separated: host:port or host:port/path" },
-    replicas: { is: count({ to: 100 }), shown: "3", by: all, help: "copies of each value" },
+    replicas: { is: count({ to: 100 }), default: "3", by: all, help: "copies of each value" },
     subvolumes: { is: count({ to: 65_536 }), shown: "10", by: all,
       help: "disks of a volume; with 1 there are no svXX folders" },
   },

@@ -61,7 +61,7 @@ export async function openStore(config: Config, { purpose }: { purpose: Purpose 
   const seenEpochs = async () => (changes ? await epochsSoon(volumes) : undefined);
   const opened = await kind.open({ onMissing, seenEpochs });
   const ledger = undo.use(opened.ledger);
-  if (changes) await keepTopology(ledger, config.topology, { by: purpose, told: config });
+  if (changes) await keepTopology(ledger, config.topology, { by: purpose, isTold: config.subvolumes !== undefined });
   const watch = await watchPlaces(volumes, ledger.memory, {
     takeTurn: opened.takeTurn,
     noteEpoch: changes ? orEnd(opened.noteEpoch) : undefined,

@@ -75,8 +75,9 @@ const commands: Command[] = ["rebuild", "rebalance", "verify"];
 test.each(wrong)("%s every job ends with exit code 1 and changes nothing", async (_, flags) => {
   const [whole, index] = [shelf(cluster), await indexOf(cluster.db)];
   for (const command of commands) {
-    const more = command === "verify" ? ["-md5", "-repair", "-orphans"] : [];
-    const outcome = await runJob(cluster, command, { flags: [...deadlines, ...flags, ...more, "-replicas", "2"] });
+    const more =
+      command === "rebuild" ? [] : command === "rebalance" ? ["-replicas", "2"] : ["-md5", "-repair", "-orphans"];
+    const outcome = await runJob(cluster, command, { flags: [...deadlines, ...flags, ...more] });
     expect([command, outcome.exitCode]).toEqual([command, 1]);
     expect(outcome.stderr).toMatch(/401|-userpass/);
     expectSilence(outcome, "thatwasatest");
@@ -87,11 +88,8 @@ test.each(wrong)("%s every job ends with exit code 1 and changes nothing", async
 test("when volumes are down, too, nothing that is said holds the password", async () => {
   await cluster.volumes[0]!.kill();
   for (const command of commands) {
-    const outcome = await runJob(cluster, command, {
-      flags: [...deadlines, "-userpass", userpass, "-replicas", "2"],
-    });
+    const outcome = await runJob(cluster, command, { flags: [...deadlines, "-userpass", userpass] });
     expect([command, outcome.exitCode]).toEqual([command, 1]);
-    expect(outcome.stderr).not.toContain("the store has");
     expectSilence(outcome);
   }
   await cluster.volumes[0]!.restart();

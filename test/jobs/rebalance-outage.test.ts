@@ -113,7 +113,7 @@ test("all volumes are down: every key fails, nothing changes", async () => {
 
 test("a volume that dies in the middle: what it takes along fails, nothing is lost, the next run ends the work", async () => {
   const volumes = cluster.addresses.slice(0, 3);
-  await using job = startJob(cluster, "rebalance", { volumes, flags: [...deadlines, "-replicas", "3"] });
+  await using job = startJob(cluster, "rebalance", { volumes, flags: deadlines });
   const leaving = cluster.volumes[DOWN]!;
   const count = () => remainsOn(leaving.dir).length;
   const all = count();

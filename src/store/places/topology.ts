@@ -1,4 +1,4 @@
-// Owns what the store looked like last, and that nobody changes it by a flag that was forgotten.
+// Owns what the store looked like last, and that nobody changes its subvolumes by a flag that was forgotten.
 //   "shape" -> Topology                     in the ledger's memory
 import { MkvError } from "../../errors";
 import { type Topology } from "../../format/placement";
@@ -14,17 +14,15 @@ export async function lastTopology(memory: Memory): Promise<Topology | undefined
   return shaped(await memory.get(topologyName), { volumes: [""], replicas: 0, subvolumes: 0 });
 }
 
-/** Numbers that were given; undefined for those that are defaults. */
-type Told = { readonly [N in "subvolumes" | "replicas"]: number | undefined };
-
 /**
  * Remembers what the store looks like, unless `by` a verify. An empty store may look like anything.
- * @throws MkvError failed: a flag was forgotten, or a master has other volumes
+ * @param options.isTold whether the number of subvolumes was given, and is no default
+ * @throws MkvError failed: `-subvolumes` was forgotten, by which nearly every value would be moved, or a master has other volumes
  */
 export async function keepTopology(
   ledger: Ledger,
   topology: Topology,
-  { by, told }: { by: "server" | "rebalance" | "verify"; told: Told },
+  { by, isTold }: { by: "server" | "rebalance" | "verify"; isTold: boolean },
 ): Promise<void> {
   const before = await lastTopology(ledger.memory);
   if (before && !(await isEmpty(ledger))) {
@@ -39,10 +37,11 @@ export async function keepTopology(
     for (const name of ["subvolumes", "replicas"] as const) {
       if (topology[name] === before[name]) continue;
       const text = `the store has -${name} ${before[name]}, not ${topology[name]}`;
-      if (told[name] === undefined) {
-        const advice = `give that flag, or run rebalance with -${name} ${topology[name]} to change it`;
-        throw new MkvError("failed", `${text}: ${advice}`);
-      }
+      if (name === "subvolumes" && !isTold)
+        throw new MkvError(
+          "failed",
+          `${text}: give that flag, or run rebalance with -${name} ${topology[name]} to change it`,
+        );
       if (by === "server") warn(`${text}: values stay where they are until a rebalance`);
     }
   }
