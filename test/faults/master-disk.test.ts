@@ -10,7 +10,6 @@ import { temporaryFolder } from "../support/folder";
 import { holding } from "../support/holding";
 import { follow } from "../support/http";
 import { placedOn } from "../support/placement";
-import { writeRecords } from "../support/records";
 import { until, within } from "../support/until";
 import { startVolume } from "../support/volume";
 
@@ -26,14 +25,11 @@ const WRITERS = 8;
 type Tight = { cluster: Cluster; disk: Disk } & AsyncDisposable;
 
 /** Makes of a small disk and a folder elsewhere the path of an index, and of the journals beside it. */
-type Layout = (disk: string, folder: string) => string | Promise<string>;
+type Layout = (disk: string, folder: string) => string;
 
 const onDisk: Record<string, Layout> = {
   "the index and the journal": (disk) => join(disk, "index"),
-  async "the index"(disk) {
-    await writeRecords(disk, []); // The journal is beside it.
-    return disk;
-  },
+  "the index": (disk) => disk, // The journal is beside it.
   "the journal"(disk, folder) {
     symlinkSync(join(disk, "journal"), join(folder, "index.journal-0.new")); // Under this name it is begun.
     return join(folder, "index");
@@ -56,7 +52,7 @@ async function tightCluster(layout: Layout, flags: string[]): Promise<Tight> {
     const disk = held.use(smallDisk(DISK_BYTES));
     const volumes = [];
     for (let i = 0; i < 3; i++) volumes.push(held.use(await startVolume()));
-    const cluster = new Cluster(volumes, await layout(disk.path, folder.path), flags, undefined, held);
+    const cluster = new Cluster(volumes, layout(disk.path, folder.path), flags, undefined, held);
     return { cluster, disk, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
   });
 }

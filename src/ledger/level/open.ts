@@ -26,7 +26,7 @@ import { type Suspect, bothSuspect, judgeByJournals, judgeIndex, rememberIndex, 
 import { remembered, wholeUntil } from "./remembered";
 import { LineNumbers, noteReached, reachedName } from "./reached";
 import { readJournals, removeDone, replay } from "./replay";
-import { requireNoMount } from "./swap";
+import { isMountPoint } from "./swap";
 import { rememberUnpaid } from "./unpaid";
 
 type LevelOptions = Surroundings & {
@@ -194,7 +194,7 @@ export async function joinLevelLedger(
 }
 
 /**
- * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one; or if none can be made there.
+ * Throws MkvError failed if there is a trace of an index: a missing one is not an empty one.
  * @returns files that it may lack, if not all volumes could be looked at
  */
 async function requireNoTrace(
@@ -206,9 +206,10 @@ async function requireNoTrace(
   if (journal) {
     throw new MkvError("failed", `there is no index at ${path}, but its journal ${journal}: run rebuild first`);
   }
-  requireNoMount(path);
   const { isSure } = await onMissing(memory.get("index") !== undefined);
   for await (const [name] of entriesOf(memory, "")) await memory.delete(name);
   log(`a new index is made at ${path}`);
+  if (isMountPoint(path))
+    warn(`${path} is a mount point: no rebuild or import can be made there, only in a folder in it`);
   return isSure ? undefined : { fromMs: 0, isNew: true };
 }

@@ -7,7 +7,7 @@
 // 1. Only what is finished, closed and synced is ever called .NAME.new; from that rename on the swap can only go forward.
 // 2. Each rename is on the disk before the next step.
 // 3. Whoever swaps, or finishes a swap, holds the lock beside the index, and nobody has either index open.
-// 4. Nothing takes the place of a mount point: no index is made there. One that is there is served.
+// 4. Nothing takes the place of a mount point. An index that is there is served.
 // 5. What an operator has laid aside as NAME.old or made as NAME.new is left alone.
 import { existsSync, readFileSync, readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -15,12 +15,16 @@ import { MkvError, reasonOf } from "../../errors";
 import { remove, renameDurably, sync } from "./durable";
 
 /**
- * Throws MkvError failed where a disk is mounted at this place itself, by whatever path it is named: the kernel renames no
- * mount point, and all that belongs to the index would lie on another disk.
+ * Whether a disk is mounted at this place itself, by whatever path it is named: the kernel renames no mount point, and all that
+ * belongs to the index lies on another disk.
  */
-export function requireNoMount(index: string): void {
-  if (!existsSync(index) || !mountPoints().includes(realpathSync(index))) return;
-  throw new MkvError("failed", `${index} is a mount point, where no index can be made: name a folder in it as -db`);
+export function isMountPoint(index: string): boolean {
+  return existsSync(index) && mountPoints().includes(realpathSync(index));
+}
+
+function requireNoMount(index: string): void {
+  if (isMountPoint(index))
+    throw new MkvError("failed", `${index} is a mount point, where no index can be put: name a folder in it as -db`);
 }
 
 /** None where the system does not tell. */
