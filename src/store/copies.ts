@@ -108,6 +108,8 @@ async function look(
   path: string,
   { depth, pace, isOpened }: { depth: Depth; pace: Pace | undefined; isOpened: boolean },
 ): Promise<Look> {
+  if (!(await volumes.isWorthAsking(volume)))
+    return { volume, bytes: 0, print: `${volume} does not answer`, state: "unknown" };
   try {
     if (isOpened) {
       const file = await volumes.open(volume, path);

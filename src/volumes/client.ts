@@ -4,6 +4,7 @@
 import { nowMs } from "../clock";
 import { MkvError, reasonOf } from "../errors";
 import { belowServer, serverOf } from "../format/volume";
+import { limits } from "../limits";
 import { isOutOfFiles, mostOpenFiles, openFiles } from "../open-files";
 import { RequestCounts } from "./request-counts";
 import { cameTooLate, learnClock, wasSet } from "./fence";
@@ -39,7 +40,12 @@ type Asking = {
 };
 
 /** What all users of a thread share. */
-type Shared = { readonly pools: Pools; readonly counts: RequestCounts };
+type Shared = {
+  readonly pools: Pools;
+  readonly counts: RequestCounts;
+  /** Servers that have let a deadline pass, and not answered since. */
+  readonly silent: Set<string>;
+};
 
 /** Who asks, and until when changes may be made. */
 type User = { readonly credentials: string | undefined; readonly signer: Signer; readonly lease: Lease };
@@ -60,6 +66,7 @@ export class Client {
     readonly shared: Shared = {
       pools: new Pools((server) => health.lost(server)),
       counts: new RequestCounts(health.topology),
+      silent: new Set(),
     },
   ) {
     const { credentials } = user;
@@ -135,7 +142,7 @@ export class Client {
     const headers = method === "POST" ? `${signed}Content-Length: 0\r\n` : signed;
     try {
       const answer = await this.#exchange({ method, volume, path, headers }, { timeoutMs, onTimeout });
-      this.health.heard(volume);
+      this.#heard(volume);
       return answer;
     } catch (error) {
       throw this.failure(volume, error);
@@ -175,7 +182,7 @@ export class Client {
         const request = { method, volume, path, headers: lines, body };
         const sentMs = nowMs();
         const answer = await this.#exchange(request, { timeoutMs, onTimeout });
-        health.heard(volume);
+        this.#heard(volume);
         if (answer.status !== 412) return answer;
         learnClock(health, server, fieldOf(answer, "date"), sentMs);
         if (isLast || !wasSet(believed, health.clockOf(server))) throw cameTooLate(volume);
@@ -183,6 +190,11 @@ export class Client {
     } catch (error) {
       throw this.failure(volume, error);
     }
+  }
+
+  #heard(volume: string): void {
+    this.health.heard(volume);
+    this.shared.silent.delete(serverOf(volume));
   }
 
   /** The failure that anything thrown by a connection stands for. */
@@ -201,7 +213,10 @@ export class Client {
 
   /** The failure of a volume that let the deadline of a question pass. */
   lateBy(volume: string, timeoutMs: number): MkvError {
+    const { silent } = this.shared;
     this.health.lost(volume);
+    if (silent.size >= limits.strangers) silent.clear();
+    silent.add(serverOf(volume));
     return new MkvError("timeout", `${serverOf(volume)} has not answered for ${timeoutMs} ms`);
   }
 

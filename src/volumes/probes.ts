@@ -7,6 +7,8 @@ import { type Client } from "./client";
 /** The questions for a sign of life that are under way; concurrent ones to a server are one. */
 export class Probes {
   readonly #asked = new Map<string, Promise<boolean>>();
+  /** By server that is silent, whether it answers such a question soon. */
+  readonly #soon = new Map<string, Promise<boolean>>();
 
   /** Whether the server answers, and with no failure of its own. */
   ask(client: Client, server: string, timeoutMs = client.settings.voltimeoutMs): Promise<boolean> {
@@ -20,6 +22,22 @@ export class Probes {
     this.#asked.set(question, answer);
     void answer.finally(() => this.#asked.delete(question));
     return answer;
+  }
+
+  /**
+   * Whether a volume is worth a question of somebody who asks for one key after the other. One that is silent is asked for a sign
+   * of life again and again, and only the beginning of that is waited for.
+   */
+  isWorthAsking(client: Client, volume: string): true | Promise<boolean> {
+    const server = serverOf(volume);
+    if (!client.shared.silent.has(server)) return true;
+    const known = this.#soon.get(server);
+    if (known) return known;
+    const answer = this.ask(client, server);
+    const soon = Promise.race([answer, Bun.sleep(client.settings.voltimeoutMs / 5).then(() => false)]);
+    this.#soon.set(server, soon);
+    void answer.finally(() => this.#soon.delete(server));
+    return soon;
   }
 
   /** Whether the server of the volume gives a sign of life: asks it, unless it has given one just now. */

@@ -2,30 +2,21 @@
 // 1. What has just given a sign of life is relied on, anything else is asked first.
 // 2. A disk that is not the one it was is asked for nothing that would be believed: what it lacks was never removed.
 // A volume is `host:port[/path][/svXX]`; a path is one of `format/path.ts`.
-import { MkvError, reasonOf } from "../errors";
+import { MkvError } from "../errors";
 import { nowMs } from "../clock";
 import { type Topology } from "../format/placement";
 import { belowServer, serverOf } from "../format/volume";
 import { limits } from "../limits";
-import { hasService, moveFile, removeValue, syncValue } from "./change";
+import { hasService, moveFile, syncValue } from "./change";
 import { Client, type Lease, type VolumeSettings, unexpected } from "./client";
 import { type Beliefs, Health } from "./health";
-import { idOf, requireOwn } from "./id-file";
+import { idOf } from "./id-file";
 import { type Listed, list } from "./listing";
 import { SeenFiles } from "./seen-files";
-import { Probes, settles } from "./probes";
+import { Probes } from "./probes";
 import { type ByteRange, type FileInfo, type OpenFile, headValue, openValue } from "./read";
+import { type RemoveOptions, type Unconfirmed, remove, removeFrom, whyUnsettled } from "./remove";
 import { Upload } from "./upload";
-
-type RemoveOptions = { readonly waitMs: number; readonly beside?: ReadonlyMap<string, FileInfo> | undefined };
-
-/** A volume that has not confirmed a removal: a file may still be on it. `wasAsked`: it was not known to be down; `isLonger`: see `removeAll`. */
-type Unconfirmed = {
-  readonly volume: string;
-  readonly reason: string;
-  readonly wasAsked: boolean;
-  readonly isLonger?: boolean;
-};
 
 /** What is remembered of them, whoever asks. */
 type Known = {
@@ -80,8 +71,7 @@ export class Volumes {
 
   /** Why nothing may be removed there now, as it is told; undefined if it may. */
   whyUnsettled(volume: string): string | undefined {
-    if (this.health.isSettled(volume)) return undefined;
-    return this.health.isUp(volume) ? "has come back just now" : "is down";
+    return whyUnsettled(this.client, volume);
   }
 
   /** From now on nothing is written to one that comes back before somebody has asked who it is. */
@@ -95,8 +85,13 @@ export class Volumes {
   }
 
   /** Whether it gives a sign of life and has settled, which is waited for, for at most `patienceMs`. */
-  wake(volume: string): Promise<boolean> {
-    return this.#known.probes.wake(this.client, volume);
+  async wake(volume: string): Promise<boolean> {
+    return (await this.isWorthAsking(volume)) && (await this.#known.probes.wake(this.client, volume));
+  }
+
+  /** Whether it is worth a question of somebody who asks for one key after the other: not if it is silent. */
+  isWorthAsking(volume: string): true | Promise<boolean> {
+    return this.#known.probes.isWorthAsking(this.client, volume);
   }
 
   /**
@@ -153,8 +148,8 @@ export class Volumes {
    * Removes a file, for good under `sync`; that it was not there is as good, if the disk is the one it was.
    * @throws MkvError if not confirmed
    */
-  async remove(volume: string, path: string): Promise<void> {
-    if (!(await removeValue(this.client, volume, path))) await requireOwn(this.client, volume);
+  remove(volume: string, path: string): Promise<void> {
+    return remove(this.client, volume, path);
   }
 
   /** Moves a file on one disk, over what is there, for good if `sync` says so; false if there is none. Throws MkvError likewise. */
@@ -168,7 +163,10 @@ export class Volumes {
    * @param how.beside by volume, another copy: a longer file of its date stays, since that copy is cut off then
    */
   async removeAll(volumes: readonly string[], path: string, how: RemoveOptions): Promise<Unconfirmed[]> {
-    const results = await Promise.all(volumes.map((volume) => this.#removeFrom(volume, path, how)));
+    const { probes } = this.#known;
+    const results = await Promise.all(
+      volumes.map((volume) => removeFrom(this.client, probes, { volume, path, ...how })),
+    );
     return results.filter((result) => result !== undefined);
   }
 
@@ -226,24 +224,5 @@ export class Volumes {
   /** Lists a folder, in nginx's order: see listing.ts. */
   list(volume: string, folder: string): AsyncGenerator<readonly Listed[]> {
     return list(this.client, volume, folder);
-  }
-
-  async #removeFrom(volume: string, path: string, { waitMs, beside }: RemoveOptions): Promise<Unconfirmed | undefined> {
-    if (waitMs > 0 || !this.health.isUp(volume)) await this.#known.probes.isAwake(this.client, volume);
-    const why = this.whyUnsettled(volume);
-    if (why !== undefined && !(await settles(this.client, volume, waitMs)))
-      return { volume, reason: `${volume} ${why}`, wasAsked: false };
-    const other = beside?.get(volume);
-    try {
-      const file = other && (await this.head(volume, path));
-      const isLonger = file !== undefined && file.bytes > other!.bytes && file.modified === other!.modified;
-      const reason = `${volume}${path} is longer than the copies that its record names`;
-      if (isLonger) return { volume, reason, wasAsked: true, isLonger };
-      await this.remove(volume, path);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof MkvError)) throw error;
-      return { volume, reason: reasonOf(error), wasAsked: true };
-    }
   }
 }

@@ -4,10 +4,12 @@ import { existsSync } from "node:fs";
 import { withoutGrace } from "../support/grace";
 import { runJob } from "../jobs/job";
 import { plainKeys } from "../jobs/keys";
+import { startBlackHole } from "../support/black-hole";
 import { type Cluster, startCluster } from "../support/cluster";
-import { follow } from "../support/http";
+import { follow, request } from "../support/http";
 import { owing, settledOwing } from "../support/journals";
 import { pathOf, placedOn } from "../support/placement";
+import { freePort } from "../support/ports";
 import { until } from "../support/until";
 
 setDefaultTimeout(60_000);
@@ -84,5 +86,25 @@ test.concurrent(
     await leaving!.restart();
     await settledOwing(cluster.db);
     expect([left(), existsSync(leaving!.dir)]).toEqual([0, true]);
+  },
+);
+
+test.concurrent(
+  "a volume that was taken out, and lies behind a network that says nothing, holds up few keys",
+  async () => {
+    const adminport = String(await freePort());
+    await using cluster = await startCluster({ flags });
+    const keys = plainKeys("key", 150);
+    for (const key of keys) await cluster.store(key);
+    const [dead, ...rest] = cluster.addresses;
+    await cluster.volumes[0]!.kill();
+    await using _hole = await startBlackHole(Number(dead!.split(":")[1]));
+    await cluster.startMaster([...flags, "-adminport", adminport], rest);
+    const { exitCode, output } = await runWithoutFirst(cluster, "rebalance");
+    expect([exitCode, output]).toEqual([0, expect.stringContaining(" old copies are left on volumes")]);
+    const metrics = (await request(Number(adminport), { target: "/metrics" })).text;
+    const timeouts = [...metrics.matchAll(/^mkv_volume_requests_total\{volume="other".*outcome="timeout"\} (\d+)$/gm)];
+    const asked = timeouts.reduce((sum, [, count]) => sum + Number(count), 0);
+    expect([asked > 0, asked < keys.length / 2]).toEqual([true, true]); // Not one for each key: as many as move at once.
   },
 );

@@ -41,6 +41,7 @@ export class Places {
   async #idOf(name: string): Promise<{ readonly id: string | undefined } | undefined> {
     const known = this.#ids.get(name);
     if (known && known.untilMs > nowMs()) return known;
+    if (!(await this.volumes.isWorthAsking(name))) return undefined;
     try {
       const said = { id: await this.volumes.idOf(name), untilMs: nowMs() + limits.identityMs };
       if (this.#ids.size >= limits.idsKnown) this.#ids.clear();
