@@ -5,7 +5,7 @@ import { RunningProcess } from "./process";
 import { until } from "./until";
 
 const listener = `
-  const server = require("node:net").createServer().listen({ port: Number(process.argv[1]), host: "::", backlog: 1 });
+  const server = require("node:net").createServer().listen({ port: Number(process.argv[1]), host: "::" });
   server.on("listening", () => console.log("listening"));
 `;
 
@@ -15,14 +15,15 @@ export async function startBlackHole(port?: number): Promise<{ port: number } & 
   const own = port ?? (await freePort());
   const child = held.use(new RunningProcess({ command: [process.execPath, "-e", listener, String(own)] }));
   await child.says(/listening/);
-  child.signal("SIGSTOP"); // From now on nobody takes a connection, and the kernel keeps two.
+  child.signal("SIGSTOP"); // From now on nobody takes a connection, and the kernel keeps some hundred.
   const sockets: Socket[] = [];
   held.defer(() => sockets.forEach((socket) => socket.destroy()));
   const isFull = async () => {
-    const socket = connect(own, "127.0.0.1").on("error", () => {});
-    sockets.push(socket);
-    await Promise.race([new Promise((resolve) => socket.on("connect", resolve)), Bun.sleep(300)]);
-    return socket.connecting;
+    const more = Array.from({ length: 64 }, () => connect(own, "127.0.0.1").on("error", () => {}));
+    sockets.push(...more);
+    const opened = more.map((socket) => new Promise((resolve) => socket.on("connect", resolve)));
+    await Promise.race([Promise.all(opened), Bun.sleep(300)]);
+    return more.some((socket) => socket.connecting);
   };
   await until(isFull, { what: "no more connections are kept" });
   return { port: own, [Symbol.asyncDispose]: () => held.disposeAsync() };

@@ -74,6 +74,7 @@ export class Connection {
   #isClosed = false;
   /** Somebody asks whether it is of use yet, and will send something then. */
   #isChecked = false;
+  readonly settled: Promise<void>; // Open, or refused: before that it cannot be closed, and the system tries on, for minutes.
 
   constructor(
     readonly server: string,
@@ -86,7 +87,7 @@ export class Connection {
       close: () => this.#close(new LostConnection(undefined, false)),
       error: (_: unknown, error: Error) => this.#close(new LostConnection(error, false)),
     };
-    Bun.connect({ hostname, port, socket }).then(
+    this.settled = Bun.connect({ hostname, port, socket }).then(
       (opened) => {
         this.#socket = opened;
         this.keeper.reached(opened.remoteAddress);

@@ -10,7 +10,9 @@
 //    that it does not answer soon is asked anew on a fresh one. Anything else is sent only when it has answered a question.
 // 4. Those to a server that has another address now are used no more, and those that nobody uses are closed: after a rush they
 //    would be open files that clients could have.
-import { type MkvError } from "../../errors";
+// 5. A connection that a host neither takes nor refuses is an open file for minutes, whoever has given it up. With some of those
+//    another one is only tried once in a while.
+import { MkvError } from "../../errors";
 import { limits } from "../../limits";
 import { belowServer, serverOf } from "../../format/volume";
 import { Addresses } from "./addresses";
@@ -55,10 +57,12 @@ export class Pools {
       if (!(error instanceof LostConnection && (wasUsed || error.isGivenUp))) throw causeOf(error);
     }
     try {
-      const fresh = this.#open(pool, this.#addresses.hostFor(pool.name)); // A second old one may be dead as well.
+      // A second old one may be dead as well. But where none is opened, all share the next one.
+      const host = this.#addresses.hostFor(pool.name);
+      const fresh = pool.hanging === 0 ? this.#open(pool, host) : this.#connectionOf(pool, host);
       return await fresh.send(request, untilMs - performance.now(), onTimeout);
     } catch (error) {
-      throw causeOf(error);
+      throw error instanceof LostConnection && error.isGivenUp ? silent(server) : causeOf(error);
     }
   }
 
@@ -72,7 +76,11 @@ export class Pools {
   #poolOf(kind: Kind, server: string): Pool {
     const name = `${server} ${kind}`;
     let pool = this.#pools.get(name);
-    if (!pool) this.#pools.set(name, (pool = { server, ...partsOf(server), kind, all: [], filling: undefined }));
+    if (!pool)
+      this.#pools.set(
+        name,
+        (pool = { server, ...partsOf(server), kind, all: [], filling: undefined, hanging: 0, openedMs: 0 }),
+      );
     return pool;
   }
 
@@ -86,16 +94,27 @@ export class Pools {
   }
 
   #open(pool: Pool, hostname: string): Connection {
+    const nowMs = performance.now();
+    if (pool.hanging >= limits.connectionsForQuestions && nowMs < pool.openedMs + limits.freshMs)
+      throw silent(pool.server);
+    pool.openedMs = nowMs;
+    let isOpen = false;
     const opened = new Connection(
       pool.server,
       { hostname, port: pool.port },
       {
-        reached: (address) => this.#addresses.reached(pool.name, address),
+        reached: (address) => {
+          isOpen = true;
+          this.#addresses.reached(pool.name, address);
+        },
         forget: () => {
           if (opened.answers === 0) this.#addresses.missed(pool.name);
           const at = pool.all.indexOf(opened);
           if (at >= 0) pool.all.splice(at, 1);
           if (pool.filling === opened) pool.filling = undefined;
+          if (isOpen) return;
+          pool.hanging++;
+          void opened.settled.then(() => pool.hanging--);
         },
       },
     );
@@ -121,6 +140,10 @@ export class Pools {
   }
 }
 
+function silent(server: string): MkvError {
+  return new MkvError("timeout", `${server} does not answer`);
+}
+
 function causeOf(error: unknown): unknown {
   return error instanceof LostConnection ? (error.cause ?? error) : error;
 }
@@ -135,6 +158,9 @@ type Pool = {
   readonly kind: Kind;
   readonly all: Connection[];
   filling: Connection | undefined;
+  /** Connections that were given up and that the system still tries to open: see rule 5. */
+  hanging: number;
+  openedMs: number;
 };
 
 function leastBusy(all: readonly Connection[]): Connection {
