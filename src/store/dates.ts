@@ -70,8 +70,9 @@ export class WriteDates {
       const { all, slots } = aheadIn(await this.#memory.get(this.#name)); // Of another master, perhaps.
       const nowS = now();
       for (const [slot, second] of slots) if (second <= nowS) slots.delete(slot);
-      for (const [slot, second] of this.#seconds.entries())
+      this.#seconds.forEach((second, slot) => {
         if (second > nowS) slots.set(slot, Math.max(second + limits.datesReserved, slots.get(slot) ?? 0));
+      });
       const isMany = slots.size > limits.slotsRemembered;
       const latest = [...slots.values()].reduce((a, b) => Math.max(a, b), all);
       const ahead: Ahead = isMany ? { all: latest, slots: new Map() } : { all, slots };
