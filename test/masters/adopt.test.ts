@@ -7,7 +7,7 @@ import { runMkv } from "../support/master";
 import { startPostgres } from "../support/postgres";
 import { until } from "../support/until";
 
-setDefaultTimeout(90_000);
+setDefaultTimeout(120_000);
 
 test("a disk that another master has adopted with earlier files is read last from the first time on", async () => {
   await using server = await startPostgres();
@@ -34,7 +34,7 @@ test("a disk that another master has adopted with earlier files is read last fro
   expect([adopted.exitCode, adopted.stderr]).toEqual([0, ""]);
   await cluster.volumes[1]!.restart(); // Whoever sees that looks again who all are.
   const isUsed = () => other.output.includes("it is the disk it was again");
-  await until(isUsed, { what: "the other uses it again", deadlineMs: 60_000 });
+  await until(isUsed, { what: "the other uses it again", deadlineMs: 90_000 });
   for (const target of keys) {
     const answer = await request(other.port, { method: "GET", target });
     expect((await follow(answer)).text).toBe("new");
