@@ -124,7 +124,7 @@ async function findHolder(
 
 const slow = () => new MkvError("timeout", "it takes long");
 
-/** One of these volumes at random, of those that are up and no other disk than they were, if any is; rather not one put back. */
+/** One of these volumes at random. One that was put back comes after the others, one that is down or foreign last. */
 export function pickVolume(candidates: readonly string[], { health }: Volumes): string {
   const start = Math.floor(Math.random() * candidates.length);
   let found: string | undefined;

@@ -236,7 +236,7 @@ export async function setAttributes(store: Store, key: Key, change: (now: Value)
   await using _claim = await claimKey(store, key, (before) => {
     const now = valueIn(before);
     if (!now) throw new MkvError("absent", "there is no such key");
-    if (store.protect) throw new MkvError("forbidden", "protected: UNLINK the key before its metadata are replaced");
+    if (store.protect) throw new MkvError("forbidden", "protected: a live value keeps its metadata");
     return { record: now.record, owed: before.owed, attributes: change(now) };
   });
 }

@@ -26,7 +26,8 @@ export function sameIdWarning(name: string, other: string): string {
 export function putBackWarning(places: readonly string[]): string {
   return (
     `${places.join(", ")} may have values of an earlier time (put back from a backup, adopted with files, taken out with ` +
-    'them once, or writes were lost with the power): run "mkv verify -md5 -repair", an hour later with -orphans; until all is well other copies are read first'
+    'them once, or writes were lost with the power): run "mkv verify -md5 -repair", an hour later with -orphans; ' +
+    "until all is well other copies are read first"
   );
 }
 

@@ -1,8 +1,8 @@
 // Owns walks over all keys in the background, which go on where they were after a restart.
 //   "walk " name -> Note                    in the ledger's memory, until the walk has come to its end
 // 1. What is written down once in a while is how far all keys have been looked at.
-// 2. Of several processes one walks: a note of another that changes, as it does all the time, is left to that one. Should two walk at once, the later
-//    note counts: everything is looked at twice by that, and nothing is left out.
+// 2. Of several processes one walks: while its note changes, the others leave the walk to it. Should two walk at once, the
+//    later note counts: everything is looked at twice by that, and nothing is left out.
 import { nowMs } from "../../clock";
 import { type Key, keyAfter } from "../../format/key";
 import { type Ledger, type RawEntry } from "../../ledger/ledger";
@@ -73,9 +73,8 @@ export async function walkOn(ledger: Ledger, walk: Walk, stop: AbortSignal): Pro
   async function waits(count: number): Promise<boolean> {
     for (;;) {
       await whileLoaded(stop);
-      if (walk.counts && note.done + count > note.total)
-        // It has grown.
-        note = { ...note, total: note.done + (await countKeys(ledger, note, stop)) };
+      const hasGrown = walk.counts && note.done + count > note.total;
+      if (hasGrown) note = { ...note, total: note.done + (await countKeys(ledger, note, stop)) };
       if (stop.aborted || !isOurs || walk.mayGoOn?.() === false) return false;
       const progress = { done: note.done + count, total: note.total, spentMs: nowMs() - beganMs };
       const waitMs = count === 0 ? 0 : (walk.waitMs?.(progress) ?? 0);
