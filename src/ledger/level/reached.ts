@@ -1,6 +1,6 @@
-// Owns what the journals of all threads count together: the numbers of their lines; the keys that owe something; how far the lines
-// are known to have come, which is noted beside the index while they are written. Journals that end before that are a copy, made while they were written and put back: together with their index
-// they look as a crash leaves them.
+// Owns what the journals of all threads count together: the numbers of their lines; the keys that owe something; how far the
+// lines are known to have come, which is noted beside the index while they are written. Journals that end before that are a
+// copy, made while they were written and put back: together with their index they look as a crash leaves them.
 import { limits } from "../../limits";
 import { type Memory } from "../ledger";
 

@@ -1,5 +1,5 @@
-// Owns what deletes, moves and writes have left on volumes, as journals say that nobody acts upon any more: over an index in doubt no
-// debt is paid. A rebuild does not take those files for values, if the index does not know the key, and they are older than
+// Owns what deletes, moves and writes have left on volumes, as journals say that nobody acts upon any more: over an index in
+// doubt no debt is paid. A rebuild does not take those files for values, if the index does not know the key, and they are older than
 // the doubt, and than what the index may lack. That holds for later rebuilds, too, until one finds a value of the key.
 //   "unpaid" -> {key in hex: {"volumes", "beforeMs"}}     in the memory beside the index; wall time
 import { type Key } from "../../format/key";
